@@ -1,0 +1,125 @@
+"""What one log line says, as a value. Parsers make these; correlation reads them; neither knows the other.
+
+Rules of this file:
+- An event says only what its line says. Joining lines (a connect with its disconnect) is correlation's work.
+- `client` is the address the server believes; None where the line has none (`unknown[unknown]`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from probe.model import FaultSign, Peer, Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Time in a line's own header or session id: seconds since the epoch on the server's clock.
+
+    The true moment lies in [seconds, seconds + resolution): RFC 3164 headers count whole seconds.
+    """
+
+    seconds: float
+    resolution: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """A log line without its header. `program` as logged (`postfix/submission/smtpd`, `imap-login`)."""
+
+    message: str
+    program: str
+    pid: int | None = None
+    stamp: Stamp | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Connected:
+    """Postfix smtpd or postscreen: a client connected. Only postscreen always knows the port."""
+
+    client: Peer | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Disconnected:
+    """Postfix smtpd: a client left, with its commands counted (since Postfix 3.0)."""
+
+    client: Peer | None
+    tally: Tally
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rejected:
+    """Postfix smtpd: a command was refused; HELO name and sender stand in the line."""
+
+    client: Peer | None
+    verb: str
+    reply: str
+    sender: str | None = None
+    recipient: str | None = None
+    helo: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    """Postfix smtpd: a queue file was opened for a client's message."""
+
+    client: Peer | None
+    queue_id: str
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionId:
+    """What a Dovecot session id carries: microsecond connect time on the server's clock, client port and address.
+
+    Base64 without padding of 6 bytes time (low 48 bits of microseconds since the epoch, little-endian), 2 bytes
+    port (little-endian), 4 or 16 bytes address: login-common's client_get_session_id().
+    """
+
+    text: str
+    opened: float
+    peer: Peer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoginEnded:
+    """Dovecot imap-login: a connection logged in, gave up or was cut. `user` is empty without a login attempt."""
+
+    client: Peer
+    logged_in: bool
+    user: str
+    attempts: int
+    tls: bool
+    session: SessionId | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IdSent:
+    """Dovecot imap-login: the client's ID fields (RFC 2971), logged with `imap_id_log`."""
+
+    client: Peer
+    fields: dict[str, str]
+    session: SessionId | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FaultLine:
+    """A line that names a fault of the server or of its PROXY header handling."""
+
+    sign: FaultSign
+    client: Peer | None = None
+
+
+Event = Connected | Disconnected | Rejected | Accepted | LoginEnded | IdSent | FaultLine
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """An event with the line it came from: when it reached the probe, and the line itself."""
+
+    event: Event
+    line: Line
+    arrival: float
+    source: str
+    raw: str
