@@ -152,7 +152,7 @@ class MaskedBy(StrEnum):
 class Link(StrEnum):
     """How a sighting was tied to its session."""
 
-    TOKEN = "token"
+    TOKEN = "token"  # noqa: S105 - a kind of link, not a secret
     FINGERPRINT = "fingerprint"
     SESSION_ID = "session_id"
     PORT = "port"
@@ -172,6 +172,14 @@ class ImprintKind(StrEnum):
     ID = "id"
     LOGIN = "login"
     NONE = "none"
+
+
+class AddressFamily(StrEnum):
+    """Which addresses of a name a path uses; ANY is the first that resolves."""
+
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+    ANY = "any"
 
 
 class ProxyHeader(StrEnum):
@@ -199,6 +207,77 @@ def plain_address(text: str) -> Address:
     """Parse an address; IPv4-mapped IPv6 (`::ffff:192.0.2.1`) is the IPv4 address it carries. ValueError otherwise."""
     address = ip_address(text.split("%", 1)[0])
     return getattr(address, "ipv4_mapped", None) or address
+
+
+class Secret:
+    """A password or token that no log, page, metric or traceback shows by accident."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The secret itself; call this only where it goes onto the wire."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(****)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Login:
+    """Credentials of the probe's own mailbox."""
+
+    username: str
+    password: Secret
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TlsOptions:
+    """TLS settings of a path; equal options share one context. `server_name` None means the path's host."""
+
+    server_name: str | None = None
+    ca_file: str | None = None
+    verify: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timeouts:
+    """Bounds in seconds: one connect, one whole session, the wait for evidence after it."""
+
+    connect: float = 5.0
+    session: float = 30.0
+    evidence: float = 15.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Endpoint:
+    """One service on a path, with all that opening a session needs."""
+
+    path: str
+    service: Service
+    host: str
+    port: int
+    family: AddressFamily = AddressFamily.ANY
+    source_address: Address | None = None
+    proxy_header: ProxyHeader = ProxyHeader.NONE
+    tls: TlsOptions = TlsOptions()
+    login: Login | None = None
+    imprint: ImprintKind = ImprintKind.NONE
+    expected: tuple[Network, ...] = ()
+    timeouts: Timeouts = Timeouts()
+
+    def __str__(self) -> str:
+        return f"{self.path}/{self.service}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

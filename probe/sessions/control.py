@@ -1,0 +1,138 @@
+"""A second, harmless connection after a failed one: does the listener want a PROXY header, or not want one?
+
+What the client sees is the same for several faults (field knowledge: Postfix 3.7 and 3.10, Dovecot 2.3 and 2.4):
+a header that never comes, one that is not wanted, one from a sender that is not trusted, TLS that is broken. One
+more connection that differs in a single thing tells them apart:
+
+    first connection failed                       then                what tells
+    no greeting, or 421 after a wait              LOCAL_HEADER        greeting now: a header was wanted
+    TLS-first handshake                           LOCAL_HEADER        handshake now: a header was wanted
+    the same, and LOCAL did not help              SILENT              closed or spoken to although we said nothing
+    answers to commands we never sent             SILENT              the same: somebody before us sent the header
+    anything before login, after our own header   NO_HEADER           works without: the header was not wanted
+
+LOCAL (PROXY protocol section 2.2, command 0) claims no address. Nothing here logs in or leaves an imprint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from probe.model import (
+    Control,
+    ControlKind,
+    Endpoint,
+    Failure,
+    Fault,
+    Phase,
+    ProxyHeader,
+    Session,
+)
+from probe.sessions.dial import connect, resolve
+from probe.sessions.journal import Journal
+
+CONTROL_SECONDS = 10.0
+"""Bound of one control connection: longer than postscreen's greet wait of 6 s."""
+
+LISTEN_SECONDS = 1.5
+"""How long a silent connection listens beyond the moment at which the first one had failed."""
+
+WAITED = 0.9
+"""Seconds of silence before a 421 from which it may be a header timeout (Postfix's default is 5 s)."""
+
+BEFORE_LOGIN = {Phase.PROXY_HEADER, Phase.TLS, Phase.FIRST_BYTE, Phase.GREETING, Phase.HELLO}
+SELF_EXPLAINING = {Failure.CERTIFICATE_INVALID, Failure.RATE_LIMITED, Failure.VANTAGE, Failure.NOT_OFFERED}
+
+UNASKED = re.compile(r"(?:50[0-3]|221)[ -]|\x15\x03")
+"""Answers that only a command gets, and a TLS alert (RFC 8446 section 5.1): never the first word to a silent client."""
+
+
+def called_for(session: Session) -> ControlKind | None:
+    """The control connection that a failed session calls for next, None if it is clear or was tried already."""
+    fault = session.fault
+    if fault is None or fault.phase not in BEFORE_LOGIN or fault.failure in SELF_EXPLAINING:
+        return None
+    tried = {control.kind for control in session.controls}
+    wanted = next((kind for kind, calls in CALLS if calls(session, fault)), None)
+    if wanted is ControlKind.LOCAL_HEADER and wanted in tried and fault.phase is Phase.TLS:
+        wanted = None if any(control.worked for control in session.controls) else ControlKind.SILENT
+    return None if wanted in tried else wanted
+
+
+def _header_failed(session: Session, _: Fault) -> bool:
+    return session.header_sent is not ProxyHeader.NONE
+
+
+def _answered_unasked(session: Session, fault: Fault) -> bool:
+    greeted = fault.phase is Phase.HELLO
+    wrong_greeting = fault.phase is Phase.GREETING and bool(UNASKED.match(fault.reply or ""))
+    return session.service.speaks_smtp and (greeted or wrong_greeting)
+
+
+def _header_missing(session: Session, fault: Fault) -> bool:
+    if session.service.tls_first:
+        return fault.phase is Phase.TLS
+    if fault.failure is Failure.REJECTED:
+        silent = sum(timing.seconds for timing in session.phases if timing.phase is Phase.FIRST_BYTE)
+        return (fault.reply or "").startswith("421") and silent >= WAITED
+    return fault.failure in (Failure.CLOSED, Failure.RESET, Failure.TIMED_OUT)
+
+
+CALLS = (
+    (ControlKind.NO_HEADER, _header_failed),
+    (ControlKind.SILENT, _answered_unasked),
+    (ControlKind.LOCAL_HEADER, _header_missing),
+)
+
+
+async def listen(endpoint: Endpoint, journal: Journal, seconds: float) -> Control:
+    """Connect, say nothing, and note what comes: a good server greets (or, TLS first, waits in silence)."""
+    begun = journal.clock()
+    fault: Fault | None = None
+    try:
+        async with asyncio.timeout(CONTROL_SECONDS):
+            heard, closed = await _overhear(endpoint, journal, seconds)
+        fault = _told(heard.decode("latin-1"), closed=closed)
+    except (OSError, TimeoutError) as error:
+        fault = Fault(phase=journal.failed or Phase.CONNECT, failure=Failure.CLOSED, detail=str(error))
+    return Control(kind=ControlKind.SILENT, worked=fault is None, seconds=journal.clock() - begun, fault=fault)
+
+
+async def _overhear(endpoint: Endpoint, journal: Journal, seconds: float) -> tuple[bytes, bool]:
+    family, address = await resolve(endpoint, journal)
+    dialled = await connect(endpoint, family, address, journal)
+    reader, writer = await asyncio.open_connection(sock=dialled.sock, limit=8192)
+    heard = b""
+    try:
+        async with asyncio.timeout(seconds):
+            while len(heard) < 8192 and not _is_unasked(heard):
+                octets = await reader.read(1024)
+                if not octets:
+                    return heard, True
+                heard += octets
+        return heard, False
+    except TimeoutError:
+        return heard, False
+    finally:
+        if heard.startswith(b"220"):
+            writer.write(b"QUIT\r\n")
+        writer.close()
+
+
+def _is_unasked(heard: bytes) -> bool:
+    return any(UNASKED.match(line) for line in heard.decode("latin-1").splitlines())
+
+
+def _told(heard: str, *, closed: bool) -> Fault | None:
+    for line in heard.splitlines():
+        if UNASKED.match(line):
+            return Fault(
+                phase=Phase.FIRST_BYTE,
+                failure=Failure.PROTOCOL_BROKEN,
+                detail="the server answered although we had said nothing",
+                reply=line if line[0].isdigit() else "TLS alert",
+            )
+    if closed:
+        return Fault(phase=Phase.FIRST_BYTE, failure=Failure.CLOSED, detail="the server closed the connection")
+    return None

@@ -1,0 +1,98 @@
+"""Exceptions to faults: the one place where an error becomes a value.
+
+Rule 1: a session ends in a value; whatever a server, a network or a clock does is an outcome, not an error.
+Rule 2: the table goes from the special to the general; the first row that matches the exception wins.
+Rule 3: what no row names is our own bug and propagates.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+import ssl
+
+import aioimaplib
+import aiosmtplib
+
+from probe.model import Failure
+
+
+class Refusal(Exception):
+    """The server answered, but not with the success that was due."""
+
+    def __init__(self, failure: Failure, detail: str, reply: str | None = None) -> None:
+        super().__init__(detail)
+        self.failure = failure
+        self.detail = detail
+        self.reply = reply
+
+
+UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN}
+OURS = {
+    errno.EADDRNOTAVAIL,
+    errno.EADDRINUSE,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOBUFS,
+    errno.ENOMEM,
+    errno.EAFNOSUPPORT,
+}
+
+# Postfix anvil and postscreen ("too many connections", "Connection rate limit"), Dovecot ("Maximum number of
+# connections"); "too many errors" and the like are about this session, not about how many there were.
+TOO_MANY = re.compile(
+    r"too many (?:concurrent |simultaneous )?connections|connection rate|maximum number of connections", re.I
+)
+
+
+def os_failure(error: OSError) -> Failure:
+    """What an errno says about the network between us and the server."""
+    match error.errno:
+        case errno.ECONNREFUSED:
+            return Failure.REFUSED
+        case errno.ETIMEDOUT:
+            return Failure.TIMED_OUT
+        case number if number in UNREACHABLE:
+            return Failure.UNREACHABLE
+        case number if number in OURS:
+            return Failure.VANTAGE
+        case _:
+            return Failure.RESET
+
+
+def refusal(code: int, text: str) -> Refusal:
+    """An SMTP reply with an error code where success was due."""
+    reply = f"{code} {text}"
+    if code < 0:
+        return Refusal(Failure.PROTOCOL_BROKEN, f"the server broke the protocol: {text[:200]}", None)
+    if TOO_MANY.search(text):
+        return Refusal(Failure.RATE_LIMITED, "the server refused for too many connections", reply)
+    return Refusal(Failure.REJECTED, f"the server answered {reply[:200]}", reply)
+
+
+def as_refusal(error: BaseException) -> Refusal | None:  # noqa: PLR0911 - a table of exception types
+    """The fault an exception stands for, None where it is a bug of ours."""
+    match error:
+        case Refusal():
+            return error
+        case ssl.SSLCertVerificationError():
+            return Refusal(Failure.CERTIFICATE_INVALID, f"certificate check failed: {error.verify_message}")
+        case ssl.SSLError():
+            return Refusal(Failure.TLS_BROKEN, f"TLS failed: {error.reason or error}")
+        case aiosmtplib.SMTPResponseException():
+            return refusal(error.code, error.message)
+        case aiosmtplib.SMTPTimeoutError() | aioimaplib.CommandTimeout() | TimeoutError():
+            return Refusal(Failure.TIMED_OUT, "no answer in time")
+        case aiosmtplib.SMTPServerDisconnected() | EOFError() | ConnectionResetError() | ConnectionAbortedError():
+            return Refusal(Failure.CLOSED, "the server closed the connection")
+        case aiosmtplib.SMTPException() | aioimaplib.AioImapException() | UnicodeError():
+            return Refusal(Failure.PROTOCOL_BROKEN, f"the server broke the protocol: {str(error)[:200]}")
+        case socket.gaierror():
+            return Refusal(Failure.NAME_UNKNOWN, error.strerror or str(error))
+        case OSError():
+            return Refusal(os_failure(error), error.strerror or str(error))
+        case _:
+            return None

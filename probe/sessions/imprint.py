@@ -1,0 +1,79 @@
+"""Command-count fingerprints: which harmless commands a session sends so that its `disconnect` line is its own.
+
+Postfix counts every command of a client in the `disconnect` line, refused ones too. A fingerprint is how often
+each of five harmless verbs is sent; the order does not matter and is not logged.
+
+Rule 1: no verb here can deliver, log a reject or cost a login; all count after STARTTLS, on every Postfix service.
+Rule 2: NOOP and RSET are junk commands (smtpd_junk_command_limit, 100): their sum stays far below.
+Rule 3: a fingerprint no ordinary client leaves: at least MIN_KINDS verbs, MIN_COMMANDS commands.
+Rule 4: two sessions in flight never share one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from random import Random
+
+MOST = {"noop": 7, "rset": 7, "help": 7, "ehlo": 3, "helo": 3}
+MIN_KINDS = 3
+MIN_COMMANDS = 4
+NUMBERS = prod(most + 1 for most in MOST.values())
+
+Fingerprint = Counter[str]
+
+
+def fingerprint(number: int) -> Fingerprint:
+    """The fingerprint of a number in [0, NUMBERS): its digits, one verb each.
+
+    >>> fingerprint(0).total()
+    0
+    """
+    counts: Fingerprint = Counter()
+    for verb, most in MOST.items():
+        number, counts[verb] = divmod(number, most + 1)
+    return +counts
+
+
+def is_distinct(counts: Fingerprint) -> bool:
+    """True if no ordinary client would leave this (rule 3)."""
+    return len(counts) >= MIN_KINDS and counts.total() >= MIN_COMMANDS
+
+
+DISTINCT = 7_872
+"""How many fingerprints are distinct (counting them anew costs more than a session; a test does)."""
+ODDS = 1 / DISTINCT
+"""Probability that one look-alike session, which draws as we do, leaves a given fingerprint."""
+
+
+class Fingerprints:
+    """Hands out fingerprints at random, never one that is still in flight."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._in_flight: set[int] = set()
+
+    @contextmanager
+    def draw(self) -> Iterator[list[str]]:
+        """Verbs of one fingerprint in a random order; it is taken until the caller is through with its evidence.
+
+        RuntimeError when half of all fingerprints are in flight: some 4,000 sessions at once.
+        """
+        if len(self._in_flight) >= DISTINCT // 2:
+            raise RuntimeError(f"{len(self._in_flight)} sessions in flight: too few fingerprints are left")
+        number = self._draw_number()
+        self._in_flight.add(number)
+        verbs = list(fingerprint(number).elements())
+        self._random.shuffle(verbs)
+        try:
+            yield verbs
+        finally:
+            self._in_flight.discard(number)
+
+    def _draw_number(self) -> int:
+        while True:
+            number = self._random.randrange(NUMBERS)
+            if number not in self._in_flight and is_distinct(fingerprint(number)):
+                return number

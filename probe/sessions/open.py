@@ -1,0 +1,202 @@
+"""Open one session, from resolve to close, and a control connection after it where the failure calls for one.
+
+The one place where exceptions end: `open_session` returns a value, whatever the server does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from ipaddress import ip_network
+
+from probe.model import (
+    Address,
+    Beat,
+    Control,
+    ControlKind,
+    Endpoint,
+    Fault,
+    Imprint,
+    ImprintKind,
+    Network,
+    Peer,
+    Phase,
+    ProxyHeader,
+    Session,
+    plain_address,
+)
+from probe.sessions import imap, smtp
+from probe.sessions.control import CONTROL_SECONDS, LISTEN_SECONDS, called_for, listen
+from probe.sessions.dial import Dialled, connect, hand_over, resolve, send_header
+from probe.sessions.faults import as_refusal
+from probe.sessions.journal import Clock, Journal
+from probe.sessions.tls import TlsContexts, certificate_expiry
+
+NO_IMPRINT = Imprint(kind=ImprintKind.NONE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kit:
+    """What sessions need from outside: a clock, fresh tokens, TLS contexts, the name to say in EHLO."""
+
+    clock: Clock
+    token: Callable[[], str]
+    contexts: TlsContexts
+    name: str = "probe.mailprobe.invalid"
+
+
+@dataclass(kw_only=True, slots=True)
+class _Attempt:
+    """What is known so far of one connection."""
+
+    endpoint: Endpoint
+    kit: Kit
+    journal: Journal
+    token: str
+    verbs: list[str]
+    local_header: bool = False
+    only_greeting: bool = False
+    address: Address | None = None
+    dialled: Dialled | None = None
+    imprint: Imprint = NO_IMPRINT
+    certificate_expiry: float | None = None
+    fault: Fault | None = None
+
+    @property
+    def tls(self) -> tuple[ssl.SSLContext, str]:
+        """Context and server name of this endpoint's handshakes."""
+        options = self.endpoint.tls
+        return self.kit.contexts.context(options), options.server_name or self.endpoint.host
+
+
+async def open_session(endpoint: Endpoint, kit: Kit, verbs: list[str]) -> Session:
+    """One session with the fingerprint `verbs`; failures and their control connections are part of the value."""
+    attempt = _attempt(endpoint, kit, verbs)
+    await _run(attempt, endpoint.timeouts.session)
+    session = _session(attempt)
+    while (kind := called_for(session)) is not None:
+        control = await _control(kind, session, endpoint, kit)
+        session = replace(session, controls=(*session.controls, control))
+    return session
+
+
+async def open_beat(endpoint: Endpoint, kit: Kit) -> Beat | None:
+    """One extra connection of a rhythm, without login; None if it did not come through."""
+    plain = replace(endpoint, login=None, imprint=ImprintKind.NONE)
+    attempt = _attempt(plain, kit, [])
+    await _run(attempt, endpoint.timeouts.session)
+    if attempt.fault is not None or attempt.dialled is None:
+        return None
+    return Beat(connected=attempt.dialled.connected, client=attempt.dialled.client)
+
+
+def _attempt(endpoint: Endpoint, kit: Kit, verbs: list[str]) -> _Attempt:
+    secrets = (endpoint.login.password.reveal(),) if endpoint.login else ()
+    journal = Journal(kit.clock, secrets=secrets)
+    return _Attempt(endpoint=endpoint, kit=kit, journal=journal, token=kit.token(), verbs=verbs)
+
+
+async def _control(kind: ControlKind, session: Session, endpoint: Endpoint, kit: Kit) -> Control:
+    if kind is ControlKind.SILENT:
+        failed_after = session.closed - (session.connected or session.closed)
+        return await listen(endpoint, Journal(kit.clock), failed_after + LISTEN_SECONDS)
+    headerless = replace(endpoint, proxy_header=ProxyHeader.NONE, login=None, imprint=ImprintKind.NONE)
+    attempt = _attempt(headerless, kit, [])
+    attempt.local_header = kind is ControlKind.LOCAL_HEADER
+    attempt.only_greeting = True
+    await _run(attempt, CONTROL_SECONDS)
+    seconds = kit.clock() - attempt.journal.opened
+    return Control(kind=kind, worked=attempt.fault is None, seconds=seconds, fault=attempt.fault)
+
+
+async def _run(attempt: _Attempt, seconds: float) -> None:
+    """Converse within `seconds`; every outcome but our own bugs becomes the attempt's fault."""
+    try:
+        async with asyncio.timeout(seconds):
+            await _converse(attempt)
+    except Exception as error:
+        refusal = as_refusal(error)
+        if refusal is None:
+            raise
+        attempt.fault = Fault(
+            phase=attempt.journal.failed or Phase.RESOLVE,
+            failure=refusal.failure,
+            detail=refusal.detail,
+            reply=refusal.reply,
+        )
+
+
+async def _converse(attempt: _Attempt) -> None:
+    endpoint, journal = attempt.endpoint, attempt.journal
+    family, address = await resolve(endpoint, journal)
+    attempt.address = plain_address(address[0])
+    attempt.dialled = await connect(endpoint, family, address, journal)
+    await send_header(endpoint, attempt.dialled, journal, local=attempt.local_header)
+    talk = _smtp if endpoint.service.speaks_smtp else _imap
+    await talk(attempt, attempt.dialled)
+
+
+async def _smtp(attempt: _Attempt, dialled: Dialled) -> None:
+    endpoint, journal = attempt.endpoint, attempt.journal
+    context, name = attempt.tls
+    first = context if endpoint.service.tls_first else None
+    transport, wire = await hand_over(dialled, lambda: smtp.SmtpWire(journal), journal, first, name)
+    async with smtp.Conversation(wire, transport, name=attempt.kit.name) as talk:
+        await talk.greeted()
+        if attempt.only_greeting:
+            return
+        await talk.hello(endpoint.service)
+        if not endpoint.service.tls_first:
+            await talk.encrypt(endpoint.service, context, name)
+        attempt.certificate_expiry = certificate_expiry(talk.encrypted)
+        if endpoint.login is not None:
+            await talk.log_in(endpoint.login)
+        await talk.leave_imprint(endpoint.imprint, attempt.verbs, attempt.token)
+    attempt.imprint = talk.imprint(endpoint.imprint, attempt.token)
+
+
+async def _imap(attempt: _Attempt, dialled: Dialled) -> None:
+    endpoint, journal = attempt.endpoint, attempt.journal
+    context, name = attempt.tls
+    transport, wire = await hand_over(dialled, lambda: imap.ImapWire(journal), journal, context, name)
+    async with imap.Conversation(wire, transport) as talk:
+        attempt.certificate_expiry = certificate_expiry(talk.encrypted)
+        await talk.greeted()
+        if attempt.only_greeting:
+            return
+        await talk.hello()
+        if endpoint.imprint is ImprintKind.ID:
+            await talk.leave_imprint(endpoint.imprint, attempt.token)
+        if endpoint.login is not None:
+            await talk.log_in(endpoint.login)
+    attempt.imprint = talk.imprint(endpoint.imprint, attempt.token, endpoint.login)
+
+
+def _session(attempt: _Attempt) -> Session:
+    endpoint, journal, dialled = attempt.endpoint, attempt.journal, attempt.dialled
+    client = dialled.client if dialled else None
+    return Session(
+        id=attempt.token,
+        path=endpoint.path,
+        service=endpoint.service,
+        host=endpoint.host,
+        address=attempt.address,
+        port=endpoint.port,
+        client=client,
+        expected=endpoint.expected or _own(client),
+        opened=journal.opened,
+        connected=dialled.connected if dialled else None,
+        closed=journal.clock(),
+        phases=tuple(journal.phases),
+        fault=attempt.fault,
+        imprint=attempt.imprint,
+        transcript=tuple(journal.transcript),
+        certificate_expiry=attempt.certificate_expiry,
+        header_sent=endpoint.proxy_header,
+    )
+
+
+def _own(client: Peer | None) -> tuple[Network, ...]:
+    return (ip_network(client.address),) if client else ()
