@@ -1,0 +1,44 @@
+"""The configuration room: a YAML file in, frozen Settings out, or every fault at once.
+
+    find_config ──▶ load ──▶ Settings (parts.py: every key; values.py: how it is written)
+                      └────▶ ConfigurationError (faults.py: what was found, what was expected)
+
+document.py reads YAML, checks.py compares values with each other, schema.py serves editors.
+"""
+
+from probe.settings.faults import (
+    ConfigurationError,
+    ConfigurationFault,
+    ConfigurationNotFound,
+    ConfigurationWarning,
+)
+from probe.settings.loading import find_config, load
+from probe.settings.parts import (
+    EndpointSettings,
+    FileSource,
+    JournaldSource,
+    KubernetesSource,
+    LokiSource,
+    PathSettings,
+    Settings,
+    SyslogSource,
+)
+from probe.settings.schema import schema
+
+__all__ = [
+    "ConfigurationError",
+    "ConfigurationFault",
+    "ConfigurationNotFound",
+    "ConfigurationWarning",
+    "EndpointSettings",
+    "FileSource",
+    "JournaldSource",
+    "KubernetesSource",
+    "LokiSource",
+    "PathSettings",
+    "Settings",
+    "SyslogSource",
+    "find_config",
+    "load",
+    "schema",
+]
