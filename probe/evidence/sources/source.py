@@ -3,13 +3,13 @@
 Rules:
 - `start` positions the source and returns quickly, before any session is opened: whatever is logged after it
   returned will be delivered. A log that does not exist yet is no error.
-- `follow` is for one consumer at a time and may be cancelled at any await; a later `follow` goes on where the last
-  one stopped. Nothing is fetched ahead of a slow consumer: a puller reads when asked, a pusher bounds its queue and
-  counts what it must drop as a gap. It ends after `close`.
-- Trouble (no file, no permission, no connection) never reaches the consumer: it is told by `health` and by one log
-  line with the next step, and tried again.
-- Every line ends with a newline and is at most MAX_LINE bytes with it. What is cut off a line is dropped, not passed
-  on as a line of its own: clients choose parts of log lines, and a remainder could be made to look like a real one.
+- `follow` is for one consumer at a time and may be cancelled at any await; a later `follow` goes on where the
+  last one stopped. Nothing is fetched ahead of a slow consumer: a puller reads when asked, a pusher bounds its
+  queue and counts what it must drop as a gap. It ends after `close`.
+- Trouble (no file, no permission, no connection) never reaches the consumer: it is told by `health` and by one
+  log line with the next step, and tried again.
+- Every line ends with a newline and is at most MAX_LINE bytes with it. What is cut off a line is dropped, not
+  passed on as a line of its own: clients choose parts of log lines, and a remainder could look like a real one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_LINE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Whole lines, each ended by a newline, as they arrived together: at least one, at most MAX_LINE bytes in all.
+    """Whole lines, each ended by a newline, as they arrived together: one or more, at most MAX_LINE bytes in all.
 
     `arrival` is the probe's clock when they were read. `stamps` is empty, or has one entry per line: the time
     that the server beside the line told (Loki, Kubernetes, journald), None where it told none.
@@ -49,7 +49,7 @@ class State(StrEnum):
 class Health:
     """A snapshot. `reason` says why it waits or failed and what to do; it is empty while following.
 
-    `gaps` counts the times at which lines are known or must be feared to be lost, `cut` the lines delivered in part.
+    `gaps` counts the times at which lines are or may be lost, `cut` the lines delivered in part.
     """
 
     state: State

@@ -1,0 +1,152 @@
+"""One generation of a log file: the lines from its creation (or last truncation) to its end, behind one descriptor.
+
+Rules:
+- A generation is known by its content, not by its name: by its first bytes (`head`) and by the bytes just before
+  the position (`tail`). Names change hands at every rotation, inodes are reused, sizes grow past old positions.
+- Every read begins a little before the position. If those bytes are not the ones read last time, the file was
+  truncated under us and another generation lives behind the descriptor.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from probe.evidence.sources.source import LineJoiner
+
+CHUNK = 256 << 10
+HEAD = 1 << 10
+OVERLAP = 1 << 10
+TAIL = 64 << 10
+
+Key = tuple[int, int]
+Signature = tuple[int, int]
+
+
+def key_of(found: os.stat_result) -> Key:
+    """Which file it is while somebody holds it open; a deleted file's key may come back as another file."""
+    return found.st_dev, found.st_ino
+
+
+def signature_of(found: os.stat_result) -> Signature:
+    """Differs when the content differs, but for two writes of one kernel tick that leave the same size."""
+    return found.st_size, found.st_mtime_ns
+
+
+def same_start(one: bytes, other: bytes) -> bool:
+    """True if both begin alike as far as both go."""
+    known = min(len(one), len(other))
+    return known > 0 and one[:known] == other[:known]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a generation was read, and by which bytes to know it again."""
+
+    position: int
+    head: bytes
+    tail: bytes
+    signature: Signature
+
+    def fits(self, fd: int, base: int = 0) -> bool:
+        """True if this generation, as far as it was read, stands in the file from `base` on."""
+        if os.fstat(fd).st_size < base + self.position:
+            return False
+        tail, head = self.tail[-OVERLAP:], self.head
+        ends = os.pread(fd, len(tail), base + self.position - len(tail)) == tail
+        return ends and os.pread(fd, len(head), base) == head
+
+    def covers(self, fd: int, base: int, size: int) -> bool:
+        """True if the file holds from `base` to `size` a part of this generation that was read already."""
+        beyond = base + self.position - size
+        if beyond < 0 or beyond >= len(self.tail):
+            return False
+        tail = self.tail[: len(self.tail) - beyond][-OVERLAP:]
+        starts = same_start(os.pread(fd, min(HEAD, size - base), base), self.head)
+        return starts and os.pread(fd, len(tail), size - len(tail)) == tail
+
+
+class Truncated(Exception):
+    """The bytes before the position are not those read last time."""
+
+
+class Generation:
+    """An open log file and how far it was read.
+
+    `limit` is the end of a finished copy, `grown` the time it last gave bytes, `behind` whether more may wait.
+    """
+
+    __slots__ = ("behind", "fd", "grown", "head", "joiner", "key", "limit", "position", "signature", "tail")
+
+    def __init__(self, fd: int, *, now: float, mark: Mark | None = None) -> None:
+        self.fd = fd
+        self.key = key_of(os.fstat(fd))
+        self.grown = now
+        self.behind = False
+        self.limit: int | None = None
+        self.joiner = LineJoiner()
+        self.signature: Signature | None = None
+        self.position = mark.position if mark else 0
+        self.head = mark.head if mark else b""
+        self.tail = mark.tail if mark else b""
+
+    @classmethod
+    def after(cls, fd: int, size: int, *, now: float) -> Generation:
+        """Skip the first `size` bytes, but not an incomplete last line among them: its end is still to come."""
+        generation = cls(fd, now=now, mark=mark_at(fd, size))
+        last = generation.tail.rfind(b"\n") + 1
+        unbroken = not last and generation.position > len(generation.tail)
+        generation.joiner = LineJoiner(b"" if unbroken else generation.tail[last:], skipping=unbroken)
+        return generation
+
+    def mark(self) -> Mark:
+        """To know it again after it was closed."""
+        return Mark(self.position, self.head, self.tail[-OVERLAP:], self.signature or (-1, 0))
+
+    def restart(self) -> Mark:
+        """Forget the truncated generation and read the new one from its beginning; returns the old one's mark."""
+        old = Mark(self.position, self.head, self.tail, (0, 0))
+        self.position, self.head, self.tail = 0, b"", b""
+        self.joiner, self.signature = LineJoiner(), None
+        return old
+
+    def starts_like(self, head: bytes) -> bool:
+        """True if `head` could be a copy of this generation, or of a new one that just replaced it unnoticed."""
+        return same_start(head, self.head) or same_start(head, os.pread(self.fd, HEAD, 0))
+
+    def read(self, found: os.stat_result, now: float) -> bytes:
+        """The whole lines of the next chunk; empty if there are none (yet). Raises Truncated."""
+        wanted = min(CHUNK, self.joiner.room)
+        if self.limit is not None:
+            wanted = min(wanted, self.limit - self.position)
+        fresh = self._fresh(wanted)
+        self.behind = 0 < len(fresh) == wanted
+        if not self.behind:
+            self.signature = signature_of(found)
+        if not fresh:
+            return b""
+        self.grown = now
+        if len(self.head) < HEAD:
+            self.head = (self.head + fresh)[:HEAD]
+        self.tail = (self.tail + fresh)[-TAIL:]
+        self.position += len(fresh)
+        return self.joiner.feed(fresh)
+
+    def _fresh(self, wanted: int) -> bytes:
+        before = self.tail[-OVERLAP:]
+        chunk = os.pread(self.fd, len(before) + wanted, self.position - len(before))
+        if not chunk.startswith(before):
+            raise Truncated
+        return chunk[len(before) :]
+
+    def close(self) -> None:
+        """Give the descriptor back. May be called twice."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def mark_at(fd: int, size: int) -> Mark:
+    """The mark of a file whose first `size` bytes count as read."""
+    tail = os.pread(fd, min(size, TAIL), max(0, size - TAIL))
+    return Mark(size, os.pread(fd, min(size, HEAD), 0), tail, signature_of(os.fstat(fd)))

@@ -1,0 +1,202 @@
+"""What was rotated away: the siblings of a log file, which of them are read, and which are looked for.
+
+Rules:
+- A sibling whose signature did not change since it was marked is not even opened.
+- A sibling (or what was added to one since it was marked) that begins like a generation we know is a copy of it. It
+  is read only if that generation was truncated before we had read it all, and then from our position.
+- One that begins like no generation we know came and went between two looks. It is read from its beginning, if its
+  name is a rotated one and it was written after we started: other logs live in the same directory.
+- What is still empty, or still being copied, is left unmarked and looked at again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from probe.evidence.sources.generation import (
+    HEAD,
+    Generation,
+    Key,
+    Mark,
+    key_of,
+    mark_at,
+    same_start,
+    signature_of,
+)
+from probe.evidence.sources.source import LineJoiner
+
+MAX_MARKS = 256
+OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
+_SUFFIX = re.compile(r"[-._](?:\d[-._T\d]*|old|bak)")
+
+
+@dataclass(slots=True)
+class Missing:
+    """A generation that was truncated: how far it was read, the incomplete line at that point, since when sought."""
+
+    mark: Mark
+    joiner: LineJoiner
+    since: float
+    searches: int = 0
+    told: bool = False
+
+
+class Rotated:
+    """The siblings of the log at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._marks: dict[Key, Mark] = {}
+        self._listed: set[Path] = set()
+        self._since_mtime = 0
+        self.missing: deque[Missing] = deque(maxlen=8)
+        self.unsettled = False
+
+    def snapshot(self) -> None:
+        """Count everything that stands beside the log now as read: once per directory, when it is first seen."""
+        folder = self._real().parent
+        if folder in self._listed or not folder.is_dir():
+            return
+        self._listed.add(folder)
+        for path, found in self._siblings(rotated_only=True):
+            self._since_mtime = max(self._since_mtime, found.st_mtime_ns)
+            if (fd := open_regular(path)) is not None:
+                self._keep(key_of(found), mark_at(fd, found.st_size))
+                os.close(fd)
+
+    def remember(self, generation: Generation) -> None:
+        """Keep the mark of a generation that is about to be closed."""
+        self._keep(generation.key, generation.mark())
+
+    def resume(self, fd: int, now: float) -> Generation:
+        """Read an opened file from where it was left, or from its beginning if it is new."""
+        mark = self._mark_of(fd)
+        return Generation(fd, now=now, mark=mark)
+
+    def search(self, held: Sequence[Generation], now: float) -> list[Generation]:
+        """Open what is to be read among the siblings; those in `held` are open already."""
+        self.unsettled = False
+        found: list[Generation] = []
+        anywhere = any(lost.searches > 1 and not lost.told for lost in self.missing)
+        for path, seen in self._siblings(rotated_only=not anywhere):
+            if key_of(seen) not in {generation.key for generation in held} and not self._is_read(seen):
+                found.extend(self._consider(path, held=[*held, *found], now=now))
+        for lost in self.missing:
+            lost.searches += 1
+        return found
+
+    def _consider(self, path: Path, *, held: Sequence[Generation], now: float) -> Iterator[Generation]:
+        fd = open_regular(path)
+        if fd is None:
+            self.unsettled = True
+            return
+        wanted = self._copy_of_missing(fd, now)
+        if wanted is None and is_rotated(path.name, self._real().name) and self._is_unknown(fd, held):
+            wanted = self.resume(fd, now)
+        if wanted is None:
+            os.close(fd)
+        else:
+            yield wanted
+
+    def _copy_of_missing(self, fd: int, now: float) -> Generation | None:
+        known = self._mark_of(fd)
+        base = known.position if known else 0
+        size = os.fstat(fd).st_size
+        for lost in self.missing:
+            if lost.mark.fits(fd, base):
+                head = known.head if known else lost.mark.head
+                mark = Mark(base + lost.mark.position, head, lost.mark.tail, (-1, 0))
+            elif lost.searches and lost.mark.covers(fd, base, size):
+                mark = mark_at(fd, size)
+            else:
+                continue
+            self.missing.remove(lost)
+            copy = Generation(fd, now=now, mark=mark)
+            copy.joiner, copy.limit = lost.joiner, size
+            return copy
+        return None
+
+    def _is_unknown(self, fd: int, held: Iterable[Generation]) -> bool:
+        known = self._mark_of(fd)
+        head = os.pread(fd, HEAD, known.position if known else 0)
+        if not head:
+            self.unsettled |= known is None
+            return False
+        if os.fstat(fd).st_mtime_ns < self._since_mtime:
+            return False
+        marks = [mark for mark in self._marks.values() if mark is not known]
+        marks.extend(lost.mark for lost in self.missing)
+        if any(same_start(head, mark.head) for mark in marks):
+            return False
+        if any(generation.starts_like(head) for generation in held):
+            return False
+        # A file behind the path that is not open yet may be the one this is a copy of: then look again later.
+        opened = self._path_is_held(held)
+        self.unsettled |= not opened
+        return opened
+
+    def _path_is_held(self, held: Iterable[Generation]) -> bool:
+        try:
+            key = key_of(os.stat(self._path))
+        except OSError:
+            return True
+        return any(generation.key == key for generation in held)
+
+    def _mark_of(self, fd: int) -> Mark | None:
+        mark = self._marks.get(key_of(os.fstat(fd)))
+        return mark if mark and mark.fits(fd) else None
+
+    def _is_read(self, found: os.stat_result) -> bool:
+        mark = self._marks.get(key_of(found))
+        return mark is not None and mark.signature == signature_of(found)
+
+    def _keep(self, key: Key, mark: Mark) -> None:
+        self._marks.pop(key, None)
+        self._marks[key] = mark
+        while len(self._marks) > MAX_MARKS:
+            del self._marks[next(iter(self._marks))]
+
+    def _real(self) -> Path:
+        return Path(os.path.realpath(self._path))
+
+    def _siblings(self, *, rotated_only: bool) -> list[tuple[Path, os.stat_result]]:
+        """Regular files beside the log, the last written first; a directory that cannot be listed has none."""
+        real = self._real()
+        found: list[tuple[Path, os.stat_result]] = []
+        try:
+            with os.scandir(real.parent) as entries:
+                for entry in entries:
+                    named = is_rotated(entry.name, real.name) or not rotated_only
+                    if named and entry.name != real.name and entry.is_file(follow_symlinks=False):
+                        found.append((Path(entry.path), entry.stat(follow_symlinks=False)))
+        except OSError:
+            self.unsettled = True
+        return sorted(found, key=lambda sibling: -sibling[1].st_mtime_ns)
+
+
+def is_rotated(name: str, log: str) -> bool:
+    """True for names that rotation gives: `mail.log.1`, `mail.log-20261122`, `mail-20261122.log`, `mail.log.old`."""
+    stem, ending = os.path.splitext(log)
+    if name.startswith(log):
+        return _SUFFIX.fullmatch(name[len(log) :]) is not None
+    inner = name[len(stem) : len(name) - len(ending)]
+    return name.startswith(stem) and name.endswith(ending) and _SUFFIX.fullmatch(inner) is not None
+
+
+def open_regular(path: Path) -> int | None:
+    """Open a sibling; None if it is gone, may not be read or is no regular file."""
+    try:
+        fd = os.open(path, OPEN_FLAGS | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    return None
