@@ -1,11 +1,13 @@
 """The configuration room: a YAML file in, frozen Settings out, or every fault at once.
 
-    find_config ──▶ load ──▶ Settings (parts.py: every key; values.py: how it is written)
+    find_config ──▶ load ──▶ Settings (parts.py, paths.py, evidence.py: every key; values.py: how it is written)
                       └────▶ ConfigurationError (faults.py: what was found, what was expected)
 
-document.py reads YAML, checks.py compares values with each other, schema.py serves editors.
+targets.py gives the settings in the model's words. document.py reads YAML, checks.py compares values with each other,
+schema.py serves editors.
 """
 
+from probe.settings.evidence import FileSource, JournaldSource, KubernetesSource, LokiSource, SyslogSource
 from probe.settings.faults import (
     ConfigurationError,
     ConfigurationFault,
@@ -13,17 +15,10 @@ from probe.settings.faults import (
     ConfigurationWarning,
 )
 from probe.settings.loading import find_config, load
-from probe.settings.parts import (
-    EndpointSettings,
-    FileSource,
-    JournaldSource,
-    KubernetesSource,
-    LokiSource,
-    PathSettings,
-    Settings,
-    SyslogSource,
-)
+from probe.settings.parts import Settings
+from probe.settings.paths import EndpointSettings, PathSettings
 from probe.settings.schema import schema
+from probe.settings.targets import targets, timeouts
 
 __all__ = [
     "ConfigurationError",
@@ -41,4 +36,6 @@ __all__ = [
     "find_config",
     "load",
     "schema",
+    "targets",
+    "timeouts",
 ]

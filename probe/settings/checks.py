@@ -16,17 +16,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from probe.model import AddressFamily, ImprintKind, Network, Networks, Service, plain_address
+from probe.settings.evidence import EvidenceSettings
 from probe.settings.faults import Location, dotted, shown
-from probe.settings.parts import (
-    IMPRINTS,
-    CheckSettings,
-    EndpointSettings,
-    EvidenceSettings,
-    PathSettings,
-    ScheduleSettings,
-    TimeoutSettings,
-    VantageSettings,
-)
+from probe.settings.parts import CheckSettings, ScheduleSettings, TimeoutSettings, VantageSettings
+from probe.settings.paths import IMPRINTS, EndpointSettings, PathSettings
 from probe.settings.values import ReplyMode
 
 UNBUILT_SOURCES: frozenset[str] = frozenset({"loki", "kubernetes", "journald", "syslog"})

@@ -131,7 +131,7 @@ class _Builder:
     documents: int = 0
 
     def take(self, event: yaml.Event) -> None:
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         match event:
             case yaml.DocumentStartEvent():
                 self.documents += 1
@@ -142,7 +142,7 @@ class _Builder:
             case yaml.ScalarEvent():
                 self._place(self._scalar(event, line), 1, event.anchor, line)
             case yaml.AliasEvent():
-                self._alias(event.anchor, line)
+                self._alias(event.anchor or "", line)
             case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
                 self._open(event, line)
             case yaml.MappingEndEvent() | yaml.SequenceEndEvent():

@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from probe.settings.checks import Doubt, Draft, Found, findings
 from probe.settings.document import MAX_BYTES, Document, Unreadable, decoded, parsed
+from probe.settings.evidence import EvidenceSettings
 from probe.settings.faults import (
     ConfigurationError,
     ConfigurationFault,
@@ -29,15 +30,13 @@ from probe.settings.faults import (
 )
 from probe.settings.parts import (
     CheckSettings,
-    EndpointSettings,
-    EvidenceSettings,
     NetworkSettings,
-    PathSettings,
     ScheduleSettings,
     Settings,
     TimeoutSettings,
     VantageSettings,
 )
+from probe.settings.paths import EndpointSettings, PathSettings
 
 SYSTEM_FILE = Path("/etc/mailprobe/mailprobe.yaml")
 LOCAL_FILE = "mailprobe.yaml"
@@ -49,7 +48,7 @@ _EXPECTED: dict[str, str] = {
     "dict_type": "a mapping",
     "tuple_type": "a list",
     "missing": "a value",
-    "union_tag_not_found": "a kind: file, loki, kubernetes, journald or syslog",
+    "union_tag_not_found": "one of file, loki, kubernetes, journald, syslog",
     "union_tag_invalid": "one of file, loki, kubernetes, journald, syslog",
     "too_short": "at least one",
 }
@@ -154,16 +153,18 @@ def _in_file_order(faults: Iterable[ConfigurationFault]) -> list[ConfigurationFa
 
 def _model_faults(errors: Iterable[ErrorDetails], document: Document, raw: object) -> Iterator[ConfigurationFault]:
     for error in errors:
+        if error["type"] == "too_short" and error["input"]:
+            continue  # items are missing only because each has a fault of its own
         location = _location(error["loc"])
         context = error.get("ctx", {})
         if at := context.get("at"):
             location = (*location[:-1], at)
+        if error["type"].startswith("union_tag"):
+            location = (*location, "kind")
         if _known_faulty(location, document):
             continue
         found, expected = _words(error, location, raw)
-        yield ConfigurationFault(
-            path=dotted(location), found=found, expected=expected, line=document.line(location)
-        )
+        yield ConfigurationFault(path=dotted(location), found=found, expected=expected, line=document.line(location))
 
 
 def _location(loc: Location) -> Location:
@@ -179,16 +180,31 @@ def _words(error: ErrorDetails, location: Location, raw: object) -> tuple[str, s
     if kind == "extra_forbidden":
         return "an unknown key", _known_keys(location, raw)
     if kind == "unfit":
-        hidden = "password" in location
-        found = context["found"] or (kind_of(error["input"]) if hidden else shown(error["input"]))
-        return found, context["expected"]
-    if kind == "missing":
+        return _found(context, error["input"], location, raw), context["expected"]
+    if kind in ("missing", "union_tag_not_found"):
         return "nothing", _EXPECTED[kind]
     if kind == "union_tag_invalid":
         return shown(context.get("tag")), _EXPECTED[kind]
     if kind == "too_short":
         return "an empty list", _EXPECTED[kind]
     return kind_of(error["input"]), _EXPECTED.get(kind, "another value")
+
+
+def _found(context: Mapping[str, Any], given: object, location: Location, raw: object) -> str:
+    if context["found"]:
+        return str(context["found"])
+    if context["reason"]:
+        return f"{shown(_at(location, raw))}: {context['reason']}"
+    return kind_of(given) if "password" in location else shown(given)
+
+
+def _at(location: Location, raw: object) -> object:
+    for step in location:
+        if isinstance(raw, dict):
+            raw = raw.get(str(step))
+        elif isinstance(raw, list) and isinstance(step, int) and step < len(raw):
+            raw = raw[step]
+    return raw
 
 
 def _known_keys(location: Location, raw: object) -> str:

@@ -18,6 +18,9 @@ def schema() -> dict[str, Any]:
     made = Settings.model_json_schema(mode="validation")
     made = {"$schema": DIALECT, **made, "title": TITLE}
     _tidy(made)
+    _describe(made)
+    # The model cannot know the host name.
+    del made["$defs"]["VantageSettings"]["properties"]["name"]["default"]
     return made
 
 
@@ -33,13 +36,12 @@ def resolved(node: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, A
 
 
 def known_keys(location: Location, raw: object) -> str:
-    """Say which keys the mapping around an unknown key has, the nearest first."""
+    """Say which keys the mapping around an unknown key has, and which one it resembles."""
     keys = _keys_around(location, raw)
     unknown = str(location[-1])
     nearest = difflib.get_close_matches(unknown, keys, n=1, cutoff=0.6)
-    if nearest:
-        return f"{nearest[0]!r}, perhaps"
-    return "one of " + ", ".join(keys)
+    meant = f" (did you mean {nearest[0]}?)" if nearest else ""
+    return f"one of {', '.join(keys)}{meant}"
 
 
 def _keys_around(location: Location, raw: object) -> list[str]:
@@ -61,12 +63,21 @@ def _step(raw: object, step: str | int) -> object:
 
 
 def _tidy(node: object) -> None:
-    """Remove generated titles: they repeat the key and hide the description in an editor's tooltip."""
+    """Drop generated titles (they repeat the key) and defaults that only say "not given"."""
     if isinstance(node, dict):
-        if isinstance(node.get("title"), str) and node["title"] != TITLE and "properties" != node.get("title"):
+        if isinstance(node.get("title"), str) and node["title"] != TITLE:
             del node["title"]
+        if "default" in node and node["default"] is None:
+            del node["default"]
         for child in node.values():
             _tidy(child)
     elif isinstance(node, list):
         for child in node:
             _tidy(child)
+
+
+def _describe(root: Mapping[str, Any]) -> None:
+    """Give a key the description of the mapping it holds, where pydantic left it out as a repetition."""
+    for holder in (root, *root["$defs"].values()):
+        for node in holder.get("properties", {}).values():
+            node.setdefault("description", resolved(node, root).get("description"))

@@ -1,6 +1,6 @@
 """How the file writes a value, and what it becomes: one type per kind of value.
 
-- Every type is a validator (file form -> domain value, or what was expected instead) and a JSON Schema of the file form.
+- A type is a validator (file form -> domain value, or what was expected) and a JSON Schema of the file form.
 - Numbers and true/false may also come as text, because `${NAME}` always is text.
 - Defaults of the models are written in file form ("30s") and go through the same validators.
 """
@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, core_schema
 
 from probe.model import Address, AddressFamily, ImprintKind, Network, ProxyHeader, Secret, Service, plain_address
 from probe.settings.document import Expanded
@@ -34,15 +33,36 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _VARIABLE_PATTERN = r"\$\{"
 
 
-def unfit(expected: str, *, found: str | None = None, at: str | None = None) -> PydanticCustomError:
-    """Say what was expected. `found` replaces the value in the message, `at` names a sibling key that is at fault."""
-    return PydanticCustomError("unfit", "{expected}", {"expected": expected, "found": found, "at": at})
+def unfit(
+    expected: str, *, found: str | None = None, at: str | None = None, reason: str | None = None
+) -> PydanticCustomError:
+    """Say what was expected. `found` replaces the value in the message, `reason` follows it, `at` is a sibling at fault."""
+    told = {"expected": expected, "found": found, "at": at, "reason": reason}
+    return PydanticCustomError("unfit", "{expected}", told)
 
 
-def _or_variable(schema: dict[str, Any]) -> WithJsonSchema:
-    if schema.get("type") == "string" and "enum" not in schema and "pattern" not in schema:
-        return WithJsonSchema(schema)
-    return WithJsonSchema({"anyOf": [schema, {"type": "string", "pattern": _VARIABLE_PATTERN}]})
+@dataclass(frozen=True, slots=True, eq=False)
+class Form:
+    """Marks a type as written in this form: `read` validates, `schema` describes it to editors.
+
+    Stands for the type's own schema instead of wrapping it: that halves the time to build the models.
+    """
+
+    read: Callable[[object], object]
+    schema: dict[str, Any]
+    masked: bool = False
+
+    def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> core_schema.CoreSchema:
+        serialization = core_schema.to_string_ser_schema() if self.masked else None
+        return core_schema.no_info_plain_validator_function(self.read, serialization=serialization)
+
+    def __get_pydantic_json_schema__(self, _schema: object, _handler: object) -> dict[str, Any]:
+        return dict(self.schema)
+
+
+def _or_variable(**schema: Any) -> dict[str, Any]:
+    """Schema of a value that may also be a `${NAME}`."""
+    return {"anyOf": [schema, {"type": "string", "pattern": _VARIABLE_PATTERN}]}
 
 
 def _text(value: object) -> str:
@@ -138,9 +158,13 @@ def _url(value: object) -> str:
     return text
 
 
+NO_SECRET: Final = Secret("")
+"""What stands for a secret that the file does not give in this way."""
+
+
 def _secret(value: object) -> Secret:
-    if isinstance(value, Secret):
-        return value
+    if value is None:
+        return NO_SECRET
     if not isinstance(value, Expanded):
         raise unfit("${NAME} of an environment variable, or password_file instead", found="a password in the file")
     if not value:
@@ -189,63 +213,49 @@ class ReplyMode(StrEnum):
     OFF = "off"
 
 
-def _enum(kind: type[StrEnum]) -> WithJsonSchema:
-    return _or_variable({"type": "string", "enum": [str(member) for member in kind]})
+def _names(kind: type[StrEnum]) -> dict[str, Any]:
+    return _or_variable(type="string", enum=[str(member) for member in kind])
 
 
-_STRING: dict[str, Any] = {"type": "string", "minLength": 1}
+def _pattern(meaning: str, pattern: str) -> dict[str, Any]:
+    return _or_variable(**{"$comment": meaning, "type": "string", "pattern": pattern})
 
-Text = Annotated[str, PlainValidator(_text), _or_variable(_STRING)]
-Host = Annotated[str, PlainValidator(_host), _or_variable(_STRING)]
-Url = Annotated[str, PlainValidator(_url), _or_variable({"type": "string", "pattern": "^https?://"})]
-FilePath = Annotated[Path, PlainValidator(_file), _or_variable(_STRING)]
-Flag = Annotated[bool, PlainValidator(_flag), _or_variable({"type": "boolean"})]
-Port = Annotated[
-    int,
-    PlainValidator(_whole(1, 65535, "a TCP port")),
-    _or_variable({"type": "integer", "minimum": 1, "maximum": 65535}),
-]
+
+def _text_that_is(meaning: str) -> dict[str, Any]:
+    return {"$comment": meaning, "type": "string", "minLength": 1}
+
+
+_PERCENTAGE: dict[str, Any] = {
+    "$comment": "percentage",
+    "anyOf": [
+        {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*%$"},
+        {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+        {"type": "string", "pattern": _VARIABLE_PATTERN},
+    ],
+}
+
+Text = Annotated[str, Form(_text, _text_that_is("text"))]
+Host = Annotated[str, Form(_host, _text_that_is("host name or address"))]
+Url = Annotated[str, Form(_url, _pattern("URL", "^https?://"))]
+FilePath = Annotated[Path, Form(_file, _text_that_is("file"))]
+Flag = Annotated[bool, Form(_flag, _or_variable(type="boolean"))]
+Port = Annotated[int, Form(_whole(1, 65535, "a TCP port"), _or_variable(type="integer", minimum=1, maximum=65535))]
 Rate = Annotated[
-    int,
-    PlainValidator(_whole(1, 600, "a number of sessions")),
-    _or_variable({"type": "integer", "minimum": 1, "maximum": 600}),
+    int, Form(_whole(1, 600, "a number of sessions"), _or_variable(type="integer", minimum=1, maximum=600))
 ]
-Duration = Annotated[
-    float,
-    PlainValidator(_duration),
-    _or_variable({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)$"}),
-]
-Fraction = Annotated[
-    float,
-    PlainValidator(_fraction),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*%$"},
-                {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
-                {"type": "string", "pattern": _VARIABLE_PATTERN},
-            ]
-        }
-    ),
-]
-IpAddress = Annotated[Address, PlainValidator(_address), _or_variable(_STRING)]
-Cidr = Annotated[Network, PlainValidator(_network), _or_variable(_STRING)]
+Duration = Annotated[float, Form(_duration, _pattern("duration", r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)$"))]
+Fraction = Annotated[float, Form(_fraction, _PERCENTAGE)]
+IpAddress = Annotated[Address, Form(_address, _text_that_is("address"))]
+Cidr = Annotated[Network, Form(_network, _text_that_is("address or CIDR"))]
 Password = Annotated[
-    Secret,
-    PlainValidator(_secret),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": _VARIABLE_PATTERN}),
+    Secret, Form(_secret, {"$comment": "`${NAME}`", "type": "string", "pattern": _VARIABLE_PATTERN}, masked=True)
 ]
-TcpListen = Annotated[
-    Listen, PlainValidator(_listen("tcp")), _or_variable({"type": "string", "pattern": r":[0-9]{1,5}$"})
-]
+TcpListen = Annotated[Listen, Form(_listen("tcp"), _pattern("host:port", r":[0-9]{1,5}$"))]
 SyslogListen = Annotated[
-    Listen,
-    PlainValidator(_listen("udp", "tcp")),
-    _or_variable({"type": "string", "pattern": r"^(udp|tcp)://.*:[0-9]{1,5}$"}),
+    Listen, Form(_listen("udp", "tcp"), _pattern("udp://host:port or tcp://host:port", r"^(udp|tcp)://.*:[0-9]{1,5}$"))
 ]
-ServiceName = Annotated[Service, PlainValidator(_choice(Service)), _enum(Service)]
-ImprintName = Annotated[ImprintKind, PlainValidator(_choice(ImprintKind)), _enum(ImprintKind)]
-HeaderName = Annotated[ProxyHeader, PlainValidator(_choice(ProxyHeader)), _enum(ProxyHeader)]
-FamilyName = Annotated[AddressFamily, PlainValidator(_choice(AddressFamily)), _enum(AddressFamily)]
-ReplyName = Annotated[ReplyMode, PlainValidator(_choice(ReplyMode)), _enum(ReplyMode)]
+ServiceName = Annotated[Service, Form(_choice(Service), _names(Service))]
+ImprintName = Annotated[ImprintKind, Form(_choice(ImprintKind), _names(ImprintKind))]
+HeaderName = Annotated[ProxyHeader, Form(_choice(ProxyHeader), _names(ProxyHeader))]
+FamilyName = Annotated[AddressFamily, Form(_choice(AddressFamily), _names(AddressFamily))]
+ReplyName = Annotated[ReplyMode, Form(_choice(ReplyMode), _names(ReplyMode))]

@@ -1,0 +1,45 @@
+"""Settings -> what sessions are opened to, in the vocabulary of the model."""
+
+from __future__ import annotations
+
+from probe.model import Endpoint, Login, Timeouts, TlsOptions
+from probe.settings.parts import Settings
+from probe.settings.paths import EndpointSettings, PathSettings
+
+
+def targets(settings: Settings) -> tuple[Endpoint, ...]:
+    """Every endpoint of every path, in the order of the file."""
+    return tuple(_target(settings, path, endpoint) for path in settings.paths for endpoint in path.endpoints)
+
+
+def timeouts(settings: Settings) -> Timeouts:
+    """The bounds of a session."""
+    limits = settings.timeouts
+    return Timeouts(connect=limits.connect, session=limits.session, evidence=limits.evidence)
+
+
+def _target(settings: Settings, path: PathSettings, endpoint: EndpointSettings) -> Endpoint:
+    return Endpoint(
+        path=path.name,
+        service=endpoint.service,
+        host=path.host,
+        port=endpoint.port,
+        family=path.address_family,
+        source_address=path.source_address,
+        proxy_header=path.proxy_header,
+        tls=_tls(path),
+        login=_login(endpoint),
+        imprint=endpoint.imprint,
+        expected=settings.vantage.addresses,
+        timeouts=timeouts(settings),
+    )
+
+
+def _tls(path: PathSettings) -> TlsOptions:
+    ca_file = str(path.tls.ca_file) if path.tls.ca_file else None
+    return TlsOptions(server_name=path.tls.server_name, ca_file=ca_file, verify=path.tls.verify)
+
+
+def _login(endpoint: EndpointSettings) -> Login | None:
+    login = endpoint.login
+    return Login(username=login.username, password=login.password) if login else None
