@@ -1,0 +1,129 @@
+"""The lab by hand.
+
+    python -m tests.lab list                      the scenarios
+    python -m tests.lab reap                      remove what dead owners left
+    python -m tests.lab generations               which server generations this machine offers
+    python -m tests.lab SCENARIO [--generation G] [--probe PATH] [--hold]
+
+Exit code: that of the probe; 0 without one; 3 when there can be no lab here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from tests.lab import SCENARIOS, Case, Generation, Lab, Scenario, find_all, reap, usable
+from tests.lab.addresses import SERVICES
+
+UNUSABLE = 3
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.lab", description="Run one scenario of the lab by hand."
+    )
+    parser.add_argument("scenario", help="a scenario's name, or: list, reap, generations")
+    parser.add_argument("--generation", help="default: the first usable one")
+    parser.add_argument(
+        "--probe", type=Path, help="default: the probe beside this Python, or the one on PATH"
+    )
+    parser.add_argument("--hold", action="store_true", help="keep the lab until Ctrl-C")
+    given = parser.parse_args()
+    match given.scenario:
+        case "list":
+            return _list()
+        case "reap":
+            print("removed:", ", ".join(reap()) or "nothing")
+            return 0
+        case "generations":
+            return _generations()
+        case name if name in SCENARIOS:
+            return _show(SCENARIOS[name], given.generation, given.probe, hold=given.hold)
+        case name:
+            print(f"no scenario {name}; known: {', '.join(SCENARIOS)}", file=sys.stderr)
+            return 64
+
+
+def _list() -> int:
+    width = max(map(len, SCENARIOS))
+    for scenario in SCENARIOS.values():
+        print(f"{scenario.name:{width}}  {scenario.what}")
+        print(f"{'':{width}}  -> {_verdicts(scenario)}")
+    return 0
+
+
+def _verdicts(scenario: Scenario) -> str:
+    verdicts = {
+        service: due.verdict + (f" by {due.masked_by}" if due.masked_by else "")
+        for service in SERVICES
+        if (due := scenario.expected.get(service))
+    }
+    if len(verdicts) == len(SERVICES) and len(set(verdicts.values())) == 1:
+        return next(iter(verdicts.values()))
+    return ", ".join(f"{service}: {verdict}" for service, verdict in verdicts.items())
+
+
+def _generations() -> int:
+    for found in find_all().values():
+        if isinstance(found, Generation):
+            print(f"{found.name}: Postfix {found.postfix}, Dovecot {found.dovecot}, from {found.root}")
+        else:
+            print(f"{found.name}: not usable: {found.reason}")
+    return 0 if usable() else UNUSABLE
+
+
+def _show(scenario: Scenario, generation: str | None, probe: Path | None, *, hold: bool) -> int:
+    if not usable():
+        _generations()
+        return UNUSABLE
+    with Lab(generation=generation or next(iter(usable()))) as lab, contextlib.ExitStack() as more:
+        case = lab.apply(scenario)
+        if scenario.background:
+            more.enter_context(lab.lookalikes(scenario.background, host=scenario.host))
+        print(
+            f"{lab.generation.name}, {scenario.name}: {scenario.what}\nexpected: {_verdicts(scenario)}\n",
+            flush=True,
+        )
+        code = _probe(lab, case, probe)
+        if hold:
+            _hold(lab, case)
+    return code
+
+
+def _probe(lab: Lab, case: Case, given: Path | None) -> int:
+    probe = given or _find_probe()
+    if probe is None:
+        print("There is no probe command yet, neither beside this Python nor on PATH.")
+        return 0
+    return lab.popen([str(probe), "--once", "--config", str(case.config_file)]).wait()
+
+
+def _find_probe() -> Path | None:
+    beside = Path(sys.executable).with_name("probe")
+    if beside.exists():
+        return beside
+    return Path(found) if (found := shutil.which("probe")) else None
+
+
+def _hold(lab: Lab, case: Case) -> None:
+    print(
+        f"""
+The lab stays until Ctrl-C.
+  a shell outside      ip netns exec {lab.namespace("vantage")} bash
+  other places         {", ".join(lab.namespace(role) for role in ("router", "lan", "node1", "node2", "pod"))}
+  configuration        {case.config_file}
+  Postfix's log        {lab.postfix_log}
+  Dovecot's log        {lab.dovecot_log}""",
+        flush=True,
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

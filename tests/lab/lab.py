@@ -1,0 +1,253 @@
+"""One lab: a small world with real servers, from start to the last trace removed.
+
+    with Lab(generation="debian12") as lab:
+        case = lab.apply(SCENARIOS["cluster"])
+        lab.run(["probe", "--once", "--config", str(case.config_file)], namespace="vantage")
+
+Rule 1: a lab is built once and goes through many scenarios; servers never restart, only the way to them changes.
+Rule 2: leaving the `with` block by any door removes everything; what a killed owner leaves, the next lab removes.
+Rule 3: nothing is waited for by sleeping a fixed time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from tests.lab import certificates, configuration, generations, haproxy, namespaces, world
+from tests.lab.addresses import BACKGROUND, LAN_CLIENT, METRICS, POD, THROTTLED, VIP
+from tests.lab.certificates import Certificates
+from tests.lab.lookalikes import trusting_context
+from tests.lab.scenarios import TLS_FIRST, Expectation, Preparation, Scenario
+from tests.lab.servers import Choices, Servers, wait_until
+from tests.lab.world import NetworkState
+
+HERE = Path(__file__).parent
+BIND_NAMES = 'for f in hosts resolv.conf; do mount --bind "$0/$f" "/etc/$f"; done; exec "$@"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A scenario in force in a running lab."""
+
+    scenario: Scenario
+    config_file: Path
+    expected: Mapping[str, Expectation]
+
+
+class Lab:
+    """The world of one owner; not shared between processes."""
+
+    def __init__(self, generation: str | None = None, choices: Choices | None = None) -> None:
+        self.generation = _usable(generation or generations.host_name())
+        self._choices = choices or Choices()
+        self._exits = contextlib.ExitStack()
+        self.name = ""
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as exits:
+            exits.enter_context(_terminate_as_exit())
+            namespaces.reap()
+            self.name = namespaces.new_name()
+            exits.callback(namespaces.remove, self.name)
+            self._build()
+            self._exits = exits.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exits.close()
+
+    def _build(self) -> None:
+        namespaces.create(self.name)
+        world.wire(self.name)
+        world.apply(self.name, NetworkState())
+        self._certificates = certificates.make(self.directory / "tls")
+        self._servers = Servers(
+            name=self.name, generation=self.generation, certificates=self._certificates, choices=self._choices
+        )
+        self._servers.start()
+        for address in (POD.v4, POD.v6):
+            wait_until(functools.partial(self._reaches, address, METRICS), f"the way to {address}")
+        self._throttling: subprocess.Popen[bytes] | None = None
+
+    # What there is.
+
+    @property
+    def directory(self) -> Path:
+        return namespaces.BASE / self.name
+
+    @property
+    def postfix_log(self) -> Path:
+        return self._servers.postfix_log
+
+    @property
+    def dovecot_log(self) -> Path:
+        return self._servers.dovecot_log
+
+    @property
+    def certificates(self) -> Certificates:
+        return self._certificates
+
+    @property
+    def ca_file(self) -> Path:
+        return self._certificates.ca
+
+    def namespace(self, role: str) -> str:
+        return f"{self.name}-{role}"
+
+    # What one can do.
+
+    def apply(self, scenario: Scenario) -> Case:
+        """Bring the lab into the scenario's state and write the probe's configuration for it."""
+        self.apply_network(scenario.network)
+        match scenario.prepare:
+            case Preparation.SPEND_RATE_LIMIT:
+                self._spend_rate_limit(scenario)
+            case Preparation.THROTTLE:
+                self._throttle()
+        files = configuration.LabFiles(
+            directory=self.directory,
+            postfix_log=self.postfix_log,
+            dovecot_log=self.dovecot_log,
+            certificates=self.certificates,
+        )
+        return Case(
+            scenario=scenario,
+            config_file=configuration.write(scenario, files),
+            expected=scenario.expected_of(self.generation.name),
+        )
+
+    def apply_network(self, state: NetworkState) -> None:
+        """Switch the network alone."""
+        self._stop_throttling()
+        world.apply(self.name, state)
+
+    def run(
+        self, command: Sequence[str], *, namespace: str = "vantage", timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command inside and wait for it; it sees the lab's own hosts file and no other names."""
+        return subprocess.run(
+            self.inside(command, namespace=namespace),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def popen(
+        self, command: Sequence[str], *, namespace: str = "vantage", **more: Any
+    ) -> subprocess.Popen[str]:
+        """Start a command inside; whatever is still running when the lab ends is ended with it."""
+        return subprocess.Popen(self.inside(command, namespace=namespace), text=True, **more)
+
+    def inside(self, command: Sequence[str], *, namespace: str = "vantage") -> list[str]:
+        """The command line that runs a command in one of the lab's namespaces."""
+        names = str(self.directory / "etc")
+        return ["ip", "netns", "exec", self.namespace(namespace), "sh", "-c", BIND_NAMES, names, *command]
+
+    def socket(self, *, namespace: str = "vantage", ipv6: bool = False) -> socket.socket:
+        """A TCP socket that lives in the namespace, for the use of this process."""
+        return namespaces.socket_in(self.namespace(namespace), socket.AF_INET6 if ipv6 else socket.AF_INET)
+
+    @contextlib.contextmanager
+    def lookalikes(
+        self,
+        rate: float = 20,
+        *,
+        host: str = VIP.v4,
+        mix: Mapping[str, float] | None = None,
+        namespace: str = "vantage",
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Background clients for the length of the block."""
+        clients = [LAN_CLIENT] if namespace == "lan" else list(BACKGROUND)
+        sources = ",".join(client.v6 if ":" in host else client.v4 for client in clients)
+        weights = ",".join(f"{service}={weight}" for service, weight in (mix or {}).items())
+        options = ["--host", host, "--sources", sources, "--rate", str(rate), "--mix", weights]
+        command = [sys.executable, str(HERE / "lookalikes.py"), *options]
+        crowd = self.popen(command, namespace=namespace, stdout=subprocess.PIPE)
+        assert crowd.stdout is not None
+        crowd.stdout.readline()
+        try:
+            yield crowd
+        finally:
+            crowd.terminate()
+            crowd.communicate(timeout=30)
+
+    # How faults are made.
+
+    def _reaches(self, address: str, port: int) -> bool:
+        with self.socket(ipv6=":" in address) as probe:
+            probe.settimeout(1)
+            return probe.connect_ex((address, port)) == 0
+
+    def _spend_rate_limit(self, scenario: Scenario) -> None:
+        """Use up the one connection that each of the limited listeners grants to the vantage's address."""
+        for service, port in scenario.ports.items():
+            with self.socket() as plain:
+                plain.settimeout(5)
+                plain.connect((scenario.host, port))
+                one = trusting_context().wrap_socket(plain) if service in TLS_FIRST else plain
+                one.recv(4096)  # the greeting, or the refusal: counted in any case
+                one.close()
+
+    def _throttle(self) -> None:
+        """Let health checks hang up on the throttled listeners until Postfix gives up on each."""
+        before = self._throttled_services()
+        self._throttling = self._servers.on_router(haproxy.health_checker(), "checker")
+        wait_until(
+            lambda: self._throttled_services() >= before + len(THROTTLED),
+            "Postfix throttling its services",
+            60,
+        )
+
+    def _throttled_services(self) -> int:
+        return self.postfix_log.read_text(errors="replace").count("bad command startup -- throttling")
+
+    def _stop_throttling(self) -> None:
+        if self._throttling:
+            self._throttling.terminate()
+            self._throttling.wait()
+            self._throttling = None
+
+
+def _usable(name: str) -> generations.Generation:
+    match generations.find_all().get(name):
+        case generations.Generation() as found:
+            return found
+        case generations.Unusable(reason=reason):
+            raise RuntimeError(f"generation {name} cannot be used: {reason}")
+        case _:
+            raise RuntimeError(f"no generation {name}; known here: {', '.join(generations.find_all())}")
+
+
+@contextlib.contextmanager
+def _terminate_as_exit() -> Iterator[None]:
+    """SIGTERM leaves by the same door as an exception, where Python would end without any clean-up."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,430 @@
+"""The scenario table: every fault the product must tell apart, how it is made, and what the probe must say to it.
+
+Rule 1: a scenario is a value: a network state, a way in, something to prepare, and per service the verdict due.
+Rule 2: a service without a real form of the fault is absent from the scenario, not excused in it.
+Rule 3: `also` names verdicts that are honest too where the client cannot know more; where it is empty there is
+        exactly one right answer.
+Rule 4: what differs between server generations is said here, per generation, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from tests.lab.addresses import (
+    EXPIRED,
+    FIRST_CONTACT,
+    PLAIN_SMTPD,
+    PORT_LOGGING,
+    PROXY_DOWN,
+    PROXY_FORGETS_HEADER,
+    PROXY_HEADER,
+    PROXY_PLAIN,
+    PROXY_TWIN,
+    PROXY_UNWANTED_HEADER,
+    RATE_LIMITED,
+    REJECT_FOOTER,
+    ROUTER_LAN,
+    SERVICES,
+    STOCK,
+    THROTTLED,
+    VANTAGE_NAMED,
+    VANTAGE_UNTRUSTED,
+    VIP,
+)
+from tests.lab.kubeproxy import Policy
+from tests.lab.world import NetworkState
+
+LOCAL = NetworkState()
+CLUSTER = NetworkState(announcer="node2", policy=Policy.CLUSTER)
+DROP = NetworkState(announcer="node2", policy=Policy.LOCAL)
+REJECT = NetworkState(endpoint=False)
+UNANNOUNCED = NetworkState(announcer=None)
+POD_GONE = NetworkState(pod_reachable=False)
+
+
+class Preparation(StrEnum):
+    """What must be done to the servers before the fault is there."""
+
+    NOTHING = "nothing"
+    SPEND_RATE_LIMIT = "spend-rate-limit"
+    THROTTLE = "throttle"
+
+
+class Secret(StrEnum):
+    """Which password a scenario's configuration gives to the probe."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """The verdict due for one service."""
+
+    verdict: str
+    masked_by: str | None = None
+    also: frozenset[str] = frozenset()
+
+    def allows(self, verdict: str) -> bool:
+        return verdict == self.verdict or verdict in self.also
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One row of the table."""
+
+    name: str
+    what: str
+    expected: Mapping[str, Expectation]
+    by_generation: Mapping[str, Mapping[str, Expectation]] = field(default_factory=dict)
+    network: NetworkState = LOCAL
+    host: str = VIP.v4
+    ports: Mapping[str, int] = field(default_factory=lambda: STOCK)
+    proxy_header: str = "none"
+    source_address: str | None = None
+    prepare: Preparation = Preparation.NOTHING
+    logins: Mapping[str, Secret] = field(default_factory=dict)
+    imprints: Mapping[str, str] = field(default_factory=dict)
+    server_name: str | None = None
+    trusts_lab: bool = True
+    networks: Mapping[str, tuple[str, ...]] | None = None
+    session_seconds: int = 15
+    background: float = 0.0
+    """Look-alike sessions a second that belong to the scenario."""
+
+    def expected_of(self, generation: str) -> Mapping[str, Expectation]:
+        return {**self.expected, **self.by_generation.get(generation, {})}
+
+
+SMTP_SERVICES: Final = SERVICES[:3]
+STARTTLS: Final = ("smtp", "submission")
+TLS_FIRST: Final = ("submissions", "imaps")
+WITH_LOGIN: Final = ("submission", "submissions", "imaps")
+BEHIND_PROXY: Final = {"proxies": (ROUTER_LAN.v4, ROUTER_LAN.v6), "nodes": ("10.0.20.101", "10.0.20.102")}
+
+
+def due(
+    verdict: str, *services: str, masked_by: str | None = None, also: tuple[str, ...] = ()
+) -> dict[str, Expectation]:
+    """The same verdict for the given services, or for all four."""
+    expectation = Expectation(verdict=verdict, masked_by=masked_by, also=frozenset(also))
+    return dict.fromkeys(services or SERVICES, expectation)
+
+
+_TABLE: Final = (
+    # The policies, and who may hide the client.
+    Scenario(name="local", what="Local, announcing node has the pod", expected=due("preserved")),
+    Scenario(name="local-v6", what="the same over IPv6", host=VIP.v6, expected=due("preserved")),
+    Scenario(
+        name="local-busy",
+        what="Local, twenty look-alike sessions a second",
+        background=20,
+        expected=due("preserved"),
+    ),
+    Scenario(
+        name="local-named",
+        what="Local, the client's name resolves in the pod",
+        source_address=VANTAGE_NAMED.v4,
+        expected=due("preserved"),
+    ),
+    Scenario(
+        name="cluster",
+        what="Cluster: SNAT on the announcing node",
+        network=CLUSTER,
+        expected=due("masked", masked_by="node"),
+    ),
+    Scenario(
+        name="cluster-v6",
+        what="the same over IPv6",
+        host=VIP.v6,
+        network=CLUSTER,
+        expected=due("masked", masked_by="node"),
+    ),
+    Scenario(
+        name="cluster-busy",
+        what="Cluster, twenty look-alike sessions a second behind the same address",
+        network=CLUSTER,
+        background=20,
+        expected=due("masked", masked_by="node"),
+    ),
+    Scenario(
+        name="cluster-same-node",
+        what="Cluster, announcing node has the pod",
+        network=NetworkState(announcer="node1", policy=Policy.CLUSTER),
+        expected=due("masked", masked_by="node"),
+    ),
+    Scenario(
+        name="cluster-tunnel",
+        what="Cluster over an overlay: SNAT to the node's tunnel address",
+        network=NetworkState(announcer="node2", policy=Policy.CLUSTER, tunnel=True),
+        expected=due("masked", masked_by="pod"),
+    ),
+    Scenario(
+        name="gateway-nat",
+        what="the router masquerades towards the LAN",
+        network=NetworkState(gateway_nat=True),
+        expected=due("masked", masked_by="gateway"),
+    ),
+    Scenario(
+        name="cluster-unknown",
+        what="Cluster, and the configuration knows no networks",
+        network=CLUSTER,
+        networks={},
+        expected=due("masked", masked_by="other"),
+    ),
+    # Nobody there.
+    Scenario(
+        name="drop",
+        what="Local, announcing node has no endpoint: DROP",
+        network=DROP,
+        expected=due("silent_drop"),
+    ),
+    Scenario(
+        name="drop-v6", what="the same over IPv6", host=VIP.v6, network=DROP, expected=due("silent_drop")
+    ),
+    Scenario(
+        name="pod-gone",
+        what="the pod's address gone, rules stale",
+        network=POD_GONE,
+        expected=due("silent_drop"),
+    ),
+    Scenario(name="reject", what="no endpoint anywhere: REJECT", network=REJECT, expected=due("refused")),
+    Scenario(
+        name="reject-v6", what="the same over IPv6", host=VIP.v6, network=REJECT, expected=due("refused")
+    ),
+    Scenario(
+        name="unannounced", what="nobody announces the VIP", network=UNANNOUNCED, expected=due("unannounced")
+    ),
+    Scenario(
+        name="unannounced-v6",
+        what="the same over IPv6",
+        host=VIP.v6,
+        network=UNANNOUNCED,
+        expected=due("unannounced"),
+    ),
+    Scenario(
+        name="unresolved",
+        what="the name of the path does not resolve",
+        host="nowhere.lab.test",
+        expected=due("resolve_failed"),
+    ),
+    # PROXY headers, straight to the listener.
+    Scenario(
+        name="header-missing",
+        what="listener wants a PROXY header, none comes",
+        ports=PROXY_TWIN,
+        expected=due("proxy_header_timeout"),
+    ),
+    Scenario(
+        name="header-missing-v6",
+        what="the same over IPv6",
+        host=VIP.v6,
+        ports=PROXY_TWIN,
+        expected=due("proxy_header_timeout"),
+    ),
+    Scenario(
+        name="header-v1",
+        what="listener wants a header, version 1 comes",
+        ports=PROXY_TWIN,
+        proxy_header="v1",
+        expected=due("preserved"),
+    ),
+    Scenario(
+        name="header-v2",
+        what="listener wants a header, version 2 comes",
+        ports=PROXY_TWIN,
+        proxy_header="v2",
+        expected=due("preserved"),
+    ),
+    Scenario(
+        name="header-v2-v6",
+        what="the same over IPv6",
+        host=VIP.v6,
+        ports=PROXY_TWIN,
+        proxy_header="v2",
+        expected=due("preserved"),
+    ),
+    Scenario(
+        name="header-v2-cluster",
+        what="header through SNAT: Postfix believes anybody, Dovecot does not know the node",
+        network=CLUSTER,
+        ports=PROXY_TWIN,
+        proxy_header="v2",
+        expected=due("preserved", *SMTP_SERVICES) | due("proxy_header_untrusted", "imaps"),
+    ),
+    Scenario(
+        name="header-unexpected",
+        what="a version 2 header reaches a listener that wants none",
+        proxy_header="v2",
+        expected=due("proxy_header_unexpected"),
+    ),
+    Scenario(
+        name="header-unexpected-v1",
+        what="a version 1 header reaches a listener that wants none",
+        proxy_header="v1",
+        expected=due("proxy_header_unexpected"),
+    ),
+    Scenario(
+        name="header-unexpected-smtpd",
+        what="the same at an smtpd without postscreen",
+        proxy_header="v2",
+        ports={"smtp": PLAIN_SMTPD},
+        expected=due("proxy_header_unexpected", "smtp"),
+    ),
+    Scenario(
+        name="header-untrusted",
+        what="header from a sender Dovecot does not trust",
+        ports=PROXY_TWIN,
+        proxy_header="v2",
+        source_address=VANTAGE_UNTRUSTED.v4,
+        expected=due("proxy_header_untrusted", "imaps"),
+    ),
+    # HAProxy on the router.
+    Scenario(
+        name="haproxy-header",
+        what="HAProxy with send-proxy-v2 to the PROXY twins",
+        host=PROXY_HEADER.v4,
+        networks=BEHIND_PROXY,
+        expected=due("preserved"),
+    ),
+    Scenario(
+        name="haproxy-header-v6",
+        what="the same over IPv6",
+        host=PROXY_HEADER.v6,
+        networks=BEHIND_PROXY,
+        expected=due("preserved"),
+    ),
+    Scenario(
+        name="haproxy-plain",
+        what="HAProxy without a header to the stock ports",
+        host=PROXY_PLAIN.v4,
+        networks=BEHIND_PROXY,
+        expected=due("masked", masked_by="proxy"),
+    ),
+    Scenario(
+        name="haproxy-forgets",
+        what="HAProxy without a header to the PROXY twins",
+        host=PROXY_FORGETS_HEADER.v4,
+        networks=BEHIND_PROXY,
+        expected=due("proxy_header_timeout"),
+    ),
+    Scenario(
+        name="haproxy-unwanted",
+        what="HAProxy with send-proxy-v2 to the stock ports",
+        host=PROXY_UNWANTED_HEADER.v4,
+        networks=BEHIND_PROXY,
+        # Behind TLS the client sees a failed handshake; only the server's log tells why.
+        expected=due("proxy_header_unexpected", *STARTTLS)
+        | due("proxy_header_unexpected", *TLS_FIRST, also=("tls_failed",)),
+    ),
+    Scenario(
+        name="haproxy-down",
+        what="HAProxy with its backend down",
+        host=PROXY_DOWN.v4,
+        networks=BEHIND_PROXY,
+        expected=due("no_greeting"),
+    ),
+    # Servers that are there and will not.
+    Scenario(
+        name="throttled",
+        what="Postfix throttled by health checks",
+        ports=THROTTLED,
+        proxy_header="v2",
+        prepare=Preparation.THROTTLE,
+        session_seconds=6,
+        expected=due("no_greeting", *SMTP_SERVICES),
+    ),
+    Scenario(
+        name="rate-limited",
+        what="anvil's connection rate limit",
+        ports=RATE_LIMITED,
+        prepare=Preparation.SPEND_RATE_LIMIT,
+        expected=due("rate_limited", *SMTP_SERVICES),
+    ),
+    Scenario(
+        name="first-contact",
+        what="postscreen's greet wait on a client it has not seen",
+        ports={"smtp": FIRST_CONTACT},
+        expected=due("preserved", "smtp"),
+    ),
+    Scenario(
+        name="expired-certificate",
+        what="the certificate has expired",
+        ports=EXPIRED,
+        expected=due("tls_failed"),
+    ),
+    Scenario(
+        name="wrong-ca",
+        what="the certificate is signed by a CA the client does not trust",
+        trusts_lab=False,
+        expected=due("tls_failed"),
+    ),
+    Scenario(
+        name="wrong-name",
+        what="the certificate is another host's",
+        server_name="other.lab.test",
+        expected=due("tls_failed"),
+    ),
+    Scenario(
+        name="login",
+        what="login with the right password",
+        logins=dict.fromkeys(WITH_LOGIN, Secret.RIGHT),
+        expected=due("preserved", *WITH_LOGIN),
+    ),
+    Scenario(
+        name="login-cluster",
+        what="the same through SNAT",
+        network=CLUSTER,
+        logins=dict.fromkeys(WITH_LOGIN, Secret.RIGHT),
+        expected=due("masked", *WITH_LOGIN, masked_by="node"),
+    ),
+    Scenario(
+        name="wrong-password",
+        what="login with a wrong password",
+        logins=dict.fromkeys(WITH_LOGIN, Secret.WRONG),
+        expected=due("login_failed", *WITH_LOGIN),
+    ),
+    # Other imprints, other log lines.
+    Scenario(
+        name="imprint-reject",
+        what="token in a refused RCPT; a login on imaps",
+        network=CLUSTER,
+        logins={"imaps": Secret.RIGHT},
+        imprints={"smtp": "reject", "submission": "reject", "submissions": "reject", "imaps": "login"},
+        expected=due("masked", masked_by="node"),
+    ),
+    Scenario(
+        name="imprint-id",
+        what="token in the ID command (Dovecot 2.3 logs it)",
+        network=CLUSTER,
+        imprints={"imaps": "id"},
+        expected=due("masked", "imaps", masked_by="node"),
+        by_generation={"debian13": due("unverified", "imaps", also=("masked",))},
+    ),
+    Scenario(
+        name="port-logging",
+        what="smtpd with smtpd_client_port_logging",
+        ports={"smtp": PORT_LOGGING},
+        expected=due("preserved", "smtp"),
+    ),
+    Scenario(
+        name="reject-footer",
+        what="smtpd that tells the client its address in rejects",
+        network=CLUSTER,
+        ports={"smtp": REJECT_FOOTER},
+        expected=due("masked", "smtp", masked_by="node"),
+    ),
+    Scenario(
+        name="plain-smtpd",
+        what="smtpd without postscreen, through SNAT",
+        network=CLUSTER,
+        ports={"smtp": PLAIN_SMTPD},
+        expected=due("masked", "smtp", masked_by="node"),
+    ),
+)
+SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType({scenario.name: scenario for scenario in _TABLE})
