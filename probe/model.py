@@ -359,15 +359,18 @@ class Control:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Beat:
-    """One extra connection of a rhythm: when it was connected on the probe's clock, and from where."""
+    """One extra connection of a rhythm: when it was connected on the probe's clock, and when greeted."""
 
     connected: float
-    client: Peer
+    greeted: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
-    """One connection from resolve to close, as the client saw it. A session always ends in a value."""
+    """One connection from resolve to close, as the client saw it. A session always ends in a value.
+
+    `server_spoke`: whether a single octet came from the other side, be it of a TLS handshake that failed.
+    """
 
     id: str
     path: str
@@ -379,10 +382,12 @@ class Session:
     expected: tuple[Network, ...]
     opened: float
     connected: float | None
+    greeted: float | None = None
     closed: float
     phases: tuple[PhaseTiming, ...]
     fault: Fault | None
     imprint: Imprint
+    server_spoke: bool = True
     transcript: tuple[Spoken, ...] = ()
     certificate_expiry: float | None = None
     header_sent: ProxyHeader = ProxyHeader.NONE

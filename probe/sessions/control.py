@@ -44,8 +44,9 @@ WAITED = 0.9
 BEFORE_LOGIN = {Phase.PROXY_HEADER, Phase.TLS, Phase.FIRST_BYTE, Phase.GREETING, Phase.HELLO}
 SELF_EXPLAINING = {Failure.CERTIFICATE_INVALID, Failure.RATE_LIMITED, Failure.VANTAGE, Failure.NOT_OFFERED}
 
-UNASKED = re.compile(r"(?:50[0-3]|221)[ -]|\x15\x03")
-"""Answers that only a command gets, and a TLS alert (RFC 8446 section 5.1): never the first word to a silent client."""
+UNASKED = re.compile(r"(?:50[0-3]|221)[ -]|554[ -]5\.5\.0 Error: SMTP protocol synchronization|\x15\x03")
+"""Never the first word to a silent client: answers that only a command gets, Postfix's complaint of a client that
+speaks too soon (smtpd_forbid_unauth_pipelining, 3.9 and later), a TLS alert (RFC 8446 section 5.1)."""
 
 
 def called_for(session: Session) -> ControlKind | None:

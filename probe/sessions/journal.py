@@ -3,7 +3,8 @@
     with journal.phase(Phase.CONNECT):
         ...
 
-gives the phase a duration whether it succeeds or not; the first phase that an exception leaves is where a session failed.
+gives the phase a duration whether it succeeds or not; the first phase that an exception leaves is where a session
+failed.
 Secrets are masked here, before anything is kept.
 """
 
@@ -29,6 +30,7 @@ class Journal:
         self.opened = clock()
         self.phases: list[PhaseTiming] = []
         self.failed: Phase | None = None
+        self.server_spoke = True
         self.transcript: list[Spoken] = []
         self._secrets = tuple(secret for secret in secrets if secret)
 

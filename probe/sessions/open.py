@@ -62,6 +62,7 @@ class _Attempt:
     dialled: Dialled | None = None
     imprint: Imprint = NO_IMPRINT
     certificate_expiry: float | None = None
+    greeted: float | None = None
     fault: Fault | None = None
 
     @property
@@ -89,7 +90,7 @@ async def open_beat(endpoint: Endpoint, kit: Kit) -> Beat | None:
     await _run(attempt, endpoint.timeouts.session)
     if attempt.fault is not None or attempt.dialled is None:
         return None
-    return Beat(connected=attempt.dialled.connected, client=attempt.dialled.client)
+    return Beat(connected=attempt.dialled.connected, greeted=attempt.greeted or attempt.journal.clock())
 
 
 def _attempt(endpoint: Endpoint, kit: Kit, verbs: list[str]) -> _Attempt:
@@ -145,6 +146,7 @@ async def _smtp(attempt: _Attempt, dialled: Dialled) -> None:
     transport, wire = await hand_over(dialled, lambda: smtp.SmtpWire(journal), journal, first, name)
     async with smtp.Conversation(wire, transport, name=attempt.kit.name) as talk:
         await talk.greeted()
+        attempt.greeted = journal.clock()
         if attempt.only_greeting:
             return
         await talk.hello(endpoint.service)
@@ -164,6 +166,7 @@ async def _imap(attempt: _Attempt, dialled: Dialled) -> None:
     async with imap.Conversation(wire, transport) as talk:
         attempt.certificate_expiry = certificate_expiry(talk.encrypted)
         await talk.greeted()
+        attempt.greeted = journal.clock()
         if attempt.only_greeting:
             return
         await talk.hello()
@@ -188,10 +191,12 @@ def _session(attempt: _Attempt) -> Session:
         expected=endpoint.expected or _own(client),
         opened=journal.opened,
         connected=dialled.connected if dialled else None,
+        greeted=attempt.greeted,
         closed=journal.clock(),
         phases=tuple(journal.phases),
         fault=attempt.fault,
         imprint=attempt.imprint,
+        server_spoke=journal.server_spoke,
         transcript=tuple(journal.transcript),
         certificate_expiry=attempt.certificate_expiry,
         header_sent=endpoint.proxy_header,

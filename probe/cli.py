@@ -1,0 +1,177 @@
+"""The command `probe`: the one place where arguments, environment and terminal meet the rest.
+
+Exit codes are those of monitoring plugins: 0 ok, 1 warning, 2 critical, 3 unknown; 64 usage or configuration
+(EX_USAGE of sysexits.h). Results go to standard output, logs and progress to standard error.
+
+Imports stand inside the commands: `probe --version` must not load what only `--once` needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import probe
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from probe.model import Round
+    from probe.settings import Settings
+
+USAGE = 64
+INTERRUPTED = 130
+
+CONFIG = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="Configuration file; else $MAILPROBE_CONFIG, ./mailprobe.yaml, /etc/mailprobe/mailprobe.yaml.",
+)
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(probe.__version__, prog_name="probe", message="%(prog)s %(version)s")
+@click.option("--once", "run_once", is_flag=True, help="One session per endpoint, then the verdicts and an exit code.")
+@CONFIG
+@click.option("--path", "paths", multiple=True, metavar="NAME", help="Only this path; may be repeated.")
+@click.option("--format", "form", type=click.Choice(["table", "json", "nagios"]), default="table", show_default=True)
+@click.option(
+    "--wait", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="Repeat until ok or so long."
+)
+@click.pass_context
+def command(  # noqa: PLR0913 - one parameter per option of the contract
+    context: click.Context, *, run_once: bool, config: Path | None, paths: tuple[str, ...], form: str, wait: float
+) -> None:
+    """Prove whether the client's real address survives the way into a mail server."""
+    if context.invoked_subcommand is not None:
+        if run_once:
+            raise click.UsageError(f"--once and {context.invoked_subcommand} exclude each other")
+        context.obj = config
+        return
+    if not run_once:
+        click.echo(context.get_help())
+        context.exit(USAGE)
+    context.exit(_once(config, paths, form, wait))
+
+
+def _once(config: Path | None, paths: tuple[str, ...], form: str, wait: float) -> int:
+    from probe.report.progress import shown_progress
+    from probe.service.once import once
+
+    _log_to_stderr()
+    settings = _settings(config)
+    _check_paths(settings, paths)
+    with shown_progress(sys.stderr) as progress:
+        try:
+            done = asyncio.run(once(settings, paths, wait, progress))
+        except OSError as error:
+            raise click.ClickException(f"{error}") from error
+    _tell(done, form)
+    return done.severity.exit_code
+
+
+def _tell(done: Round, form: str) -> None:
+    if form == "json":
+        from probe.report import json
+
+        click.echo(json.render(done))
+    elif form == "nagios":
+        from probe.report import nagios
+
+        click.echo(nagios.render(done))
+    else:
+        from probe.report import table
+
+        table.render(done, _console())
+
+
+@command.command("check-config")
+@CONFIG
+@click.pass_context
+def check_config(context: click.Context, config: Path | None) -> None:
+    """Check the configuration: every fault with its path in the file and what was expected."""
+    from probe.settings import targets
+
+    settings = _settings(config or context.obj)
+    endpoints = len(targets(settings))
+    click.echo(f"ok: {len(settings.paths)} paths, {endpoints} endpoints, {len(settings.evidence.sources)} log sources")
+
+
+@command.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors."""
+    import json
+
+    from probe.settings import schema as settings_schema
+
+    click.echo(json.dumps(settings_schema(), indent=2))
+
+
+@command.command()
+def demo() -> None:
+    """Show the whole product on this machine alone: no root, no mail server, no configuration."""
+    try:
+        from probe.demo.show import show
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"{error}; the demo needs the extra: pip install 'mailprobe[demo]'") from error
+    sys.exit(asyncio.run(show(_console())))
+
+
+def _settings(config: Path | None) -> Settings:
+    from probe.settings import ConfigurationError, find_config, load
+
+    try:
+        chosen = find_config(config, environment=os.environ, cwd=Path.cwd())
+        settings = load(chosen, environment=os.environ, hostname=socket.gethostname())
+    except ConfigurationError as error:
+        raise click.ClickException(str(error)) from error
+    for warning in settings.warnings:
+        click.echo(f"warning: {chosen}: {warning}", err=True)
+    return settings
+
+
+def _check_paths(settings: Settings, paths: tuple[str, ...]) -> None:
+    known = [path.name for path in settings.paths]
+    for name in paths:
+        if name not in known:
+            raise click.UsageError(f"unknown path {name!r}; the configuration has: {', '.join(known)}")
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    # Into a pipe a table is as wide as its text: whoever greps wants whole lines.
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False, soft_wrap=False)
+
+
+def _log_to_stderr() -> None:
+    import structlog
+
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def main() -> None:
+    """Run the command; every fault of usage or configuration exits 64 with its reason."""
+    try:
+        code = command.main(prog_name="probe", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = USAGE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        code = INTERRUPTED
+    sys.exit(code if isinstance(code, int) else 0)

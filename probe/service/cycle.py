@@ -1,0 +1,183 @@
+"""One round over all endpoints: open, look for, judge. The way of the data, put together once.
+
+    open_session ──▶ Session ──search──▶ Evidence ──judge──▶ Result
+         ▲               │
+         └── beats ──────┘   only where lines may be ours but nothing tells which (a rhythm does)
+
+Endpoints go side by side. The wait for evidence ends when the session is settled, or with timeouts.evidence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from probe.evidence.correlate import SETTLE, Offset, Scene, Search, search
+from probe.evidence.reply import client_in_reply
+from probe.model import (
+    Beat,
+    Endpoint,
+    Evidence,
+    Failure,
+    ImprintKind,
+    Link,
+    Networks,
+    Phase,
+    Result,
+    Round,
+    Service,
+    Session,
+    Sighting,
+)
+from probe.service.watch import Watch
+from probe.sessions.imprint import Fingerprints
+from probe.sessions.open import Kit, open_beat, open_session
+from probe.verdict.judge import judge
+
+SIDE_BY_SIDE = 64
+BEATS_AT_ONCE = 4
+ROUNDS_OF_BEATS = 3
+SPACING = (0.04, 0.2)
+"""Seconds between two beats: wider than the jitter of a busy server, short enough to be done in a second."""
+
+PATIENCE = 0.7
+"""Seconds without a certain line before a rhythm is opened, and after the last beat before the next one is."""
+
+Progress = Callable[[Endpoint, str], None]
+
+
+def quiet(_: Endpoint, __: str) -> None:
+    """A progress display that shows nothing."""
+
+
+@dataclass(kw_only=True)
+class Workshop:
+    """Everything a round works with; it lives longer than one round, so clocks and fingerprints are remembered."""
+
+    kit: Kit
+    watch: Watch
+    random: Random
+    networks: Networks
+    read_replies: bool = True
+    progress: Progress = quiet
+    offsets: dict[str, Offset] = field(default_factory=dict)
+    in_flight: dict[str, Session] = field(default_factory=dict)
+    fingerprints: Fingerprints = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.fingerprints = Fingerprints(self.random)
+
+
+async def run_round(endpoints: Sequence[Endpoint], workshop: Workshop, vantage: str) -> Round:
+    """One session to every endpoint, side by side, each judged."""
+    started = workshop.kit.clock()
+    places = asyncio.Semaphore(SIDE_BY_SIDE)
+
+    async def one(endpoint: Endpoint) -> Result:
+        async with places:
+            return await probe_endpoint(endpoint, workshop)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(endpoint)) for endpoint in endpoints]
+    workshop.in_flight.clear()
+    return Round(
+        vantage=vantage,
+        started=started,
+        seconds=workshop.kit.clock() - started,
+        results=tuple(task.result() for task in tasks),
+    )
+
+
+async def probe_endpoint(endpoint: Endpoint, workshop: Workshop) -> Result:
+    """Open, look for, judge."""
+    workshop.progress(endpoint, "session")
+    with workshop.fingerprints.draw() as verbs:
+        session = await open_session(endpoint, workshop.kit, verbs)
+        workshop.in_flight[session.id] = session
+        workshop.progress(endpoint, "evidence")
+        session, evidence = await look_for(session, endpoint, workshop)
+    judgement = judge(session, evidence, workshop.networks)
+    workshop.progress(endpoint, judgement.verdict)
+    return Result(session=session, evidence=evidence, judgement=judgement)
+
+
+async def look_for(session: Session, endpoint: Endpoint, workshop: Workshop) -> tuple[Session, Evidence]:
+    """Search until settled, out of time, or sure that no line can come; open beats where they would tell."""
+    replies = _from_replies(session) if workshop.read_replies else ()
+    deadline = session.closed + _patience(session, endpoint, workshop)
+    patient_until = workshop.kit.clock() + PATIENCE
+    rounds_left = ROUNDS_OF_BEATS if session.service is Service.IMAPS and session.fault is None else 0
+    while True:
+        now = workshop.kit.clock()
+        found = search(session, _scene(workshop, now))
+        if replies or found.settled or now >= deadline:
+            _remember_clock(found, workshop)
+            return session, replace(found.evidence, sightings=(*replies, *found.evidence.sightings))
+        if rounds_left and found.candidates and now >= patient_until:
+            rounds_left -= 1
+            session = await _with_beats(session, endpoint, workshop)
+            workshop.in_flight[session.id] = session
+            patient_until = workshop.kit.clock() + PATIENCE
+            deadline = max(deadline, patient_until + SETTLE)
+            continue
+        await workshop.watch.news(min(deadline - now, SETTLE / 4))
+
+
+def _patience(session: Session, endpoint: Endpoint, workshop: Workshop) -> float:
+    """How long to wait: a failed session only for fault lines, one without sources not at all."""
+    fault = session.fault
+    if not workshop.watch.sources or endpoint.imprint is ImprintKind.NONE:
+        return 0.0
+    if fault is None:
+        return endpoint.timeouts.evidence
+    reached = fault.phase not in (Phase.RESOLVE, Phase.CONNECT) and fault.failure is not Failure.VANTAGE
+    return SETTLE if reached else 0.0
+
+
+def _scene(workshop: Workshop, now: float) -> Scene:
+    return Scene(
+        observed=workshop.watch.observed,
+        others=tuple(workshop.in_flight.values()),
+        offsets=workshop.offsets,
+        now=now,
+    )
+
+
+def _remember_clock(found: Search, workshop: Workshop) -> None:
+    if found.offset is not None:
+        source, offset = found.offset
+        known = workshop.offsets.get(source)
+        workshop.offsets[source] = known.narrowed(offset) if known else offset
+
+
+async def _with_beats(session: Session, endpoint: Endpoint, workshop: Workshop) -> Session:
+    workshop.progress(endpoint, "rhythm")
+    due, tasks = 0.0, []
+    for _ in range(BEATS_AT_ONCE):
+        due += workshop.random.uniform(*SPACING)
+        tasks.append(_beat_after(due, endpoint, workshop))
+    beats = [beat for beat in await asyncio.gather(*tasks) if beat is not None]
+    return replace(session, beats=(*session.beats, *beats))
+
+
+async def _beat_after(seconds: float, endpoint: Endpoint, workshop: Workshop) -> Beat | None:
+    await asyncio.sleep(seconds)
+    return await open_beat(endpoint, workshop.kit)
+
+
+def _from_replies(session: Session) -> tuple[Sighting, ...]:
+    """Sightings in what the server told us itself; the session is its own link."""
+    found = {}
+    for spoken in session.transcript:
+        if not spoken.ours and (client := client_in_reply(spoken.text)) is not None:
+            found[client.address] = Sighting(
+                address=client.address,
+                port=client.port,
+                link=Link.REPLY,
+                source="reply",
+                at=session.opened + spoken.seconds,
+                line=spoken.text,
+            )
+    return tuple(found.values())

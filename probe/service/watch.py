@@ -1,0 +1,62 @@
+"""Watch evidence sources and keep what they say, as long as somebody may need it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from probe.evidence.events import Observed
+from probe.evidence.read import events
+from probe.evidence.sources.source import Source
+from probe.sessions.journal import Clock
+
+MOST_KEPT = 200_000
+"""Observed lines; the oldest half goes when there are more (some 100 MB)."""
+
+
+class Watch:
+    """Follows every source; `observed` grows, and `news` is set whenever it did."""
+
+    def __init__(self, sources: Sequence[Source], clock: Clock) -> None:
+        self.sources = tuple(sources)
+        self.observed: list[Observed] = []
+        self.lines = 0
+        self._clock = clock
+        self._news = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Watch:
+        await asyncio.gather(*(source.start() for source in self.sources))
+        self._tasks = [asyncio.create_task(self._follow(source)) for source in self.sources]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(source.close() for source in self.sources))
+
+    async def news(self, seconds: float) -> None:
+        """Return when something was observed, or after so many seconds."""
+        self._news.clear()
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._news.wait()
+        except TimeoutError:
+            return
+
+    async def _follow(self, source: Source) -> None:
+        async for lines in source.follow():
+            found = [
+                Observed(event, line, lines.arrival, source.name, raw)
+                for event, line, raw in events(lines.text, now=self._clock())
+            ]
+            self.lines += lines.text.count(b"\n")
+            if found:
+                self.observed.extend(found)
+                self._trim()
+                self._news.set()
+
+    def _trim(self) -> None:
+        if len(self.observed) > MOST_KEPT:
+            del self.observed[: MOST_KEPT // 2]

@@ -1,0 +1,200 @@
+"""Verdicts in plain words: what happened and what to do next, one row per rule of the judge.
+
+Rule 1: the explanation is one sentence with the facts of this session; no guess that the session does not prove.
+Rule 2: the hint is what a tired person types or looks at next.
+Rule 3: every rule of judge.RULES has a row here (a test holds both against each other).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from probe.model import Evidence, FaultSign, MaskedBy, Network, Service, Session
+
+WHOSE = {
+    MaskedBy.NODE: "the address of a cluster node: kube-proxy or the node's NAT has replaced the client's",
+    MaskedBy.POD: "the address of a pod: something in the cluster relays the connection",
+    MaskedBy.GATEWAY: "the gateway's address: the router or firewall has replaced the client's",
+    MaskedBy.PROXY: "the proxy's address: it connects onward without telling whom it stands for",
+    MaskedBy.OTHER: "an address that `networks` of the configuration does not name",
+}
+
+UNMASK = {
+    MaskedBy.NODE: "Check the Service's externalTrafficPolicy: `kubectl get service -o "
+    "jsonpath='{.spec.externalTrafficPolicy}'`; Cluster masks every client, Local or a PROXY header does not.",
+    MaskedBy.POD: "Find the pod with this address (`kubectl get pods -A -o wide | grep ADDRESS`), and what it relays.",
+    MaskedBy.GATEWAY: "Look at the router's NAT rules for this port: outbound NAT or NAT reflection must not touch it.",
+    MaskedBy.PROXY: "Let the proxy send a PROXY header (HAProxy: `send-proxy-v2`) to a listener that expects one.",
+    MaskedBy.OTHER: "Find out whose address this is, and add it to `networks`; if it is the client's own after NAT, "
+    "add it to `vantage.addresses`.",
+}
+
+WANT_HEADER = {
+    Service.SMTP: "`postscreen_upstream_proxy_protocol` or `smtpd_upstream_proxy_protocol`",
+    Service.SUBMISSION: "`smtpd_upstream_proxy_protocol`",
+    Service.SUBMISSIONS: "`smtpd_upstream_proxy_protocol`",
+    Service.IMAPS: "`haproxy = yes` of the inet_listener",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Templates; the names in braces are those of `_facts`."""
+
+    explanation: str
+    hint: str
+
+
+WORDS: dict[str, Words] = {
+    "vantage-cannot-open": Words(
+        "The probe itself could not open the connection: {detail}.",
+        "This is about the vantage, not the server: check source_address, local firewall and file limits there.",
+    ),
+    "name-not-resolved": Words(
+        "{host} could not be resolved: {detail}.",
+        "Try `getent ahosts {host}` on the vantage; check the name, its resolver and address_family.",
+    ),
+    "syn-unanswered": Words(
+        "{where} did not answer the connect within {connect:.1f} s: packets are dropped in silence.",
+        "With externalTrafficPolicy Local the announcing node must host the pod: compare the node that announces "
+        "the VIP (`kubectl get servicel2statuses -A`) with the pod's (`kubectl get pods -o wide`), then firewalls.",
+    ),
+    "nobody-answers": Words(
+        "{where} is unreachable ({detail}): nobody answers for the address.",
+        "See whether a speaker announces it (`kubectl get servicel2statuses -A`, `ip neigh` on the last hop), "
+        "then the route from the vantage.",
+    ),
+    "connection-refused": Words(
+        "{where} refused the connection ({detail}).",
+        "No endpoint is ready or nothing listens: `kubectl get endpointslices`, `kubectl get pods`, the server's log.",
+    ),
+    "works-with-local-header": Words(
+        "{where} wants a PROXY header and none arrives: it failed without one ({detail}) and answered at once when "
+        "a harmless LOCAL header came first.",
+        "Either let the proxy before it send the header (HAProxy: `send-proxy-v2`), or turn off {wants_header} on "
+        "this listener; MetalLB and kube-proxy never send one.",
+    ),
+    "works-without-header": Words(
+        "{where} does not want the PROXY {header} header that this path sends: it works without.",
+        "Either turn {wants_header} on at this listener, or stop sending the header (proxy_header: none, and "
+        "`send-proxy` off at the real proxy).",
+    ),
+    "spoken-to-before-us": Words(
+        "A PROXY header that {where} does not want reaches it before our first byte: it reacts to a connection on "
+        "which we said nothing.",
+        "A proxy on the way sends `send-proxy` to this listener: send it to one that expects it, or turn "
+        "{wants_header} on here.",
+    ),
+    "sender-not-trusted": Words(
+        "{where} hangs up because it does not trust the sender of the PROXY header{signs}.",
+        "Add the sender (the proxy, or the node that SNATs) to Dovecot's `haproxy_trusted_networks`.",
+    ),
+    "masked-and-limited": Words(
+        "The server refused for too many connections, and counts them for {seen}, not for {expected}: {whose}.",
+        "{unmask} Until then all clients share one address and one limit.",
+    ),
+    "too-many-connections": Words(
+        "{where} refused for too many connections: {reply}.",
+        "Probe less often (schedule), exempt the vantage (`smtpd_client_event_limit_exceptions`), or look who else "
+        "shares the address.",
+    ),
+    "certificate-invalid": Words(
+        "TLS to {where} failed: {detail}.",
+        "Look at it with `openssl s_client -connect {socket} -servername {server}{starttls}`; then renew the "
+        "certificate, or set tls.server_name or tls.ca_file.",
+    ),
+    "no-byte-or-no-greeting": Words(
+        "{where} accepted the connection but gave no greeting ({detail} after {waited:.1f} s), and a PROXY header "
+        "did not help{signs}.",
+        "Look at the server's log for `throttling` or `fatal` (a health check may stop a listener that wants a "
+        "PROXY header), for a proxy whose backend is down, and for `Client not trusted`.",
+    ),
+    "handshake-failed": Words(
+        "TLS to {where} failed: {detail}{signs}.",
+        "Look at it with `openssl s_client -connect {socket} -servername {server}{starttls}`.",
+    ),
+    "credentials-refused": Words(
+        "{where} refused the login: {detail}.",
+        "Check the user and the password file of this endpoint; each try counts for fail2ban and CrowdSec.",
+    ),
+    "not-a-success": Words(
+        "{where} failed in phase {phase}: {detail}{signs}.",
+        "Look at the server's log at this time; the transcript has every line of the session.",
+    ),
+    "no-sighting": Words(
+        "The session worked, but no line of the server's log proves whose address it saw: {reasons}.",
+        "Check that evidence.sources reads the log of this very server and gets its lines in time "
+        "(timeouts.evidence), and that no shipper drops them.",
+    ),
+    "seen-as-expected": Words("The server saw {seen}, the client's own address.", "Nothing to do."),
+    "seen-as-another": Words("The server saw {seen} instead of {expected}: {whose}.", "{unmask}"),
+    "sightings-disagree": Words(
+        "Sightings contradict each other ({seen}), so none of them proves anything.",
+        "See the sightings of this session; two servers may write into one log.",
+    ),
+}
+
+SIGNS = {
+    FaultSign.PROXY_HEADER_MISSING: "the log says that a PROXY header is missing",
+    FaultSign.PROXY_HEADER_UNEXPECTED: "the log shows a PROXY header where none is wanted",
+    FaultSign.PROXY_HEADER_UNTRUSTED: "the log says `Client not trusted`",
+    FaultSign.TLS_HANDSHAKE: "the log shows a failed TLS handshake",
+    FaultSign.THROTTLED: "Postfix throttles the service",
+    FaultSign.HEALTH_CHECK: "the log shows a health check that hangs up on a listener which wants a PROXY header",
+    FaultSign.RATE_LIMITED: "the log shows a rate limit",
+    FaultSign.SERVICE_FATAL: "the log shows a fatal error of the service",
+}
+
+
+def explain(rule: str, session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> str:
+    """One sentence for a person."""
+    return WORDS[rule].explanation.format_map(_facts(session, evidence, masked_by))
+
+
+def hint(rule: str, session: Session, masked_by: MaskedBy | None) -> str:
+    """What to do next."""
+    return WORDS[rule].hint.format_map(_facts(session, Evidence(), masked_by))
+
+
+def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> Mapping[str, object]:
+    fault = session.fault
+    place = str(session.address) if session.address is not None else session.host
+    socket = f"[{place}]:{session.port}" if ":" in place else f"{place}:{session.port}"
+    connected = session.connected if session.connected is not None else session.opened
+    quit_seconds = sum(timing.seconds for timing in session.phases if timing.phase == "quit")
+    return {
+        "where": f"{session.service} at {socket}",
+        "socket": socket,
+        "host": session.host,
+        "server": session.host,
+        "starttls": "" if session.service.tls_first else " -starttls smtp",
+        "connect": next((timing.seconds for timing in session.phases if timing.phase == "connect"), 0.0),
+        "waited": session.closed - quit_seconds - connected,
+        "phase": fault.phase if fault else "",
+        "detail": fault.detail if fault else "",
+        "reply": (fault.reply or fault.detail) if fault else "",
+        "header": session.header_sent,
+        "wants_header": WANT_HEADER[session.service],
+        "seen": " and ".join(sorted({str(sighting.address) for sighting in evidence.sightings})),
+        "expected": " or ".join(_plain(network) for network in session.expected),
+        "whose": WHOSE[masked_by] if masked_by else "",
+        "unmask": UNMASK[masked_by] if masked_by else "",
+        "reasons": "; ".join(evidence.reasons) or "no evidence source is configured",
+        "signs": _signs(evidence),
+    }
+
+
+def _signs(evidence: Evidence) -> str:
+    named = dict.fromkeys(SIGNS[found.sign] for found in evidence.signs)
+    return f" ({'; '.join(named)})" if named else ""
+
+
+def _plain(network: Network) -> str:
+    """A single address without its mask.
+
+    >>> from ipaddress import ip_network
+    >>> _plain(ip_network("192.0.2.1/32"))
+    '192.0.2.1'
+    """
+    return str(network.network_address if network.num_addresses == 1 else network)
