@@ -26,7 +26,7 @@ from probe.evidence.sources.generation import Generation, Truncated, key_of, sig
 from probe.evidence.sources.rotated import OPEN_FLAGS, Missing, Rotated
 from probe.evidence.sources.source import Health, Lines, State
 
-MAX_HELD = 16
+MAX_HELD = 32
 MAX_BACKOFF = 5.0
 
 _LOG = structlog.get_logger("probe.evidence.file")
@@ -165,7 +165,7 @@ class FileSource:
             self._tell(State.FOLLOWING, "")
 
     def _attach(self, found: os.stat_result, now: float, *, starting: bool) -> None:
-        if len(self._held) >= MAX_HELD:
+        if not self._has_room():
             return
         if not starting:
             self._rotated.snapshot()
@@ -193,10 +193,19 @@ class FileSource:
 
     def _search(self, now: float) -> None:
         self._next_search = now + 1.0
-        if len(self._held) < MAX_HELD:
+        if self._has_room():
             self._held[:0] = self._rotated.search(self._held, now)
         else:
             self._rotated.unsettled = True
+
+    def _has_room(self) -> bool:
+        """True if another file may be opened; of many lingering ones the longest quiet makes room, at its end."""
+        if len(self._held) < MAX_HELD:
+            return True
+        read = [held for held in self._held if held is not self._current and held.is_read()]
+        if read:
+            self._drop(min(read, key=lambda held: held.grown))
+        return bool(read)
 
     # What the open files give
 
@@ -238,8 +247,10 @@ class FileSource:
         sought = self._rotated.missing
         if len(sought) == sought.maxlen and not sought[0].told:
             self._give_up_search(sought[0])
-        joiner = generation.joiner
-        self._rotated.missing.append(Missing(generation.restart(), joiner, now))
+        joiner, delivered = generation.joiner, generation.delivered
+        mark = generation.restart()
+        if delivered:
+            sought.append(Missing(mark, joiner, now))
         self._search_until = now + self._patience.search
         return b""
 

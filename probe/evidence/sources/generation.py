@@ -103,6 +103,15 @@ class Generation:
         """To know it again after it was closed."""
         return Mark(self.position, self.head, self.tail[-OVERLAP:], self.signature or (-1, 0))
 
+    @property
+    def delivered(self) -> bool:
+        """False while nothing but an incomplete first line was read: then it need not be known again."""
+        return self.position > len(self.joiner.held)
+
+    def is_read(self) -> bool:
+        """True if it is read to its end and holds no incomplete line."""
+        return signature_of(os.fstat(self.fd)) == self.signature and not self.joiner.held
+
     def restart(self) -> Mark:
         """Forget the truncated generation and read the new one from its beginning; returns the old one's mark."""
         old = Mark(self.position, self.head, self.tail, (0, 0))

@@ -16,11 +16,12 @@ import re
 import stat
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from probe.evidence.sources.generation import (
     HEAD,
+    OVERLAP,
     Generation,
     Key,
     Mark,
@@ -31,7 +32,7 @@ from probe.evidence.sources.generation import (
 )
 from probe.evidence.sources.source import LineJoiner
 
-MAX_MARKS = 256
+MAX_MARKS = 2048
 OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 _SUFFIX = re.compile(r"[-._](?:\d[-._T\d]*|old|bak)")
@@ -159,9 +160,10 @@ class Rotated:
 
     def _keep(self, key: Key, mark: Mark) -> None:
         self._marks.pop(key, None)
-        self._marks[key] = mark
+        self._marks[key] = replace(mark, tail=mark.tail[-OVERLAP:])
         while len(self._marks) > MAX_MARKS:
-            del self._marks[next(iter(self._marks))]
+            forgotten = self._marks.pop(next(iter(self._marks)))
+            self._since_mtime = max(self._since_mtime, forgotten.signature[1])
 
     def _real(self) -> Path:
         return Path(os.path.realpath(self._path))

@@ -17,9 +17,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from probe.evidence.events import Stamp
+if TYPE_CHECKING:
+    from probe.evidence.events import Stamp
 
 MAX_LINE = 1 << 20
 
