@@ -55,6 +55,8 @@ class Rotated:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._marks: dict[Key, Mark] = {}
+        # The first bytes of what is read, apart from the marks: an inode that is used again takes its mark's place.
+        self._heads: dict[bytes, None] = {}
         self._listed: set[Path] = set()
         self._since_mtime = 0
         self.missing: deque[Missing] = deque(maxlen=8)
@@ -98,7 +100,7 @@ class Rotated:
         if fd is None:
             self.unsettled = True
             return
-        wanted = self._copy_of_missing(fd, now)
+        wanted = self._copy_of_missing(fd, now) or original_of_copy(fd, held, now)
         if wanted is None and is_rotated(path.name, self._real().name) and self._is_unknown(fd, held):
             wanted = self.resume(fd, now)
         if wanted is None:
@@ -132,9 +134,7 @@ class Rotated:
             return False
         if os.fstat(fd).st_mtime_ns < self._since_mtime:
             return False
-        marks = [mark for mark in self._marks.values() if mark is not known]
-        marks.extend(lost.mark for lost in self.missing)
-        if any(same_start(head, mark.head) for mark in marks):
+        if any(same_start(head, read) for read in (*self._heads, *(lost.mark.head for lost in self.missing))):
             return False
         if any(generation.starts_like(head) for generation in held):
             return False
@@ -161,15 +161,21 @@ class Rotated:
     def _keep(self, key: Key, mark: Mark) -> None:
         self._marks.pop(key, None)
         self._marks[key] = replace(mark, tail=mark.tail[-OVERLAP:])
-        while len(self._marks) > MAX_MARKS:
+        self._heads[mark.head] = None
+        if len(self._marks) > MAX_MARKS:
             forgotten = self._marks.pop(next(iter(self._marks)))
             self._since_mtime = max(self._since_mtime, forgotten.signature[1])
+        if len(self._heads) > MAX_MARKS:
+            del self._heads[next(iter(self._heads))]
 
     def _real(self) -> Path:
         return Path(os.path.realpath(self._path))
 
     def _siblings(self, *, rotated_only: bool) -> list[tuple[Path, os.stat_result]]:
-        """Regular files beside the log, the last written first; a directory that cannot be listed has none."""
+        """Regular files beside the log; a directory that cannot be listed has none.
+
+        The longest come first: of a generation and its copies that is the most complete, of equals the original.
+        """
         real = self._real()
         found: list[tuple[Path, os.stat_result]] = []
         try:
@@ -180,7 +186,19 @@ class Rotated:
                         found.append((Path(entry.path), entry.stat(follow_symlinks=False)))
         except OSError:
             self.unsettled = True
-        return sorted(found, key=lambda sibling: -sibling[1].st_mtime_ns)
+        return sorted(found, key=lambda sibling: (-sibling[1].st_size, sibling[1].st_mtime_ns))
+
+
+def original_of_copy(fd: int, held: Iterable[Generation], now: float) -> Generation | None:
+    """The file a held one was copied from: it goes on where the held one ends, and no copy outgrows its original."""
+    for copy in held:
+        mark = copy.mark()
+        ends = copy.delivered and os.fstat(copy.fd).st_size == mark.position < os.fstat(fd).st_size
+        if ends and mark.fits(fd):
+            original = Generation(fd, now=now, mark=mark)
+            original.joiner, copy.joiner = copy.joiner, LineJoiner()
+            return original
+    return None
 
 
 def is_rotated(name: str, log: str) -> bool:
