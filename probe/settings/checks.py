@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from probe.model import AddressFamily, ImprintKind, Network, Networks, Service, plain_address
 from probe.settings.evidence import EvidenceSettings
-from probe.settings.faults import Location, dotted, shown
+from probe.settings.faults import Location, dotted, shown, shown_name
 from probe.settings.parts import CheckSettings, ScheduleSettings, TimeoutSettings, VantageSettings
 from probe.settings.paths import IMPRINTS, EndpointSettings, PathSettings
 from probe.settings.values import ReplyMode
@@ -136,9 +136,9 @@ def _authorities(draft: Draft) -> Iterator[Finding]:
         if file is None:
             continue
         if not path.tls.verify:
-            yield Found(where, shown(str(file)), f"no ca_file where {dotted((*place, 'tls', 'verify'))} is false")
+            yield Found(where, shown_name(file), f"no ca_file where {dotted((*place, 'tls', 'verify'))} is false")
         if reason := _no_certificates(file):
-            yield Found(where, f"{shown(str(file))}: {reason}", "a readable PEM file of certificates")
+            yield Found(where, f"{shown_name(file)}: {reason}", "a readable PEM file of certificates")
 
 
 def _password_files(draft: Draft) -> Iterator[Finding]:

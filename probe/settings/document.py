@@ -94,15 +94,23 @@ def parsed(text: str, environment: Mapping[str, str]) -> Document:
         for event in yaml.parse(text, Loader=_LOADER):
             builder.take(event)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        found = error.problem or error.context or "something else"
-        line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
-        raise Unreadable(shortened(found), "YAML", line=line, column=column) from None
+        raise _no_yaml(error, text) from None
     except yaml.YAMLError as error:
         raise Unreadable(type(error).__name__, "YAML") from None
     return Document(
         value=builder.root, lines=builder.lines, faults=tuple(builder.faults), faulty=frozenset(builder.faulty)
     )
+
+
+def _no_yaml(error: yaml.MarkedYAMLError, text: str) -> Unreadable:
+    """Keep the parser's words and the place, not the snippet of the file it would print: that may hold a secret."""
+    mark = error.problem_mark or error.context_mark
+    found = f"text that is no YAML ({shortened(error.problem or error.context or 'unknown')})"
+    line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
+    lines = text.splitlines()
+    unquoted = line is not None and line <= len(lines) and "${" in lines[line - 1]
+    expected = "YAML, with quotes around ${NAME} inside {…} and […]" if unquoted else "YAML"
+    return Unreadable(found, expected, line=line, column=column)
 
 
 @dataclass(slots=True)

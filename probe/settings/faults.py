@@ -15,6 +15,7 @@ Location = tuple[str | int, ...]
 
 _PLAIN_KEY = re.compile(r"[\w-]{1,40}")
 _LONGEST_SHOWN = 60
+_LONGEST_NAME = 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +84,7 @@ def dotted(location: Location) -> str:
     return text
 
 
-def shown(value: object) -> str:
+def shown(value: object, *, longest: int = _LONGEST_SHOWN) -> str:
     """Write a found value: scalars short, containers by their kind only, an expanded value as the file has it."""
     if value is None:
         return "nothing"
@@ -92,7 +93,7 @@ def shown(value: object) -> str:
     if isinstance(value, int | float):
         return shortened(str(value))
     if isinstance(value, str):
-        return shortened(repr(str(getattr(value, "template", value))))
+        return shortened(repr(str(getattr(value, "template", value))), longest)
     return kind_of(value)
 
 
@@ -107,6 +108,11 @@ def kind_of(value: object) -> str:
     return "text" if isinstance(value, str) else "a number or true/false"
 
 
-def shortened(text: str) -> str:
+def shown_name(file: object) -> str:
+    """Write the name of a file: whole, as it is the thing to look for."""
+    return shown(file if isinstance(file, str) else str(file), longest=_LONGEST_NAME)
+
+
+def shortened(text: str, longest: int = _LONGEST_SHOWN) -> str:
     """Cut what would not fit a line of a terminal."""
-    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
+    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -27,6 +27,7 @@ from probe.settings.faults import (
     dotted,
     kind_of,
     shown,
+    shown_name,
 )
 from probe.settings.parts import (
     CheckSettings,
@@ -194,7 +195,7 @@ def _found(context: Mapping[str, Any], given: object, location: Location, raw: o
     if context["found"]:
         return str(context["found"])
     if context["reason"]:
-        return f"{shown(_at(location, raw))}: {context['reason']}"
+        return f"{shown_name(_at(location, raw))}: {context['reason']}"
     return kind_of(given) if "password" in location else shown(given)
 
 

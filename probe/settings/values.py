@@ -36,7 +36,7 @@ _VARIABLE_PATTERN = r"\$\{"
 def unfit(
     expected: str, *, found: str | None = None, at: str | None = None, reason: str | None = None
 ) -> PydanticCustomError:
-    """Say what was expected. `found` replaces the value in the message, `reason` follows it, `at` is a sibling at fault."""
+    """Say what was expected. `found` replaces the value, `reason` follows it, `at` names a sibling that is at fault."""
     told = {"expected": expected, "found": found, "at": at, "reason": reason}
     return PydanticCustomError("unfit", "{expected}", told)
 
@@ -139,6 +139,8 @@ def _host(value: object) -> str:
 
 
 def _file(value: object) -> Path:
+    if isinstance(value, Path):
+        return value
     if not isinstance(value, str) or not value.strip() or _CONTROL.search(value) or len(value) > 4096:
         raise unfit("the path of a file")
     return Path(value)
@@ -225,6 +227,7 @@ def _text_that_is(meaning: str) -> dict[str, Any]:
     return {"$comment": meaning, "type": "string", "minLength": 1}
 
 
+_VARIABLE: dict[str, Any] = {"$comment": "`${NAME}`", "type": "string", "pattern": _VARIABLE_PATTERN}
 _PERCENTAGE: dict[str, Any] = {
     "$comment": "percentage",
     "anyOf": [

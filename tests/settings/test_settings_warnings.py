@@ -1,0 +1,88 @@
+"""What loads and is told all the same, and what depends on files of this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from probe.settings import ConfigurationError, Settings, load
+
+VIP = "paths: [{name: vip, host: 10.0.20.202, endpoints: [{service: smtp}]}]\n"
+
+
+def load_text(tmp_path: Path, text: str) -> Settings:
+    file = tmp_path / "mailprobe.yaml"
+    file.write_text(text)
+    return load(file, environment={}, hostname="host")
+
+
+def warnings_of(tmp_path: Path, text: str) -> list[str]:
+    return [str(warning) for warning in load_text(tmp_path, text).warnings]
+
+
+def test_no_evidence_at_all(tmp_path: Path) -> None:
+    assert warnings_of(tmp_path, f"{VIP}evidence: {{reply: off}}") == [
+        "line 2, evidence: no usable source and reply off: every session will end unverified"
+    ]
+
+
+def test_a_vantage_inside_the_cluster(tmp_path: Path) -> None:
+    text = f"{VIP}vantage: {{addresses: [192.168.1.1, 10.10.3.0/24]}}\nnetworks: {{pods: [10.10.0.0/16]}}"
+    assert warnings_of(tmp_path, text) == [
+        "line 2, vantage.addresses[1]: 10.10.3.0/24 lies in networks.pods (10.10.0.0/16): "
+        "from there no session walks the clients' path"
+    ]
+
+
+def test_what_is_not_built_yet_is_ignored(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("swordfish")
+    (tmp_path / "password").chmod(0o600)
+    login = f"login: {{username: probe, password_file: {tmp_path}/password}}"
+    endpoints = f"[{{service: smtp, imprint: deliver}}, {{service: imaps, {login}}}]"
+    text = f"paths: [{{name: vip, host: mail, endpoints: {endpoints}}}]\nchecks: {{spoof: true}}"
+    assert warnings_of(tmp_path, text) == [
+        "line 1, paths[0].endpoints[0].imprint: deliver is not in this version yet: ignored",
+        "line 2, checks.spoof: spoof is not in this version yet: ignored",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "password"), [("pw", "pw"), ("pw\n", "pw"), ("pw\r\n", "pw"), ("pw \n\n", "pw \n"), ("ß☃", "ß☃")]
+)
+def test_one_newline_after_a_password_does_not_count(tmp_path: Path, content: str, password: str) -> None:
+    file = tmp_path / "password"
+    file.write_bytes(content.encode())
+    file.chmod(0o644)
+    text = VIP.replace("service: smtp", f"service: smtp, login: {{username: probe, password_file: {file}}}")
+    settings = load_text(tmp_path, text)
+    login = settings.paths[0].endpoints[0].login
+    assert login is not None
+    assert login.password.reveal() == password
+    (warning,) = settings.warnings
+    assert warning.path == "paths[0].endpoints[0].login.password_file"
+    assert warning.reason == f"{file} is readable by every user of this machine (mode 0644)"
+
+
+NO_PASSWORDS = [(b"\xff\xfe", "not UTF-8 text"), (b"x" * 5000, "too long"), (b"\n", "empty")]
+
+
+@pytest.mark.parametrize(("content", "reason"), NO_PASSWORDS)
+def test_files_that_hold_no_password(tmp_path: Path, content: bytes, reason: str) -> None:
+    file = tmp_path / "password"
+    file.write_bytes(content)
+    text = VIP.replace("service: smtp", f"service: smtp, login: {{username: probe, password_file: {file}}}")
+    with pytest.raises(ConfigurationError, match=f"{file}': {reason}, expected a readable file that holds a password"):
+        load_text(tmp_path, text)
+
+
+@pytest.mark.parametrize(("content", "fits"), [("-----BEGIN CERTIFICATE-----\n", True), ("key", False), ("", False)])
+def test_authorities_are_a_pem_file(tmp_path: Path, content: str, fits: bool) -> None:  # noqa: FBT001
+    file = tmp_path / "ca.pem"
+    file.write_text(content)
+    text = VIP.replace("]}]", f"], tls: {{ca_file: {file}}}}}]")
+    if fits:
+        assert load_text(tmp_path, text).paths[0].tls.ca_file == file
+    else:
+        with pytest.raises(ConfigurationError, match="no certificate in it"):
+            load_text(tmp_path, text)
