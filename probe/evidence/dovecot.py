@@ -1,0 +1,134 @@
+"""Dovecot's imap-login: a log line's message -> an event.
+
+Rules of this file:
+- A login line is `reason: user=<…>, method=…, rip=ADDRESS, lip=…, …, session=<…>`. The user name and, in `ID sent`,
+  the reason hold the client's own words, in which `, rip=` may stand too. So the address is read from a line only if
+  `rip=` stands in it once, after the user, and all behind it is of the server's making: a line with two proves nothing.
+- A session id that names another address than `rip` was made elsewhere and is left out.
+- Only imap-login: the `Disconnected: Logged out` of `imap` ends a mailbox session, not a login.
+
+The formats are those of Dovecot 2.3 and 2.4: login-common's client_get_log_str(), imap-login-client.c,
+master-service-haproxy.c; the level before a message, `Info: `, is already off.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from probe.evidence import session_id
+from probe.evidence.events import Event, FaultLine, IdSent, Line, LoginEnded, SessionId
+from probe.evidence.pattern import Pattern, Table
+from probe.evidence.peer import ADDRESS, peer_at
+from probe.model import FaultSign, Peer
+
+_RIP = ", rip="
+_MORE = r", [^<>]{1,1000}"
+_SERVERS_WORDS = re.compile(rf"({ADDRESS})(?:(?:{_MORE})?, session=<([A-Za-z0-9+/]{{1,64}})>|{_MORE})?")
+_METHOD = re.compile(r", method=[A-Za-z0-9_-]{1,32}\Z")
+_ATTEMPTS = re.compile(r"(\d{1,9}) (?:attempts in|successful auths)")
+_HAPROXY = re.compile(rf"haproxy[^:]*: .*[(, ]rip=({ADDRESS})\)")
+
+
+class _Who(NamedTuple):
+    """The elements of a login line."""
+
+    reason: str
+    user: str
+    client: Peer
+    session: SessionId | None
+    said: str
+
+
+def _who(message: str, now: float) -> _Who | None:
+    """Take a login line apart from the place that only the server writes, its one `, rip=`."""
+    before, _, said = message.partition(_RIP)
+    reason, known, user = before.partition(": user=<")
+    match = _SERVERS_WORDS.fullmatch(said)
+    if not match or not known or message.count("rip=") - message.count("real_rip=") != 1:
+        return None
+    client = peer_at(match[1])
+    if client is None:
+        return None
+    session = _session(match[2], client, now)
+    method = _METHOD.search(user, max(0, len(user) - 48))
+    user = user[: method.start()] if method else user
+    return _Who(reason, user.removesuffix(">"), session.peer if session else client, session, said)
+
+
+def _session(text: str | None, client: Peer, now: float) -> SessionId | None:
+    try:
+        session = session_id.decode(text or "", now=now)
+    except ValueError:
+        return None
+    return session if session.peer.address == client.address else None
+
+
+def _logged_in(message: str, now: float) -> Event | None:
+    who = _who(message, now)
+    return _ended(who, logged_in=True, attempts=1) if who else None
+
+
+def _gave_up(message: str, now: float) -> Event | None:
+    who = _who(message, now)
+    if not who:
+        return None
+    if "SSL_accept() failed" in who.reason:
+        return FaultLine(sign=FaultSign.TLS_HANDSHAKE, client=who.client)
+    attempts = _ATTEMPTS.search(who.reason)
+    return _ended(who, logged_in=False, attempts=int(attempts[1]) if attempts else 0)
+
+
+def _ended(who: _Who, *, logged_in: bool, attempts: int) -> LoginEnded:
+    return LoginEnded(
+        client=who.client,
+        logged_in=logged_in,
+        user=who.user,
+        attempts=attempts,
+        tls=", TLS" in who.said,
+        session=who.session,
+    )
+
+
+def _id_sent(message: str, now: float) -> Event | None:
+    who = _who(message, now)
+    if not who:
+        return None
+    words = who.reason.partition("ID sent: ")[2].split(", ")
+    fields = dict(word.partition("=")[::2] for word in reversed(words) if "=" in word)
+    return IdSent(client=who.client, fields=fields, session=who.session)
+
+
+def _header_fault(message: str, _now: float) -> Event | None:
+    match = _HAPROXY.fullmatch(message)
+    if not match or message.count("rip=") != 1:
+        return None
+    untrusted = "Client not trusted" in message
+    sign = FaultSign.PROXY_HEADER_UNTRUSTED if untrusted else FaultSign.PROXY_HEADER_MISSING
+    return FaultLine(sign=sign, client=peer_at(match[1]))
+
+
+_LOGIN = (" imap-login",)
+_GAVE_UP = r"(?:Disconnected|Login aborted|Aborted login)[: ]"
+_NO_HEADER = r"haproxy: Client (?:timed out|disconnected: Failed to read )"
+_NO_TRUST = r"haproxy: Client not trusted "
+
+PATTERNS = tuple(
+    Pattern(name=name, programs=_LOGIN, opening=opening, read=read, meaning=meaning)
+    for name, opening, read, meaning in (
+        ("login-2.3", "Login: user=<", _logged_in, "a client logged in"),
+        ("login-2.4", "Logged in: user=<", _logged_in, "a client logged in"),
+        ("gave-up", _GAVE_UP, _gave_up, "a client left before it was logged in, or TLS failed"),
+        ("id", "ID sent: ", _id_sent, "the client's ID fields (with imap_id_log)"),
+        ("header-missing", _NO_HEADER, _header_fault, "wanted a PROXY header, got silence or TLS"),
+        ("header-untrusted", _NO_TRUST, _header_fault, "a PROXY header's sender is not trusted"),
+    )
+)
+"""Every Dovecot line of interest, first fit decides: name, how its messages open, reader, meaning."""
+
+TABLE = Table(PATTERNS)
+
+
+def parse(line: Line, *, now: float) -> Event | None:
+    """What a Dovecot line says, None for a line of no interest."""
+    return TABLE.parse(line, now)
