@@ -151,9 +151,12 @@ def _console() -> Console:
 
 
 def _log_to_stderr() -> None:
+    import logging
+
     import structlog
 
     structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -320,7 +320,7 @@ class Imprint:
     """
 
     kind: ImprintKind
-    tally: Tally = NO_TALLY
+    tally: Tally = field(default_factory=lambda: NO_TALLY)
     token: str | None = None
     user: str | None = None
     odds: float = 1.0
@@ -357,12 +357,38 @@ class Control:
     fault: Fault | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Something happened on the server between these two moments of the probe's clock."""
+
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """How long that is."""
+        return self.end - self.start
+
+
+class Naming(StrEnum):
+    """When a Dovecot gives a connection its session id: 2.4 as it accepts it, 2.3 as it first needs the id."""
+
+    ACCEPTED = "accepted"
+    NEEDED = "needed"
+
+
+Named = Mapping[Naming, Span]
+"""When a connection must have got its session id, on each of the two assumptions.
+
+ACCEPTED lies between connect and greeting; NEEDED between the first LOGIN, ID or LOGOUT and its answer.
+"""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Beat:
-    """One extra connection of a rhythm: when it was connected on the probe's clock, and when greeted."""
+    """One extra connection of a rhythm."""
 
-    connected: float
-    greeted: float
+    named: Named
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -382,7 +408,6 @@ class Session:
     expected: tuple[Network, ...]
     opened: float
     connected: float | None
-    greeted: float | None = None
     closed: float
     phases: tuple[PhaseTiming, ...]
     fault: Fault | None
@@ -392,6 +417,7 @@ class Session:
     certificate_expiry: float | None = None
     header_sent: ProxyHeader = ProxyHeader.NONE
     controls: tuple[Control, ...] = ()
+    named: Named = field(default_factory=dict)
     beats: tuple[Beat, ...] = ()
 
     @property

@@ -11,12 +11,12 @@ Rule 4: every search that finds nothing says why, in words.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from probe.evidence.events import Connected, Disconnected, FaultLine, IdSent, LoginEnded, Observed, Rejected
-from probe.evidence.rhythm import Moment, best_fit
-from probe.model import Evidence, Failure, Link, Peer, Phase, Session, Sighting, Sign
+from probe.evidence.rhythm import best_fit
+from probe.model import Evidence, Failure, Link, Naming, Peer, Phase, Session, Sighting, Sign, Span
 
 MAX_CHANCE = 0.005
 SETTLE = 0.5
@@ -31,15 +31,23 @@ CERTAIN = {Link.TOKEN, Link.SESSION_ID, Link.REPLY, Link.MESSAGE}
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """Server clock minus the probe's clock, in seconds: somewhere in [low, high]."""
+    """Server clock minus the probe's clock: somewhere in [low, high] seconds, as so many sightings agree."""
 
     low: float
     high: float
+    sightings: int = 1
 
     def narrowed(self, other: Offset) -> Offset:
-        """What both say; the newer one where they contradict each other (a clock was set)."""
+        """What both say; the newer one alone where they contradict each other (a clock was set)."""
         low, high = max(self.low, other.low), min(self.high, other.high)
-        return Offset(low, high) if low <= high else other
+        return Offset(low, high, self.sightings + other.sightings) if low <= high else other
+
+
+Clocks = Mapping[tuple[str, Naming], Offset]
+"""What is known of the clocks behind the sources, on each assumption of when a session id is made."""
+
+AGREED = 2
+"""Sightings that must agree before a clock links anything: one alone cannot tell which assumption holds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,16 +56,17 @@ class Scene:
 
     observed: Sequence[Observed]
     others: Sequence[Session] = ()
-    offsets: dict[str, Offset] = field(default_factory=dict)
+    clocks: Clocks = field(default_factory=dict)
     now: float
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A sighting, or the reason why there is none."""
+    """A sighting, or the reason why there is none. `clocks`: what it says of its source's clock."""
 
     sighting: Sighting | None = None
     reason: str = ""
+    clocks: Clocks = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,13 +74,13 @@ class Search:
     """Where the search for one session stands.
 
     `settled`: nothing that may still come can change it. `candidates`: lines that may be ours but are not certain;
-    a rhythm would tell. `offset`: what the sighting says of its source's clock.
+    a rhythm would tell. `clocks`: what the sightings say of their sources' clocks.
     """
 
     evidence: Evidence
     settled: bool
     candidates: int = 0
-    offset: tuple[str, Offset] | None = None
+    clocks: Clocks = field(default_factory=dict)
 
 
 def search(session: Session, scene: Scene) -> Search:
@@ -88,7 +97,7 @@ def search(session: Session, scene: Scene) -> Search:
         evidence=evidence,
         settled=any(_is_settled(session, sighting, scene.now) for sighting in sightings),
         candidates=0 if session.service.speaks_smtp else len(_first_candidates(session, since)),
-        offset=_offset(session, sightings, since),
+        clocks={key: offset for finding in findings for key, offset in finding.clocks.items()},
     )
 
 
@@ -164,7 +173,7 @@ def by_port(session: Session, since: Sequence[Observed], scene: Scene) -> Findin
     with_port = [(seen, client) for seen in since if (client := _of_service(session, seen)) and client.port]
     own = [pair for pair in with_port if pair[1] == session.client]
     if own:
-        return Finding(_sighting(*own[-1], link))
+        return Finding(_sighting(*own[-1], link), clocks=_clocks(session, own[-1][0], tuple(session.named)))
     if not with_port:
         return Finding(reason="no line of this service names a client's port")
     return _by_port_alone(session, with_port)
@@ -239,33 +248,50 @@ def _is_look_alike(seen: Observed, session: Session) -> bool:
 
 def by_rhythm(session: Session, since: Sequence[Observed], _: Scene) -> Finding:
     """Session ids whose times repeat the secret spacing of this session and its beats."""
-    if not session.beats:
+    if not session.beats or not session.named:
         return Finding()
-    moments = [_moment(session), *(Moment(beat.connected, beat.greeted) for beat in session.beats)]
     firsts = _first_candidates(session, since)
     others = sorted({opened for seen in since if (opened := _anonymous(seen)) is not None})
-    fit = best_fit(moments, [opened for _, opened in firsts], others)
-    if fit is None:
-        return Finding(reason=f"none of {len(firsts)} lines repeats the rhythm of our {len(moments)} connections")
-    if fit.chance > MAX_CHANCE:
-        return Finding(reason=f"the rhythm of our {len(moments)} connections may fit by chance ({fit.chance:.3f})")
-    seen = firsts[fit.index][0]
+    fits = []
+    for naming, span in session.named.items():
+        spans = [span, *(beat.named[naming] for beat in session.beats)]
+        if fit := best_fit(spans, [opened for _, opened in firsts], others):
+            fits.append((fit.chance * len(session.named), naming, firsts[fit.index][0]))
+    likely = [fit for fit in fits if fit[0] <= MAX_CHANCE]
+    if not likely:
+        closest = f"; the closest may fit by chance ({min(fits)[0]:.3f})" if fits else ""
+        return Finding(
+            reason=f"no line of {len(firsts)} repeats the rhythm of {len(session.beats) + 1} connections{closest}"
+        )
+    if len({seen.raw for _, _, seen in likely}) > 1:
+        return Finding(reason="two lines repeat the rhythm of our connections equally well")
+    _, naming, seen = min(likely, key=lambda fit: fit[0])
     client = _client(seen)
-    return Finding(_sighting(seen, client, Link.RHYTHM)) if client else Finding()
+    return (
+        Finding(_sighting(seen, client, Link.RHYTHM), clocks=_clocks(session, seen, (naming,))) if client else Finding()
+    )
 
 
 def by_time(session: Session, since: Sequence[Observed], scene: Scene) -> Finding:
-    """The only session id from the time in which ours came in, on a server whose clock we know."""
-    if not scene.offsets:
-        return Finding(reason="the server's clock is not known, so no line is tied by time")
-    moment = _moment(session)
+    """The only session id made when ours must have been, on a server whose clock we know."""
     firsts = _first_candidates(session, since)
-    fitting = [(seen, opened) for seen, opened in firsts if _in_time(moment, opened, scene.offsets.get(seen.source))]
+    known = {
+        (seen.source, naming): scene.clocks[seen.source, naming]
+        for seen, _ in firsts
+        for naming in session.named
+        if (seen.source, naming) in scene.clocks and scene.clocks[seen.source, naming].sightings >= AGREED
+    }
+    if not known:
+        return Finding(reason="the server's clock is not known well enough to tie a line by time")
+    fitting = {
+        seen.raw: (seen, session.named[naming].seconds + offset.high - offset.low)
+        for seen, opened in firsts
+        for (source, naming), offset in known.items()
+        if source == seen.source and _in_time(session.named[naming], opened, offset)
+    }
     if len(fitting) != 1:
         return Finding(reason=f"{len(fitting)} of {len(firsts)} lines fit by time")
-    seen, _ = fitting[0]
-    offset = scene.offsets[seen.source]
-    width = moment.greeted - moment.connected + offset.high - offset.low
+    ((seen, width),) = fitting.values()
     chance = (len(firsts) + 1) * width / max(scene.now - session.opened, 1.0)
     client = _client(seen)
     if chance > MAX_CHANCE or client is None:
@@ -273,13 +299,17 @@ def by_time(session: Session, since: Sequence[Observed], scene: Scene) -> Findin
     return Finding(_sighting(seen, client, Link.TIME))
 
 
-def _in_time(moment: Moment, opened: float, offset: Offset | None) -> bool:
-    return offset is not None and moment.connected + offset.low <= opened <= moment.greeted + offset.high
+def _in_time(span: Span, opened: float, offset: Offset) -> bool:
+    return span.start + offset.low <= opened <= span.end + offset.high
 
 
-def _moment(session: Session) -> Moment:
-    connected = session.connected if session.connected is not None else session.opened
-    return Moment(connected, session.greeted if session.greeted is not None else session.closed)
+def _clocks(session: Session, seen: Observed, namings: Sequence[Naming]) -> Clocks:
+    """What an unambiguous sighting says of the server's clock, from the microseconds in its session id."""
+    if not isinstance(seen.event, LoginEnded) or seen.event.session is None:
+        return {}
+    opened = seen.event.session.opened
+    spans = [(naming, session.named[naming]) for naming in namings]
+    return {(seen.source, naming): Offset(opened - span.end, opened - span.start) for naming, span in spans}
 
 
 def _first_candidates(session: Session, since: Sequence[Observed]) -> list[tuple[Observed, float]]:
@@ -300,17 +330,6 @@ def _anonymous(seen: Observed) -> float | None:
     event = seen.event
     if isinstance(event, LoginEnded) and event.session is not None and not event.logged_in and not event.attempts:
         return event.session.opened
-    return None
-
-
-def _offset(session: Session, sightings: Sequence[Sighting], since: Sequence[Observed]) -> tuple[str, Offset] | None:
-    """What an unambiguous sighting says of the server's clock, from the microseconds in its session id."""
-    lines = {sighting.line: sighting.source for sighting in sightings if sighting.link is not Link.TIME}
-    moment = _moment(session)
-    for seen in since:
-        if isinstance(seen.event, LoginEnded) and seen.event.session is not None and seen.raw in lines:
-            opened = seen.event.session.opened
-            return seen.source, Offset(opened - moment.greeted, opened - moment.connected)
     return None
 
 

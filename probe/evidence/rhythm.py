@@ -2,15 +2,16 @@
 
 The hard case is IMAPS without a login behind SNAT on a busy server: address and port are gone, and many lines fit
 by time. So the probe opens a few more connections with a secret spacing. Dovecot's session ids carry the
-microsecond at which each connection came in, so the spacing stands in the log, whatever the server's clock says.
+microsecond at which they were made, so the spacing stands in the log, whatever the server's clock says.
 
-    ours     |    |       |  |           one moment each: connected … greeted
+    ours     |    |       |  |           one span each: when the id must have been made
     server     x |y  x|x    | z| x       candidates, shifted by an unknown offset
-               ↑ the one shift under which every moment has a candidate
+               ↑ the one shift under which every span has a candidate
 
-Rule 1: every moment must have a candidate; a rhythm with a gap proves nothing.
-Rule 2: a fit is worth what chance would not give. Each distance d between a moment and its nearest candidate has
-        the p-value 1 - exp(-2·density·d); Fisher's method joins them; times the number of shifts tried.
+Rule 1: every span must have a candidate; a rhythm with a gap proves nothing.
+Rule 2: a fit is worth what chance would not give. Around the median shift, each distance d between a span's start
+        and its nearest candidate has the p-value 1 - exp(-2·density·d); Fisher's method joins them; times the
+        number of shifts tried.
 Rule 3: two fits that chance would not give prove nothing.
 """
 
@@ -20,64 +21,58 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log
+from statistics import median
 
-GRAIN = 0.0005
-"""Seconds: no distance counts as smaller, because no client knows its own connect time better than this."""
+from probe.model import Span
+
+GRAIN = 0.0003
+"""Seconds: no distance counts as smaller, because no client knows its own moments better than this."""
 
 WORSE = 100.0
 """The second best fit must be by this factor more likely chance than the best."""
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """When the server must have seen a connection, on the probe's clock: connected, and at the latest greeted."""
-
-    connected: float
-    greeted: float
-
-
-@dataclass(frozen=True, slots=True)
 class Fit:
-    """A candidate for the first moment, the shift it implies, and how likely chance alone gives as good a fit."""
+    """A candidate for the first span, the shift it implies, and how likely chance alone gives as good a fit."""
 
     index: int
     shift: float
     chance: float
 
 
-def best_fit(moments: Sequence[Moment], firsts: Sequence[float], others: Sequence[float]) -> Fit | None:
+def best_fit(spans: Sequence[Span], firsts: Sequence[float], others: Sequence[float]) -> Fit | None:
     """The fit of the rhythm, None where none stands out.
 
-    `firsts` are server times that may be the first moment's, `others` (sorted) those that may be the rest's.
+    `firsts` are server times that may be the first span's, `others` (sorted) those that may be the rest's.
     """
-    fits = sorted(_fits(moments, firsts, others), key=lambda fit: fit.chance)
-    if not fits:
-        return None
-    if len(fits) > 1 and fits[1].chance < min(1.0, fits[0].chance * WORSE):
+    density = _density(others)
+    fits = [fit for index in range(len(firsts)) if (fit := _fit(index, spans, firsts, others, density))]
+    fits.sort(key=lambda fit: fit.chance)
+    if not fits or (len(fits) > 1 and fits[1].chance < min(1.0, fits[0].chance * WORSE)):
         return None
     return fits[0]
 
 
-def _fits(moments: Sequence[Moment], firsts: Sequence[float], others: Sequence[float]) -> list[Fit]:
-    first, rest = moments[0], moments[1:]
-    density = _density(others)
-    fits = []
-    for index, seen in enumerate(firsts):
-        shift = seen - first.connected
-        distances = [_distance(moment, shift, first, others) for moment in rest]
-        if all(distance is not None for distance in distances):
-            p_values = [1 - exp(-2 * density * max(distance or 0.0, GRAIN)) for distance in distances]
-            fits.append(Fit(index, shift, min(1.0, len(firsts) * fisher(p_values))))
-    return fits
+def _fit(
+    index: int, spans: Sequence[Span], firsts: Sequence[float], others: Sequence[float], density: float
+) -> Fit | None:
+    first = spans[0]
+    shifts = [firsts[index] - first.start]
+    for span in spans[1:]:
+        nearest = _nearest(span.start + shifts[0], others)
+        if nearest is None or abs(nearest - span.start - shifts[0]) > max(span.seconds, first.seconds):
+            return None  # further off than any latency we saw explains
+        shifts.append(nearest - span.start)
+    middle = median(shifts)
+    distances = sorted(abs(shift - middle) for shift in shifts)[1:]  # the median's own distance says nothing
+    p_values = [1 - exp(-2 * density * max(distance, GRAIN)) for distance in distances]
+    return Fit(index, middle, min(1.0, len(firsts) * fisher(p_values)))
 
 
-def _distance(moment: Moment, shift: float, first: Moment, others: Sequence[float]) -> float | None:
-    """How far the nearest candidate is from where this moment should be; None beyond what latency explains."""
-    target = moment.connected + shift
+def _nearest(target: float, others: Sequence[float]) -> float | None:
     at = bisect_left(others, target)
-    nearest = min((abs(other - target) for other in others[max(0, at - 1) : at + 1]), default=None)
-    slack = max(moment.greeted - moment.connected, first.greeted - first.connected)
-    return nearest if nearest is not None and nearest <= slack else None
+    return min(others[max(0, at - 1) : at + 1], key=lambda other: abs(other - target), default=None)
 
 
 def _density(others: Sequence[float]) -> float:
@@ -92,11 +87,9 @@ def fisher(p_values: Sequence[float]) -> float:
     >>> round(fisher([0.5]), 3)
     0.5
     """
-    product = 1.0
-    for p_value in p_values:
-        product *= max(p_value, 1e-12)
-    term, total = 1.0, 0.0
-    for number in range(len(p_values)):
+    exponent = -sum(log(max(p_value, 1e-12)) for p_value in p_values)
+    term, total = exp(-exponent), 0.0
+    for number in range(1, len(p_values) + 1):
         total += term
-        term *= -log(product) / (number + 1)
-    return min(1.0, product * total)
+        term *= exponent / number
+    return min(1.0, total)

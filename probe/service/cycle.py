@@ -23,6 +23,7 @@ from probe.model import (
     Failure,
     ImprintKind,
     Link,
+    Naming,
     Networks,
     Phase,
     Result,
@@ -62,7 +63,7 @@ class Workshop:
     networks: Networks
     read_replies: bool = True
     progress: Progress = quiet
-    offsets: dict[str, Offset] = field(default_factory=dict)
+    clocks: dict[tuple[str, Naming], Offset] = field(default_factory=dict)
     in_flight: dict[str, Session] = field(default_factory=dict)
     fingerprints: Fingerprints = field(init=False)
 
@@ -113,7 +114,7 @@ async def look_for(session: Session, endpoint: Endpoint, workshop: Workshop) -> 
         now = workshop.kit.clock()
         found = search(session, _scene(workshop, now))
         if replies or found.settled or now >= deadline:
-            _remember_clock(found, workshop)
+            _remember_clocks(found, workshop)
             return session, replace(found.evidence, sightings=(*replies, *found.evidence.sightings))
         if rounds_left and found.candidates and now >= patient_until:
             rounds_left -= 1
@@ -140,16 +141,15 @@ def _scene(workshop: Workshop, now: float) -> Scene:
     return Scene(
         observed=workshop.watch.observed,
         others=tuple(workshop.in_flight.values()),
-        offsets=workshop.offsets,
+        clocks=workshop.clocks,
         now=now,
     )
 
 
-def _remember_clock(found: Search, workshop: Workshop) -> None:
-    if found.offset is not None:
-        source, offset = found.offset
-        known = workshop.offsets.get(source)
-        workshop.offsets[source] = known.narrowed(offset) if known else offset
+def _remember_clocks(found: Search, workshop: Workshop) -> None:
+    for key, offset in found.clocks.items():
+        known = workshop.clocks.get(key)
+        workshop.clocks[key] = known.narrowed(offset) if known else offset
 
 
 async def _with_beats(session: Session, endpoint: Endpoint, workshop: Workshop) -> Session:

@@ -37,7 +37,10 @@ class Watch:
         await asyncio.gather(*(source.close() for source in self.sources))
 
     async def news(self, seconds: float) -> None:
-        """Return when something was observed, or after so many seconds."""
+        """Return when something was observed, or after so many seconds; a bug of a source's is raised here."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled() and (bug := task.exception()):
+                raise bug
         self._news.clear()
         try:
             async with asyncio.timeout(max(0.0, seconds)):

@@ -29,6 +29,9 @@ LONGEST_LINE = 8192
 """Octets; RFC 5321 section 4.5.3.1.5 allows 512, RFC 7162 section 4 recommends 8192 for IMAP."""
 
 
+A_FIN = 1
+
+
 class Wire(asyncio.Protocol):
     """Mixed in before a library's protocol: notes what arrives, then passes it on."""
 
@@ -137,13 +140,16 @@ async def hand_over(
         try:
             return await loop.create_connection(protocol, sock=dialled.sock, ssl=context, server_hostname=name)
         except BaseException:
-            journal.server_spoke = octets_received(dialled.sock) > 0
+            journal.server_spoke = octets_received(dialled.sock) > A_FIN
             raise
 
 
 def octets_received(sock: socket.socket) -> int:
-    """What the other side has sent so far, read or not: Linux's tcpi_bytes_received; 1 where nobody can tell."""
+    """What the other side has sent so far, read or not, a FIN counting as one: Linux's tcpi_bytes_received.
+
+    Where nobody can tell, the answer is that it spoke.
+    """
     try:
         return int.from_bytes(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 136)[128:136], sys.byteorder)
     except (OSError, AttributeError):
-        return 1
+        return A_FIN + 1

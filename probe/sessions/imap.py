@@ -20,7 +20,7 @@ from typing import Any
 
 from aioimaplib.aioimaplib import IMAP4ClientProtocol, Response, quoted
 
-from probe.model import Failure, Imprint, ImprintKind, Login, Phase
+from probe.model import Failure, Imprint, ImprintKind, Login, Phase, Span
 from probe.sessions.dial import LONGEST_LINE, Wire
 from probe.sessions.faults import TOO_MANY, Refusal
 from probe.sessions.journal import Journal
@@ -28,6 +28,9 @@ from probe.sessions.journal import Journal
 LOGOUT_SECONDS = 2.0
 MOST_OCTETS = 65_536
 """Between two commands of ours; a real CAPABILITY answer is below 2 KiB."""
+
+NEEDS_SESSION_ID = re.compile(r"^\S+ (?:LOGIN|ID|LOGOUT)\b")
+"""Commands at which Dovecot 2.3 makes the session id, if it has none yet (measured; CAPABILITY does not)."""
 
 # RFC 5530 section 3: these response codes mean "later", not "wrong password".
 LATER = re.compile(r"\[(?:UNAVAILABLE|INUSE|SERVERBUG|CONTACTADMIN)\]", re.I)
@@ -42,6 +45,8 @@ class ImapWire(Wire, IMAP4ClientProtocol):  # type: ignore[misc] # aioimaplib is
         self.watch(journal)
         self.greeting: asyncio.Future[str] = loop.create_future()
         self.broken: asyncio.Future[Refusal] = loop.create_future()
+        self.needed = Span(journal.opened, journal.opened)
+        self._needing: float | None = None
         self._pending = b""
         self._octets = 0
 
@@ -49,6 +54,8 @@ class ImapWire(Wire, IMAP4ClientProtocol):  # type: ignore[misc] # aioimaplib is
         if self.broken.done():
             return
         self.heard(d)
+        if self._needing is not None:
+            self.needed, self._needing = Span(self._needing, self.journal.clock()), None
         self._octets += len(d)
         lines = (self._pending + d).split(b"\n")
         self._pending = lines.pop()
@@ -79,6 +86,8 @@ class ImapWire(Wire, IMAP4ClientProtocol):  # type: ignore[misc] # aioimaplib is
 
     def send(self, line: str, scrub: str | None = None) -> None:
         self._octets = 0
+        if self.needed.seconds == 0 and NEEDS_SESSION_ID.search(line):
+            self._needing = self.journal.clock()
         self.journal.note(line.encode(), ours=True)
         super().send(line, scrub)
 

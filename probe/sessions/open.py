@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 
 from probe.model import (
@@ -20,11 +20,14 @@ from probe.model import (
     Fault,
     Imprint,
     ImprintKind,
+    Named,
+    Naming,
     Network,
     Peer,
     Phase,
     ProxyHeader,
     Session,
+    Span,
     plain_address,
 )
 from probe.sessions import imap, smtp
@@ -62,7 +65,7 @@ class _Attempt:
     dialled: Dialled | None = None
     imprint: Imprint = NO_IMPRINT
     certificate_expiry: float | None = None
-    greeted: float | None = None
+    named: Named = field(default_factory=dict)
     fault: Fault | None = None
 
     @property
@@ -88,9 +91,7 @@ async def open_beat(endpoint: Endpoint, kit: Kit) -> Beat | None:
     plain = replace(endpoint, login=None, imprint=ImprintKind.NONE)
     attempt = _attempt(plain, kit, [])
     await _run(attempt, endpoint.timeouts.session)
-    if attempt.fault is not None or attempt.dialled is None:
-        return None
-    return Beat(connected=attempt.dialled.connected, greeted=attempt.greeted or attempt.journal.clock())
+    return Beat(named=attempt.named) if attempt.fault is None and attempt.named else None
 
 
 def _attempt(endpoint: Endpoint, kit: Kit, verbs: list[str]) -> _Attempt:
@@ -146,7 +147,6 @@ async def _smtp(attempt: _Attempt, dialled: Dialled) -> None:
     transport, wire = await hand_over(dialled, lambda: smtp.SmtpWire(journal), journal, first, name)
     async with smtp.Conversation(wire, transport, name=attempt.kit.name) as talk:
         await talk.greeted()
-        attempt.greeted = journal.clock()
         if attempt.only_greeting:
             return
         await talk.hello(endpoint.service)
@@ -166,7 +166,7 @@ async def _imap(attempt: _Attempt, dialled: Dialled) -> None:
     async with imap.Conversation(wire, transport) as talk:
         attempt.certificate_expiry = certificate_expiry(talk.encrypted)
         await talk.greeted()
-        attempt.greeted = journal.clock()
+        accepted = Span(dialled.connected, journal.clock())
         if attempt.only_greeting:
             return
         await talk.hello()
@@ -175,6 +175,7 @@ async def _imap(attempt: _Attempt, dialled: Dialled) -> None:
         if endpoint.login is not None:
             await talk.log_in(endpoint.login)
     attempt.imprint = talk.imprint(endpoint.imprint, attempt.token, endpoint.login)
+    attempt.named = {Naming.ACCEPTED: accepted, Naming.NEEDED: wire.needed}
 
 
 def _session(attempt: _Attempt) -> Session:
@@ -191,7 +192,6 @@ def _session(attempt: _Attempt) -> Session:
         expected=endpoint.expected or _own(client),
         opened=journal.opened,
         connected=dialled.connected if dialled else None,
-        greeted=attempt.greeted,
         closed=journal.clock(),
         phases=tuple(journal.phases),
         fault=attempt.fault,
@@ -200,6 +200,7 @@ def _session(attempt: _Attempt) -> Session:
         transcript=tuple(journal.transcript),
         certificate_expiry=attempt.certificate_expiry,
         header_sent=endpoint.proxy_header,
+        named=attempt.named,
     )
 
 

@@ -6,6 +6,7 @@ Pure: addresses in, bytes out. LOCAL claims no address at all, so it is harmless
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
+from socket import SOCK_STREAM
 
 from proxyprotocol.result import ProxyResultIPv4, ProxyResultIPv6, ProxyResultLocal
 from proxyprotocol.v1 import ProxyProtocolV1
@@ -33,8 +34,8 @@ def _result(client: Peer, server: Peer) -> ProxyResultIPv4 | ProxyResultIPv6:
     ports = (client.port or 0, server.port or 0)
     match client.address, server.address:
         case IPv4Address() as source, IPv4Address() as target:
-            return ProxyResultIPv4((source, ports[0]), (target, ports[1]))
+            return ProxyResultIPv4((source, ports[0]), (target, ports[1]), protocol=SOCK_STREAM)
         case IPv6Address() as source, IPv6Address() as target:
-            return ProxyResultIPv6((source, ports[0]), (target, ports[1]))
+            return ProxyResultIPv6((source, ports[0]), (target, ports[1]), protocol=SOCK_STREAM)
         case _:
             raise ValueError(f"client {client} and server {server} are of different families")

@@ -177,7 +177,7 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
         "header": session.header_sent,
         "wants_header": WANT_HEADER[session.service],
         "seen": " and ".join(sorted({str(sighting.address) for sighting in evidence.sightings})),
-        "expected": " or ".join(_plain(network) for network in session.expected),
+        "expected": " or ".join(_plain(network) for network in _of_family(session)),
         "whose": WHOSE[masked_by] if masked_by else "",
         "unmask": UNMASK[masked_by] if masked_by else "",
         "reasons": "; ".join(evidence.reasons) or "no evidence source is configured",
@@ -188,6 +188,12 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
 def _signs(evidence: Evidence) -> str:
     named = dict.fromkeys(SIGNS[found.sign] for found in evidence.signs)
     return f" ({'; '.join(named)})" if named else ""
+
+
+def _of_family(session: Session) -> list[Network]:
+    """Expected addresses that could have been seen at all, over IPv4 or IPv6."""
+    version = session.address.version if session.address is not None else None
+    return [network for network in session.expected if network.version == version] or list(session.expected)
 
 
 def _plain(network: Network) -> str:

@@ -75,7 +75,7 @@ class FileSource:
         self._current: Generation | None = None
         self._found: os.stat_result | None = None
         self._unopened: os.stat_result | None = None
-        self._broken = False
+        self._broken_at: int | None = None
         self._closed = False
         self._failures = 0
         self._retry_at = 0.0
@@ -160,7 +160,7 @@ class FileSource:
             self._trouble(error, now)
             return
         self._found = found
-        if not self._broken:
+        if self._broken_at is None:
             self._failures = 0
             self._tell(State.FOLLOWING, "")
 
@@ -187,7 +187,8 @@ class FileSource:
         if before and key_of(before) == key_of(opened) and before.st_size <= opened.st_size:
             return Generation.after(fd, before.st_size, now=now)
         generation = self._rotated.resume(fd, now)
-        if self._broken and generation.position == 0:
+        if self._broken_at and generation.position != self._broken_at:
+            self._broken_at = 0
             self._gap("a file that could not be read any more was replaced")
         return generation
 
@@ -225,7 +226,8 @@ class FileSource:
 
     def _read(self, generation: Generation, found: os.stat_result, now: float) -> bytes:
         text = generation.read(found, now)
-        self._broken &= generation is not self._current
+        if generation is self._current:
+            self._broken_at = None
         if generation.position == generation.limit and not text:
             text = self._drop(generation)
         return self._counting_cuts(generation, text)
@@ -259,7 +261,7 @@ class FileSource:
         text = self._drop(generation)
         if generation is self._current:
             self._current = None
-            self._broken = True
+            self._broken_at = generation.position
             self._trouble(error, now)
         else:
             self._gap("a rotated file could not be read to its end")

@@ -3,8 +3,8 @@
 Rules:
 - A generation is known by its content, not by its name: by its first bytes (`head`) and by the bytes just before
   the position (`tail`). Names change hands at every rotation, inodes are reused, sizes grow past old positions.
-- Every read begins a little before the position. If those bytes are not the ones read last time, the file was
-  truncated under us and another generation lives behind the descriptor.
+- Every read begins a little before the position and ends with a look at the head. If either is not as it was, the
+  file was truncated under us and another generation lives behind the descriptor.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ TAIL = 64 << 10
 
 Key = tuple[int, int]
 Signature = tuple[int, int]
+
+NO_SIGNATURE: Signature = (-1, 0)
 
 
 def key_of(found: os.stat_result) -> Key:
@@ -39,14 +41,30 @@ def same_start(one: bytes, other: bytes) -> bool:
     return known > 0 and one[:known] == other[:known]
 
 
-@dataclass(frozen=True, slots=True)
+def beginning(fd: int, base: int = 0) -> tuple[int, bytes]:
+    """Where a generation begins, and its first bytes.
+
+    It begins behind any NULs: a server that does not append goes on at its old offset after a truncation, and
+    leaves a hole before it.
+    """
+    try:
+        start = os.lseek(fd, base, os.SEEK_DATA)
+    except OSError:
+        start = base
+    chunk = os.pread(fd, TAIL, start)
+    first = chunk.lstrip(b"\0")
+    return start + len(chunk) - len(first), first[:HEAD]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Mark:
-    """How far a generation was read, and by which bytes to know it again."""
+    """How far a generation was read, and by which bytes to know it again. `origin` is where its head stands."""
 
     position: int
+    origin: int
     head: bytes
     tail: bytes
-    signature: Signature
+    signature: Signature = NO_SIGNATURE
 
     def fits(self, fd: int, base: int = 0) -> bool:
         """True if this generation, as far as it was read, stands in the file from `base` on."""
@@ -54,7 +72,7 @@ class Mark:
             return False
         tail, head = self.tail[-OVERLAP:], self.head
         ends = os.pread(fd, len(tail), base + self.position - len(tail)) == tail
-        return ends and os.pread(fd, len(head), base) == head
+        return ends and os.pread(fd, len(head), base + self.origin) == head
 
     def covers(self, fd: int, base: int, size: int) -> bool:
         """True if the file holds from `base` to `size` a part of this generation that was read already."""
@@ -62,7 +80,7 @@ class Mark:
         if beyond < 0 or beyond >= len(self.tail):
             return False
         tail = self.tail[: len(self.tail) - beyond][-OVERLAP:]
-        starts = same_start(os.pread(fd, min(HEAD, size - base), base), self.head)
+        starts = same_start(beginning(fd, base)[1], self.head)
         return starts and os.pread(fd, len(tail), size - len(tail)) == tail
 
 
@@ -76,7 +94,7 @@ class Generation:
     `limit` is the end of a finished copy, `grown` the time it last gave bytes, `behind` whether more may wait.
     """
 
-    __slots__ = ("behind", "fd", "grown", "head", "joiner", "key", "limit", "position", "signature", "tail")
+    __slots__ = ("behind", "fd", "grown", "head", "joiner", "key", "limit", "origin", "position", "signature", "tail")
 
     def __init__(self, fd: int, *, now: float, mark: Mark | None = None) -> None:
         self.fd = fd
@@ -87,6 +105,7 @@ class Generation:
         self.joiner = LineJoiner()
         self.signature: Signature | None = None
         self.position = mark.position if mark else 0
+        self.origin = mark.origin if mark else 0
         self.head = mark.head if mark else b""
         self.tail = mark.tail if mark else b""
 
@@ -101,12 +120,18 @@ class Generation:
 
     def mark(self) -> Mark:
         """To know it again after it was closed."""
-        return Mark(self.position, self.head, self.tail[-OVERLAP:], self.signature or (-1, 0))
+        return Mark(
+            position=self.position,
+            origin=self.origin,
+            head=self.head,
+            tail=self.tail,
+            signature=self.signature or NO_SIGNATURE,
+        )
 
     @property
     def delivered(self) -> bool:
         """False while nothing but an incomplete first line was read: then it need not be known again."""
-        return self.position > len(self.joiner.held)
+        return self.position - self.origin > len(self.joiner.held)
 
     def is_read(self) -> bool:
         """True if it is read to its end and holds no incomplete line."""
@@ -114,17 +139,19 @@ class Generation:
 
     def restart(self) -> Mark:
         """Forget the truncated generation and read the new one from its beginning; returns the old one's mark."""
-        old = Mark(self.position, self.head, self.tail, (0, 0))
-        self.position, self.head, self.tail = 0, b"", b""
+        old = self.mark()
+        self.position, self.origin, self.head, self.tail = 0, 0, b"", b""
         self.joiner, self.signature = LineJoiner(), None
         return old
 
     def starts_like(self, head: bytes) -> bool:
         """True if `head` could be a copy of this generation, or of a new one that just replaced it unnoticed."""
-        return same_start(head, self.head) or same_start(head, os.pread(self.fd, HEAD, 0))
+        return same_start(head, self.head) or same_start(head, beginning(self.fd)[1])
 
     def read(self, found: os.stat_result, now: float) -> bytes:
         """The whole lines of the next chunk; empty if there are none (yet). Raises Truncated."""
+        if self.position == 0:
+            self.position = self.origin = beginning(self.fd)[0]
         wanted = min(CHUNK, self.joiner.room)
         if self.limit is not None:
             wanted = min(wanted, self.limit - self.position)
@@ -143,8 +170,11 @@ class Generation:
 
     def _fresh(self, wanted: int) -> bytes:
         before = self.tail[-OVERLAP:]
-        chunk = os.pread(self.fd, len(before) + wanted, self.position - len(before))
-        if not chunk.startswith(before):
+        start = self.position - len(before)
+        chunk = os.pread(self.fd, len(before) + wanted, start)
+        # Afterwards the head too, because one read can return pages from before and from after a truncation.
+        head = self.head or chunk[:HEAD]
+        if not chunk.startswith(before) or os.pread(self.fd, len(head), self.origin) != head:
             raise Truncated
         return chunk[len(before) :]
 
@@ -157,5 +187,11 @@ class Generation:
 
 def mark_at(fd: int, size: int) -> Mark:
     """The mark of a file whose first `size` bytes count as read."""
-    tail = os.pread(fd, min(size, TAIL), max(0, size - TAIL))
-    return Mark(size, os.pread(fd, min(size, HEAD), 0), tail, signature_of(os.fstat(fd)))
+    origin, head = beginning(fd)
+    return Mark(
+        position=size,
+        origin=min(origin, size),
+        head=head[: max(0, size - origin)],
+        tail=os.pread(fd, min(size, TAIL), max(0, size - TAIL)),
+        signature=signature_of(os.fstat(fd)),
+    )

@@ -20,11 +20,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from probe.evidence.sources.generation import (
-    HEAD,
     OVERLAP,
     Generation,
     Key,
     Mark,
+    beginning,
     key_of,
     mark_at,
     same_start,
@@ -65,7 +65,7 @@ class Rotated:
     def snapshot(self) -> None:
         """Count everything that stands beside the log now as read: once per directory, when it is first seen."""
         folder = self._real().parent
-        if folder in self._listed or not folder.is_dir():
+        if folder in self._listed or not os.path.isdir(folder):
             return
         self._listed.add(folder)
         for path, found in self._siblings(rotated_only=True):
@@ -114,8 +114,8 @@ class Rotated:
         size = os.fstat(fd).st_size
         for lost in self.missing:
             if lost.mark.fits(fd, base):
-                head = known.head if known else lost.mark.head
-                mark = Mark(base + lost.mark.position, head, lost.mark.tail, (-1, 0))
+                begun = known or lost.mark
+                mark = replace(begun, position=base + lost.mark.position, tail=lost.mark.tail)
             elif lost.searches and lost.mark.covers(fd, base, size):
                 mark = mark_at(fd, size)
             else:
@@ -128,7 +128,7 @@ class Rotated:
 
     def _is_unknown(self, fd: int, held: Iterable[Generation]) -> bool:
         known = self._mark_of(fd)
-        head = os.pread(fd, HEAD, known.position if known else 0)
+        _, head = beginning(fd, known.position if known else 0)
         if not head:
             self.unsettled |= known is None
             return False
