@@ -182,6 +182,13 @@ class FileSource:
         if starting:
             self._unopened = found
         fd = os.open(self._path, OPEN_FLAGS)
+        try:
+            return self._position(fd, now)
+        except BaseException:
+            os.close(fd)
+            raise
+
+    def _position(self, fd: int, now: float) -> Generation:
         opened = os.fstat(fd)
         before, self._unopened = self._unopened, None
         if before and key_of(before) == key_of(opened) and before.st_size <= opened.st_size:

@@ -1,0 +1,36 @@
+"""Random rotations under load: what a writer in another process wrote arrives exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from reading import reading
+
+WRITER = Path(__file__).with_name("rotating_writer.py")
+LINES = 3000
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("ROTATION_SEEDS", "8"))))
+async def test_nothing_is_lost_and_nothing_doubled(tmp_path: Path, seed: int) -> None:
+    log = tmp_path / "mail.log"
+    log.write_bytes(b"before the start\n")
+    async with reading(log) as consumer:
+        writer = await asyncio.create_subprocess_exec(
+            sys.executable, WRITER, log, str(seed), str(LINES), str(os.getpid()), stdout=asyncio.subprocess.PIPE
+        )
+        printed, _ = await writer.communicate()
+        assert writer.returncode == 0
+        written = int(printed)
+        with suppress(TimeoutError):
+            await consumer.until(lambda: consumer.source.health.lines >= written, 10)
+        await consumer.settled()
+        seen = Counter(int(line.split(b" ", 1)[0]) for line in consumer.lines)
+        lost = sorted(set(range(written)) - set(seen))
+        doubled = sorted(number for number, times in seen.items() if times > 1)
+        assert (lost, doubled, consumer.source.health.gaps, consumer.source.health.cut) == ([], [], 0, 0)
