@@ -136,11 +136,12 @@ async def hand_over(
     loop = asyncio.get_running_loop()
     if context is None:
         return await loop.create_connection(protocol, sock=dialled.sock)
-    with journal.phase(Phase.TLS):
+    # asyncio closes the socket before it tells of a failed handshake; a second handle can still be asked.
+    with journal.phase(Phase.TLS), dialled.sock.dup() as second_handle:
         try:
             return await loop.create_connection(protocol, sock=dialled.sock, ssl=context, server_hostname=name)
         except BaseException:
-            journal.server_spoke = octets_received(dialled.sock) > A_FIN
+            journal.server_spoke = octets_received(second_handle) > A_FIN
             raise
 
 
