@@ -143,7 +143,7 @@ class FileSource:
     def _look(self, now: float) -> None:
         if now >= self._retry_at:
             self._look_at_path(now)
-        if now < self._search_until or (self._rotated.unsettled and now >= self._next_search):
+        if now < self._search_until or self._search_again(now):
             self._search(now)
         for lost in self._rotated.missing:
             if now - lost.since >= self._patience.search and not lost.told:
@@ -199,6 +199,11 @@ class FileSource:
             self._gap("a file that could not be read any more was replaced")
         return generation
 
+    def _search_again(self, now: float) -> bool:
+        """Once a second while a sibling is still empty or being copied: a server may yet write into it."""
+        lingering = now < self._search_until + self._patience.linger
+        return self._rotated.unsettled and lingering and now >= self._next_search
+
     def _search(self, now: float) -> None:
         self._next_search = now + 1.0
         if self._has_room():
@@ -246,7 +251,7 @@ class FileSource:
         if quiet >= self._patience.quiet:
             text = generation.joiner.give_up()
         if quiet >= linger and generation is not self._current:
-            self._drop(generation)
+            text += self._drop(generation)
         return self._counting_cuts(generation, text)
 
     def _truncated(self, generation: Generation, now: float) -> bytes:

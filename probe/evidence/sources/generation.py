@@ -164,7 +164,7 @@ class Generation:
         self.grown = now
         if len(self.head) < HEAD:
             self.head = (self.head + fresh)[:HEAD]
-        self.tail = (self.tail + fresh)[-TAIL:]
+        self.tail = fresh[-TAIL:] if len(fresh) >= TAIL else (self.tail + fresh)[-TAIL:]
         self.position += len(fresh)
         return self.joiner.feed(fresh)
 

@@ -114,7 +114,7 @@ class Rotated:
         size = os.fstat(fd).st_size
         for lost in self.missing:
             if lost.mark.fits(fd, base):
-                begun = known or lost.mark
+                begun = known if known and base else lost.mark
                 mark = replace(begun, position=base + lost.mark.position, tail=lost.mark.tail)
             elif lost.searches and lost.mark.covers(fd, base, size):
                 mark = mark_at(fd, size)
