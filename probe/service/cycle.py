@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from probe.evidence.correlate import SETTLE, Offset, Scene, Search, search
+from probe.evidence.correlate import SETTLE, Search, search
 from probe.evidence.reply import client_in_reply
+from probe.evidence.scene import Offset, Scene
 from probe.model import (
     Beat,
     Endpoint,
@@ -39,7 +40,7 @@ from probe.verdict.judge import judge
 
 SIDE_BY_SIDE = 64
 BEATS_AT_ONCE = 4
-ROUNDS_OF_BEATS = 3
+ROUNDS_OF_BEATS = 5
 SPACING = (0.04, 0.2)
 """Seconds between two beats: wider than the jitter of a busy server, short enough to be done in a second."""
 

@@ -10,8 +10,8 @@ from probe.evidence.read import events
 from probe.evidence.sources.source import Source
 from probe.sessions.journal import Clock
 
-MOST_KEPT = 200_000
-"""Observed lines; the oldest half goes when there are more (some 100 MB)."""
+MOST_KEPT = 50_000
+"""Observed lines; the oldest half goes when there are more (some 50 MB)."""
 
 
 class Watch:
@@ -51,8 +51,8 @@ class Watch:
     async def _follow(self, source: Source) -> None:
         async for lines in source.follow():
             found = [
-                Observed(event, line, lines.arrival, source.name, raw)
-                for event, line, raw in events(lines.text, now=self._clock())
+                Observed(seen.event, seen.line, lines.arrival, source.name, seen.raw)
+                for seen in events(lines.text, now=self._clock())
             ]
             self.lines += lines.text.count(b"\n")
             if found:

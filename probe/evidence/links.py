@@ -1,0 +1,121 @@
+"""Links by what only our session leaves: its token, its own address and port, its count of commands.
+
+Each function looks through the lines since the session opened and answers with a sighting or with the reason why
+there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from probe.evidence.events import Disconnected, IdSent, LoginEnded, Observed, Rejected
+from probe.evidence.moments import clocks_by
+from probe.evidence.scene import MAX_CHANCE, Finding, Scene, client_of, sighting_of
+from probe.model import Link, Peer, Phase, Session
+
+EPHEMERAL_PORTS = 28_232
+"""Linux's default net.ipv4.ip_local_port_range: how many ports a stranger's may be drawn from."""
+
+DRAWN = {"noop", "rset", "helo"}
+"""Verbs that a fingerprint draws and that ordinary clients hardly send: who sends some looks like one of us."""
+
+EARLY = 0.05
+"""Seconds by which a line may be read before the QUIT that it tells of was noted: the reader is another task."""
+
+
+def by_token(session: Session, since: Sequence[Observed], _: Scene) -> Finding:
+    """A line that carries the session's token: nobody else knows it."""
+    token = session.imprint.token
+    if token is None:
+        return Finding()
+    found = [(seen, client) for seen in since if (client := client_of(seen)) and token in _free_text(seen)]
+    if len({client.address for _, client in found}) > 1:
+        return Finding(reason=f"token {token} was logged with several addresses")
+    if not found:
+        return Finding(reason=f"no line carries the token {token}")
+    return Finding(sighting_of(*found[-1], Link.TOKEN))
+
+
+def _free_text(seen: Observed) -> str:
+    match seen.event:
+        case Rejected(helo=helo, sender=sender):
+            return f"{helo} {sender}"
+        case IdSent(fields=fields):
+            return " ".join(fields.values())
+        case _:
+            return ""
+
+
+def by_port(session: Session, since: Sequence[Observed], scene: Scene) -> Finding:
+    """A line with our own port: certain with our own address too, else weighed against the ports of strangers."""
+    if session.client is None or any(other.client == session.client for other in _rivals(session, scene)):
+        return Finding(reason="another session of ours has the same address and port")
+    link = Link.PORT if session.service.speaks_smtp else Link.SESSION_ID
+    with_port = [(seen, client) for seen in since if (client := _of_service(session, seen)) and client.port]
+    own = [pair for pair in with_port if pair[1] == session.client]
+    if own:
+        return Finding(sighting_of(*own[-1], link), clocks=clocks_by(session, own[-1][0], tuple(session.named)))
+    if not with_port:
+        return Finding(reason="no line of this service names a client's port")
+    return _by_port_alone(session, with_port)
+
+
+def _by_port_alone(session: Session, with_port: list[tuple[Observed, Peer]]) -> Finding:
+    assert session.client is not None  # noqa: S101 - by_port has looked
+    clients = {client for _, client in with_port}
+    fitting = {client for client in clients if client.port == session.client.port}
+    chance = len(clients) / EPHEMERAL_PORTS
+    if not fitting:
+        return Finding(reason=f"none of {len(clients)} clients seen has port {session.client.port}")
+    if len(fitting) > 1 or chance > MAX_CHANCE:
+        return Finding(reason=f"{len(fitting)} of {len(clients)} clients fit by port alone: not enough to tell")
+    seen, client = next(pair for pair in reversed(with_port) if pair[1] in fitting)
+    return Finding(sighting_of(seen, client, Link.PORT))
+
+
+def _rivals(session: Session, scene: Scene) -> list[Session]:
+    return [other for other in scene.others if other.id != session.id]
+
+
+def _of_service(session: Session, seen: Observed) -> Peer | None:
+    """The client of a line that this session's kind of server wrote."""
+    from_dovecot = isinstance(seen.event, LoginEnded | IdSent)
+    return client_of(seen) if from_dovecot is not session.service.speaks_smtp else None
+
+
+def by_fingerprint(session: Session, since: Sequence[Observed], _: Scene) -> Finding:
+    """A `disconnect` line that counts exactly the commands we sent, written after we said QUIT."""
+    if not session.imprint.tally:
+        return Finding()
+    quitting = session.closed - sum(timing.seconds for timing in session.phases if timing.phase is Phase.QUIT)
+    ended = [seen for seen in since if isinstance(seen.event, Disconnected) and seen.arrival >= quitting - EARLY]
+    fitting = [(seen, client) for seen in ended if (client := client_of(seen)) and _fits(session, seen, client)]
+    strangers = sum(_is_look_alike(seen, session) for seen in ended)
+    counts = " ".join(f"{verb}={count.total}" for verb, count in sorted(session.imprint.tally.items()))
+    if not fitting:
+        return Finding(reason=f"none of {len(ended)} disconnect lines counts our commands ({counts})")
+    if _are_several([seen for seen, _ in fitting]):
+        return Finding(reason=f"{len(fitting)} disconnect lines count our commands ({counts}): they fit equally well")
+    if strangers * session.imprint.odds > MAX_CHANCE:
+        return Finding(reason=f"{strangers} sessions like ours ended in this time: one may fit by chance")
+    return Finding(sighting_of(*fitting[0], Link.FINGERPRINT))
+
+
+def _fits(session: Session, seen: Observed, client: Peer) -> bool:
+    assert isinstance(seen.event, Disconnected)  # noqa: S101 - by_fingerprint has looked
+    ours = session.client
+    contradicts = ours is not None and client.address == ours.address and client.port not in (None, ours.port)
+    return not contradicts and dict(seen.event.tally) == dict(session.imprint.tally)
+
+
+def _are_several(fitting: list[Observed]) -> bool:
+    """True unless all are one line; two sources of the same log tell it once each."""
+    sources = [seen.source for seen in fitting]
+    said = {(seen.line.program, seen.line.pid, seen.line.message) for seen in fitting}
+    return len(sources) > len(set(sources)) or len(said) > 1
+
+
+def _is_look_alike(seen: Observed, session: Session) -> bool:
+    assert isinstance(seen.event, Disconnected)  # noqa: S101 - by_fingerprint has looked
+    verbs = set(seen.event.tally)
+    return bool(verbs & DRAWN) and verbs <= {*session.imprint.tally, *DRAWN}

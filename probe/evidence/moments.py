@@ -1,0 +1,124 @@
+"""Links by the moments at which Dovecot made its session ids: a rhythm of several, or a single one on a known clock.
+
+A session id says to the microsecond when it was made; address and port in it may be a node's. Which lines may be
+ours at all: of our user where the session logged in, else of connections that never tried to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from probe.evidence.events import LoginEnded, Observed, SessionId
+from probe.evidence.rhythm import best_fit
+from probe.evidence.scene import AGREED, MAX_CHANCE, Clocks, Finding, Offset, Scene, sighting_of
+from probe.model import Address, Link, Naming, Session, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A line that may be ours, and what its session id says."""
+
+    seen: Observed
+    identity: SessionId
+
+
+def by_rhythm(session: Session, since: Sequence[Observed], _: Scene) -> Finding:
+    """Session ids whose times repeat the secret spacing of this session and its beats, all with one address."""
+    if not session.beats or not session.named:
+        return Finding()
+    fits = sorted(_fits(session, since), key=lambda fit: fit.chance)
+    likely = {fit.candidate.identity.text for fit in fits if fit.chance <= MAX_CHANCE}
+    if not likely:
+        closest = f"; the closest may do so by chance ({fits[0].chance:.3f})" if fits else ""
+        return Finding(reason=f"no line repeats the rhythm of our {len(session.beats) + 1} connections{closest}")
+    if len(likely) > 1:
+        return Finding(reason="two lines repeat the rhythm of our connections: they fit equally well")
+    seen, identity = fits[0].candidate.seen, fits[0].candidate.identity
+    clocks = clocks_by(session, seen, (fits[0].naming,))
+    return Finding(sighting_of(seen, identity.peer, Link.RHYTHM), clocks=clocks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    chance: float
+    naming: Naming
+    candidate: Candidate
+
+
+def _fits(session: Session, since: Sequence[Observed]) -> Iterator[_Fit]:
+    """The best fit among the lines of each source and address, on each assumption.
+
+    Our beats take the session's own way in, so their lines name the address that the session's line names: were
+    that line lost, a stranger's in its place would need the same address, and the address is all we conclude.
+    """
+    found = candidates(session, since)
+    for group in {(candidate.seen.source, candidate.identity.peer.address) for candidate in found}:
+        firsts = [one for one in found if (one.seen.source, one.identity.peer.address) == group]
+        others = sorted(opened for seen in since if (opened := _nobodys(seen, group)) is not None)
+        for naming, span in session.named.items():
+            spans = [span, *(beat.named[naming] for beat in session.beats)]
+            fit = best_fit(spans, [candidate.identity.opened for candidate in firsts], others)
+            if fit is not None:
+                trials = len(session.named) * len(found) / len(firsts)
+                yield _Fit(fit.chance * trials, naming, firsts[fit.index])
+
+
+def by_time(session: Session, since: Sequence[Observed], scene: Scene) -> Finding:
+    """The only session id made when ours must have been, on a server whose clock we know."""
+    known = {key: offset for key, offset in scene.clocks.items() if offset.sightings >= AGREED}
+    if not known or not session.named:
+        return Finding(reason="the server's clock is not known well enough to tie a line by time")
+    found = candidates(session, since)
+    fitting = {
+        candidate.identity.text: (candidate, session.named[naming].seconds + offset.high - offset.low)
+        for candidate in found
+        for (source, naming), offset in known.items()
+        if source == candidate.seen.source and _in_time(session.named[naming], candidate.identity.opened, offset)
+    }
+    if len(fitting) != 1:
+        return Finding(reason=f"{len(fitting)} of {len(found)} lines fit by time")
+    ((candidate, width),) = fitting.values()
+    chance = (len(found) + 1) * width / max(scene.now - session.opened, 1.0)
+    if chance > MAX_CHANCE:
+        return Finding(reason=f"one line fits by time, but may do so by chance ({chance:.3f})")
+    return Finding(sighting_of(candidate.seen, candidate.identity.peer, Link.TIME))
+
+
+def _in_time(span: Span, opened: float, offset: Offset) -> bool:
+    return span.start + offset.low <= opened <= span.end + offset.high
+
+
+def clocks_by(session: Session, seen: Observed, namings: Sequence[Naming]) -> Clocks:
+    """What an unambiguous sighting says of the server's clock, from the microseconds in its session id."""
+    if not isinstance(seen.event, LoginEnded) or seen.event.session is None:
+        return {}
+    opened = seen.event.session.opened
+    spans = [(naming, session.named[naming]) for naming in namings]
+    return {(seen.source, naming): Offset(opened - span.end, opened - span.start) for naming, span in spans}
+
+
+def candidates(session: Session, since: Sequence[Observed]) -> list[Candidate]:
+    """Lines with a session id that may be this session's: of its user where it logged in, else of nobody.
+
+    A line that several sources tell is there once for each; a session id whose address is not the line's is no
+    evidence at all.
+    """
+    user = session.imprint.user
+    found = {}
+    for seen in since:
+        match seen.event:
+            case LoginEnded(session=SessionId() as identity, client=client, logged_in=logged_in, user=who):
+                is_ours = logged_in is (user is not None) and (user is None or who.casefold() == user.casefold())
+                if is_ours and identity.peer.address == client.address:
+                    found[seen.source, identity.text] = Candidate(seen, identity)
+    return list(found.values())
+
+
+def _nobodys(seen: Observed, group: tuple[str, Address]) -> float | None:
+    """When the session id of a connection without a login attempt was made: all our beats are such."""
+    match seen.event:
+        case LoginEnded(session=SessionId(opened=opened, peer=peer), logged_in=False, attempts=0):
+            return opened if (seen.source, peer.address) == group else None
+        case _:
+            return None

@@ -1,0 +1,74 @@
+"""What a search may look at and what it may answer: the common ground of every link.
+
+A link is not certain by itself unless it is a secret (token) or both address and port are our own. Everything else
+is weighed: chance = strangers seen × odds that one of them fits by chance; above MAX_CHANCE it proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from probe.evidence.events import Connected, Disconnected, IdSent, LoginEnded, Observed, Rejected
+from probe.model import Link, Naming, Peer, Session, Sighting
+
+MAX_CHANCE = 0.005
+"""A stranger's line is taken for a lost line of ours at most this often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """Server clock minus the probe's clock: somewhere in [low, high] seconds, as so many sightings agree."""
+
+    low: float
+    high: float
+    sightings: int = 1
+
+    def narrowed(self, other: Offset) -> Offset:
+        """What both say; the newer one alone where they contradict each other (a clock was set)."""
+        low, high = max(self.low, other.low), min(self.high, other.high)
+        return Offset(low, high, self.sightings + other.sightings) if low <= high else other
+
+
+Clocks = Mapping[tuple[str, Naming], Offset]
+"""What is known of the clocks behind the sources, on each assumption of when a session id is made."""
+
+AGREED = 2
+"""Sightings that must agree before a clock links anything: one alone cannot tell which assumption holds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scene:
+    """All that a search may look at: lines since before the session, our other sessions, known clocks, the time."""
+
+    observed: Sequence[Observed]
+    others: Sequence[Session] = ()
+    clocks: Clocks = field(default_factory=dict)
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A sighting, or the reason why there is none. `clocks`: what it says of its source's clock."""
+
+    sighting: Sighting | None = None
+    reason: str = ""
+    clocks: Clocks = field(default_factory=dict)
+
+
+def sighting_of(seen: Observed, client: Peer, link: Link) -> Sighting:
+    """The sighting that a line gives, with the client it names."""
+    return Sighting(
+        address=client.address, port=client.port, link=link, source=seen.source, at=seen.arrival, line=seen.raw
+    )
+
+
+def client_of(seen: Observed) -> Peer | None:
+    """The client of a line; of a Dovecot line with the port from its session id."""
+    match seen.event:
+        case LoginEnded(client=client, session=identity) | IdSent(client=client, session=identity):
+            return identity.peer if identity is not None and identity.peer.address == client.address else client
+        case Connected(client=client) | Disconnected(client=client) | Rejected(client=client):
+            return client
+        case _:
+            return None
