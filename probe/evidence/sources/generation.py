@@ -135,7 +135,10 @@ class Generation:
 
     def is_read(self) -> bool:
         """True if it is read to its end and holds no incomplete line."""
-        return signature_of(os.fstat(self.fd)) == self.signature and not self.joiner.held
+        try:
+            return signature_of(os.fstat(self.fd)) == self.signature and not self.joiner.held
+        except OSError:
+            return False
 
     def restart(self) -> Mark:
         """Forget the truncated generation and read the new one from its beginning; returns the old one's mark."""

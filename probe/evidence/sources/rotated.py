@@ -16,6 +16,7 @@ import re
 import stat
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,7 +72,8 @@ class Rotated:
         for path, found in self._siblings(rotated_only=True):
             self._since_mtime = max(self._since_mtime, found.st_mtime_ns)
             if (fd := open_regular(path)) is not None:
-                self._keep(key_of(found), mark_at(fd, found.st_size))
+                with suppress(OSError):
+                    self._keep(key_of(found), mark_at(fd, found.st_size))
                 os.close(fd)
 
     def remember(self, generation: Generation) -> None:
@@ -100,13 +102,23 @@ class Rotated:
         if fd is None:
             self.unsettled = True
             return
-        wanted = self._copy_of_missing(fd, now) or original_of_copy(fd, held, now)
-        if wanted is None and is_rotated(path.name, self._real().name) and self._is_unknown(fd, held):
-            wanted = self.resume(fd, now)
+        wanted = None
+        try:
+            wanted = self._wanted(fd, path.name, held, now)
+        except OSError:
+            self.unsettled = True
         if wanted is None:
             os.close(fd)
         else:
             yield wanted
+
+    def _wanted(self, fd: int, name: str, held: Sequence[Generation], now: float) -> Generation | None:
+        wanted = self._copy_of_missing(fd, now)
+        if wanted is not None or not is_rotated(name, self._real().name):
+            return wanted
+        if self._is_unknown(fd, held):
+            return self.resume(fd, now)
+        return original_of_copy(fd, held, now)
 
     def _copy_of_missing(self, fd: int, now: float) -> Generation | None:
         known = self._mark_of(fd)

@@ -166,6 +166,21 @@ async def test_copy_without_truncation_doubles_nothing(log: Path) -> None:
         await consumer.receives(b"a\n", b"b\n")
 
 
+async def test_a_twin_that_logs_the_same_lines_is_left_alone(log: Path) -> None:
+    twin = log.with_name("mail.info")
+    shutil.copyfile(log, twin)
+    async with reading(log) as consumer:
+        for path in (twin, log):
+            append(path, b"a\n")
+        copytruncate(log, beside(log, ".1"))
+        for path in (twin, log):
+            append(path, b"b\n")
+        log.rename(beside(log, ".2"))
+        for path in (twin, log):
+            append(path, b"c\n")
+        await consumer.receives(b"a\n", b"b\n", b"c\n")
+
+
 async def test_truncation_without_a_copy_is_a_gap(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with reading(log) as consumer:
         await reads(consumer, log, b"a\n")
