@@ -29,36 +29,33 @@ class Visited:
     round: Round
 
 
-WELCOME = """\
-A mail server, a network in front of it and other people's clients now run on this machine's loopback addresses.
-The probe opens real sessions through {address} and looks for each of them in the server's log.
-"""
+class Heading(str):
+    """The line that opens a step."""
 
-TITLE = """
-{number} of {all}: {title}
-{changed}
-{look_for}
-"""
+    __slots__ = ()
+
+
+WELCOME = """\
+A mail server, a network in front of it and other people's mail programs now live on this machine's loopback addresses.
+The probe opens real sessions through {address} and looks for each one in the server's log."""
 
 NEXT_STEPS = """
 That was the demo; everything it started is gone again. For your own mail server:
-  1. cp mailprobe.example.yaml mailprobe.yaml     and name your paths, networks and logs in it
-  2. probe check-config                           says what is wrong with it, all at once
-  3. probe --once                                 the table above, for your server
-"""
+  1. cp mailprobe.example.yaml mailprobe.yaml    and write your paths, networks and logs into it
+  2. probe check-config                          tells every fault in it at once
+  3. probe --once                                prints the table above for your server"""
 
 
 async def walk(world: DemoWorld, *, judge_round: JudgeRound, tell: Tell) -> tuple[Visited, ...]:
-    """Visit all steps, telling each; the caller says goodbye with NEXT_STEPS once the world is gone."""
+    """Visit all steps, telling each; the caller says NEXT_STEPS once the world is gone."""
     tell(WELCOME.format(address=VIRTUAL))
     return tuple([await _visit(world, number, judge_round=judge_round, tell=tell) for number in range(len(STEPS))])
 
 
 async def _visit(world: DemoWorld, number: int, *, judge_round: JudgeRound, tell: Tell) -> Visited:
     step = STEPS[number]
-    tell(
-        TITLE.format(number=number + 1, all=len(STEPS), title=step.title, changed=step.changed, look_for=step.look_for)
-    )
+    tell(Heading(f"\n{number + 1} of {len(STEPS)}: {step.title}"))
+    tell(f"{step.changed}\n{step.look_for}\n")
     await world.change_to(step.scene)
     found = await judge_round(world.config_file)
     tell(found)

@@ -90,7 +90,7 @@ async def test_id_is_logged_with_its_token(world: DemoWorld, logged: Logged) -> 
 def too_long(world: DemoWorld) -> None:
     client = NamedImaps(world, world.place(Service.IMAPS))
     client.send(b"a" * 20_000)
-    with pytest.raises(imaplib.IMAP4.abort, match="Input buffer full|EOF"):
+    with pytest.raises(imaplib.IMAP4.abort, match=r"Input buffer full|EOF"):
         client.noop()
     client.shutdown()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import socket
 import ssl
 import time
@@ -18,6 +19,7 @@ from probe.demo.crew import Crew
 from probe.demo.scenes import STEPS, Scene
 from probe.demo.world import CLIENT, DemoWorld, demo_world
 from probe.model import Service
+from probe.settings import load, targets
 
 
 def descriptors() -> list[str]:
@@ -37,12 +39,12 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 async def leave_nothing(before: list[str], scratch: Path) -> None:
+    gc.collect()
     async with asyncio.timeout(5):
-        while descriptors() != before:
-            gc.collect()
+        while descriptors() != before:  # noqa: ASYNC110 - nobody tells when the last one is closed
             await asyncio.sleep(0.02)
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    assert list(scratch.iterdir()) == []
+    assert os.listdir(scratch) == []
 
 
 @pytest.mark.parametrize("scene", Scene)
@@ -52,17 +54,13 @@ async def test_nothing_is_left(scratch: Path, scene: Scene) -> None:
         sock.settimeout(0)
         sock.bind((CLIENT, 0))
         async with demo_world() as world:
-            assert [world.folder] == list(scratch.iterdir())
+            assert os.listdir(scratch) == [world.folder.name]
             await world.change_to(scene)
             with suppress(BlockingIOError):
                 sock.connect(world.place(Service.SMTP))
-            async with asyncio.timeout(5):
-                while "connect from" not in world.log_file.read_text() and scene in (
-                    Scene.STRAIGHT,
-                    Scene.BEHIND_NODE,
-                    Scene.HEADER_SENT,
-                ):
-                    await asyncio.sleep(0.01)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await asyncio.get_running_loop().sock_recv(sock, 100)
             began = time.monotonic()
         assert time.monotonic() - began < 0.9
     await leave_nothing(before, scratch)
@@ -104,7 +102,9 @@ async def test_a_bug_in_a_task_is_not_passed_over() -> None:
 
 async def test_the_configuration_is_written_and_read_back(world: DemoWorld) -> None:
     assert yaml.safe_load(world.config_file.read_text()) == world.config()
-    assert load(world.config_file).endpoints
+    settings = load(world.config_file, environment={}, hostname="demo")
+    assert [endpoint.service for endpoint in targets(settings)] == list(Service)
+    assert not settings.warnings
 
 
 async def test_the_certificate_is_for_name_and_address(world: DemoWorld) -> None:
