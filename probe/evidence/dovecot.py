@@ -25,7 +25,7 @@ from probe.model import FaultSign, Peer
 _RIP = ", rip="
 _MORE = r", [^<>]{1,1000}"
 _SERVERS_WORDS = re.compile(rf"({ADDRESS})(?:(?:{_MORE})?, session=<([A-Za-z0-9+/]{{1,64}})>|{_MORE})?")
-_METHOD = re.compile(r", method=[A-Za-z0-9_-]{1,32}\Z")
+_MECHANISM = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _ATTEMPTS = re.compile(r"(\d{1,9}) (?:attempts in|successful auths)")
 _HAPROXY = re.compile(rf"haproxy[^:]*: .*[(, ]rip=({ADDRESS})\)")
 
@@ -45,14 +45,15 @@ def _who(message: str, now: float) -> _Who | None:
     before, _, said = message.partition(_RIP)
     reason, known, user = before.partition(": user=<")
     match = _SERVERS_WORDS.fullmatch(said)
-    if not match or not known or message.count("rip=") - message.count("real_rip=") != 1:
+    if not match or not known or "rip=" in before or said.count("rip=") != said.count("real_rip="):
         return None
     client = peer_at(match[1])
     if client is None:
         return None
     session = _session(match[2], client, now)
-    method = _METHOD.search(user, max(0, len(user) - 48))
-    user = user[: method.start()] if method else user
+    named, method, mechanism = user.rpartition(">, method=")
+    if method and _MECHANISM.fullmatch(mechanism):
+        user = named
     return _Who(reason, user.removesuffix(">"), session.peer if session else client, session, said)
 
 

@@ -38,7 +38,7 @@ CARRIERS = re.compile(r"dovecot|supervisord?|conmon|docker\S*|podman\S*|containe
 
 _LAYERS_DEEP = 6
 _TEXT_END = b"\r\n\t \0"
-_ESCAPED_END = ("#015", "#012")
+_ENDS = (b"\r", b"\n", b"\t", b" ", b"\0", b"#015", b"#012")
 
 
 class _Clock(IntEnum):
@@ -160,10 +160,9 @@ def parse_line(raw: bytes, *, now: float) -> Line | None:
 
 def message_of(text: bytes) -> str:
     """A message's text, without the line's end, be it plain or escaped by rsyslog."""
-    message = _decoded(text.rstrip(_TEXT_END))
-    while message.endswith(_ESCAPED_END):
-        message = message[:-4]
-    return message
+    if text.endswith(_ENDS):
+        text = text.rstrip(_TEXT_END).removesuffix(b"#012").removesuffix(b"#015")
+    return text.decode("utf-8", "replace")
 
 
 def _best(layers: list[_Layer]) -> Stamp | None:

@@ -21,17 +21,13 @@ LEVEL = r"(?:(?:Info|Warning|Error|Fatal|Panic): )?+"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pattern:
-    """One kind of log line. `programs` are endings: `/smtpd` is smtpd under any syslog_name.
-
-    `repeats`: messages come again word by word, so that remembering what they say pays.
-    """
+    """One kind of log line. `programs` are endings: `/smtpd` is smtpd under any syslog_name."""
 
     name: str
     programs: tuple[str, ...]
     opening: str
     read: Callable[[str, float], Event | None]
     meaning: str
-    repeats: bool = False
 
     def event(self, message: str, now: float) -> Event | None:
         """What a message with this opening says, None if it says nothing for sure."""

@@ -7,6 +7,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from probe.model import Peer, plain_address
@@ -31,6 +32,18 @@ def peer_at(address: str, port: str | None = None) -> Peer | None:
     if number > 65535:
         raise ValueError(f"no port: {port}")
     return Peer(_portless(address).address, number)
+
+
+_CLIENT = re.compile(CLIENT)
+
+
+@lru_cache(maxsize=16384)
+def client_at(text: str) -> Peer | None:
+    """The peer of a whole `host[address]:port`; None for `unknown[unknown]`, ValueError for anything else."""
+    match = _CLIENT.fullmatch(text)
+    if not match:
+        raise ValueError("no client")
+    return peer_at(match[1], match[2])
 
 
 @lru_cache(maxsize=16384)

@@ -18,15 +18,13 @@ from types import MappingProxyType
 
 from probe.evidence.events import Accepted, Connected, Disconnected, Event, FaultLine, Line, Rejected
 from probe.evidence.pattern import Pattern, Table
-from probe.evidence.peer import ADDRESS_PORT, CLIENT, peer_at
-from probe.model import NO_TALLY, Count, FaultSign, Tally
+from probe.evidence.peer import ADDRESS_PORT, CLIENT, client_at, peer_at
+from probe.model import Count, FaultSign, Tally
 
 _QUEUE_ID = r"[0-9A-Za-z]{1,40}"
-_CONNECT = re.compile(rf"connect from {CLIENT}")
 _SCREENED = re.compile(rf"CONNECT from {ADDRESS_PORT} to \[[0-9A-Fa-f:.]{{2,45}}\]:\d{{1,5}}")
-_DISCONNECT = re.compile(rf"disconnect from {CLIENT}((?: [a-z]{{1,16}}=\d{{1,9}}(?:/\d{{1,9}})?){{0,40}})")
+_TALLY = re.compile(r"(?:[a-z]{1,16}=\d{1,9}(?:/\d{1,9})?(?: |\Z)){0,40}")
 _REJECT = re.compile(rf"{_QUEUE_ID}: (?:milter-|proxy-)?reject: ([A-Za-z-]{{1,32}}) from {CLIENT}: ")
-_ACCEPT = re.compile(rf"({_QUEUE_ID}): client={CLIENT}(?:, |$)")
 _LIMIT = re.compile(rf"[^:]*: [^:]*: \d{{1,9}} from {CLIENT} for service \S{{1,255}}")
 _PIPELINED = re.compile(rf"improper command pipelining after (?:CONNECT|QUIT) from {CLIENT}: ")
 _PREGREET = re.compile(rf"PREGREET \d{{1,9}} after [\d.]{{1,16}} from {CLIENT}: ")
@@ -39,23 +37,24 @@ _PROXY_HEADER = re.compile(
 
 
 def _connected(message: str, _now: float) -> Event | None:
-    match = _CONNECT.fullmatch(message) or _SCREENED.fullmatch(message)
-    return Connected(client=peer_at(*match.groups())) if match else None
+    return Connected(client=client_at(message[len("connect from ") :]))
+
+
+def _screened(message: str, _now: float) -> Event | None:
+    match = _SCREENED.fullmatch(message)
+    return Connected(client=peer_at(match[1], match[2])) if match else None
 
 
 def _disconnected(message: str, _now: float) -> Event | None:
-    match = _DISCONNECT.fullmatch(message)
-    if not match:
-        return None
-    address, port, tally = match.groups()
-    return Disconnected(client=peer_at(address, port), tally=_tally(tally))
+    client, _, tally = message[len("disconnect from ") :].partition(" ")
+    return Disconnected(client=client_at(client), tally=_tally(tally))
 
 
 @lru_cache(maxsize=4096)
 def _tally(text: str) -> Tally:
-    """` rset=2 rcpt=0/1 commands=3`: a count without a slash was accepted in full."""
-    if not text:
-        return NO_TALLY
+    """`rset=2 rcpt=0/1 commands=3`: a count without a slash was accepted in full."""
+    if not _TALLY.fullmatch(text):
+        raise ValueError("no tally")
     counts = (count.split("=") for count in text.split())
     return MappingProxyType({verb: _count(number) for verb, number in counts if verb != "commands"})
 
@@ -95,12 +94,10 @@ def _field(said: str, name: str) -> str | None:
 
 
 def _accepted(message: str, _now: float) -> Event | None:
-    match = _ACCEPT.match(message)
-    if not match:
-        return None
-    queue_id, address, port = match.groups()
-    user = message[match.end() :].partition("sasl_username=")[2]
-    return Accepted(client=peer_at(address, port), queue_id=queue_id, user=user.partition(", ")[0] or None)
+    queue_id, _, said = message.partition(": client=")
+    client, _, said = said.partition(", ")
+    user = said.partition("sasl_username=")[2].partition(", ")[0]
+    return Accepted(client=client_at(client), queue_id=queue_id, user=user or None)
 
 
 def _limited(message: str, _now: float) -> Event | None:
@@ -151,16 +148,12 @@ _THROTTLE = r"warning: [^\s:]{1,255}: bad command startup -- throttling"
 _RATE = r"warning: [A-Za-z ]{1,60} (?:rate|concurrency) limit exceeded: "
 _PIPELINING = r"improper command pipelining after (?:CONNECT|QUIT) from "
 
-_REPEATING = ("connect", "disconnect")
-
 PATTERNS = tuple(
-    Pattern(
-        name=name, programs=programs, opening=opening, read=read, meaning=meaning, repeats=name in _REPEATING
-    )
+    Pattern(name=name, programs=programs, opening=opening, read=read, meaning=meaning)
     for name, programs, opening, read, meaning in (
         ("connect", _SMTPD, "connect from ", _connected, "a client connected"),
         ("disconnect", _SMTPD, "disconnect from ", _disconnected, "it left; its commands, counted"),
-        ("screened", _SCREEN, "CONNECT from ", _connected, "a client connected, with its port"),
+        ("screened", _SCREEN, "CONNECT from ", _screened, "a client connected, with its port"),
         ("accept", _SMTPD, rf"{_QUEUE_ID}: client=", _accepted, "a queue file was opened for its message"),
         ("reject", _BOTH, rf"{_QUEUE_ID}: (?:milter-|proxy-)?reject: ", _rejected, "a command was refused"),
         ("header-missing", _BOTH, _NO_HEADER, _header_missing, "wanted a PROXY header, got silence or TLS"),

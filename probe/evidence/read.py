@@ -27,7 +27,7 @@ _REMEMBERED = 8192
 _SHORT = 256
 _MASK = bytes(ord("0") if chr(code).isdigit() and code < 128 else code for code in range(256))
 _PARTIAL = re.compile(rb"\S{10,40} (?:stdout|stderr) P\S* ")
-_BYTE_ARRAY = re.compile(rb"\"MESSAGE\"\s?:\s?\[[^\n]*")
+_BYTE_ARRAY = re.compile(rb"MESSAGE\\*+\"\s?:\s?\[[^\n]*")
 
 
 class Found:
@@ -127,8 +127,7 @@ class _Chunk:
         self._text = text
         self._now = now
         self._heads: dict[bytes, _Head] = {}
-        self._events: dict[bytes, Event | None] = {}
-        self._arrays = b'"MESSAGE"' in text
+        self._arrays = b"MESSAGE" in text
 
     def events(self) -> Iterator[Found]:
         """In blocks, so that what was found and is not yet asked for stays small."""
@@ -159,7 +158,7 @@ class _Chunk:
             shape = text[begin:at].translate(_MASK) if group else b""
             head = heads.get(shape) or self._learn(shape, begin, at)
             if head.rows and group and done - begin < LONGEST:
-                event = self._quick(head.rows[group - 1], match[group])
+                event = head.rows[group - 1].event(message_of(match[group]), now)
             else:
                 event = self._in_full(begin, done)
             if event is not None and not (head.contained and self._is_rest(begin)):
@@ -180,17 +179,6 @@ class _Chunk:
             self._heads.clear()
         self._heads[shape] = known
         return known
-
-    def _quick(self, row: Pattern, message: bytes) -> Event | None:
-        """The event of a line whose header is known."""
-        if not row.repeats or len(message) > _SHORT:
-            return row.event(message_of(message), self._now)
-        known = self._events
-        if message not in known:
-            if len(known) >= _REMEMBERED:
-                known.clear()
-            known[message] = row.event(message_of(message), self._now)
-        return known[message]
 
     def _in_full(self, begin: int, end: int) -> Event | None:
         """The event of a line in full."""

@@ -10,12 +10,14 @@ from base64 import b64encode
 from binascii import a2b_base64
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
+from struct import Struct
 
 from probe.evidence.events import SessionId
 from probe.model import Address, Peer
 
 _WRAP = 1 << 48
 _LENGTHS = (16, 32)
+_FIELDS = Struct("<IHH").unpack_from
 
 
 def decode(text: str, *, now: float) -> SessionId:
@@ -23,10 +25,11 @@ def decode(text: str, *, now: float) -> SessionId:
     if len(text) not in _LENGTHS:
         raise ValueError("not the length of a session id")
     raw = a2b_base64(text, strict_mode=True)
-    low = int.from_bytes(raw[:6], "little")
+    low, high, port = _FIELDS(raw)
+    low += high << 32
     middle = int(now * 1e6)
     micros = middle + (low - middle + _WRAP // 2) % _WRAP - _WRAP // 2
-    return SessionId(text, micros / 1e6, Peer(_address(raw[8:]), int.from_bytes(raw[6:8], "little")))
+    return SessionId(text, micros / 1e6, Peer(_address(raw[8:]), port))
 
 
 @lru_cache(maxsize=8192)
