@@ -50,7 +50,7 @@ PROXY_DOWN: Final = Address("192.168.1.6", "fd00:1::6")
 STOCK: Final = MappingProxyType({"smtp": 25, "submission": 587, "submissions": 465, "imaps": 993})
 PROXY_TWIN: Final = MappingProxyType({"smtp": 2525, "submission": 5587, "submissions": 4465, "imaps": 10993})
 RATE_LIMITED: Final = MappingProxyType({"smtp": 2527, "submission": 5527, "submissions": 4527})
-EXPIRED: Final = MappingProxyType({"smtp": 2529, "submission": 5529, "submissions": 4529, "imaps": 10929})
+EXPIRED: Final = MappingProxyType({"smtp": 2529, "submission": 5529, "submissions": 4529, "imaps": 993})
 THROTTLED: Final = MappingProxyType({"smtp": 2532, "submission": 5532, "submissions": 4532})
 PLAIN_SMTPD: Final = 2526
 FIRST_CONTACT: Final = 2528
@@ -64,10 +64,12 @@ POSTFIX_PORTS: Final = frozenset(
     | {EXPIRED[s] for s in SERVICES[:3]}
     | {*RATE_LIMITED.values(), *THROTTLED.values(), PLAIN_SMTPD, FIRST_CONTACT, PORT_LOGGING, REJECT_FOOTER}
 )
-DOVECOT_PORTS: Final = frozenset({STOCK["imaps"], PROXY_TWIN["imaps"], EXPIRED["imaps"], METRICS})
+DOVECOT_PORTS: Final = frozenset({STOCK["imaps"], PROXY_TWIN["imaps"], METRICS})
 POD_PORTS: Final = POSTFIX_PORTS | DOVECOT_PORTS
 
 MAIL_DOMAIN: Final = "lab.test"
 SERVER_NAME: Final = "mail.lab.test"
+EXPIRED_NAME: Final = "expired.lab.test"
+"""Dovecot knows only by this name that it is to show the expired certificate."""
 USER: Final = "probe@lab.test"
 PASSWORD: Final = "probe-secret"

@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.addresses import SERVER_NAME, VIP
+from tests.lab.addresses import EXPIRED_NAME, SERVER_NAME, VIP
 
 CA_CONFIG = """
 [ca]
@@ -71,7 +71,7 @@ def _authority(directory: Path, name: str) -> None:
 
 
 def _signed(directory: Path, name: str, period: tuple[str, str]) -> None:
-    names = f"DNS:{SERVER_NAME},IP:{VIP.v4},IP:{VIP.v6}"
+    names = f"DNS:{SERVER_NAME},DNS:{EXPIRED_NAME},IP:{VIP.v4},IP:{VIP.v6}"
     _openssl(
         directory,
         f"req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN={SERVER_NAME} "

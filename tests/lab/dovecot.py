@@ -1,6 +1,6 @@
 """Dovecot of the pod: its configuration in the syntax of 2.3 and of 2.4, rendered for one lab directory.  Pure.
 
-Both say the same: IMAPS on 993, a twin that wants a PROXY header, one with an expired certificate, statistics on
+Both say the same: IMAPS on 993, a twin that wants a PROXY header, another certificate for another name, statistics on
 9166, a static set of users, and an authentication socket for Postfix.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from tests.lab.addresses import EXPIRED, METRICS, PASSWORD, PROXY_TWIN, ROUTER_LAN, STOCK, USER, VANTAGE
+from tests.lab.addresses import EXPIRED_NAME, METRICS, PASSWORD, PROXY_TWIN, ROUTER_LAN, STOCK, USER, VANTAGE
 from tests.lab.certificates import Certificates
 
 TRUSTED = " ".join((ROUTER_LAN.v4, ROUTER_LAN.v6, VANTAGE.v4, VANTAGE.v6))
@@ -64,7 +64,6 @@ def _listeners() -> str:
                 for name, port, more in (
                     ("imaps", STOCK["imaps"], ""),
                     ("imaps-proxy", PROXY_TWIN["imaps"], "haproxy = yes"),
-                    ("imaps-expired", EXPIRED["imaps"], ""),
                 )
             ),
         ]
@@ -98,11 +97,16 @@ service stats {{
 def _config23(settings: DovecotSettings) -> str:
     uid, gid = settings.mail_ids
     certificate, key = settings.certificates.pair("server")
+    old_certificate, old_key = settings.certificates.pair("expired")
     connections, ready = PROCESS_COUNTS[settings.login_processes]
     return f"""{_common(settings)}
 protocols = imap
 ssl_cert = <{certificate}
 ssl_key = <{key}
+local_name {EXPIRED_NAME} {{
+  ssl_cert = <{old_certificate}
+  ssl_key = <{old_key}
+}}
 imap_id_log = *
 mail_location = maildir:{settings.directory.parent}/mail/probe
 passdb {{
@@ -136,6 +140,7 @@ metric auth_failure {{
 def _config24(settings: DovecotSettings) -> str:
     uid, gid = settings.mail_ids
     certificate, key = settings.certificates.pair("server")
+    old_certificate, old_key = settings.certificates.pair("expired")
     connections, ready = PROCESS_COUNTS[settings.login_processes]
     return f"""dovecot_config_version = 2.4.1
 dovecot_storage_version = 2.4.1
@@ -145,6 +150,12 @@ protocols {{
 }}
 ssl_server_cert_file = {certificate}
 ssl_server_key_file = {key}
+local_name {EXPIRED_NAME} {{
+  ssl_server_cert_file = {old_certificate}
+  ssl_server_key_file = {old_key}
+}}
+# imap_id_log is gone in 2.4; the ID command is a debug message of its event.
+log_debug = event=imap_id_received
 mail_driver = maildir
 mail_path = {settings.directory.parent}/mail/probe
 passdb passwd-file {{

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -45,6 +46,13 @@ class Case:
     expected: Mapping[str, Expectation]
 
 
+@dataclass(slots=True, kw_only=True)
+class Crowd:
+    """Background clients; `counts` is known when they have stopped: sessions by service and outcome."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+
+
 class Lab:
     """The world of one owner; not shared between processes."""
 
@@ -52,6 +60,8 @@ class Lab:
         self.generation = _usable(generation or generations.host_name())
         self._choices = choices or Choices()
         self._exits = contextlib.ExitStack()
+        self._children: list[subprocess.Popen[bytes] | subprocess.Popen[str]] = []
+        self._throttled = False
         self.name = ""
 
     def __enter__(self) -> Self:
@@ -59,6 +69,7 @@ class Lab:
             exits.enter_context(_terminate_as_exit())
             namespaces.reap()
             self.name = namespaces.new_name()
+            exits.callback(self._bury)
             exits.callback(namespaces.remove, self.name)
             self._build()
             self._exits = exits.pop_all()
@@ -77,10 +88,9 @@ class Lab:
         self._servers = Servers(
             name=self.name, generation=self.generation, certificates=self._certificates, choices=self._choices
         )
-        self._servers.start()
+        self._children.append(self._servers.start())
         for address in (POD.v4, POD.v6):
             wait_until(functools.partial(self._reaches, address, METRICS), f"the way to {address}")
-        self._throttling: subprocess.Popen[bytes] | None = None
 
     # What there is.
 
@@ -117,6 +127,10 @@ class Lab:
                 self._spend_rate_limit(scenario)
             case Preparation.THROTTLE:
                 self._throttle()
+        return self.case(scenario)
+
+    def case(self, scenario: Scenario) -> Case:
+        """The scenario's configuration and expectations, without a change of the network."""
         files = configuration.LabFiles(
             directory=self.directory,
             postfix_log=self.postfix_log,
@@ -131,7 +145,6 @@ class Lab:
 
     def apply_network(self, state: NetworkState) -> None:
         """Switch the network alone."""
-        self._stop_throttling()
         world.apply(self.name, state)
 
     def run(
@@ -151,7 +164,9 @@ class Lab:
         self, command: Sequence[str], *, namespace: str = "vantage", **more: Any
     ) -> subprocess.Popen[str]:
         """Start a command inside; whatever is still running when the lab ends is ended with it."""
-        return subprocess.Popen(self.inside(command, namespace=namespace), text=True, **more)
+        child = subprocess.Popen(self.inside(command, namespace=namespace), text=True, **more)
+        self._children.append(child)
+        return child
 
     def inside(self, command: Sequence[str], *, namespace: str = "vantage") -> list[str]:
         """The command line that runs a command in one of the lab's namespaces."""
@@ -170,21 +185,22 @@ class Lab:
         host: str = VIP.v4,
         mix: Mapping[str, float] | None = None,
         namespace: str = "vantage",
-    ) -> Iterator[subprocess.Popen[str]]:
-        """Background clients for the length of the block."""
+    ) -> Iterator[Crowd]:
+        """Background clients for the length of the block; afterwards the crowd knows how its sessions went."""
         clients = [LAN_CLIENT] if namespace == "lan" else list(BACKGROUND)
         sources = ",".join(client.v6 if ":" in host else client.v4 for client in clients)
         weights = ",".join(f"{service}={weight}" for service, weight in (mix or {}).items())
         options = ["--host", host, "--sources", sources, "--rate", str(rate), "--mix", weights]
         command = [sys.executable, str(HERE / "lookalikes.py"), *options]
-        crowd = self.popen(command, namespace=namespace, stdout=subprocess.PIPE)
-        assert crowd.stdout is not None
-        crowd.stdout.readline()
+        process = self.popen(command, namespace=namespace, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()
+        crowd = Crowd()
         try:
             yield crowd
         finally:
-            crowd.terminate()
-            crowd.communicate(timeout=30)
+            process.terminate()
+            crowd.counts = json.loads(process.communicate(timeout=30)[0])
 
     # How faults are made.
 
@@ -204,23 +220,29 @@ class Lab:
                 one.close()
 
     def _throttle(self) -> None:
-        """Let health checks hang up on the throttled listeners until Postfix gives up on each."""
-        before = self._throttled_services()
-        self._throttling = self._servers.on_router(haproxy.health_checker(), "checker")
-        wait_until(
-            lambda: self._throttled_services() >= before + len(THROTTLED),
-            "Postfix throttling its services",
-            60,
-        )
+        """Let health checks hang up on the throttled listeners until Postfix gives up on each, for an hour."""
+        if self._throttled:
+            return
+        checker = self._servers.on_router(haproxy.health_checker(), "checker")
+        try:
+            wait_until(
+                lambda: self._services_given_up() >= len(THROTTLED), "Postfix throttling its services", 60
+            )
+        finally:
+            checker.terminate()
+            checker.wait()
+        self._throttled = True
 
-    def _throttled_services(self) -> int:
+    def _services_given_up(self) -> int:
         return self.postfix_log.read_text(errors="replace").count("bad command startup -- throttling")
 
-    def _stop_throttling(self) -> None:
-        if self._throttling:
-            self._throttling.terminate()
-            self._throttling.wait()
-            self._throttling = None
+    def _bury(self) -> None:
+        """Take note of the end of our children, which went with their namespaces."""
+        for child in self._children:
+            child.wait()
+            for pipe in (child.stdin, child.stdout, child.stderr):
+                if pipe:
+                    pipe.close()
 
 
 def _usable(name: str) -> generations.Generation:

@@ -67,7 +67,7 @@ SUBMISSION = (
 )
 WRAPPED = ("smtpd_tls_wrappermode=yes", "smtpd_sasl_auth_enable=yes", SUBMISSION[2])
 PROXIED = "smtpd_upstream_proxy_protocol=haproxy"
-# One connection per client and long time: whoever connects second is refused, whenever that is.
+# One connection per client and hour: whoever connects second is refused, whenever that is.
 ONE_CONNECTION = "smtpd_client_connection_rate_limit=1"
 FLAVOUR = {"smtp": (), "submission": SUBMISSION, "submissions": WRAPPED}
 INTERNAL = """
@@ -119,6 +119,7 @@ smtpd_sasl_type = dovecot
 smtpd_sasl_path = private/auth
 smtpd_delay_reject = yes
 anvil_rate_time_unit = 3600s
+service_throttle_time = 3600s
 postscreen_greet_wait = {settings.greet_wait}s
 postscreen_cache_map = btree:{here}/data/postscreen_cache
 postscreen_upstream_proxy_timeout = 5s

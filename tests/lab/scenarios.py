@@ -17,6 +17,7 @@ from typing import Final
 
 from tests.lab.addresses import (
     EXPIRED,
+    EXPIRED_NAME,
     FIRST_CONTACT,
     PLAIN_SMTPD,
     PORT_LOGGING,
@@ -355,6 +356,7 @@ _TABLE: Final = (
     Scenario(
         name="expired-certificate",
         what="the certificate has expired",
+        server_name=EXPIRED_NAME,
         ports=EXPIRED,
         expected=due("tls_failed"),
     ),
@@ -400,11 +402,10 @@ _TABLE: Final = (
     ),
     Scenario(
         name="imprint-id",
-        what="token in the ID command (Dovecot 2.3 logs it)",
+        what="token in the ID command, which the server logs",
         network=CLUSTER,
         imprints={"imaps": "id"},
         expected=due("masked", "imaps", masked_by="node"),
-        by_generation={"debian13": due("unverified", "imaps", also=("masked",))},
     ),
     Scenario(
         name="port-logging",

@@ -74,12 +74,13 @@ class Servers:
     def dovecot_log(self) -> Path:
         return self.directory / "log/dovecot.log"
 
-    def start(self) -> None:
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start all servers and wait for their ports; the router's HAProxy, which is our child."""
         self._write()
         here = shlex.quote(str(self.directory))
         self.in_pod(f"dovecot -c {here}/dovecot/dovecot.conf")
         self.in_pod(f"postfix -c {here}/postfix/etc start")
-        self.on_router(haproxy.proxies(), "proxies")
+        proxies = self.on_router(haproxy.proxies(), "proxies")
         wait_until(
             lambda: namespaces.listening_ports(f"{self.name}-pod") >= DOVECOT_PORTS | POSTFIX_PORTS,
             "the pod's ports",
@@ -88,6 +89,7 @@ class Servers:
             lambda: set(STOCK.values()) <= namespaces.listening_ports(f"{self.name}-router"),
             "HAProxy's ports",
         )
+        return proxies
 
     def in_pod(self, command: str) -> str:
         """Run a shell command in the pod, in the generation's root, as the host `mail`."""
