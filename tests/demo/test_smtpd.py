@@ -106,7 +106,7 @@ async def test_a_stranger_on_submissions_is_told_his_address(world: DemoWorld, l
 async def test_login(world: DemoWorld, logged: Logged, password: str | None, code: int, count: str) -> None:
     def session() -> int:
         client = opened(world, Service.SUBMISSION)
-        client.user, client.password = world.house.account[0], password or world.house.account[1]  # type: ignore[attr-defined]
+        client.user, client.password = world.house.account[0], password or world.house.account[1]
         try:
             return client.auth("PLAIN", client.auth_plain)[0]
         except smtplib.SMTPAuthenticationError as refusal:
