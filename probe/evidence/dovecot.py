@@ -22,9 +22,7 @@ from probe.evidence.pattern import Pattern, Table
 from probe.evidence.peer import ADDRESS, peer_at
 from probe.model import FaultSign, Peer
 
-_RIP = ", rip="
-_MORE = r", [^<>]{1,1000}"
-_SERVERS_WORDS = re.compile(rf"({ADDRESS})(?:(?:{_MORE})?, session=<([A-Za-z0-9+/]{{1,64}})>|{_MORE})?")
+_SESSION = re.compile(r"[A-Za-z0-9+/]{1,64}>")
 _MECHANISM = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _ATTEMPTS = re.compile(r"(\d{1,9}) (?:attempts in|successful auths)")
 _HAPROXY = re.compile(rf"haproxy[^:]*: .*[(, ]rip=({ADDRESS})\)")
@@ -37,29 +35,32 @@ class _Who(NamedTuple):
     user: str
     client: Peer
     session: SessionId | None
-    said: str
+    tls: bool
 
 
 def _who(message: str, now: float) -> _Who | None:
     """Take a login line apart from the place that only the server writes, its one `, rip=`."""
-    before, _, said = message.partition(_RIP)
+    before, _, said = message.partition(", rip=")
     reason, known, user = before.partition(": user=<")
-    match = _SERVERS_WORDS.fullmatch(said)
-    if not match or not known or "rip=" in before or said.count("rip=") != said.count("real_rip="):
+    elements, bracket, last = said.partition("<")
+    rip = elements.partition(", ")[0]
+    if not known or len(rip) > 64 or "rip=" in before or said.count("rip=") != said.count("real_rip="):
         return None
-    client = peer_at(match[1])
+    if ">" in elements or (bracket and not (elements.endswith(", session=") and _SESSION.fullmatch(last))):
+        return None
+    client = peer_at(rip)
     if client is None:
         return None
-    session = _session(match[2], client, now)
+    session = _session(last[:-1], client, now) if bracket else None
     named, method, mechanism = user.rpartition(">, method=")
-    if method and _MECHANISM.fullmatch(mechanism):
-        user = named
-    return _Who(reason, user.removesuffix(">"), session.peer if session else client, session, said)
+    if not method or not _MECHANISM.fullmatch(mechanism):
+        named = user.removesuffix(">")
+    return _Who(reason, named, session.peer if session else client, session, ", TLS" in elements)
 
 
-def _session(text: str | None, client: Peer, now: float) -> SessionId | None:
+def _session(text: str, client: Peer, now: float) -> SessionId | None:
     try:
-        session = session_id.decode(text or "", now=now)
+        session = session_id.decode(text, now=now)
     except ValueError:
         return None
     return session if session.peer.address == client.address else None
@@ -67,7 +68,7 @@ def _session(text: str | None, client: Peer, now: float) -> SessionId | None:
 
 def _logged_in(message: str, now: float) -> Event | None:
     who = _who(message, now)
-    return _ended(who, logged_in=True, attempts=1) if who else None
+    return _ended(who, 1) if who else None
 
 
 def _gave_up(message: str, now: float) -> Event | None:
@@ -77,17 +78,14 @@ def _gave_up(message: str, now: float) -> Event | None:
     if "SSL_accept() failed" in who.reason:
         return FaultLine(sign=FaultSign.TLS_HANDSHAKE, client=who.client)
     attempts = _ATTEMPTS.search(who.reason)
-    return _ended(who, logged_in=False, attempts=int(attempts[1]) if attempts else 0)
+    return _ended(who, int(attempts[1]) if attempts else 0)
 
 
-def _ended(who: _Who, *, logged_in: bool, attempts: int) -> LoginEnded:
+def _ended(who: _Who, attempts: int) -> LoginEnded:
+    _, user, client, session, tls = who
+    logged_in = who.reason in ("Login", "Logged in")
     return LoginEnded(
-        client=who.client,
-        logged_in=logged_in,
-        user=who.user,
-        attempts=attempts,
-        tls=", TLS" in who.said,
-        session=who.session,
+        client=client, logged_in=logged_in, user=user, attempts=attempts, tls=tls, session=session
     )
 
 

@@ -38,7 +38,7 @@ CARRIERS = re.compile(r"dovecot|supervisord?|conmon|docker\S*|podman\S*|containe
 
 _LAYERS_DEEP = 6
 _TEXT_END = b"\r\n\t \0"
-_ENDS = (b"\r", b"\n", b"\t", b" ", b"\0", b"#015", b"#012")
+_LAST = frozenset(_TEXT_END + b"25")
 
 
 class _Clock(IntEnum):
@@ -160,7 +160,7 @@ def parse_line(raw: bytes, *, now: float) -> Line | None:
 
 def message_of(text: bytes) -> str:
     """A message's text, without the line's end, be it plain or escaped by rsyslog."""
-    if text.endswith(_ENDS):
+    if text and text[-1] in _LAST:
         text = text.rstrip(_TEXT_END).removesuffix(b"#012").removesuffix(b"#015")
     return text.decode("utf-8", "replace")
 

@@ -37,7 +37,12 @@ _PROXY_HEADER = re.compile(
 
 
 def _connected(message: str, _now: float) -> Event | None:
-    return Connected(client=client_at(message[len("connect from ") :]))
+    return _connected_from(message[len("connect from ") :])
+
+
+@lru_cache(maxsize=4096)
+def _connected_from(client: str) -> Event | None:
+    return Connected(client=client_at(client))
 
 
 def _screened(message: str, _now: float) -> Event | None:
@@ -47,6 +52,11 @@ def _screened(message: str, _now: float) -> Event | None:
 
 def _disconnected(message: str, _now: float) -> Event | None:
     client, _, tally = message[len("disconnect from ") :].partition(" ")
+    return _disconnected_from(client, tally)
+
+
+@lru_cache(maxsize=4096)
+def _disconnected_from(client: str, tally: str) -> Event | None:
     return Disconnected(client=client_at(client), tally=_tally(tally))
 
 

@@ -53,10 +53,6 @@ class Found:
             raise AssertionError("a line that gave an event can be parsed")
         return line
 
-    def __iter__(self) -> Iterator[Event | Line | str]:
-        """For unpacking: event, line, raw."""
-        return iter((self.event, self.line, self.raw))
-
 
 @dataclass(frozen=True, slots=True)
 class _Head:
@@ -115,9 +111,19 @@ def count_overlong(text: bytes) -> int:
     return overlong
 
 
-def events(text: bytes, *, now: float) -> Iterator[Found]:
-    """The events in a chunk of whole lines, in the order of the lines."""
-    return _Chunk(text, now).events()
+def count_candidates(text: bytes) -> int:
+    """Places in a chunk that the reader looks at; what it costs to find them is the price of every other line."""
+    return sum(1 for search in _SEARCHES for _ in search.regex.finditer(text))
+
+
+def findings(text: bytes, *, now: float) -> Iterator[Found]:
+    """The events in a chunk of whole lines, in the order of the lines; headers are not decoded unless asked for."""
+    return _Chunk(text, now).findings()
+
+
+def events(text: bytes, *, now: float) -> Iterator[tuple[Event, Line, str]]:
+    """The same with each line, parsed, and its raw text."""
+    return ((found.event, found.line, found.raw) for found in findings(text, now=now))
 
 
 class _Chunk:
@@ -129,7 +135,7 @@ class _Chunk:
         self._heads: dict[bytes, _Head] = {}
         self._arrays = b"MESSAGE" in text
 
-    def events(self) -> Iterator[Found]:
+    def findings(self) -> Iterator[Found]:
         """In blocks, so that what was found and is not yet asked for stays small."""
         start = 0
         while start < len(self._text):
@@ -158,7 +164,10 @@ class _Chunk:
             shape = text[begin:at].translate(_MASK) if group else b""
             head = heads.get(shape) or self._learn(shape, begin, at)
             if head.rows and group and done - begin < LONGEST:
-                event = head.rows[group - 1].event(message_of(match[group]), now)
+                try:
+                    event = head.rows[group - 1].read(message_of(match[group]), now)
+                except ValueError:
+                    event = None
             else:
                 event = self._in_full(begin, done)
             if event is not None and not (head.contained and self._is_rest(begin)):

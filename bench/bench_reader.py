@@ -1,0 +1,188 @@
+"""How fast the log reader is, beside grep and Debian's mtail, on the same file in the same run.
+
+    python bench/bench_reader.py [LINES] > docs/bench-reader.md
+
+Each contestant is a process of its own, so that CPU time and peak memory are its own; each but mtail runs three times
+and its best run counts. mtail gets its own Postfix program and reads the file once.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import mail_log
+
+ROOT = Path(__file__).parents[1]
+CHUNK = 8 << 20
+MTAIL_PROGRAM = Path("/usr/share/doc/mtail/examples/postfix.mtail")
+SENTENCES = """
+{verdict} The goal of 1,000,000 lines/s to events and 20 times mtail is {goal}: most of the reader's time goes
+into making the events of every third line, and skipping alone, which is what all other lines cost, is the upper bound.
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """What one process cost."""
+
+    seconds: float
+    cpu: float
+    peak_mib: float
+    output: str
+
+
+def measured(command: list[str]) -> Run:
+    """Run a command to its end and ask the kernel what it took."""
+    with tempfile.TemporaryFile() as output:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL, cwd=ROOT)  # noqa: S603
+        _, _, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        process.returncode = 0
+        output.seek(0)
+        text = output.read(10_000).decode("utf-8", "replace").strip()
+    return Run(seconds=seconds, cpu=usage.ru_utime + usage.ru_stime, peak_mib=usage.ru_maxrss / 1024, output=text)
+
+
+def best(command: list[str], *, times: int) -> Run:
+    """The run with the least CPU."""
+    return min((measured(command) for _ in range(times)), key=lambda run: run.cpu)
+
+
+def ourselves(what: str, log: Path) -> list[str]:
+    """This file as a contestant."""
+    return [sys.executable, __file__, what, str(log)]
+
+
+def contestants(log: Path, empty: Path) -> dict[str, tuple[list[str], int]]:
+    """Name -> command and how often it runs."""
+    rows: dict[str, tuple[list[str], int]] = {
+        "mailprobe, to events": (ourselves("events", log), 3),
+        "mailprobe, events and decoded lines": (ourselves("lines", log), 1),
+        "mailprobe, skipping alone": (ourselves("skip", log), 3),
+        "grep -F 'smtpd['": (["grep", "-cF", "smtpd[", str(log)], 3),
+        "grep -cE of the same openings": (["grep", "-cE", GREP, str(log)], 3),
+    }
+    if shutil.which("mtail") and MTAIL_PROGRAM.exists():
+        command = ["mtail", "--one_shot", "--progs", str(MTAIL_PROGRAM), "--logs", str(log), "--logtostderr"]
+        rows["mtail, its Postfix program"] = (command, 1)
+        rows["mtail, the same on an empty log"] = ([*command[:5], str(empty), command[-1]], 1)
+    return rows
+
+
+GREP = (
+    r"(smtpd\[[0-9]+\]: (connect from |disconnect from |[0-9A-Za-z]+: (client=|reject: )|SSL_accept error)"
+    r"|postscreen\[[0-9]+\]: CONNECT from |imap-login: (Login|Disconnected|Aborted login))"
+)
+
+
+def table(rows: dict[str, Run], lines: int) -> str:
+    """A row per contestant; ratios are of CPU time, to the reader."""
+    reader = rows["mailprobe, to events"].cpu
+    head = "| | lines/s of CPU | CPU s | elapsed s | peak RSS MiB | CPU against the reader |\n|---|" + "---:|" * 5
+    body = (
+        f"| {name} | {lines / run.cpu:,.0f} | {run.cpu:.2f} | {run.seconds:.2f} | {run.peak_mib:.0f} "
+        f"| {run.cpu / reader:.2f} |"
+        for name, run in rows.items()
+        if run.cpu > 0
+    )
+    return "\n".join([head, *body])
+
+
+def versions() -> str:
+    """Machine and programs."""
+    models = [line for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    cpu = models[0].partition(":")[2].strip() if models else platform.machine()
+    first = [_first_line([program, "--version"]) for program in ("grep", "mtail") if shutil.which(program)]
+    parts = (f"{os.cpu_count()} × {cpu}", f"Linux {platform.release()}", f"Python {platform.python_version()}", *first)
+    return " · ".join(parts)
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines()
+
+
+def _first_line(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return (done.stdout or done.stderr).splitlines()[0]
+
+
+def report(lines: int) -> str:
+    """Write the log, let everybody read it, tell."""
+    with tempfile.TemporaryDirectory() as room:
+        log, empty = Path(room) / "mail.log", Path(room) / "empty.log"
+        mail_log.write(log, lines)
+        empty.touch()
+        size = log.stat().st_size
+        runs = {name: best(command, times=times) for name, (command, times) in contestants(log, empty).items()}
+    reader = runs["mailprobe, to events"]
+    events = int(reader.output)
+    rate = lines / reader.cpu
+    mtail = runs.get("mtail, its Postfix program")
+    verdict = f"One core reads {rate:,.0f} lines/s to events"
+    verdict += f", {mtail.cpu / reader.cpu:.0f} times mtail (which counts, and keeps no events)." if mtail else "."
+    met = rate >= 1e6 and (mtail is None or mtail.cpu >= 20 * reader.cpu)
+    return "\n".join(
+        (
+            "# The log reader",
+            "",
+            f"{lines:,} lines, {size / 1e6:.0f} MB, of which {events:,} ({events / lines:.0%}) give an event; "
+            "the mix is bench/mail_log.py's.",
+            f"{versions()}.",
+            "",
+            table(runs, lines),
+            SENTENCES.format(verdict=verdict, goal="met" if met else "missed on this machine"),
+        )
+    )
+
+
+def read_events(log: Path) -> int:
+    """To events, as `probe explain` does."""
+    from probe.evidence.read import findings  # noqa: PLC0415
+
+    return sum(1 for chunk in chunks(log) for _ in findings(chunk, now=mail_log.START))
+
+
+def read_lines(log: Path) -> int:
+    """With header and raw text of each event decoded too, as the correlation wants them."""
+    from probe.evidence.read import events  # noqa: PLC0415
+
+    return sum(1 for chunk in chunks(log) for _ in events(chunk, now=mail_log.START))
+
+
+def skip(log: Path) -> int:
+    """Find the lines of interest, no more."""
+    from probe.evidence.read import count_candidates  # noqa: PLC0415
+
+    return sum(count_candidates(chunk) for chunk in chunks(log))
+
+
+def chunks(log: Path) -> Iterator[bytes]:
+    """Whole lines, some mebibytes at a time."""
+    with log.open("rb") as stream:
+        rest = b""
+        while chunk := stream.read(CHUNK):
+            end = chunk.rfind(b"\n") + 1
+            yield rest + chunk[:end]
+            rest = chunk[end:]
+        if rest:
+            yield rest
+
+
+MODES: dict[str, Callable[[Path], int]] = {"events": read_events, "lines": read_lines, "skip": skip}
+
+if __name__ == "__main__":
+    if sys.argv[1:2] and sys.argv[1] in MODES:
+        sys.path.insert(0, str(ROOT))
+        print(MODES[sys.argv[1]](Path(sys.argv[2])))
+    else:
+        print(report(int(sys.argv[1]) if sys.argv[1:] else 1_000_000))
