@@ -8,7 +8,6 @@ Imports stand inside the commands: `probe --version` must not load what only `--
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import sys
@@ -61,6 +60,8 @@ def command(  # noqa: PLR0913 - one parameter per option of the contract
 
 
 def _once(config: Path | None, paths: tuple[str, ...], form: str, wait: float) -> int:
+    import asyncio
+
     from probe.report.progress import shown_progress
     from probe.service.once import once
 
@@ -99,8 +100,12 @@ def check_config(context: click.Context, config: Path | None) -> None:
     from probe.settings import targets
 
     settings = _settings(config or context.obj)
-    endpoints = len(targets(settings))
-    click.echo(f"ok: {len(settings.paths)} paths, {endpoints} endpoints, {len(settings.evidence.sources)} log sources")
+    counted = {
+        "path": len(settings.paths),
+        "endpoint": len(targets(settings)),
+        "log source": len(settings.evidence.sources),
+    }
+    click.echo("ok: " + ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counted.items()))
 
 
 @command.command()
@@ -116,10 +121,13 @@ def schema() -> None:
 @command.command()
 def demo() -> None:
     """Show the whole product on this machine alone: no root, no mail server, no configuration."""
+    import asyncio
+
     try:
         from probe.demo.show import show
     except ModuleNotFoundError as error:
         raise click.ClickException(f"{error}; the demo needs the extra: pip install 'mailprobe[demo]'") from error
+    _log_to_stderr()
     sys.exit(asyncio.run(show(_console())))
 
 

@@ -6,7 +6,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from probe.model import Result, Round, Severity
+from probe.model import MaskedBy, Result, Round, Severity
 from probe.report.nagios import headline
 
 STYLES = {Severity.OK: "green", Severity.WARNING: "yellow", Severity.CRITICAL: "bold red", Severity.UNKNOWN: "magenta"}
@@ -48,14 +48,17 @@ def _cells(result: Result) -> tuple[Text, ...]:
 
 
 def _remarks(done: Round) -> list[Text]:
-    """Sessions that say the same share one remark."""
-    remarks: dict[tuple[str, str], list[Result]] = {}
+    """What each bad verdict means and what to do; services of a path that fail alike share one remark."""
+    alike: dict[tuple[str, str, MaskedBy | None], list[Result]] = {}
     for result in done.results:
-        if result.judgement.verdict.severity is not Severity.OK:
-            remarks.setdefault((result.judgement.explanation, result.judgement.hint), []).append(result)
-    lines = []
-    for (explanation, hint), results in remarks.items():
-        names = ", ".join(f"{result.session.path}/{result.session.service}" for result in results)
-        style = STYLES[results[0].judgement.verdict.severity]
-        lines += [Text(), Text.assemble((names, style), f"  {explanation}"), Text(f"  → {hint}", style="italic")]
-    return lines
+        judgement = result.judgement
+        if judgement.verdict.severity is not Severity.OK:
+            alike.setdefault((result.session.path, judgement.rule, judgement.masked_by), []).append(result)
+    return [line for results in alike.values() for line in _remark(results)]
+
+
+def _remark(results: list[Result]) -> list[Text]:
+    judgement = results[0].judgement
+    services = ", ".join(result.session.service for result in results)
+    name = Text(f"{results[0].session.path}: {services}", style=STYLES[judgement.verdict.severity])
+    return [Text(), name, Text(f"  {judgement.explanation}"), Text(f"  → {judgement.hint}", style="italic")]

@@ -1,0 +1,292 @@
+"""Correlation: what may be linked, and above all what may not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address
+from random import Random
+from types import MappingProxyType
+
+import pytest
+
+from probe.evidence.correlate import SETTLE, search
+from probe.evidence.events import Connected, Disconnected, IdSent, Observed, Rejected, SessionId
+from probe.evidence.scene import Clocks, Offset, Scene
+from probe.model import Beat, Count, Imprint, ImprintKind, Link, Naming, Peer, Session, Sighting
+from tests.builders import (
+    FINGERPRINT,
+    NODE,
+    OURS,
+    imaps_session,
+    login_line,
+    named,
+    observed,
+    smtp_session,
+    tally,
+)
+
+LATER = 110.0
+
+
+def sightings(session: Session, *lines: Observed, **scene: object) -> tuple[Sighting, ...]:
+    return search(session, Scene(observed=lines, now=LATER, **scene)).evidence.sightings  # type: ignore[arg-type]
+
+
+def reasons(session: Session, *lines: Observed) -> str:
+    return "; ".join(search(session, Scene(observed=lines, now=LATER)).evidence.reasons)
+
+
+def left(address: object = NODE, counts: object = FINGERPRINT, port: int | None = None) -> Disconnected:
+    return Disconnected(client=Peer(address, port), tally=counts)  # type: ignore[arg-type]
+
+
+class TestFingerprint:
+    def test_the_one_line_that_counts_our_commands(self) -> None:
+        (found,) = sightings(smtp_session(), observed(left()))
+        assert (found.address, found.link) == (NODE, Link.FINGERPRINT)
+
+    def test_two_lines_that_fit_equally_well_prove_nothing(self) -> None:
+        first, second = observed(left(), pid=7), observed(left(OURS.address), pid=8)
+        assert sightings(smtp_session(), first, second) == ()
+        assert "fit equally well" in reasons(smtp_session(), first, second)
+
+    def test_two_lines_with_one_address_prove_nothing_either(self) -> None:
+        assert sightings(smtp_session(), observed(left(), pid=7), observed(left(), pid=8)) == ()
+
+    def test_the_same_line_from_two_sources_is_one(self) -> None:
+        line = observed(left())
+        assert len(sightings(smtp_session(), line, replace(line, source="loki:x", raw="other header"))) == 1
+
+    def test_different_lines_from_two_sources_prove_nothing(self) -> None:
+        one, other = observed(left(), pid=7), observed(left(OURS.address), pid=8, source="loki:x")
+        assert sightings(smtp_session(), one, other) == ()
+
+    @pytest.mark.parametrize(
+        "counts",
+        [
+            {**FINGERPRINT, "noop": Count(5, 5)},
+            {**FINGERPRINT, "noop": Count(3, 4)},
+            {**FINGERPRINT, "mail": Count(1, 1)},
+            {verb: count for verb, count in FINGERPRINT.items() if verb != "quit"},
+        ],
+        ids=["one more", "one refused", "one verb more", "one verb less"],
+    )
+    def test_every_count_must_be_equal(self, counts: dict[str, Count]) -> None:
+        assert sightings(smtp_session(), observed(left(counts=counts))) == ()
+
+    def test_a_line_from_before_our_quit_is_not_ours(self) -> None:
+        assert sightings(smtp_session(), observed(left(), arrival=100.5)) == ()
+
+    def test_our_address_with_another_port_is_somebody_else_on_our_host(self) -> None:
+        assert sightings(smtp_session(), observed(left(OURS.address, port=1))) == ()
+
+    def test_a_crowd_like_us_makes_a_single_match_worthless(self) -> None:
+        crowd = [observed(left(counts=tally(ehlo=2, noop=1, rset=n, quit=1)), pid=n) for n in range(40)]
+        assert sightings(smtp_session(), observed(left(), pid=999), *crowd) == ()
+        assert len(sightings(smtp_session(), observed(left(), pid=999), *crowd[:20])) == 1
+
+    def test_ordinary_clients_are_no_crowd(self) -> None:
+        crowd = [observed(left(counts=tally(ehlo=1, mail=1, rcpt=1, data=1, quit=1)), pid=n) for n in range(500)]
+        assert len(sightings(smtp_session(), observed(left(), pid=999), *crowd)) == 1
+
+    def test_a_rival_may_be_on_its_way_so_it_settles_later(self) -> None:
+        line = observed(left(), arrival=101.02)
+        assert not search(smtp_session(), Scene(observed=[line], now=101.1)).settled
+        assert search(smtp_session(), Scene(observed=[line], now=101.03 + SETTLE)).settled
+
+    def test_the_slower_our_line_the_longer_it_takes_to_settle(self) -> None:
+        line = observed(left(), arrival=103.0)
+        assert not search(smtp_session(), Scene(observed=[line], now=106.9)).settled
+        assert search(smtp_session(), Scene(observed=[line], now=107.1)).settled
+
+    def test_no_imprint_no_link(self) -> None:
+        assert sightings(smtp_session(imprint=Imprint(kind=ImprintKind.NONE)), observed(left(counts={}))) == ()
+
+
+class TestPort:
+    def test_our_own_address_and_port(self) -> None:
+        (found,) = sightings(smtp_session(), observed(Connected(client=OURS), arrival=100.2))
+        assert (found.address, found.port, found.link) == (OURS.address, OURS.port, Link.PORT)
+        assert search(smtp_session(), Scene(observed=[observed(Connected(client=OURS))], now=101.02)).settled
+
+    def test_another_session_of_ours_with_the_same_port_makes_it_worthless(self) -> None:
+        other = smtp_session(id="other", path="direct")
+        assert sightings(smtp_session(), observed(Connected(client=OURS)), others=(other,)) == ()
+
+    def test_a_line_from_before_the_session_is_not_ours(self) -> None:
+        assert sightings(smtp_session(), observed(Connected(client=OURS), arrival=99.9)) == ()
+
+    def test_the_port_alone_among_few_clients(self) -> None:
+        (found,) = sightings(smtp_session(), observed(Connected(client=Peer(NODE, OURS.port))))
+        assert (found.address, found.link) == (NODE, Link.PORT)
+
+    def test_the_port_alone_in_a_crowd_proves_nothing(self) -> None:
+        crowd = [observed(Connected(client=Peer(NODE, 1000 + n)), pid=n) for n in range(200)]
+        assert sightings(smtp_session(), observed(Connected(client=Peer(NODE, OURS.port))), *crowd) == ()
+
+    def test_the_port_of_two_clients_proves_nothing(self) -> None:
+        strangers = [observed(Connected(client=Peer(ip_address(f"10.0.20.{n}"), OURS.port)), pid=n) for n in (1, 2)]
+        assert sightings(smtp_session(), *strangers) == ()
+
+    def test_dovecot_s_lines_are_not_for_smtp_nor_postfix_s_for_imaps(self) -> None:
+        assert sightings(smtp_session(), observed(login_line(5.0, OURS))) == ()
+        assert sightings(imaps_session(), observed(Connected(client=OURS))) == ()
+
+
+class TestToken:
+    def test_in_the_helo_of_a_reject(self) -> None:
+        session = smtp_session(imprint=Imprint(kind=ImprintKind.REJECT, token="abc123"))
+        line = Rejected(client=Peer(NODE), verb="RCPT", reply="554 no", helo="abc123.probe.mailprobe.invalid")
+        (found,) = sightings(session, observed(line, arrival=100.5))
+        assert (found.address, found.link) == (NODE, Link.TOKEN)
+
+    def test_in_an_id_command(self) -> None:
+        session = imaps_session(imprint=Imprint(kind=ImprintKind.ID, token="abc123"))
+        identity = SessionId("x", 5.0, Peer(NODE, 99))
+        line = IdSent(client=Peer(NODE), fields={"token": "abc123"}, session=identity)
+        (found,) = sightings(session, observed(line, arrival=100.5))
+        assert (found.address, found.port, found.link) == (NODE, 99, Link.TOKEN)
+
+    def test_with_two_addresses_proves_nothing(self) -> None:
+        session = smtp_session(imprint=Imprint(kind=ImprintKind.REJECT, token="abc123"))
+        lines = [
+            observed(Rejected(client=Peer(address), verb="RCPT", reply="554 no", helo="abc123.x"))
+            for address in (NODE, OURS.address)
+        ]
+        assert sightings(session, *lines) == ()
+
+
+class TestSessionId:
+    def test_our_own_address_and_port_in_the_session_id(self) -> None:
+        (found,) = sightings(imaps_session(), observed(login_line(5.0, OURS)))
+        assert (found.address, found.link) == (OURS.address, Link.SESSION_ID)
+
+    def test_a_single_anonymous_line_is_not_ours_because_it_is_alone(self) -> None:
+        """Quiet server, no login, another address and port: only a rhythm can tell."""
+        assert sightings(imaps_session(), observed(login_line(100.1, Peer(NODE, 1)))) == ()
+
+    def test_a_session_id_that_contradicts_its_line_is_no_evidence(self) -> None:
+        forged = replace(login_line(5.0, OURS), client=Peer(NODE))
+        assert all(found.address != OURS.address for found in sightings(imaps_session(), observed(forged)))
+
+
+def beats(count: int, random: Random) -> tuple[Beat, ...]:
+    """Beats after the session, with a random spacing."""
+    connected, found = 101.0, []
+    for _ in range(count):
+        connected += random.uniform(0.04, 0.2)
+        found.append(Beat(named=named(connected)))
+    return tuple(found)
+
+
+def rhythm_lines(session: Session, naming: Naming, random: Random, *, jitter: float, clock: float) -> list[Observed]:
+    """What Dovecot logs of a session and its beats behind SNAT, on a clock of its own."""
+    spans = [session.named[naming], *(beat.named[naming] for beat in session.beats)]
+    made = [span.start + clock + random.uniform(0, jitter) for span in spans]
+    return [observed(login_line(at, Peer(NODE, random.randrange(1024, 65535)))) for at in made]
+
+
+class TestRhythm:
+    @pytest.mark.parametrize("clock", [0.0, 240.0, -7200.0, 86_400.0])
+    @pytest.mark.parametrize(("naming", "jitter"), [(Naming.ACCEPTED, 0.008), (Naming.NEEDED, 0.0005)])
+    def test_found_among_strangers_whatever_the_clock_says(self, naming: Naming, jitter: float, clock: float) -> None:
+        random = Random(1)
+        session = imaps_session(beats=beats(8, random))
+        ours = rhythm_lines(session, naming, random, jitter=jitter, clock=clock)
+        strangers = [observed(login_line(100 + clock + random.uniform(0, 8), Peer(NODE, n))) for n in range(1, 40)]
+        lines = [*ours, *strangers]
+        random.shuffle(lines)
+        (found,) = sightings(session, *lines)
+        assert (found.link, found.line) == (Link.RHYTHM, ours[0].raw)
+
+    def test_never_a_stranger_s_line_when_ours_are_lost(self) -> None:
+        """A shipper that drops our lines: whatever fits by chance must not count."""
+        wrong = 0
+        for seed in range(300):
+            random = Random(seed)
+            session = imaps_session(beats=beats(4 * random.randint(1, 5), random))
+            strangers = [observed(login_line(100 + random.uniform(0, 8), Peer(NODE, n))) for n in range(1, 80)]
+            wrong += bool(sightings(session, *strangers))
+        assert wrong <= 3  # MAX_CHANCE is 1 in 200
+
+    def test_a_beat_whose_line_is_missing_leaves_a_gap(self) -> None:
+        random = Random(3)
+        session = imaps_session(beats=beats(4, random))
+        lines = rhythm_lines(session, Naming.NEEDED, random, jitter=0.0002, clock=0)
+        assert len(sightings(session, *lines)) == 1
+        assert sightings(session, *lines[:-1]) == ()
+
+    def test_two_sessions_with_the_same_rhythm_prove_nothing(self) -> None:
+        random = Random(4)
+        session = imaps_session(beats=beats(4, random))
+        lines = rhythm_lines(session, Naming.NEEDED, random, jitter=0.0002, clock=0)
+        echo = rhythm_lines(session, Naming.NEEDED, random, jitter=0.0002, clock=3)
+        assert sightings(session, *lines, *echo) == ()
+
+    def test_the_address_is_that_of_the_beats(self) -> None:
+        """Our own line is lost; a stranger's from elsewhere stands where ours should: no sighting."""
+        random = Random(5)
+        session = imaps_session(beats=beats(8, random))
+        lines = rhythm_lines(session, Naming.NEEDED, random, jitter=0.0002, clock=0)[1:]
+        stranger = observed(login_line(session.named[Naming.NEEDED].start, Peer(OURS.address, 5)))
+        assert sightings(session, stranger, *lines) == ()
+
+    def test_a_logged_in_session_is_looked_for_among_its_user_s_lines(self) -> None:
+        random = Random(6)
+        imprint = Imprint(kind=ImprintKind.LOGIN, user="probe@example.org")
+        session = imaps_session(imprint=imprint, beats=beats(4, random))
+        lines = rhythm_lines(session, Naming.NEEDED, random, jitter=0.0002, clock=0)
+        at = session.named[Naming.NEEDED].start
+        ours = observed(login_line(at, Peer(NODE, 9), user="Probe@Example.org"))
+        other = observed(login_line(at, Peer(NODE, 9), user="someone@example.org"))
+        assert sightings(session, *lines[1:], other) == ()
+        (found,) = sightings(session, *lines[1:], ours, other)
+        assert found.line == ours.raw
+
+
+class TestTime:
+    CLOCK: Clocks = MappingProxyType({("file:/log", Naming.NEEDED): Offset(179.9995, 180.0005, sightings=2)})
+
+    def at(self, shift: float = 0.0) -> Observed:
+        made = imaps_session().named[Naming.NEEDED].start + 180.001 + shift
+        return observed(login_line(made, Peer(NODE, int(1000 + shift * 1e4))))
+
+    def test_the_only_line_at_the_time_on_a_known_clock_minutes_off(self) -> None:
+        (found,) = sightings(imaps_session(), self.at(), clocks=self.CLOCK)
+        assert (found.address, found.link) == (NODE, Link.TIME)
+
+    def test_without_a_known_clock_nothing_is_linked_by_time(self) -> None:
+        assert sightings(imaps_session(), self.at()) == ()
+
+    def test_one_sighting_alone_does_not_make_a_clock_known(self) -> None:
+        clocks = {key: replace(offset, sightings=1) for key, offset in self.CLOCK.items()}
+        assert sightings(imaps_session(), self.at(), clocks=clocks) == ()
+
+    def test_two_lines_at_the_time_prove_nothing(self) -> None:
+        assert sightings(imaps_session(), self.at(), self.at(0.0005), clocks=self.CLOCK) == ()
+
+    def test_a_line_at_another_time_is_not_ours(self) -> None:
+        assert sightings(imaps_session(), self.at(0.1), clocks=self.CLOCK) == ()
+
+    def test_another_source_has_another_clock(self) -> None:
+        clocks = {("loki:x", Naming.NEEDED): Offset(179.9995, 180.0005, sightings=2)}
+        assert sightings(imaps_session(), self.at(), clocks=clocks) == ()
+
+    def test_a_busy_server_makes_a_single_line_worthless(self) -> None:
+        crowd = [self.at(1 + n / 100) for n in range(100)]
+        assert sightings(imaps_session(), self.at(), *crowd, clocks=self.CLOCK) == ()
+
+    def test_an_exact_sighting_tells_the_clock_on_both_assumptions(self) -> None:
+        found = search(imaps_session(), Scene(observed=[observed(login_line(280.125, OURS))], now=LATER))
+        assert found.clocks["file:/log", Naming.NEEDED].low == pytest.approx(179.993)
+        assert found.clocks["file:/log", Naming.ACCEPTED].high == pytest.approx(180.025)
+
+    def test_clocks_that_contradict_each_other_start_anew(self) -> None:
+        known = Offset(1.0, 2.0, sightings=5)
+        assert known.narrowed(Offset(1.5, 3.0)) == Offset(1.5, 2.0, sightings=6)
+        assert known.narrowed(Offset(9.0, 9.5)) == Offset(9.0, 9.5, sightings=1)
+
+
+def test_every_search_without_a_sighting_gives_reasons() -> None:
+    assert "disconnect lines" in reasons(smtp_session())
+    assert "clock" in reasons(imaps_session())

@@ -1,0 +1,212 @@
+"""The command as a user types it: output, standard error and exit codes, in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+import probe
+from probe.demo.door import Arrival
+from probe.demo.scenes import Scene
+from probe.demo.ways import nowhere
+from probe.demo.world import DemoWorld, demo_world
+from probe.model import Service, Verdict
+
+PROBE = [sys.executable, "-m", "probe"]
+REPOSITORY = Path(__file__).parent.parent
+SETTINGS = {
+    "paths": [{"name": "vip", "host": "127.0.0.1", "endpoints": [{"service": "smtp", "port": 1}]}],
+    "evidence": {"sources": [{"kind": "file", "path": "/nonexistent/mail.log"}]},
+}
+
+
+def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    surroundings = {key: value for key, value in os.environ.items() if key != "MAILPROBE_CONFIG"}
+    return subprocess.run(
+        [*PROBE, *arguments],
+        cwd=cwd,
+        env={**surroundings, "PYTHONPATH": str(REPOSITORY), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+async def run_beside(world: DemoWorld, *arguments: str) -> tuple[int, str, str]:
+    """Run the command while the world in this process goes on serving."""
+    done = await asyncio.to_thread(run, "--config", str(world.config_file), *arguments, cwd=REPOSITORY)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[DemoWorld]:
+    async with demo_world(postfix_waits=1.5, dovecot_waits=1.0) as world:
+        yield world
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Path:
+    (tmp_path / "mailprobe.yaml").write_text(yaml.safe_dump(SETTINGS))
+    return tmp_path
+
+
+class TestOnce:
+    async def test_all_is_well(self, world: DemoWorld) -> None:
+        code, out, err = await run_beside(world, "--once")
+        assert (code, err) == (0, "")
+        assert out.count("✓ preserved") == 4
+        assert out.rstrip().splitlines()[-1].startswith("OK: 4 of 4 preserved")
+
+    async def test_json_alone_on_standard_output(self, world: DemoWorld) -> None:
+        await world.change_to(Scene.BEHIND_NODE)
+        code, out, err = await run_beside(world, "--once", "--format", "json")
+        told = json.loads(out)
+        assert (code, err) == (2, "")
+        assert (told["status"], told["exit_code"]) == ("critical", 2)
+        assert {(s["service"], s["verdict"], s["masked_by"]) for s in told["sessions"]} == {
+            (service, "masked", "node") for service in ("smtp", "submission", "submissions", "imaps")
+        }
+        assert {s["sightings"][0]["address"] for s in told["sessions"]} == {"127.0.20.102"}
+
+    async def test_nagios(self, world: DemoWorld) -> None:
+        code, out, _ = await run_beside(world, "--once", "--format", "nagios")
+        assert code == 0
+        assert out.startswith("MAILPROBE OK - 4 of 4 preserved | 'vip/smtp'=")
+
+    async def test_wait_ends_as_soon_as_all_is_well(self, world: DemoWorld) -> None:
+        tried = asyncio.Event()
+
+        async def turned_away(arrival: Arrival) -> None:
+            await nowhere(arrival)
+            tried.set()
+
+        await world.junctions[Service.SMTP].lead(turned_away)
+        waiting = asyncio.create_task(run_beside(world, "--once", "--wait", "45", "--format", "nagios"))
+        await tried.wait()
+        await world.change_to(Scene.STRAIGHT)
+        code, out, _ = await waiting
+        assert (code, out.split(" - ")[0]) == (0, "MAILPROBE OK")
+
+    def test_refused_is_critical_and_waits_for_no_log(self, configured: Path) -> None:
+        done = run("--once", "--format", "json", cwd=configured)
+        told = json.loads(done.stdout)
+        assert done.returncode == 2
+        assert [s["verdict"] for s in told["sessions"]] == ["refused"]
+        assert told["seconds"] < 5
+
+    def test_a_log_that_does_not_exist_is_said(self, configured: Path) -> None:
+        done = run("--once", "--format", "json", cwd=configured)
+        assert "/nonexistent/mail.log" in done.stderr
+        assert "does not exist yet" in done.stderr
+
+    async def test_unverified_is_unknown(self, world: DemoWorld, tmp_path: Path) -> None:
+        settings = world.config()
+        settings["evidence"] = {"sources": [{"kind": "file", "path": str(tmp_path / "other.log")}]}
+        settings["timeouts"] = {"evidence": "300ms"}
+        (tmp_path / "mailprobe.yaml").write_text(yaml.safe_dump(settings))
+        done = await asyncio.to_thread(run, "--once", "--format", "json", cwd=tmp_path)
+        told = json.loads(done.stdout)
+        assert (done.returncode, told["status"]) == (3, "unknown")
+        assert {s["verdict"] for s in told["sessions"]} == {"unverified"}
+
+
+class TestUsage:
+    def test_version(self, tmp_path: Path) -> None:
+        done = run("--version", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (0, f"probe {probe.__version__}\n")
+
+    def test_version_loads_nothing_that_only_once_needs(self, tmp_path: Path) -> None:
+        heavy = {"pydantic", "rich", "aiosmtplib", "asyncio", "yaml"}
+        code = f"import sys, probe.cli; print(sorted({heavy} & set(sys.modules)))"
+        done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "[]"
+
+    def test_no_command_prints_the_help(self, tmp_path: Path) -> None:
+        done = run(cwd=tmp_path)
+        assert (done.returncode, "--once" in done.stdout) == (64, True)
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["--once", "--path", "vpi"], "unknown path 'vpi'; the configuration has: vip"),
+            (["--once", "--format", "xml"], "'xml'"),
+            (["--once", "--wait", "-1"], "-1"),
+            (["--once", "--nonsense"], "--nonsense"),
+            (["nonsense"], "nonsense"),
+            (["--once", "check-config"], "exclude each other"),
+            (["--once", "--config", "nowhere.yaml"], "nowhere.yaml"),
+        ],
+    )
+    def test_wrong_usage_is_64_and_says_why(self, configured: Path, arguments: list[str], said: str) -> None:
+        done = run(*arguments, cwd=configured)
+        assert (done.returncode, done.stdout) == (64, "")
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_without_a_configuration_it_says_where_it_looked(self, tmp_path: Path) -> None:
+        done = run("--once", cwd=tmp_path)
+        assert done.returncode == 64
+        assert "mailprobe.yaml" in done.stderr
+        assert "/etc/mailprobe/mailprobe.yaml" in done.stderr
+
+    def test_the_environment_names_the_configuration(
+        self, configured: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        elsewhere = tmp_path_factory.mktemp("elsewhere")
+        done = run("check-config", cwd=elsewhere, MAILPROBE_CONFIG=str(configured / "mailprobe.yaml"))
+        assert (done.returncode, done.stdout) == (0, "ok: 1 path, 1 endpoint, 1 log source\n")
+
+
+class TestCheckConfig:
+    def test_all_faults_at_once(self, tmp_path: Path) -> None:
+        broken = {
+            "paths": [{"name": "vip", "host": "", "endpoints": [{"service": "smpt"}, {"service": "imaps", "port": 0}]}],
+            "tiemouts": {},
+        }
+        (tmp_path / "mailprobe.yaml").write_text(yaml.safe_dump(broken))
+        done = run("check-config", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (64, "")
+        for place in ("paths[0].host", "paths[0].endpoints[0].service", "paths[0].endpoints[1].port", "tiemouts"):
+            assert place in done.stderr
+
+    def test_a_missing_password_file_stops_with_its_name(self, tmp_path: Path) -> None:
+        login = {"username": "probe@example.org", "password_file": "/nonexistent/pw"}
+        settings = {
+            "paths": [{"name": "vip", "host": "127.0.0.1", "endpoints": [{"service": "imaps", "login": login}]}]
+        }
+        (tmp_path / "mailprobe.yaml").write_text(yaml.safe_dump(settings))
+        for arguments in (["check-config"], ["--once"]):
+            done = run(*arguments, cwd=tmp_path)
+            assert done.returncode == 64
+            assert "/nonexistent/pw" in done.stderr
+
+    def test_a_ca_file_that_vanished_is_said(self, tmp_path: Path) -> None:
+        settings = {**SETTINGS, "paths": [{**SETTINGS["paths"][0], "tls": {"ca_file": "/nonexistent/ca.pem"}}]}  # type: ignore[dict-item]
+        (tmp_path / "mailprobe.yaml").write_text(yaml.safe_dump(settings))
+        done = run("--once", cwd=tmp_path)
+        assert (done.returncode, "/nonexistent/ca.pem" in done.stderr) == (64, True)
+
+    def test_the_example_is_sound(self, tmp_path: Path) -> None:
+        done = run("check-config", "--config", str(REPOSITORY / "mailprobe.example.yaml"), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert re.match(r"ok: \d+ paths?, \d+ endpoints", done.stdout)
+
+    def test_schema_is_json(self, tmp_path: Path) -> None:
+        done = run("schema", cwd=tmp_path)
+        assert done.returncode == 0
+        assert json.loads(done.stdout)["$schema"].endswith("2020-12/schema")
+
+
+def test_the_verdict_table_of_the_readme_is_the_closed_set() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", (REPOSITORY / "README.md").read_text(), re.M)
+    assert dict(rows) == {verdict.value: verdict.severity.value for verdict in Verdict}
