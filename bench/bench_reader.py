@@ -147,16 +147,17 @@ def report(lines: int) -> str:
 
 def read_events(log: Path) -> int:
     """To events, as `probe explain` does."""
-    from probe.evidence.read import findings  # noqa: PLC0415
+    from probe.evidence.read import events  # noqa: PLC0415
 
-    return sum(1 for chunk in chunks(log) for _ in findings(chunk, now=mail_log.START))
+    return sum(1 for chunk in chunks(log) for _ in events(chunk, now=mail_log.START))
 
 
 def read_lines(log: Path) -> int:
     """With header and raw text of each event decoded too, as the correlation wants them."""
     from probe.evidence.read import events  # noqa: PLC0415
 
-    return sum(1 for chunk in chunks(log) for _ in events(chunk, now=mail_log.START))
+    found = (found for chunk in chunks(log) for found in events(chunk, now=mail_log.START))
+    return sum(1 for one in found if one.line.stamp and one.raw)
 
 
 def skip(log: Path) -> int:

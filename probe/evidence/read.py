@@ -116,14 +116,9 @@ def count_candidates(text: bytes) -> int:
     return sum(1 for search in _SEARCHES for _ in search.regex.finditer(text))
 
 
-def findings(text: bytes, *, now: float) -> Iterator[Found]:
-    """The events in a chunk of whole lines, in the order of the lines; headers are not decoded unless asked for."""
-    return _Chunk(text, now).findings()
-
-
-def events(text: bytes, *, now: float) -> Iterator[tuple[Event, Line, str]]:
-    """The same with each line, parsed, and its raw text."""
-    return ((found.event, found.line, found.raw) for found in findings(text, now=now))
+def events(text: bytes, *, now: float) -> Iterator[Found]:
+    """The events in a chunk of whole lines, in the order of the lines."""
+    return _Chunk(text, now).events()
 
 
 class _Chunk:
@@ -135,7 +130,7 @@ class _Chunk:
         self._heads: dict[bytes, _Head] = {}
         self._arrays = b"MESSAGE" in text
 
-    def findings(self) -> Iterator[Found]:
+    def events(self) -> Iterator[Found]:
         """In blocks, so that what was found and is not yet asked for stays small."""
         start = 0
         while start < len(self._text):

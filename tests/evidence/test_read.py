@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from probe.evidence.events import Event
 from probe.evidence.line import LONGEST, parse_line
-from probe.evidence.read import count_lines, count_overlong, event_of, events, findings
+from probe.evidence.read import count_lines, count_overlong, event_of, events
 
 RAW = [sample.raw for sample in samples()]
 CONNECT = b"Nov 22 18:29:06 mail postfix/smtpd[11186]: connect from unknown[192.168.1.10]"
@@ -25,14 +25,14 @@ def slowly(text: bytes) -> list[Event]:
 
 
 def fast(text: bytes) -> list[Event]:
-    return [found.event for found in findings(text, now=NOW)]
+    return [found.event for found in events(text, now=NOW)]
 
 
 def test_an_event_comes_with_its_line_and_raw_text() -> None:
-    ((event, line, raw),) = events(CONNECT + b"\r\n", now=NOW)
-    assert event == slowly(CONNECT)[0]
-    assert line == parse_line(CONNECT, now=NOW)
-    assert raw == CONNECT.decode()
+    (found,) = events(CONNECT + b"\r\n", now=NOW)
+    assert found.event == slowly(CONNECT)[0]
+    assert found.line == parse_line(CONNECT, now=NOW)
+    assert found.raw == CONNECT.decode()
 
 
 mutated = st.builds(
@@ -131,7 +131,7 @@ def test_lines_of_a_mebibyte_are_counted_and_give_nothing() -> None:
 def test_no_line_is_read_in_more_than_linear_time(head: bytes, unit: bytes) -> None:
     # A quadratic reader would need hours for this, so that no clock is needed to notice one.
     text = head + unit * ((LONGEST - len(head) - 9) // len(unit)) + b"x#015"
-    list(findings(text, now=NOW))
+    list(events(text, now=NOW))
     parse = parse_line(text, now=NOW)
     if parse:
         event_of(parse, now=NOW)

@@ -10,7 +10,7 @@ from expectations import LOGS, NOW, Sample, pattern_of, plain, samples
 from probe.evidence import dovecot, postfix
 from probe.evidence.line import parse_line
 from probe.evidence.pattern import Pattern
-from probe.evidence.read import event_of, findings
+from probe.evidence.read import event_of, events
 
 SAMPLES = list(samples())
 
@@ -30,7 +30,7 @@ def test_a_line_gives_what_is_expected_of_it(sample: Sample) -> None:
 def test_the_fast_reader_finds_the_same(sample: Sample) -> None:
     line = parse_line(sample.raw, now=NOW)
     event = event_of(line, now=NOW) if line else None
-    assert [found.event for found in findings(sample.raw, now=NOW)] == ([event] if event else [])
+    assert [found.event for found in events(sample.raw, now=NOW)] == ([event] if event else [])
 
 
 @pytest.mark.parametrize("row", [*postfix.PATTERNS, *dovecot.PATTERNS], ids=lambda row: row.name)
@@ -47,7 +47,7 @@ def test_no_hostile_line_lies_about_an_address() -> None:
 
 def test_a_file_of_all_samples_gives_all_their_events_in_order() -> None:
     wanted = [sample for sample in SAMPLES if sample.expected]
-    found = list(findings(b"\n".join(sample.raw for sample in SAMPLES), now=NOW))
+    found = list(events(b"\n".join(sample.raw for sample in SAMPLES), now=NOW))
     assert [plain(one.event) for one in found] == [without_pattern(sample) for sample in wanted]
     assert [one.raw for one in found] == [sample.raw.decode("utf-8", "replace").rstrip("\r") for sample in wanted]
 
