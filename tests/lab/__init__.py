@@ -3,7 +3,8 @@
 from tests.lab.generations import Generation, Unusable, find_all, usable
 from tests.lab.lab import Case, Lab
 from tests.lab.namespaces import reap
-from tests.lab.scenarios import SCENARIOS, Expectation, Scenario
+from tests.lab.scenario import Expectation, Scenario
+from tests.lab.scenarios import SCENARIOS
 from tests.lab.servers import Choices
 
 __all__ = [

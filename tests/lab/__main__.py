@@ -24,14 +24,10 @@ UNUSABLE = 3
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.lab", description="Run one scenario of the lab by hand."
-    )
+    parser = argparse.ArgumentParser(prog="python -m tests.lab", description="Run one scenario of the lab by hand.")
     parser.add_argument("scenario", help="a scenario's name, or: list, reap, generations")
     parser.add_argument("--generation", help="default: the first usable one")
-    parser.add_argument(
-        "--probe", type=Path, help="default: the probe beside this Python, or the one on PATH"
-    )
+    parser.add_argument("--probe", type=Path, help="default: the probe beside this Python, or the one on PATH")
     parser.add_argument("--hold", action="store_true", help="keep the lab until Ctrl-C")
     given = parser.parse_args()
     match given.scenario:
@@ -78,7 +74,7 @@ def _generations() -> int:
 
 
 def _show(scenario: Scenario, generation: str | None, probe: Path | None, *, hold: bool) -> int:
-    if not usable():
+    if not usable() or (generation and generation not in usable()):
         _generations()
         return UNUSABLE
     with Lab(generation=generation or next(iter(usable()))) as lab, contextlib.ExitStack() as more:

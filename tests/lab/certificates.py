@@ -85,8 +85,6 @@ def _signed(directory: Path, name: str, period: tuple[str, str]) -> None:
 
 
 def _openssl(directory: Path, arguments: str) -> None:
-    done = subprocess.run(
-        ["openssl", *arguments.split()], cwd=directory, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["openssl", *arguments.split()], cwd=directory, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"openssl {arguments.split(maxsplit=1)[0]} failed: {done.stderr}")

@@ -9,12 +9,10 @@ from typing import Any
 
 from tests.lab.addresses import NODES, PASSWORD, ROUTER_LAN, SERVER_NAME, USER, VANTAGE
 from tests.lab.certificates import Certificates
-from tests.lab.scenarios import Scenario, Secret
+from tests.lab.scenario import Scenario, Secret
 
 NETWORKS = {
-    "nodes": [
-        f"{address}/{bits}" for node in NODES.values() for address, bits in ((node.v4, 32), (node.v6, 128))
-    ],
+    "nodes": [f"{address}/{bits}" for node in NODES.values() for address, bits in ((node.v4, 32), (node.v6, 128))],
     "pods": ["10.10.0.0/16", "fd00:10::/32"],
     "gateways": [ROUTER_LAN.v4, ROUTER_LAN.v6],
     "proxies": [],
@@ -63,9 +61,7 @@ def _content(scenario: Scenario, files: LabFiles, here: Path) -> dict[str, Any]:
         "vantage": {"name": "lab", "addresses": [scenario.source_address or VANTAGE.v4, VANTAGE.v6]},
         "paths": [way],
         "timeouts": {"connect": "5s", "session": f"{scenario.session_seconds}s", "evidence": "5s"},
-        "networks": NETWORKS
-        if scenario.networks is None
-        else {k: list(v) for k, v in scenario.networks.items()},
+        "networks": NETWORKS if scenario.networks is None else {k: list(v) for k, v in scenario.networks.items()},
         "evidence": {
             "sources": [
                 {"kind": "file", "path": str(files.postfix_log)},

@@ -76,9 +76,7 @@ def usable() -> dict[str, Generation]:
 
 def host_name() -> str:
     """The distribution of this machine in one word, as debian12 or ubuntu24.04."""
-    fields = dict(
-        line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line
-    )
+    fields = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
     return fields.get("ID", "linux").strip('"') + fields.get("VERSION_ID", "").strip('"')
 
 
@@ -100,9 +98,7 @@ def _obstacle(root: Path) -> str | None:
 
 @functools.cache
 def _namespaces_forbidden() -> str | None:
-    tried = subprocess.run(
-        ["unshare", "--net", "--mount", "true"], capture_output=True, text=True, check=False
-    )
+    tried = subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True, text=True, check=False)
     return f"namespaces are not allowed here: {tried.stderr.strip()}" if tried.returncode else None
 
 

@@ -48,8 +48,7 @@ def proxies() -> str:
 def health_checker() -> str:
     """Does nothing but what field notes saw throttle a PROXY-expecting smtpd: connect and hang up, each second."""
     servers = "\n".join(
-        f"  server {service} {POD.v4}:{port} send-proxy-v2 check inter 1s"
-        for service, port in THROTTLED.items()
+        f"  server {service} {POD.v4}:{port} send-proxy-v2 check inter 1s" for service, port in THROTTLED.items()
     )
     return f"{DEFAULTS}\nlisten throttle\n  bind 127.0.0.1:{CLOSED_PORT}\n{servers}\n"
 

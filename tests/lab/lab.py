@@ -29,7 +29,8 @@ from tests.lab import certificates, configuration, generations, haproxy, namespa
 from tests.lab.addresses import BACKGROUND, LAN_CLIENT, METRICS, POD, THROTTLED, VIP
 from tests.lab.certificates import Certificates
 from tests.lab.lookalikes import trusting_context
-from tests.lab.scenarios import TLS_FIRST, Expectation, Preparation, Scenario
+from tests.lab.scenario import Expectation, Preparation, Scenario
+from tests.lab.scenarios import TLS_FIRST
 from tests.lab.servers import Choices, Servers, wait_until
 from tests.lab.world import NetworkState
 
@@ -160,9 +161,7 @@ class Lab:
             check=False,
         )
 
-    def popen(
-        self, command: Sequence[str], *, namespace: str = "vantage", **more: Any
-    ) -> subprocess.Popen[str]:
+    def popen(self, command: Sequence[str], *, namespace: str = "vantage", **more: Any) -> subprocess.Popen[str]:
         """Start a command inside; whatever is still running when the lab ends is ended with it."""
         child = subprocess.Popen(self.inside(command, namespace=namespace), text=True, **more)
         self._children.append(child)
@@ -225,9 +224,7 @@ class Lab:
             return
         checker = self._servers.on_router(haproxy.health_checker(), "checker")
         try:
-            wait_until(
-                lambda: self._services_given_up() >= len(THROTTLED), "Postfix throttling its services", 60
-            )
+            wait_until(lambda: self._services_given_up() >= len(THROTTLED), "Postfix throttling its services", 60)
         finally:
             checker.terminate()
             checker.wait()

@@ -70,9 +70,7 @@ class Conversation:
     async def tagged(self, tag: str, line: str) -> str:
         """The tagged answer to an IMAP command."""
         self._writer.write(f"{tag} {line}\r\n".encode())
-        while (answer := (await self._reader.readline()).decode(errors="replace")) and not answer.startswith(
-            tag + " "
-        ):
+        while (answer := (await self._reader.readline()).decode(errors="replace")) and not answer.startswith(tag + " "):
             pass
         return answer
 
@@ -85,9 +83,7 @@ class Conversation:
             await self._writer.wait_closed()
 
 
-async def smtp_session(
-    talk: Conversation, service: str, context: ssl.SSLContext, dice: random.Random
-) -> None:
+async def smtp_session(talk: Conversation, service: str, context: ssl.SSLContext, dice: random.Random) -> None:
     await talk.reply()
     await talk.ask("EHLO client.example")
     if service != "submissions":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import itertools
 import os
 import re
@@ -85,9 +86,7 @@ def socket_in(namespace: str, family: socket.AddressFamily) -> socket.socket:
 
 def listening_ports(namespace: str) -> frozenset[int]:
     """TCP ports somebody listens on, read from the kernel: to connect and hang up would leave marks in the logs."""
-    tables = inside(
-        namespace, lambda: [Path(f"/proc/thread-self/net/{t}").read_text() for t in ("tcp", "tcp6")]
-    )
+    tables = inside(namespace, lambda: [Path(f"/proc/thread-self/net/{t}").read_text() for t in ("tcp", "tcp6")])
     rows = (row.split() for table in tables for row in table.splitlines()[1:])
     return frozenset(int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A")
 
@@ -102,9 +101,7 @@ def remove(name: str) -> None:
     """End everybody inside the lab's namespaces, then remove the namespaces and the lab's directory."""
     namespaces = [f"{name}-{role}" for role in ROLES]
     deadline = time.monotonic() + 10
-    while (
-        pids := [pid for namespace in namespaces for pid in pids_in(namespace)]
-    ) and time.monotonic() < deadline:
+    while (pids := [pid for namespace in namespaces for pid in pids_in(namespace)]) and time.monotonic() < deadline:
         for pid in pids:
             _kill(pid)
         time.sleep(0.01)
@@ -116,16 +113,19 @@ def remove(name: str) -> None:
 
 def orphans() -> Iterator[str]:
     """Names of labs whose owner is no more."""
-    present = {path.name for path in BASE.glob("mp*")} if BASE.exists() else set()
+    present = {path.name for path in BASE.glob("mp*")}
     present |= {path.name.partition("-")[0] for path in NETNS.glob("mp*") if NAME.match(path.name)}
     return (name for name in sorted(present) if not _owner_lives(name))
 
 
 def reap() -> list[str]:
-    """Remove what dead owners left behind; the names of the labs removed."""
-    dead = list(orphans())
-    for name in dead:
-        remove(name)
+    """Remove what dead owners left behind; the names of the labs removed.  One at a time on a machine."""
+    BASE.mkdir(parents=True, exist_ok=True)
+    with (BASE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        dead = list(orphans())
+        for name in dead:
+            remove(name)
     return dead
 
 

@@ -55,9 +55,7 @@ class Listener:
         return f"{self.port} inet n - n - {limit} {self.program}{options}"
 
     def _all_options(self) -> tuple[str, ...]:
-        return (
-            (f"syslog_name=postfix/{self.syslog_name}", *self.options) if self.syslog_name else self.options
-        )
+        return (f"syslog_name=postfix/{self.syslog_name}", *self.options) if self.syslog_name else self.options
 
 
 SUBMISSION = (
@@ -152,9 +150,7 @@ def listeners(settings: PostfixSettings) -> Iterator[Listener]:
     yield Listener(PROXY_TWIN["submissions"], "smtpd", "smtpd-proxy465", (PROXIED, *WRAPPED))
     yield Listener(PLAIN_SMTPD, "smtpd", "plain25")
     yield Listener(PORT_LOGGING, "smtpd", "ports25", ("smtpd_client_port_logging=yes",))
-    yield Listener(
-        REJECT_FOOTER, "smtpd", "footer25", (r"smtpd_reject_footer=\c;client=$client_address:$client_port",)
-    )
+    yield Listener(REJECT_FOOTER, "smtpd", "footer25", (r"smtpd_reject_footer=\c;client=$client_address:$client_port",))
     # A memory of one second makes every contact a first contact.
     yield Listener(
         FIRST_CONTACT,

@@ -10,8 +10,6 @@ Rule 4: what differs between server generations is said here, per generation, an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
@@ -31,76 +29,20 @@ from tests.lab.addresses import (
     REJECT_FOOTER,
     ROUTER_LAN,
     SERVICES,
-    STOCK,
     THROTTLED,
     VANTAGE_NAMED,
     VANTAGE_UNTRUSTED,
     VIP,
 )
 from tests.lab.kubeproxy import Policy
+from tests.lab.scenario import Expectation, Preparation, Scenario, Secret
 from tests.lab.world import NetworkState
 
-LOCAL = NetworkState()
 CLUSTER = NetworkState(announcer="node2", policy=Policy.CLUSTER)
 DROP = NetworkState(announcer="node2", policy=Policy.LOCAL)
 REJECT = NetworkState(endpoint=False)
 UNANNOUNCED = NetworkState(announcer=None)
 POD_GONE = NetworkState(pod_reachable=False)
-
-
-class Preparation(StrEnum):
-    """What must be done to the servers before the fault is there."""
-
-    NOTHING = "nothing"
-    SPEND_RATE_LIMIT = "spend-rate-limit"
-    THROTTLE = "throttle"
-
-
-class Secret(StrEnum):
-    """Which password a scenario's configuration gives to the probe."""
-
-    RIGHT = "right"
-    WRONG = "wrong"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expectation:
-    """The verdict due for one service."""
-
-    verdict: str
-    masked_by: str | None = None
-    also: frozenset[str] = frozenset()
-
-    def allows(self, verdict: str) -> bool:
-        return verdict == self.verdict or verdict in self.also
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
-    """One row of the table."""
-
-    name: str
-    what: str
-    expected: Mapping[str, Expectation]
-    by_generation: Mapping[str, Mapping[str, Expectation]] = field(default_factory=dict)
-    network: NetworkState = LOCAL
-    host: str = VIP.v4
-    ports: Mapping[str, int] = field(default_factory=lambda: STOCK)
-    proxy_header: str = "none"
-    source_address: str | None = None
-    prepare: Preparation = Preparation.NOTHING
-    logins: Mapping[str, Secret] = field(default_factory=dict)
-    imprints: Mapping[str, str] = field(default_factory=dict)
-    server_name: str | None = None
-    trusts_lab: bool = True
-    networks: Mapping[str, tuple[str, ...]] | None = None
-    session_seconds: int = 15
-    background: float = 0.0
-    """Look-alike sessions a second that belong to the scenario."""
-
-    def expected_of(self, generation: str) -> Mapping[str, Expectation]:
-        return {**self.expected, **self.by_generation.get(generation, {})}
-
 
 SMTP_SERVICES: Final = SERVICES[:3]
 STARTTLS: Final = ("smtp", "submission")
@@ -185,9 +127,7 @@ _TABLE: Final = (
         network=DROP,
         expected=due("silent_drop"),
     ),
-    Scenario(
-        name="drop-v6", what="the same over IPv6", host=VIP.v6, network=DROP, expected=due("silent_drop")
-    ),
+    Scenario(name="drop-v6", what="the same over IPv6", host=VIP.v6, network=DROP, expected=due("silent_drop")),
     Scenario(
         name="pod-gone",
         what="the pod's address gone, rules stale",
@@ -195,12 +135,8 @@ _TABLE: Final = (
         expected=due("silent_drop"),
     ),
     Scenario(name="reject", what="no endpoint anywhere: REJECT", network=REJECT, expected=due("refused")),
-    Scenario(
-        name="reject-v6", what="the same over IPv6", host=VIP.v6, network=REJECT, expected=due("refused")
-    ),
-    Scenario(
-        name="unannounced", what="nobody announces the VIP", network=UNANNOUNCED, expected=due("unannounced")
-    ),
+    Scenario(name="reject-v6", what="the same over IPv6", host=VIP.v6, network=REJECT, expected=due("refused")),
+    Scenario(name="unannounced", what="nobody announces the VIP", network=UNANNOUNCED, expected=due("unannounced")),
     Scenario(
         name="unannounced-v6",
         what="the same over IPv6",

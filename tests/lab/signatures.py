@@ -47,9 +47,7 @@ class Heard:
 def v2_header(client: str, server: str, ports: tuple[int, int] = (40000, 25)) -> bytes:
     """A version 2 PROXY header that claims the given client."""
     addresses = (ipaddress.ip_address(client), ipaddress.ip_address(server))
-    body = b"".join(address.packed for address in addresses) + b"".join(
-        port.to_bytes(2, "big") for port in ports
-    )
+    body = b"".join(address.packed for address in addresses) + b"".join(port.to_bytes(2, "big") for port in ports)
     family = b"\x11" if addresses[0].version == 4 else b"\x21"
     return V2_SIGNATURE + b"\x21" + family + len(body).to_bytes(2, "big") + body
 
@@ -76,9 +74,7 @@ def connecting(target: Target, seconds: float) -> tuple[str, float]:
     except TimeoutError:
         return "TimeoutError", time.monotonic() - start
     except OSError as error:
-        return {111: "ECONNREFUSED", 113: "EHOSTUNREACH"}.get(
-            error.errno or 0, repr(error)
-        ), time.monotonic() - start
+        return {111: "ECONNREFUSED", 113: "EHOSTUNREACH"}.get(error.errno or 0, repr(error)), time.monotonic() - start
     return "connected", time.monotonic() - start
 
 

@@ -107,8 +107,7 @@ def _node_script(node: str, state: NetworkState) -> str:
     # preferred_lft 0: the VIP must never become the source of what the node itself sends.
     lines += [
         f"addr {announce} {VIP.v4}/32 dev eth0" + (" preferred_lft 0" if announce == "replace" else ""),
-        f"addr {announce} {VIP.v6}/128 dev eth0"
-        + (" preferred_lft 0 nodad" if announce == "replace" else ""),
+        f"addr {announce} {VIP.v6}/128 dev eth0" + (" preferred_lft 0 nodad" if announce == "replace" else ""),
     ]
     if node == POD_HOST:
         route = "replace" if state.pod_reachable else "del"

@@ -1,0 +1,109 @@
+#!/bin/sh
+# Installs what the lab needs: the servers of this machine's distribution, and Debian 13's in a root of their own.
+#
+# Rule 1: nothing that is installed here starts; a policy-rc.d of ours forbids it, and is gone again afterwards.
+# Rule 2: idempotent.  What is there is left alone, and the root appears whole or not at all.
+# Rule 3: what could not be done is said in plain words.
+#
+# Exit code: 0 the lab is usable (perhaps with one generation only), 3 it is not.
+# MAILPROBE_LAB_CACHE: where the root goes, default /var/cache/mailprobe-lab/trixie.
+
+set -u
+export DEBIAN_FRONTEND=noninteractive
+
+CACHE=${MAILPROBE_LAB_CACHE:-/var/cache/mailprobe-lab/trixie}
+TOOLS="iproute2 iptables conntrack haproxy openssl util-linux procps debootstrap"
+SERVERS="postfix dovecot-core dovecot-imapd"
+POLICY=/usr/sbin/policy-rc.d
+left_out=""
+guard=""
+unfinished=""
+
+note() { left_out="$left_out
+  - $1"; }
+
+finish() {
+  [ -z "$guard" ] || rm -f "$POLICY"
+  [ -z "$unfinished" ] || rm -rf "$unfinished"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+unusable() {
+  echo "The lab cannot be used here: $1" >&2
+  exit 3
+}
+
+installed() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
+
+missing() {
+  for package in "$@"; do installed "$package" || printf '%s ' "$package"; done
+}
+
+forbid_services() {
+  # Somebody else's policy stays; ours goes in finish.
+  [ -e "$POLICY" ] && return
+  guard=yes
+  printf '#!/bin/sh\nexit 101\n' >"$POLICY"
+  chmod 755 "$POLICY"
+}
+
+install_packages() {
+  wanted=$(missing $TOOLS $SERVERS)
+  [ -n "$wanted" ] || return 0
+  forbid_services
+  echo "Installing: $wanted"
+
+  # shellcheck disable=SC2086  # a list of words
+  apt-get install -y -q --no-install-recommends $wanted >/dev/null 2>&1 && return 0
+  apt-get update -q >/dev/null 2>&1
+  # shellcheck disable=SC2086
+  apt-get install -y -q --no-install-recommends $wanted
+}
+
+# The mirror this machine's Debian comes from; elsewhere the one that debootstrap's script $1 has as its default.
+debian_mirror() {
+  . /etc/os-release
+  if [ "${ID:-}" = debian ]; then
+    apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' 2>/dev/null
+  fi
+  sed -n 's/.*default_mirror *\(http[^ ]*\).*/\1/p' "$1"
+}
+
+has_generation() { [ -x "$1/usr/sbin/postfix" ] && [ -x "$1/usr/lib/dovecot/imap-login" ]; }
+
+build_root() {
+  has_generation "$CACHE" && return 0
+  [ -e "$CACHE" ] && { note "Debian 13's servers: $CACHE exists but lacks them; remove it and run this again"; return; }
+  installed debian-archive-keyring || apt-get install -y -q --no-install-recommends debian-archive-keyring >/dev/null 2>&1
+  # An older debootstrap may not know the name; all Debian releases are made alike.
+  script=/usr/share/debootstrap/scripts/trixie
+  [ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid
+  mkdir -p "$(dirname "$CACHE")"
+  unfinished=$(mktemp -d "$(dirname "$CACHE")/unfinished.XXXXXX")
+  log=$(mktemp)
+  echo "Building Debian 13's root in $CACHE (a minute or two)"
+  if debootstrap --variant=minbase --include=postfix,dovecot-core,dovecot-imapd,openssl \
+      trixie "$unfinished" "$(debian_mirror "$script" | head -n 1)" "$script" >"$log" 2>&1 && has_generation "$unfinished"; then
+    chmod 755 "$unfinished"
+    mv "$unfinished" "$CACHE" && unfinished=""
+  else
+    note "Debian 13's servers: debootstrap failed: $(tail -n 1 "$log")"
+  fi
+  rm -f "$log"
+}
+
+[ "$(id -u)" = 0 ] || unusable "it needs root, for network namespaces"
+command -v apt-get >/dev/null || unusable "no apt on this machine; the lab is made for Debian and Ubuntu"
+install_packages || note "this machine's own servers: apt-get could not install them"
+unshare --net --mount true 2>/dev/null || unusable "network or mount namespaces are not allowed here"
+for tool in ip iptables-restore ip6tables-restore conntrack haproxy openssl; do
+  command -v "$tool" >/dev/null || unusable "$tool is missing and could not be installed"
+done
+. /etc/os-release
+[ "${ID:-}${VERSION_ID:-}" = debian13 ] || build_root
+
+[ -z "$left_out" ] || echo "Left out:$left_out"
+has_generation / || has_generation "$CACHE" || unusable "no generation of mail servers is there"
+echo "The lab is usable."
