@@ -84,16 +84,14 @@ def _gave_up(message: str, now: float) -> Event | None:
 def _ended(who: _Who, attempts: int) -> LoginEnded:
     _, user, client, session, tls = who
     logged_in = who.reason in ("Login", "Logged in")
-    return LoginEnded(
-        client=client, logged_in=logged_in, user=user, attempts=attempts, tls=tls, session=session
-    )
+    return LoginEnded(client=client, logged_in=logged_in, user=user, attempts=attempts, tls=tls, session=session)
 
 
 def _id_sent(message: str, now: float) -> Event | None:
     who = _who(message, now)
     if not who:
         return None
-    words = who.reason.partition("ID sent: ")[2].split(", ")
+    words = who.reason.partition(": ")[2].split(", ")
     fields = dict(word.partition("=")[::2] for word in reversed(words) if "=" in word)
     return IdSent(client=who.client, fields=fields, session=who.session)
 
@@ -118,7 +116,7 @@ PATTERNS = tuple(
         ("login-2.3", "Login: user=<", _logged_in, "a client logged in"),
         ("login-2.4", "Logged in: user=<", _logged_in, "a client logged in"),
         ("gave-up", _GAVE_UP, _gave_up, "a client left before it was logged in, or TLS failed"),
-        ("id", "ID sent: ", _id_sent, "the client's ID fields (with imap_id_log)"),
+        ("id", r"(?:Pre-login )?ID sent: ", _id_sent, "the client's ID fields (with imap_id_log, or in 2.4 log_debug)"),
         ("header-missing", _NO_HEADER, _header_fault, "wanted a PROXY header, got silence or TLS"),
         ("header-untrusted", _NO_TRUST, _header_fault, "a PROXY header's sender is not trusted"),
     )

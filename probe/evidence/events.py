@@ -71,7 +71,9 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class SessionId:
-    """What a Dovecot session id carries: microsecond connect time on the server's clock, client port and address.
+    """What a Dovecot session id carries: when it was made, on the server's clock, client port and address.
+
+    `opened` is the accept in 2.4; 2.3 makes the id lazily, at the first LOGIN, AUTHENTICATE or ID, else at the end.
 
     Base64 without padding of 6 bytes time (low 48 bits of microseconds since the epoch, little-endian), 2 bytes
     port (little-endian), 4 or 16 bytes address: login-common's client_get_session_id().

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from probe.evidence import dovecot, postfix, wrapped
 from probe.evidence.events import Event, Line
@@ -52,6 +53,10 @@ class Found:
         if line is None:
             raise AssertionError("a line that gave an event can be parsed")
         return line
+
+    def __iter__(self) -> Iterator[Any]:
+        """For unpacking: event, line, raw."""
+        return iter((self.event, self.line, self.raw))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +202,7 @@ class _Chunk:
         start = self._text.rfind(b"\n", 0, end) + 1
         if _PARTIAL.match(self._text, start, end):
             return True
-        if not wrapped.DOCKER_CUT < end - start < LONGEST or self._text[start:start+1] != b"{":
+        if not wrapped.DOCKER_CUT < end - start < LONGEST or self._text[start : start + 1] != b"{":
             return False
         before = wrapped.unwrap(self._text[start:end], now=self._now)
         return bool(before and before.cut)

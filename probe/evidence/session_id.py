@@ -1,4 +1,7 @@
-"""Dovecot's session id: who connected from which port, to the microsecond, in every login line.
+"""Dovecot's session id: whose connection it was, from which port, and a moment to the microsecond, in every login line.
+
+The moment is not always that of the connect: 2.4 makes the id at accept, 2.3 when it is first needed, which is at the
+first LOGIN, AUTHENTICATE or ID, else at the end.
 
 Base64 without padding of 6 bytes time, 2 bytes port, 4 or 16 bytes address; numbers little-endian. The time is the
 low 48 bits of microseconds since the epoch and wraps every 8.9 years: the epoch nearest to `now` is meant.

@@ -53,9 +53,7 @@ def test_other_programs_say_nothing(program: str) -> None:
 
 def test_the_tally_has_verbs_only() -> None:
     event = parsed("disconnect from unknown[198.51.100.7] ehlo=2 rcpt=0/1 rset=2/4 commands=4/7")
-    assert event == Disconnected(
-        client=CLIENT, tally={"ehlo": Count(2, 2), "rcpt": Count(0, 1), "rset": Count(2, 4)}
-    )
+    assert event == Disconnected(client=CLIENT, tally={"ehlo": Count(2, 2), "rcpt": Count(0, 1), "rset": Count(2, 4)})
     assert parsed("disconnect from unknown[198.51.100.7]") == Disconnected(client=CLIENT, tally={})
 
 

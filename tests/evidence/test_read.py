@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from expectations import NOW, samples
 from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.evidence.events import Event
 from probe.evidence.line import LONGEST, parse_line
 from probe.evidence.read import count_lines, count_overlong, event_of, events
+from tests.evidence.expectations import NOW, samples
 
 RAW = [sample.raw for sample in samples()]
 CONNECT = b"Nov 22 18:29:06 mail postfix/smtpd[11186]: connect from unknown[192.168.1.10]"

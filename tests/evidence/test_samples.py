@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from expectations import LOGS, NOW, Sample, pattern_of, plain, samples
 
 from probe.evidence import dovecot, postfix
 from probe.evidence.line import parse_line
 from probe.evidence.pattern import Pattern
 from probe.evidence.read import event_of, events
+from tests.evidence.expectations import LOGS, NOW, Sample, pattern_of, plain, samples
 
 SAMPLES = list(samples())
 
