@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from probe.model import Round
     from probe.settings import Settings
 
+UNKNOWN = 3
 USAGE = 64
 INTERRUPTED = 130
 
@@ -185,4 +187,9 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         code = INTERRUPTED
+    except Exception:
+        # Python's own exit code would be 1, which to a monitoring system is a mere warning.
+        traceback.print_exc()
+        click.echo("probe: this is a bug of mailprobe's own, and says nothing about the mail server", err=True)
+        code = UNKNOWN
     sys.exit(code if isinstance(code, int) else 0)

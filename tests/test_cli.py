@@ -94,7 +94,8 @@ class TestOnce:
         waiting = asyncio.create_task(run_beside(world, "--once", "--wait", "45", "--format", "nagios"))
         await tried.wait()
         await world.change_to(Scene.STRAIGHT)
-        code, out, _ = await waiting
+        code, out, err = await waiting
+        assert err == ""
         assert (code, out.split(" - ")[0]) == (0, "MAILPROBE OK")
 
     def test_refused_is_critical_and_waits_for_no_log(self, configured: Path) -> None:
