@@ -103,7 +103,14 @@ def versions() -> str:
     models = [line for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     cpu = models[0].partition(":")[2].strip() if models else platform.machine()
     first = [_first_line([program, "--version"]) for program in ("grep", "mtail") if shutil.which(program)]
-    parts = (f"{os.cpu_count()} × {cpu}", f"Linux {platform.release()}", f"Python {platform.python_version()}", *first)
+    load = f"load average {os.getloadavg()[0]:.1f} when it began"
+    parts = (
+        f"{os.cpu_count()} × {cpu}",
+        load,
+        f"Linux {platform.release()}",
+        f"Python {platform.python_version()}",
+        *first,
+    )
     return " · ".join(parts)
 
 
@@ -122,7 +129,7 @@ def report(lines: int) -> str:
         log, empty = Path(room) / "mail.log", Path(room) / "empty.log"
         mail_log.write(log, lines)
         empty.touch()
-        size = log.stat().st_size
+        size, machine = log.stat().st_size, versions()
         runs = {name: best(command, times=times) for name, (command, times) in contestants(log, empty).items()}
     reader = runs["mailprobe, to events"]
     events = int(reader.output)
@@ -137,7 +144,7 @@ def report(lines: int) -> str:
             "",
             f"{lines:,} lines, {size / 1e6:.0f} MB, of which {events:,} ({events / lines:.0%}) give an event; "
             "the mix is bench/mail_log.py's.",
-            f"{versions()}.",
+            f"{machine}.",
             "",
             table(runs, lines),
             SENTENCES.format(verdict=verdict, goal="met" if met else "missed on this machine"),
