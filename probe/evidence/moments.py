@@ -6,11 +6,11 @@ ours at all: of our user where the session logged in, else of connections that n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from probe.evidence.events import LoginEnded, Observed, SessionId
-from probe.evidence.rhythm import best_fit
+from probe.evidence.rhythm import ANY_SHIFT, best_fit
 from probe.evidence.scene import AGREED, MAX_CHANCE, Clocks, Finding, Offset, Scene, sighting_of
 from probe.model import Address, Link, Naming, Session, Span
 
@@ -20,6 +20,7 @@ class Candidate:
     """A line that may be ours, and what its session id says."""
 
     seen: Observed
+    ended: LoginEnded
     identity: SessionId
 
 
@@ -35,33 +36,59 @@ def by_rhythm(session: Session, since: Sequence[Observed], _: Scene) -> Finding:
     if len(likely) > 1:
         return Finding(reason="two lines repeat the rhythm of our connections: they fit equally well")
     seen, identity = fits[0].candidate.seen, fits[0].candidate.identity
-    clocks = clocks_by(session, seen, (fits[0].naming,))
+    clocks = clocks_by(session, seen, (fits[0].naming,) if fits[0].naming else ())
     return Finding(sighting_of(seen, identity.peer, Link.RHYTHM), clocks=clocks)
 
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
     chance: float
-    naming: Naming
+    naming: Naming | None
     candidate: Candidate
 
 
 def _fits(session: Session, since: Sequence[Observed]) -> Iterator[_Fit]:
-    """The best fit among the lines of each source and address, on each assumption.
+    """The best fit among the lines of each source and address, in each series of times.
 
     Our beats take the session's own way in, so their lines name the address that the session's line names: were
     that line lost, a stranger's in its place would need the same address, and the address is all we conclude.
     """
     found = candidates(session, since)
-    for group in {(candidate.seen.source, candidate.identity.peer.address) for candidate in found}:
-        firsts = [one for one in found if (one.seen.source, one.identity.peer.address) == group]
-        others = sorted(opened for seen in since if (opened := _nobodys(seen, group)) is not None)
-        for naming, span in session.named.items():
-            spans = [span, *(beat.named[naming] for beat in session.beats)]
-            fit = best_fit(spans, [candidate.identity.opened for candidate in firsts], others)
+    for group in {_group(candidate) for candidate in found}:
+        firsts = [candidate for candidate in found if _group(candidate) == group]
+        others = [candidate for candidate in anonymous(since) if _group(candidate) == group]
+        trials = len(SERIES) * len(found) / len(firsts)
+        for series in SERIES:
+            spans = [named[series.span] for named in (session.named, *(beat.named for beat in session.beats))]
+            times = sorted(series.time(other) for other in others)
+            fit = best_fit(spans, [series.time(first) for first in firsts], times, series.shifts)
             if fit is not None:
-                trials = len(session.named) * len(found) / len(firsts)
-                yield _Fit(fit.chance * trials, naming, firsts[fit.index])
+                yield _Fit(fit.chance * trials, series.naming, firsts[fit.index])
+
+
+def _group(candidate: Candidate) -> tuple[str, Address]:
+    return candidate.seen.source, candidate.identity.peer.address
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Series:
+    """One way in which a rhythm may show: which of our moments it repeats, and which time of a line does so.
+
+    `naming`: the assumption about session ids that a fit proves, None where it proves none.
+    """
+
+    span: Naming
+    time: Callable[[Candidate], float]
+    naming: Naming | None
+    shifts: Span = ANY_SHIFT
+
+
+SERIES = (
+    Series(span=Naming.ACCEPTED, time=lambda line: line.identity.opened, naming=Naming.ACCEPTED),
+    Series(span=Naming.NEEDED, time=lambda line: line.identity.opened, naming=Naming.NEEDED),
+    # The line itself is written as LOGIN or LOGOUT is answered, and a local file brings it within milliseconds.
+    Series(span=Naming.NEEDED, time=lambda line: line.seen.arrival, naming=None, shifts=Span(-0.02, 1.0)),
+)
 
 
 def by_time(session: Session, since: Sequence[Observed], scene: Scene) -> Finding:
@@ -105,20 +132,24 @@ def candidates(session: Session, since: Sequence[Observed]) -> list[Candidate]:
     evidence at all.
     """
     user = session.imprint.user
+    if user is None:
+        return anonymous(since)
+    return [
+        candidate
+        for candidate in _with_session_id(since)
+        if candidate.ended.logged_in and candidate.ended.user.casefold() == user.casefold()
+    ]
+
+
+def anonymous(since: Sequence[Observed]) -> list[Candidate]:
+    """Lines of connections without a login attempt: all our beats are such."""
+    return [one for one in _with_session_id(since) if not one.ended.logged_in and not one.ended.attempts]
+
+
+def _with_session_id(since: Sequence[Observed]) -> list[Candidate]:
     found = {}
     for seen in since:
         match seen.event:
-            case LoginEnded(session=SessionId() as identity, client=client, logged_in=logged_in, user=who):
-                is_ours = logged_in is (user is not None) and (user is None or who.casefold() == user.casefold())
-                if is_ours and identity.peer.address == client.address:
-                    found[seen.source, identity.text] = Candidate(seen, identity)
+            case LoginEnded(session=SessionId() as identity) as ended if identity.peer.address == ended.client.address:
+                found[seen.source, identity.text] = Candidate(seen, ended, identity)
     return list(found.values())
-
-
-def _nobodys(seen: Observed, group: tuple[str, Address]) -> float | None:
-    """When the session id of a connection without a login attempt was made: all our beats are such."""
-    match seen.event:
-        case LoginEnded(session=SessionId(opened=opened, peer=peer), logged_in=False, attempts=0):
-            return opened if (seen.source, peer.address) == group else None
-        case _:
-            return None

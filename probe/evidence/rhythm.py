@@ -19,14 +19,19 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import exp, log
+from dataclasses import dataclass, replace
+from math import exp, inf, log
 from statistics import median
 
 from probe.model import Span
 
 GRAIN = 0.0003
 """Seconds: no distance counts as smaller, because no client knows its own moments better than this."""
+
+LATENESS = 0.03
+"""Seconds by which a moment may be late beyond its span: a process was scheduled, or a reader polled, that late."""
+
+ANY_SHIFT = Span(-inf, inf)
 
 WORSE = 100.0
 """The second best fit must be by this factor more likely chance than the best."""
@@ -41,33 +46,39 @@ class Fit:
     chance: float
 
 
-def best_fit(spans: Sequence[Span], firsts: Sequence[float], others: Sequence[float]) -> Fit | None:
+def best_fit(
+    spans: Sequence[Span], firsts: Sequence[float], others: Sequence[float], shifts: Span = ANY_SHIFT
+) -> Fit | None:
     """The fit of the rhythm, None where none stands out.
 
-    `firsts` are server times that may be the first span's, `others` (sorted) those that may be the rest's.
+    `firsts` are times that may be the first span's, `others` (sorted) those that may be the rest's; `shifts` is what
+    may lie between their clock and ours.
     """
+    possible = [at for at, seen in enumerate(firsts) if shifts.start <= seen - spans[0].start <= shifts.end]
     density = _density(others)
-    fits = [fit for index in range(len(firsts)) if (fit := _fit(index, spans, firsts, others, density))]
+    fits = [
+        replace(fit, chance=min(1.0, fit.chance * len(possible)))
+        for index in possible
+        if (fit := _fit(index, spans, firsts[index], others, density))
+    ]
     fits.sort(key=lambda fit: fit.chance)
     if not fits or (len(fits) > 1 and fits[1].chance < min(1.0, fits[0].chance * WORSE)):
         return None
     return fits[0]
 
 
-def _fit(
-    index: int, spans: Sequence[Span], firsts: Sequence[float], others: Sequence[float], density: float
-) -> Fit | None:
+def _fit(index: int, spans: Sequence[Span], seen: float, others: Sequence[float], density: float) -> Fit | None:
     first = spans[0]
-    shifts = [firsts[index] - first.start]
+    shifts = [seen - first.start]
     for span in spans[1:]:
         nearest = _nearest(span.start + shifts[0], others)
-        if nearest is None or abs(nearest - span.start - shifts[0]) > max(span.seconds, first.seconds):
+        if nearest is None or abs(nearest - span.start - shifts[0]) > max(span.seconds, first.seconds, LATENESS):
             return None  # further off than any latency we saw explains
         shifts.append(nearest - span.start)
     middle = median(shifts)
     distances = sorted(abs(shift - middle) for shift in shifts)[1:]  # the median's own distance says nothing
     p_values = [1 - exp(-2 * density * max(distance, GRAIN)) for distance in distances]
-    return Fit(index, middle, min(1.0, len(firsts) * fisher(p_values)))
+    return Fit(index, middle, fisher(p_values))
 
 
 def _nearest(target: float, others: Sequence[float]) -> float | None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from random import SystemRandom
 
 from probe.evidence.sources.file import FileSource as LogFile
+from probe.evidence.sources.file import Patience
 from probe.evidence.sources.source import Source
 from probe.model import Endpoint, Round, Severity
 from probe.service.clock import steady_clock
@@ -22,6 +23,9 @@ from probe.sessions.journal import Clock
 from probe.sessions.open import Kit
 from probe.sessions.tls import TlsContexts
 from probe.settings import FileSource, Settings, targets
+
+PATIENCE = Patience(poll=0.01)
+"""A round lasts seconds, and the sooner a line is seen the better its arrival tells when it was written."""
 
 BETWEEN_ROUNDS = 2.0
 """Seconds between two rounds of `--wait`: some 10 sessions a minute stay below anvil's usual limit."""
@@ -56,7 +60,8 @@ async def once(settings: Settings, paths: Sequence[str], wait: float, progress: 
 
 def sources(settings: Settings, clock: Clock) -> list[Source]:
     """The evidence sources of the configuration that are built so far."""
-    return [LogFile(source.path, clock=clock) for source in settings.evidence.sources if isinstance(source, FileSource)]
+    files = [source for source in settings.evidence.sources if isinstance(source, FileSource)]
+    return [LogFile(source.path, clock=clock, patience=PATIENCE) for source in files]
 
 
 def _contexts(endpoints: Sequence[Endpoint]) -> TlsContexts:

@@ -51,8 +51,8 @@ class Watch:
     async def _follow(self, source: Source) -> None:
         async for lines in source.follow():
             found = [
-                Observed(event, line, lines.arrival, source.name, raw)
-                for event, line, raw in events(lines.text, now=self._clock())
+                Observed(seen.event, seen.line, lines.arrival, source.name, seen.raw)
+                for seen in events(lines.text, now=self._clock())
             ]
             self.lines += lines.text.count(b"\n")
             if found:

@@ -209,6 +209,22 @@ class TestRhythm:
             wrong += bool(sightings(session, *strangers))
         assert wrong <= 3  # MAX_CHANCE is 1 in 200
 
+    def test_found_by_when_lines_arrive_where_the_server_makes_ids_at_random_times(self) -> None:
+        """Dovecot 2.4 that forks for every connection under load: its ids jitter, its lines come at once."""
+        random = Random(7)
+        session = imaps_session(beats=beats(8, random))
+        spans = [session.named[Naming.NEEDED], *(beat.named[Naming.NEEDED] for beat in session.beats)]
+        ours = [
+            observed(login_line(span.start - random.uniform(0, 0.2), Peer(NODE, n)), arrival=span.end + 0.005)
+            for n, span in enumerate(spans, 50_000)
+        ]
+        strangers = [
+            observed(login_line(at, Peer(NODE, n)), arrival=at + random.uniform(0, 0.05))
+            for n, at in enumerate((100 + random.uniform(0, 4) for _ in range(20)), 1000)
+        ]
+        (found,) = sightings(session, *strangers, *ours)
+        assert (found.link, found.line) == (Link.RHYTHM, ours[0].raw)
+
     def test_a_beat_whose_line_is_missing_leaves_a_gap(self) -> None:
         random = Random(3)
         session = imaps_session(beats=beats(4, random))
@@ -238,7 +254,7 @@ class TestRhythm:
         lines = rhythm_lines(session, Naming.NEEDED, random, jitter=0.0002, clock=0)
         at = session.named[Naming.NEEDED].start
         ours = observed(login_line(at, Peer(NODE, 9), user="Probe@Example.org"))
-        other = observed(login_line(at, Peer(NODE, 9), user="someone@example.org"))
+        other = observed(login_line(at, Peer(NODE, 8), user="someone@example.org"))
         assert sightings(session, *lines[1:], other) == ()
         (found,) = sightings(session, *lines[1:], ours, other)
         assert found.line == ours.raw

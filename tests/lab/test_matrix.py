@@ -42,7 +42,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
         yield running
 
 
-@pytest.mark.parametrize(("lab", "name"), cells(), indirect=["lab"])
+@pytest.mark.parametrize(("lab", "name"), list(cells()), indirect=["lab"])
 def test_every_cell_of_the_matrix(lab: Lab, name: str, record_property: pytest.RecordProperty) -> None:  # type: ignore[name-defined]
     scenario = SCENARIOS[name]
     case = lab.apply(scenario)
