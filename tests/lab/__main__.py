@@ -77,10 +77,7 @@ def _show(scenario: Scenario, generation: str | None, probe: Path | None, *, hol
     if not usable() or (generation and generation not in usable()):
         _generations()
         return UNUSABLE
-    with Lab(generation=generation or next(iter(usable()))) as lab, contextlib.ExitStack() as more:
-        case = lab.apply(scenario)
-        if scenario.background:
-            more.enter_context(lab.lookalikes(scenario.background, host=scenario.host))
+    with Lab(generation=generation or next(iter(usable()))) as lab, lab.in_force(scenario) as case:
         print(
             f"{lab.generation.name}, {scenario.name}: {scenario.what}\nexpected: {_verdicts(scenario)}\n",
             flush=True,

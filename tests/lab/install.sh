@@ -62,13 +62,11 @@ install_packages() {
   apt-get install -y -q --no-install-recommends $wanted
 }
 
-# The mirror this machine's Debian comes from; elsewhere the one that debootstrap's script $1 has as its default.
+# The mirror this machine's Debian comes from; empty elsewhere, which debootstrap takes for its own default.
 debian_mirror() {
   . /etc/os-release
-  if [ "${ID:-}" = debian ]; then
-    apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' 2>/dev/null
-  fi
-  sed -n 's/.*default_mirror *\(http[^ ]*\).*/\1/p' "$1"
+  [ "${ID:-}" = debian ] || return 0
+  apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' 2>/dev/null | head -n 1
 }
 
 has_generation() { [ -x "$1/usr/sbin/postfix" ] && [ -x "$1/usr/lib/dovecot/imap-login" ]; }
@@ -85,7 +83,7 @@ build_root() {
   log=$(mktemp)
   echo "Building Debian 13's root in $CACHE (a minute or two)"
   if debootstrap --variant=minbase --include=postfix,dovecot-core,dovecot-imapd,openssl \
-      trixie "$unfinished" "$(debian_mirror "$script" | head -n 1)" "$script" >"$log" 2>&1 && has_generation "$unfinished"; then
+      trixie "$unfinished" "$(debian_mirror)" "$script" >"$log" 2>&1 && has_generation "$unfinished"; then
     chmod 755 "$unfinished"
     mv "$unfinished" "$CACHE" && unfinished=""
   else

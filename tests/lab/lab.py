@@ -130,6 +130,15 @@ class Lab:
                 self._throttle()
         return self.case(scenario)
 
+    @contextlib.contextmanager
+    def in_force(self, scenario: Scenario) -> Iterator[Case]:
+        """The scenario with the background that belongs to it, for the length of the block."""
+        case = self.apply(scenario)
+        with contextlib.ExitStack() as background:
+            if scenario.background:
+                background.enter_context(self.lookalikes(scenario.background, host=scenario.host))
+            yield case
+
     def case(self, scenario: Scenario) -> Case:
         """The scenario's configuration and expectations, without a change of the network."""
         files = configuration.LabFiles(

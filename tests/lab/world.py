@@ -49,15 +49,25 @@ for scope in all default; do
   echo 0 > /proc/sys/net/ipv6/conf/$scope/accept_ra
 done
 """
+# Linux grants a client about one ICMP error a second.  Who probes many ports at once would be told of some only.
 FORWARDING = """
 echo 1 > /proc/sys/net/ipv4/ip_forward
 echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
+echo 0 > /proc/sys/net/ipv4/icmp_ratelimit
+echo 0 > /proc/sys/net/ipv6/icmp/ratelimit
 """
 # Proxy ARP answers for the pod's gateway, which is nobody's address; the default delay is up to 0.8 s.
 PROXY_ARP = """
 echo 1 > /proc/sys/net/ipv4/conf/pod0/proxy_arp
 echo 0 > /proc/sys/net/ipv4/neigh/pod0/proxy_delay
 """
+# The router gives up on a neighbour after three tries.  At the usual second between them that falls together with the
+# third SYN (1 s + 2 s), which restarts the search and swallows the error; a little sooner, everybody is told.
+GIVE_UP = """
+echo 900 > /proc/sys/net/ipv4/neigh/lan/retrans_time_ms
+echo 900 > /proc/sys/net/ipv6/neigh/lan/retrans_time_ms
+"""
+SPECIAL = {POD_HOST: PROXY_ARP, "router": GIVE_UP}
 # Blackholes as Calico's BGP daemon sets them: a pod that is gone is silence, not an ICMP error.
 POD_BLOCK = Address("10.10.1.0/26", "fd00:10:1::/64")
 TUNNEL_BLOCK = Address("10.10.2.0/26", "fd00:10:2::/64")
@@ -86,7 +96,7 @@ def wire(name: str) -> None:
         forwarding = FORWARDING if role in ("router", *NODES) else ""
         batch = "\n".join(_WIRING[role]())
         script = f"{SYSCTLS}{forwarding}ip -batch - <<'END'\nlink set lo up\n{batch}\nEND\n"
-        enter(name, role, script + (PROXY_ARP if role == POD_HOST else ""))
+        enter(name, role, script + SPECIAL.get(role, ""))
 
 
 def enter(name: str, role: str, script: str) -> str:
