@@ -9,6 +9,7 @@ Imports stand inside the commands: `probe --version` must not load what only `--
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import traceback
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 UNKNOWN = 3
 USAGE = 64
 INTERRUPTED = 130
+TERMINATED = 143
 
 CONFIG = click.option(
     "--config",
@@ -179,14 +181,22 @@ def _log_to_stderr() -> None:
 
 def main() -> None:
     """Run the command; every fault of usage or configuration exits 64 with its reason."""
+    ended_by = []
+
+    def terminate(number: int, _: object) -> None:
+        # asyncio ends politely on SIGINT alone: sessions say QUIT, folders go.
+        ended_by.append(number)
+        signal.raise_signal(signal.SIGINT)
+
+    signal.signal(signal.SIGTERM, terminate)
     try:
         code = command.main(prog_name="probe", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         code = USAGE
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        code = INTERRUPTED
+        click.echo("terminated" if ended_by else "interrupted", err=True)
+        code = TERMINATED if ended_by else INTERRUPTED
     except Exception:
         # Python's own exit code would be 1, which to a monitoring system is a mere warning.
         traceback.print_exc()

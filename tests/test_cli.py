@@ -6,10 +6,12 @@ import asyncio
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 import yaml
@@ -17,8 +19,7 @@ import yaml
 import probe
 from probe.demo.door import Arrival
 from probe.demo.scenes import Scene
-from probe.demo.ways import nowhere
-from probe.demo.world import DemoWorld, demo_world
+from probe.demo.world import CLIENT, DemoWorld, demo_world
 from probe.model import Service, Verdict
 
 PROBE = [sys.executable, "-m", "probe"]
@@ -87,8 +88,9 @@ class TestOnce:
         tried = asyncio.Event()
 
         async def turned_away(arrival: Arrival) -> None:
-            await nowhere(arrival)
-            tried.set()
+            if str(arrival.client.address) == CLIENT:
+                arrival.sock.close()
+                tried.set()
 
         await world.junctions[Service.SMTP].lead(turned_away)
         waiting = asyncio.create_task(run_beside(world, "--once", "--wait", "45", "--format", "nagios"))
@@ -97,6 +99,31 @@ class TestOnce:
         code, out, err = await waiting
         assert err == ""
         assert (code, out.split(" - ")[0]) == (0, "MAILPROBE OK")
+
+    @pytest.mark.parametrize(
+        ("number", "code", "said"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+    )
+    async def test_ended_from_outside(self, world: DemoWorld, number: int, code: int, said: str) -> None:
+        """It ends at once, and a session under way says QUIT."""
+        reached, heard = asyncio.Event(), bytearray()
+
+        async def slow(arrival: Arrival) -> None:
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(arrival.sock, b"220 mail.demo.test ESMTP\r\n")
+            is_ours = str(arrival.client.address) == CLIENT
+            while octets := await loop.sock_recv(arrival.sock, 1000):
+                if is_ours:
+                    heard.extend(octets)
+                    reached.set()
+
+        await world.junctions[Service.SMTP].lead(slow)
+        command = [*PROBE, "--config", str(world.config_file), "--once"]
+        child = await asyncio.create_subprocess_exec(*command, cwd=REPOSITORY, stdout=PIPE, stderr=PIPE)
+        await reached.wait()
+        child.send_signal(number)
+        out, err = await asyncio.wait_for(child.communicate(), 10)
+        assert (child.returncode, out, err.decode().strip()) == (code, b"", said)
+        assert bytes(heard).endswith(b"QUIT\r\n")
 
     def test_refused_is_critical_and_waits_for_no_log(self, configured: Path) -> None:
         done = run("--once", "--format", "json", cwd=configured)

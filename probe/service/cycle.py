@@ -44,6 +44,9 @@ ROUNDS_OF_BEATS = 5
 SPACING = (0.04, 0.2)
 """Seconds between two beats: wider than the jitter of a busy server, short enough to be done in a second."""
 
+HURRY = 0.5
+"""Seconds for which the sources hurry after an IMAPS connection is opened: longer than most of them last."""
+
 PATIENCE = 0.7
 """Seconds without a certain line before a rhythm is opened, and after the last beat before the next one is."""
 
@@ -66,6 +69,7 @@ class Workshop:
     progress: Progress = quiet
     clocks: dict[tuple[str, Naming], Offset] = field(default_factory=dict)
     in_flight: dict[str, Session] = field(default_factory=dict)
+    next_moments: dict[str, float] = field(default_factory=dict)
     fingerprints: Fingerprints = field(init=False)
 
     def __post_init__(self) -> None:
@@ -96,6 +100,7 @@ async def probe_endpoint(endpoint: Endpoint, workshop: Workshop) -> Result:
     """Open, look for, judge."""
     workshop.progress(endpoint, "session")
     with workshop.fingerprints.draw() as verbs:
+        await _own_moment(endpoint, workshop)
         session = await open_session(endpoint, workshop.kit, verbs)
         workshop.in_flight[session.id] = session
         workshop.progress(endpoint, "evidence")
@@ -106,15 +111,17 @@ async def probe_endpoint(endpoint: Endpoint, workshop: Workshop) -> Result:
 
 
 async def look_for(session: Session, endpoint: Endpoint, workshop: Workshop) -> tuple[Session, Evidence]:
-    """Search until settled, out of time, or sure that no line can come; open beats where they would tell."""
+    """Search until settled or out of time; open beats where they would tell."""
     replies = _from_replies(session) if workshop.read_replies else ()
+    if endpoint.imprint is ImprintKind.NONE and session.fault is None:
+        return session, Evidence(sightings=replies, reasons=("`imprint: none` leaves nothing to look for",))
     deadline = session.closed + _patience(session, endpoint, workshop)
     patient_until = workshop.kit.clock() + PATIENCE
     rounds_left = ROUNDS_OF_BEATS if session.service is Service.IMAPS and session.fault is None else 0
     while True:
         now = workshop.kit.clock()
         found = search(session, _scene(workshop, now))
-        if replies or found.settled or now >= deadline:
+        if replies or (found.settled and session.fault is None) or now >= deadline:
             _remember_clocks(found, workshop)
             return session, replace(found.evidence, sightings=(*replies, *found.evidence.sightings))
         if rounds_left and found.candidates and now >= patient_until:
@@ -130,7 +137,7 @@ async def look_for(session: Session, endpoint: Endpoint, workshop: Workshop) -> 
 def _patience(session: Session, endpoint: Endpoint, workshop: Workshop) -> float:
     """How long to wait: a failed session only for fault lines, one without sources not at all."""
     fault = session.fault
-    if not workshop.watch.sources or endpoint.imprint is ImprintKind.NONE:
+    if not workshop.watch.sources:
         return 0.0
     if fault is None:
         return endpoint.timeouts.evidence
@@ -155,17 +162,27 @@ def _remember_clocks(found: Search, workshop: Workshop) -> None:
 
 async def _with_beats(session: Session, endpoint: Endpoint, workshop: Workshop) -> Session:
     workshop.progress(endpoint, "rhythm")
-    due, tasks = 0.0, []
-    for _ in range(BEATS_AT_ONCE):
-        due += workshop.random.uniform(*SPACING)
-        tasks.append(_beat_after(due, endpoint, workshop))
-    beats = [beat for beat in await asyncio.gather(*tasks) if beat is not None]
-    return replace(session, beats=(*session.beats, *beats))
+    beats = await asyncio.gather(*(_beat(endpoint, workshop) for _ in range(BEATS_AT_ONCE)))
+    return replace(session, beats=(*session.beats, *(beat for beat in beats if beat is not None)))
 
 
-async def _beat_after(seconds: float, endpoint: Endpoint, workshop: Workshop) -> Beat | None:
-    await asyncio.sleep(seconds)
+async def _beat(endpoint: Endpoint, workshop: Workshop) -> Beat | None:
+    await _own_moment(endpoint, workshop)
     return await open_beat(endpoint, workshop.kit)
+
+
+async def _own_moment(endpoint: Endpoint, workshop: Workshop) -> None:
+    """Wait until this connection can be told from all others of ours to this host by when it comes in.
+
+    The spacing is drawn at random and nobody else knows it: it is the rhythm. SMTP has its fingerprints instead.
+    """
+    if endpoint.service is not Service.IMAPS:
+        return
+    now = workshop.kit.clock()
+    due = max(now, workshop.next_moments.get(endpoint.host, now))
+    workshop.next_moments[endpoint.host] = due + workshop.random.uniform(*SPACING)
+    await asyncio.sleep(due - now)
+    workshop.watch.hurry(HURRY)
 
 
 def _from_replies(session: Session) -> tuple[Sighting, ...]:

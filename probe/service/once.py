@@ -1,6 +1,7 @@
 """`probe --once`: put clock, sockets and sources together, run rounds until ok or out of patience.
 
-`--wait S` repeats rounds until every verdict is ok or S seconds have passed; the last round counts.
+`--wait S` repeats rounds until every verdict is ok or S seconds have passed; the last round counts. Rounds keep to
+schedule.max_sessions_per_minute, or waiting for a server would be what gets the probe refused.
 """
 
 from __future__ import annotations
@@ -25,10 +26,7 @@ from probe.sessions.tls import TlsContexts
 from probe.settings import FileSource, Settings, targets
 
 PATIENCE = Patience(poll=0.01)
-"""A round lasts seconds, and the sooner a line is seen the better its arrival tells when it was written."""
-
-BETWEEN_ROUNDS = 2.0
-"""Seconds between two rounds of `--wait`: some 10 sessions a minute stay below anvil's usual limit."""
+"""A round lasts seconds: who waits for it waits for the log."""
 
 
 async def once(settings: Settings, paths: Sequence[str], wait: float, progress: Progress) -> Round:
@@ -53,9 +51,18 @@ async def once(settings: Settings, paths: Sequence[str], wait: float, progress: 
         until = clock() + wait
         while True:
             done = await run_round(chosen, workshop, settings.vantage.name)
-            if done.severity is Severity.OK or clock() + BETWEEN_ROUNDS >= until:
+            due = done.started + most_sessions(done) * 60 / settings.schedule.max_sessions_per_minute
+            if done.severity is Severity.OK or due >= until:
                 return done
-            await asyncio.sleep(BETWEEN_ROUNDS)
+            await asyncio.sleep(max(0.0, due - clock()))
+
+
+def most_sessions(done: Round) -> int:
+    """The most connections that one endpoint was asked for: its session and the control connections after it.
+
+    Servers count both (Postfix: smtpd_client_connection_rate_limit), so the next round has to leave room for them.
+    """
+    return max((1 + len(result.session.controls) for result in done.results), default=1)
 
 
 def sources(settings: Settings, clock: Clock) -> list[Source]:

@@ -48,6 +48,11 @@ class Watch:
         except TimeoutError:
             return
 
+    def hurry(self, seconds: float) -> None:
+        """Ask every source to bring its lines as soon as they are there, for a while."""
+        for source in self.sources:
+            source.hurry(seconds)
+
     async def _follow(self, source: Source) -> None:
         async for lines in source.follow():
             found = [

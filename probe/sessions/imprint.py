@@ -7,12 +7,12 @@ Rule 1: no verb here can deliver, log a reject or cost a login; all are accepted
         (before it, 587 refuses RSET; HELP is an error before Postfix 3.10).
 Rule 2: NOOP and RSET are junk commands (smtpd_junk_command_limit, 100): their sum stays far below.
 Rule 3: a fingerprint no ordinary client leaves: at least MIN_KINDS verbs, MIN_COMMANDS commands.
-Rule 4: two sessions in flight never share one.
+Rule 4: two sessions in flight never share one, nor does the next one take what was just given back: late lines.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
@@ -22,6 +22,9 @@ MOST = {"noop": 9, "rset": 9, "ehlo": 7, "helo": 7}
 MIN_KINDS = 3
 MIN_COMMANDS = 4
 NUMBERS = prod(most + 1 for most in MOST.values())
+
+RESTING = 256
+"""How many fingerprints that were given back are kept from being drawn again."""
 
 Fingerprint = Counter[str]
 
@@ -55,6 +58,7 @@ class Fingerprints:
     def __init__(self, random: Random) -> None:
         self._random = random
         self._in_flight: set[int] = set()
+        self._resting: deque[int] = deque(maxlen=RESTING)
 
     @contextmanager
     def draw(self) -> Iterator[list[str]]:
@@ -72,9 +76,11 @@ class Fingerprints:
             yield verbs
         finally:
             self._in_flight.discard(number)
+            self._resting.append(number)
 
     def _draw_number(self) -> int:
         while True:
             number = self._random.randrange(NUMBERS)
-            if number not in self._in_flight and is_distinct(fingerprint(number)):
+            taken = number in self._in_flight or number in self._resting
+            if not taken and is_distinct(fingerprint(number)):
                 return number

@@ -1,7 +1,7 @@
 """Background clients whose sessions look just like the probe's: run as a program inside a lab's namespace.
 
 Rule 1: a session is what a probe without a password would do: SMTP with EHLO, STARTTLS, EHLO, a random number of
-        NOOP, RSET, HELP in random order and a few more EHLO, QUIT; IMAPS with CAPABILITY, LOGOUT.
+        NOOP, RSET, EHLO and HELO in random order, QUIT; IMAPS with CAPABILITY, LOGOUT.
 Rule 2: every session binds one of the given source addresses, so that masked sessions of many clients become one.
 Rule 3: sessions start as a Poisson process would let them: nobody can rely on their spacing.
 Rule 4: stopped by SIGTERM or SIGINT, it ends running sessions and prints how many of each kind went how.
@@ -24,7 +24,8 @@ from dataclasses import dataclass
 SESSION_SECONDS = 20.0
 SERVICES = ("smtp", "submission", "submissions", "imaps")
 PORTS = {"smtp": 25, "submission": 587, "submissions": 465, "imaps": 993}
-FILLERS = ("NOOP", "RSET", "HELP")
+FILLERS = {"NOOP": 9, "RSET": 9, "EHLO client.example": 7, "HELO client.example": 7}
+"""Commands and how often each at most: what the probe draws from (probe/sessions/imprint.py MOST)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,9 +91,9 @@ async def smtp_session(talk: Conversation, service: str, context: ssl.SSLContext
         await talk.ask("STARTTLS")
         await talk.start_tls(context)
         await talk.ask("EHLO client.example")
-    commands = [filler for filler in FILLERS for _ in range(dice.randint(0, 9))]
+    commands = [filler for filler, most in FILLERS.items() for _ in range(dice.randint(0, most))]
     dice.shuffle(commands)
-    for command in commands + ["EHLO client.example"] * dice.randint(0, 3):
+    for command in commands:
         await talk.ask(command)
     await talk.ask("QUIT")
 

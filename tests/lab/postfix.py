@@ -38,6 +38,7 @@ class PostfixSettings:
     mail_ids: tuple[int, int]
     greet_wait: int = 1
     first_contact_wait: int = 3
+    port_logging: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,7 @@ smtpd_tls_chain_files = {key}, {certificate}
 smtpd_sasl_type = dovecot
 smtpd_sasl_path = private/auth
 smtpd_delay_reject = yes
+smtpd_client_port_logging = {"yes" if settings.port_logging else "no"}
 anvil_rate_time_unit = 3600s
 service_throttle_time = 3600s
 postscreen_greet_wait = {settings.greet_wait}s

@@ -42,6 +42,7 @@ class Choices:
 
     greet_wait: int = 1
     first_contact_wait: int = 3
+    port_logging: bool = False
     login_processes: dovecot.LoginProcesses = dovecot.LoginProcesses.DEFAULT
 
 
@@ -156,6 +157,7 @@ class Servers:
             mail_ids=mail_ids,
             greet_wait=self.choices.greet_wait,
             first_contact_wait=self.choices.first_contact_wait,
+            port_logging=self.choices.port_logging,
         )
         (here / "etc/main.cf").write_text(postfix.main_cf(settings))
         (here / "etc/master.cf").write_text(postfix.master_cf(settings))

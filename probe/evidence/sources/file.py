@@ -48,12 +48,13 @@ _REASONS: dict[int | None, tuple[State, str]] = {
 class Patience:
     """All bounds of time, in seconds.
 
-    `poll` between two looks at a quiet file; `search` for siblings after a rotation; `quiet` until an incomplete
-    last line is passed on; `linger` until a renamed file that stays quiet is closed, `linger_deleted` if it was
-    deleted (an open descriptor keeps its disk space occupied).
+    `poll` between two looks at a quiet file, `hurried` between two while somebody is in a hurry; `search` for
+    siblings after a rotation; `quiet` until an incomplete last line is passed on; `linger` until a renamed file that
+    stays quiet is closed, `linger_deleted` if it was deleted (an open descriptor keeps its disk space occupied).
     """
 
     poll: float = 0.05
+    hurried: float = 0.001
     search: float = 2.0
     quiet: float = 5.0
     linger: float = 600.0
@@ -79,6 +80,7 @@ class FileSource:
         self._closed = False
         self._failures = 0
         self._retry_at = 0.0
+        self._hurried_until = 0.0
         self._search_until = 0.0
         self._next_search = 0.0
         self._state, self._reason = State.WAITING, "not started"
@@ -122,7 +124,12 @@ class FileSource:
                     await asyncio.sleep(0)
                 if self._closed:
                     return
-            await asyncio.sleep(0 if behind else self._patience.poll)
+            hurried = loop.time() < self._hurried_until
+            await asyncio.sleep(0 if behind else self._patience.hurried if hurried else self._patience.poll)
+
+    def hurry(self, seconds: float) -> None:
+        """Look every `Patience.hurried` seconds for a while."""
+        self._hurried_until = max(self._hurried_until, asyncio.get_running_loop().time() + seconds)
 
     async def close(self) -> None:
         """Close every file."""

@@ -76,6 +76,12 @@ class Source(Protocol):
     def follow(self) -> AsyncIterator[Lines]:
         """The lines since `start`, as they arrive."""
 
+    def hurry(self, seconds: float) -> None:
+        """For so long, bring lines as soon as they are there: their arrival is to tell when they were written.
+
+        A source that cannot go faster does nothing.
+        """
+
     async def close(self) -> None:
         """Let go of files and connections; a running `follow` ends. May be called twice."""
 
