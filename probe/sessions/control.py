@@ -30,6 +30,7 @@ from probe.model import (
     Session,
 )
 from probe.sessions.dial import connect, resolve
+from probe.sessions.faults import as_refusal
 from probe.sessions.journal import Journal
 
 CONTROL_SECONDS = 10.0
@@ -47,6 +48,10 @@ SELF_EXPLAINING = {Failure.CERTIFICATE_INVALID, Failure.RATE_LIMITED, Failure.VA
 UNASKED = re.compile(r"(?:50[0-3]|221)[ -]|554[ -]5\.5\.0 Error: SMTP protocol synchronization|\x15\x03")
 """Never the first word to a silent client: answers that only a command gets, Postfix's complaint of a client that
 speaks too soon (smtpd_forbid_unauth_pipelining, 3.9 and later), a TLS alert (RFC 8446 section 5.1)."""
+
+
+GREETED = re.compile(rb"^220(?: .*)?\r?\n", re.M)
+"""A whole greeting; to say QUIT after postscreen's teaser alone would be to speak out of turn."""
 
 
 def called_for(session: Session) -> ControlKind | None:
@@ -95,8 +100,13 @@ async def listen(endpoint: Endpoint, journal: Journal, seconds: float) -> Contro
         async with asyncio.timeout(CONTROL_SECONDS):
             heard, closed = await _overhear(endpoint, journal, seconds)
         fault = _told(heard.decode("latin-1"), closed=closed)
-    except (OSError, TimeoutError) as error:
-        fault = Fault(phase=journal.failed or Phase.CONNECT, failure=Failure.CLOSED, detail=str(error))
+    except Exception as error:
+        refusal = as_refusal(error)
+        if refusal is None:
+            raise
+        closed = refusal.failure is Failure.RESET
+        failure = Failure.CLOSED if closed else refusal.failure
+        fault = Fault(phase=journal.failed or journal.reached, failure=failure, detail=refusal.detail)
     return Control(kind=ControlKind.SILENT, worked=fault is None, seconds=journal.clock() - begun, fault=fault)
 
 
@@ -116,7 +126,7 @@ async def _overhear(endpoint: Endpoint, journal: Journal, seconds: float) -> tup
     except TimeoutError:
         return heard, False
     finally:
-        if heard.startswith(b"220"):
+        if GREETED.search(heard):
             writer.write(b"QUIT\r\n")
         writer.close()
 

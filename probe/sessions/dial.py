@@ -10,9 +10,12 @@ import asyncio
 import socket
 import ssl
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import TypeVar, cast
 
 from probe.model import AddressFamily, Endpoint, Failure, Peer, Phase, ProxyHeader, plain_address
 from probe.sessions import proxy_header
@@ -28,8 +31,11 @@ FAMILIES = {
 LONGEST_LINE = 8192
 """Octets; RFC 5321 section 4.5.3.1.5 allows 512, RFC 7162 section 4 recommends 8192 for IMAP."""
 
-
 A_FIN = 1
+RELEASE_SECONDS = 0.5
+"""How long the other side may take to let go of a connection that we have closed (TLS: its close_notify)."""
+
+SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
 
 class Wire(asyncio.Protocol):
@@ -40,7 +46,7 @@ class Wire(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self.journal = journal
         self.first_byte: asyncio.Future[None] = loop.create_future()
-        self.lost: asyncio.Future[None] = loop.create_future()
+        self.lost: asyncio.Future[Exception | None] = loop.create_future()
 
     def heard(self, octets: bytes) -> None:
         """Note octets from the server."""
@@ -48,16 +54,28 @@ class Wire(asyncio.Protocol):
             self.first_byte.set_result(None)
         self.journal.note(octets, ours=False)
 
-    def gone(self) -> None:
-        """Note the end of the connection."""
+    def gone(self, error: Exception | None) -> None:
+        """Note the end of the connection, and what broke it."""
         if not self.lost.done():
-            self.lost.set_result(None)
+            self.lost.set_result(error)
+
+    def end(self) -> Exception:
+        """Why the connection that is gone is gone."""
+        return self.lost.result() or Refusal(Failure.CLOSED, "the server closed the connection")
 
     async def until_first_byte(self) -> None:
         """Return when the server has said anything at all; Refusal if it closed before."""
         await asyncio.wait((self.first_byte, self.lost), return_when=asyncio.FIRST_COMPLETED)
         if not self.first_byte.done():
-            raise Refusal(Failure.CLOSED, "the server closed the connection without a byte")
+            raise self.end()
+
+    async def release(self, transport: asyncio.BaseTransport) -> None:
+        """Close; abort if the other side holds on, since asyncio itself would wait half a minute for it."""
+        try:
+            transport.close()
+            await asyncio.wait((self.lost,), timeout=RELEASE_SECONDS)
+        finally:
+            transport.abort()  # type: ignore[attr-defined] # every socket's transport has it
 
 
 WireT = TypeVar("WireT", bound=Wire)
@@ -73,13 +91,50 @@ class Dialled:
     connected: float
 
 
-async def resolve(endpoint: Endpoint, journal: Journal) -> tuple[socket.AddressFamily, tuple[str, int]]:
+async def resolve(endpoint: Endpoint, journal: Journal) -> tuple[socket.AddressFamily, SocketAddress]:
     """The first address of the endpoint's host in the family it asks for."""
     with journal.phase(Phase.RESOLVE):
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(endpoint.host, endpoint.port, family=_family(endpoint), type=socket.SOCK_STREAM)
-        family, _, _, _, address = found[0]
-        return family, (str(address[0]), endpoint.port)
+        try:
+            return _look_up(endpoint, socket.AI_NUMERICHOST)
+        except socket.gaierror as error:
+            if error.errno != socket.EAI_NONAME:
+                raise
+        except UnicodeError:
+            raise Refusal(Failure.NAME_UNKNOWN, "no host can have such a name") from None
+        return await _in_a_thread_of_its_own(lambda: _look_up(endpoint, 0))
+
+
+def _look_up(endpoint: Endpoint, flags: int) -> tuple[socket.AddressFamily, SocketAddress]:
+    found = socket.getaddrinfo(
+        endpoint.host, endpoint.port, family=_family(endpoint), type=socket.SOCK_STREAM, flags=flags
+    )
+    family, _, _, _, address = found[0]
+    return family, cast(SocketAddress, address)
+
+
+T = TypeVar("T")
+
+
+async def _in_a_thread_of_its_own(work: Callable[[], T]) -> T:
+    """Not the loop's executor: its few threads, all stuck in a dead resolver, would stop every other path and exit."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+
+    def tell(settle: Callable[[], None]) -> None:
+        if not answer.done():
+            settle()
+
+    def run() -> None:
+        try:
+            result = work()
+            settle = partial(answer.set_result, result)
+        except Exception as error:
+            settle = partial(answer.set_exception, error)
+        with suppress(RuntimeError):  # the loop is gone, and nobody waits any more
+            loop.call_soon_threadsafe(tell, settle)
+
+    threading.Thread(target=run, name="resolve", daemon=True).start()
+    return await answer
 
 
 def _family(endpoint: Endpoint) -> socket.AddressFamily:
@@ -89,26 +144,43 @@ def _family(endpoint: Endpoint) -> socket.AddressFamily:
     return FAMILIES[endpoint.family]
 
 
-async def connect(endpoint: Endpoint, family: int, address: tuple[str, int], journal: Journal) -> Dialled:
+async def connect(endpoint: Endpoint, family: int, address: SocketAddress, journal: Journal) -> Dialled:
     """Connect within the endpoint's connect timeout."""
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    with journal.phase(Phase.CONNECT):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(0)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _bind(sock, endpoint)
+            await _reach(sock, address, endpoint.timeouts.connect)
+            client = _peer(sock.getsockname())
+        except BaseException:
+            sock.close()
+            raise
+    # getpeername fails on a connection that is reset by now; we know whom we called
+    return Dialled(sock=sock, client=client, server=_peer(address), connected=journal.clock())
+
+
+def _bind(sock: socket.socket, endpoint: Endpoint) -> None:
+    if endpoint.source_address is None:
+        return
     try:
-        sock.settimeout(0)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with journal.phase(Phase.CONNECT):
-            if endpoint.source_address is not None:
-                sock.bind((str(endpoint.source_address), 0))
-            async with asyncio.timeout(endpoint.timeouts.connect):
-                await asyncio.get_running_loop().sock_connect(sock, address)
-        connected = journal.clock()
-        client, server = (_peer(name) for name in (sock.getsockname(), sock.getpeername()))
-    except BaseException:
-        sock.close()
-        raise
-    return Dialled(sock=sock, client=client, server=server, connected=connected)
+        sock.bind((str(endpoint.source_address), 0))
+    except OSError as error:
+        detail = f"{error.strerror} (source_address {endpoint.source_address})"
+        raise Refusal(Failure.VANTAGE, detail) from None
 
 
-def _peer(name: tuple[str, int]) -> Peer:
+async def _reach(sock: socket.socket, address: SocketAddress, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await asyncio.get_running_loop().sock_connect(sock, address)
+    except ConnectionResetError:
+        # Accepted, then reset: a refused connection says ECONNREFUSED. The next phase finds the connection closed.
+        return
+
+
+def _peer(name: SocketAddress) -> Peer:
     return Peer(plain_address(name[0]), name[1])
 
 
@@ -120,13 +192,9 @@ async def send_header(endpoint: Endpoint, dialled: Dialled, journal: Journal, *,
         octets = proxy_header.header(endpoint.proxy_header, dialled.client, dialled.server)
     else:
         return
-    try:
-        with journal.phase(Phase.PROXY_HEADER):
-            journal.note(b"PROXY header: " + repr(octets).encode(), ours=True)
-            await asyncio.get_running_loop().sock_sendall(dialled.sock, octets)
-    except BaseException:
-        dialled.sock.close()
-        raise
+    with journal.phase(Phase.PROXY_HEADER):
+        journal.note(b"PROXY header: " + repr(octets).encode(), ours=True)
+        await asyncio.get_running_loop().sock_sendall(dialled.sock, octets)
 
 
 async def hand_over(

@@ -39,12 +39,16 @@ OURS = {
     errno.ENOBUFS,
     errno.ENOMEM,
     errno.EAFNOSUPPORT,
+    errno.EINVAL,
 }
 
-# Postfix anvil and postscreen ("too many connections", "Connection rate limit"), Dovecot ("Maximum number of
-# connections"); "too many errors" and the like are about this session, not about how many there were.
+# Postfix anvil ("too many connections", "too many new TLS sessions", "too many AUTH commands"), postscreen ("All
+# server ports are busy"), Dovecot ("Maximum number of connections"); "too many errors" and the like are about this
+# session, not about how many there were.
 TOO_MANY = re.compile(
-    r"too many (?:concurrent |simultaneous )?connections|connection rate|maximum number of connections", re.I
+    r"too many (?:concurrent |simultaneous )?connections|too many new TLS sessions|too many AUTH commands"
+    r"|all (?:server|screening) ports are busy|connection rate|maximum number of connections",
+    re.I,
 )
 
 
@@ -67,29 +71,40 @@ def refusal(code: int, text: str) -> Refusal:
     """An SMTP reply with an error code where success was due."""
     reply = f"{code} {text}"
     if code < 0:
-        return Refusal(Failure.PROTOCOL_BROKEN, f"the server broke the protocol: {text[:200]}", None)
+        return Refusal(Failure.PROTOCOL_BROKEN, f"the server broke the protocol: {text}", None)
     if TOO_MANY.search(text):
         return Refusal(Failure.RATE_LIMITED, "the server refused for too many connections", reply)
-    return Refusal(Failure.REJECTED, f"the server answered {reply[:200]}", reply)
+    return Refusal(Failure.REJECTED, f"the server answered {reply}", reply)
 
 
-def as_refusal(error: BaseException) -> Refusal | None:  # noqa: PLR0911 - a table of exception types
+def as_refusal(error: BaseException) -> Refusal | None:  # noqa: C901, PLR0911 - a table of exception types
     """The fault an exception stands for, None where it is a bug of ours."""
     match error:
         case Refusal():
             return error
         case ssl.SSLCertVerificationError():
             return Refusal(Failure.CERTIFICATE_INVALID, f"certificate check failed: {error.verify_message}")
+        case aiosmtplib.SMTPServerDisconnected(__cause__=OSError() as cause):
+            return as_refusal(cause)
         case ssl.SSLError():
             return Refusal(Failure.TLS_BROKEN, f"TLS failed: {error.reason or error}")
         case aiosmtplib.SMTPResponseException():
             return refusal(error.code, error.message)
-        case aiosmtplib.SMTPTimeoutError() | aioimaplib.CommandTimeout() | TimeoutError():
+        case (
+            aiosmtplib.SMTPTimeoutError()
+            | aioimaplib.CommandTimeout()
+            | TimeoutError()
+            | ConnectionAbortedError(errno=None)
+        ):
+            # ConnectionAbortedError without a number is asyncio's own bound of a handshake
             return Refusal(Failure.TIMED_OUT, "no answer in time")
-        case aiosmtplib.SMTPServerDisconnected() | EOFError() | ConnectionResetError() | ConnectionAbortedError():
+        case aiosmtplib.SMTPServerDisconnected() | EOFError() | ConnectionResetError(errno=None):
+            # asyncio says ConnectionResetError, without a number, to a FIN in the handshake as well
             return Refusal(Failure.CLOSED, "the server closed the connection")
+        case UnicodeEncodeError():
+            return Refusal(Failure.VANTAGE, f"the configuration holds what cannot be sent: {error.reason}")
         case aiosmtplib.SMTPException() | aioimaplib.AioImapException() | UnicodeError():
-            return Refusal(Failure.PROTOCOL_BROKEN, f"the server broke the protocol: {str(error)[:200]}")
+            return Refusal(Failure.PROTOCOL_BROKEN, f"the server broke the protocol: {error}")
         case socket.gaierror():
             return Refusal(Failure.NAME_UNKNOWN, error.strerror or str(error))
         case OSError():

@@ -6,8 +6,9 @@
     C: AAAA1 LOGIN … ****                    login, only where configured
     C: AAAA2 LOGOUT                          quit
 
-aioimaplib waits for ever on a connection that is gone and recurses once per line of a chunk; `ImapWire` feeds it
-line by line, bounds what it holds, and `asked` ends with the connection.
+aioimaplib waits for ever on a connection that is gone, recurses once per line of a chunk and names the password in
+some of its errors; `ImapWire` feeds it line by line, bounds what it holds, and `asked` ends with the connection.
+LOGOUT goes past it: it would queue behind a command that is never answered.
 """
 
 from __future__ import annotations
@@ -32,8 +33,13 @@ MOST_OCTETS = 65_536
 NEEDS_SESSION_ID = re.compile(r"^\S+ (?:LOGIN|ID|LOGOUT)\b")
 """Commands at which Dovecot 2.3 makes the session id, if it has none yet (measured; CAPABILITY does not)."""
 
-# RFC 5530 section 3: these response codes mean "later", not "wrong password".
-LATER = re.compile(r"\[(?:UNAVAILABLE|INUSE|SERVERBUG|CONTACTADMIN)\]", re.I)
+# RFC 5530 section 3: with these response codes the password is not to blame.
+NOT_THE_PASSWORD = re.compile(r"\[(?:UNAVAILABLE|INUSE|SERVERBUG|CONTACTADMIN|PRIVACYREQUIRED)\]", re.I)
+
+UNSPEAKABLE = re.compile(r"[\0\r\n]")
+"""RFC 3501 section 9: no quoted string holds them."""
+
+WELCOME = ("* OK", "* PREAUTH")
 
 
 class ImapWire(Wire, IMAP4ClientProtocol):  # type: ignore[misc] # aioimaplib is untyped
@@ -45,55 +51,97 @@ class ImapWire(Wire, IMAP4ClientProtocol):  # type: ignore[misc] # aioimaplib is
         self.watch(journal)
         self.greeting: asyncio.Future[str] = loop.create_future()
         self.broken: asyncio.Future[Refusal] = loop.create_future()
-        self.needed = Span(journal.opened, journal.opened)
+        self.logged_out: asyncio.Future[None] = loop.create_future()
+        self.bye: str | None = None
         self._needing: float | None = None
+        self._answered: float | None = None
         self._pending = b""
         self._octets = 0
+        self._goodbye: bytes | None = None
 
     def data_received(self, d: bytes) -> None:
         if self.broken.done():
             return
         self.heard(d)
         if self._needing is not None:
-            self.needed, self._needing = Span(self._needing, self.journal.clock()), None
+            self._answered = self._answered or self.journal.clock()
         self._octets += len(d)
         lines = (self._pending + d).split(b"\n")
         self._pending = lines.pop()
         if self._octets > MOST_OCTETS or len(self._pending) > LONGEST_LINE:
-            self._break(Refusal(Failure.PROTOCOL_BROKEN, "the server sent more than any answer may hold"))
+            self._break("it sent more than any answer may hold")
             return
         for line in lines:
+            if self.broken.done():
+                return
             self._feed(line + b"\n")
 
     def _feed(self, line: bytes) -> None:
+        if self._goodbye is not None:
+            if line.startswith(self._goodbye) and not self.logged_out.done():
+                self.logged_out.set_result(None)
+            return
         if not self.greeting.done():
             self.greeting.set_result(line.decode("utf-8", "replace").strip())
+        elif line.upper().startswith(b"* BYE"):
+            self.bye = line.decode("utf-8", "replace").strip()
+        if not line.endswith(b"\r\n") and self.current_command is None:
+            self._break("a line ends without CR")
+            return
         try:
             super().data_received(line)
         except Exception as error:
-            self._break(Refusal(Failure.PROTOCOL_BROKEN, f"the server broke the protocol: {str(error)[:200]}"))
+            self._break(str(error))
 
     async def welcome(self, command: bytes) -> None:
         """aioimaplib runs this as a task nobody waits for; its failure must not be lost."""
+        if not self.welcomed:
+            return
         try:
             await super().welcome(command)
         except Exception as error:
-            self._break(Refusal(Failure.PROTOCOL_BROKEN, f"the server broke the protocol: {str(error)[:200]}"))
+            self._break(str(error))
+
+    @property
+    def welcomed(self) -> bool:
+        """True if the greeting is one to go on from (RFC 3501 section 7.1)."""
+        return self.greeting.done() and self.greeting.result().upper().startswith(WELCOME)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.gone()
+        if self._needing is not None:
+            self._answered = self._answered or self.journal.clock()
+        self.gone(exc)
         super().connection_lost(exc)
+
+    def end(self) -> Exception:
+        return _refused(self.bye) if self.bye is not None else super().end()
 
     def send(self, line: str, scrub: str | None = None) -> None:
         self._octets = 0
-        if self.needed.seconds == 0 and NEEDS_SESSION_ID.search(line):
+        if self._needing is None and NEEDS_SESSION_ID.search(line):
             self._needing = self.journal.clock()
-        self.journal.note(line.encode(), ours=True)
-        super().send(line, scrub)
+        shown = " ".join((*line.split(" ", 2)[:2], "****")) if scrub else line
+        self.journal.note(shown.encode(), ours=True)
+        self.transport.write(f"{line}\r\n".encode())
 
-    def _break(self, refusal: Refusal) -> None:
+    def log_out(self) -> None:
+        """LOGOUT, whatever aioimaplib still waits for; what comes now is for `logged_out` alone."""
+        tag = self.new_tag()
+        self._goodbye = f"{tag} ".encode()
+        self.send(f"{tag} LOGOUT")
+
+    @property
+    def needed(self) -> Span:
+        """From the first command that needs a session id to its answer."""
+        if self._needing is None:
+            return Span(self.journal.opened, self.journal.opened)
+        return Span(self._needing, self._answered or self.journal.clock())
+
+    def _break(self, why: str) -> None:
         if not self.broken.done():
-            self.broken.set_result(refusal)
+            # masked before it is cut: half a password is one too
+            why = self.journal.plain(why)[:200]
+            self.broken.set_result(Refusal(Failure.PROTOCOL_BROKEN, f"the server broke the protocol: {why}"))
         self.transport.abort()
 
     async def asked(self, question: Coroutine[Any, Any, Any]) -> Any:
@@ -104,10 +152,17 @@ class ImapWire(Wire, IMAP4ClientProtocol):  # type: ignore[misc] # aioimaplib is
             if self.broken.done():
                 raise self.broken.result()
             if not task.done():
-                raise Refusal(Failure.CLOSED, "the server closed the connection")
-            return await task
+                raise self.end()
+            return task.result()
         finally:
             task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """End what aioimaplib has started and nobody waits for."""
+        for task in (started := tuple(self.tasks)):
+            task.cancel()
+        await asyncio.gather(*started, return_exceptions=True)
 
 
 class Conversation:
@@ -128,9 +183,10 @@ class Conversation:
         with self.wire.journal.phase(Phase.FIRST_BYTE):
             await self.wire.until_first_byte()
         with self.wire.journal.phase(Phase.GREETING):
-            line = await self.wire.asked(_result(self.wire.greeting))
-            if not line.upper().startswith(("* OK", "* PREAUTH")):
-                raise _refused(line)
+            if not self.wire.greeting.done():
+                await self.wire.asked(_until(self.wire.greeting))
+            if not self.wire.welcomed:
+                raise _refused(self.wire.greeting.result())
 
     async def hello(self) -> None:
         """Wait for the server's capabilities."""
@@ -140,12 +196,16 @@ class Conversation:
     async def log_in(self, login: Login) -> None:
         """LOGIN, once."""
         with self.wire.journal.phase(Phase.LOGIN):
-            if "LOGINDISABLED" in self.wire.capabilities:
+            if "LOGINDISABLED" in {capability.upper() for capability in self.wire.capabilities}:
                 raise Refusal(Failure.NOT_OFFERED, "the server has disabled LOGIN")
+            if self.wire.state != "NONAUTH":
+                raise Refusal(Failure.NOT_OFFERED, "the server takes us for somebody already (PREAUTH)")
+            if UNSPEAKABLE.search(login.username + login.password.reveal()):
+                raise Refusal(Failure.BAD_CREDENTIALS, "IMAP cannot send a user or password with a line break in it")
             answer = await self.wire.asked(self.wire.login(quoted(login.username), login.password.reveal()))
             if answer.result != "OK":
                 text = f"{answer.result} {_text(answer)}"
-                if TOO_MANY.search(text) or LATER.search(text):
+                if answer.result != "NO" or TOO_MANY.search(text) or NOT_THE_PASSWORD.search(text):
                     raise _refused(text)
                 detail = f"user {login.username} was refused: {text}"
                 raise Refusal(Failure.BAD_CREDENTIALS, detail, text)
@@ -163,19 +223,19 @@ class Conversation:
         return self
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
-        """LOGOUT always: with its answer while the server keeps to the protocol, else as a last word."""
-        if not self.transport.is_closing():
-            in_step = error is None or isinstance(error, Refusal)
-            await self._log_out(LOGOUT_SECONDS if in_step and self.wire.greeting.done() else 0)
-        self.transport.close()
+        """LOGOUT once greeted: with its answer while the server keeps to the protocol, else as a last word."""
+        try:
+            if self.wire.welcomed and not self.transport.is_closing():
+                await self._log_out(LOGOUT_SECONDS if error is None or isinstance(error, Refusal) else 0)
+        finally:
+            await self.wire.stop()
+            await self.wire.release(self.transport)
 
     async def _log_out(self, seconds: float) -> None:
         with self.wire.journal.phase(Phase.QUIT):
-            try:
-                async with asyncio.timeout(seconds):
-                    await self.wire.asked(self.wire.logout())
-            except (Refusal, TimeoutError):
-                return
+            self.wire.log_out()
+            told = (self.wire.logged_out, self.wire.lost, self.wire.broken)
+            await asyncio.wait(told, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
     def imprint(self, kind: ImprintKind, token: str, login: Login | None) -> Imprint:
         """What was really left behind."""
@@ -186,8 +246,8 @@ class Conversation:
         )
 
 
-async def _result(future: asyncio.Future[str]) -> str:
-    return await asyncio.shield(future)
+async def _until(future: asyncio.Future[str]) -> None:
+    await asyncio.shield(future)
 
 
 def _text(answer: Response) -> str:
@@ -197,4 +257,4 @@ def _text(answer: Response) -> str:
 def _refused(text: str) -> Refusal:
     if TOO_MANY.search(text):
         return Refusal(Failure.RATE_LIMITED, "the server refused for too many connections", text)
-    return Refusal(Failure.REJECTED, f"the server answered {text[:200]}", text)
+    return Refusal(Failure.REJECTED, f"the server answered {text}", text)

@@ -5,7 +5,9 @@
 
 gives the phase a duration whether it succeeds or not; the first phase that an exception leaves is where a session
 failed.
-Secrets are masked here, before anything is kept.
+What the server says is hostile until proven otherwise: here it is joined to whole lines (a secret that straddles two
+reads would escape its mask), masked, made printable (a surrogate or an escape sequence must not reach a terminal),
+and cut.
 """
 
 from __future__ import annotations
@@ -20,6 +22,19 @@ Clock = Callable[[], float]
 
 KEPT_LINES = 200
 KEPT_CHARACTERS = 500
+MOST_OCTETS = 10_000
+"""Of one read, and of a line without an end; masking comes before cutting, so it is more than KEPT_CHARACTERS."""
+
+
+def printable(text: str) -> str:
+    r"""The text with everything that is not printable escaped.
+
+    >>> print(printable("a\x1b[2J\udcff"))
+    a\x1b[2J\udcff
+    """
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 class Journal:
@@ -30,14 +45,18 @@ class Journal:
         self.opened = clock()
         self.phases: list[PhaseTiming] = []
         self.failed: Phase | None = None
+        self.reached = Phase.RESOLVE
+        self.broke_handshake = False
         self.server_spoke = True
         self.transcript: list[Spoken] = []
-        self._secrets = tuple(secret for secret in secrets if secret)
+        self._secrets = tuple(sorted((secret for secret in secrets if secret), key=len, reverse=True))
+        self._unfinished = b""
 
     @contextmanager
     def phase(self, phase: Phase) -> Iterator[None]:
         """Time one phase, also when it ends in an exception."""
         begun = self.clock()
+        self.reached = phase
         try:
             yield
         except BaseException:
@@ -46,19 +65,35 @@ class Journal:
         finally:
             self.phases.append(PhaseTiming(phase=phase, seconds=self.clock() - begun))
 
-    def note(self, text: bytes, *, ours: bool) -> None:
-        """Keep lines of the transcript, cut and masked."""
+    def note(self, octets: bytes, *, ours: bool) -> None:
+        """Keep whole lines of the transcript; a line of the server's without an end waits for the rest of it."""
         if len(self.transcript) >= KEPT_LINES:
             return
-        seconds = self.clock() - self.opened
-        for line in text[: KEPT_CHARACTERS * 20].decode("utf-8", "replace").splitlines():
-            self.transcript.append(Spoken(seconds, ours, self._masked(line)[:KEPT_CHARACTERS]))
+        octets = octets[:MOST_OCTETS]
+        if ours:
+            self._keep([self._unfinished] if self._unfinished else [], ours=False)
+            self._keep(octets.splitlines(), ours=True)
+            self._unfinished = b""
+            return
+        *lines, unfinished = (self._unfinished + octets).split(b"\n")
+        self._unfinished = unfinished[:MOST_OCTETS]
+        self._keep(lines, ours=False)
 
-    def heard(self) -> list[str]:
-        """What the server said, line by line."""
-        return [spoken.text for spoken in self.transcript if not spoken.ours]
+    def told(self) -> tuple[Spoken, ...]:
+        """The transcript, with what the server said last even if it never ended the line."""
+        if self._unfinished:
+            self._keep([self._unfinished], ours=False)
+            self._unfinished = b""
+        return tuple(self.transcript)
 
-    def _masked(self, line: str) -> str:
+    def plain(self, text: str) -> str:
+        """A text as it may be kept and shown: masked, on one line, printable."""
         for secret in self._secrets:
-            line = line.replace(secret, "****")
-        return line
+            text = text.replace(secret, "****")
+        return printable(" ".join(text.splitlines()))
+
+    def _keep(self, lines: list[bytes], *, ours: bool) -> None:
+        seconds = self.clock() - self.opened
+        for line in lines[: KEPT_LINES - len(self.transcript)]:
+            text = self.plain(line.rstrip(b"\r").decode("utf-8", "replace"))
+            self.transcript.append(Spoken(seconds, ours, text[:KEPT_CHARACTERS]))

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from base64 import b64encode
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
+
+from aioimaplib.aioimaplib import quoted
 
 from probe.model import (
     Address,
@@ -17,14 +21,15 @@ from probe.model import (
     Control,
     ControlKind,
     Endpoint,
+    Failure,
     Fault,
     Imprint,
     ImprintKind,
+    Login,
     Named,
     Naming,
     Network,
     Peer,
-    Phase,
     ProxyHeader,
     Session,
     Span,
@@ -33,8 +38,8 @@ from probe.model import (
 from probe.sessions import imap, smtp
 from probe.sessions.control import CONTROL_SECONDS, LISTEN_SECONDS, called_for, listen
 from probe.sessions.dial import Dialled, connect, hand_over, resolve, send_header
-from probe.sessions.faults import as_refusal
-from probe.sessions.journal import Clock, Journal
+from probe.sessions.faults import Refusal, as_refusal
+from probe.sessions.journal import KEPT_CHARACTERS, Clock, Journal
 from probe.sessions.tls import TlsContexts, certificate_expiry
 
 NO_IMPRINT = Imprint(kind=ImprintKind.NONE)
@@ -50,6 +55,10 @@ class Kit:
     name: str = "probe.mailprobe.invalid"
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(kw_only=True, slots=True)
 class _Attempt:
     """What is known so far of one connection."""
@@ -63,6 +72,7 @@ class _Attempt:
     only_greeting: bool = False
     address: Address | None = None
     dialled: Dialled | None = None
+    leave_behind: Callable[[], None] = _nothing
     imprint: Imprint = NO_IMPRINT
     certificate_expiry: float | None = None
     named: Named = field(default_factory=dict)
@@ -72,7 +82,11 @@ class _Attempt:
     def tls(self) -> tuple[ssl.SSLContext, str]:
         """Context and server name of this endpoint's handshakes."""
         options = self.endpoint.tls
-        return self.kit.contexts.context(options), options.server_name or self.endpoint.host
+        try:
+            return self.kit.contexts.context(options), options.server_name or self.endpoint.host
+        except OSError as error:
+            detail = f"tls.ca_file {options.ca_file} cannot be used: {error.strerror or error}"
+            raise Refusal(Failure.VANTAGE, detail) from None
 
 
 async def open_session(endpoint: Endpoint, kit: Kit, verbs: list[str]) -> Session:
@@ -95,9 +109,16 @@ async def open_beat(endpoint: Endpoint, kit: Kit) -> Beat | None:
 
 
 def _attempt(endpoint: Endpoint, kit: Kit, verbs: list[str]) -> _Attempt:
-    secrets = (endpoint.login.password.reveal(),) if endpoint.login else ()
-    journal = Journal(kit.clock, secrets=secrets)
+    journal = Journal(kit.clock, secrets=_forms(endpoint.login) if endpoint.login else ())
     return _Attempt(endpoint=endpoint, kit=kit, journal=journal, token=kit.token(), verbs=verbs)
+
+
+def _forms(login: Login) -> tuple[str, ...]:
+    """The password in every form in which it goes onto the wire, and might come back."""
+    password = login.password.reveal()
+    plain = (f"\0{login.username}\0{password}", f"{login.username}\0{login.username}\0{password}", password)
+    encoded = (b64encode(text.encode("utf-8", "surrogatepass")).decode() for text in plain)
+    return (password, quoted(password)[1:-1], *encoded)
 
 
 async def _control(kind: ControlKind, session: Session, endpoint: Endpoint, kit: Kit) -> Control:
@@ -108,74 +129,97 @@ async def _control(kind: ControlKind, session: Session, endpoint: Endpoint, kit:
     attempt = _attempt(headerless, kit, [])
     attempt.local_header = kind is ControlKind.LOCAL_HEADER
     attempt.only_greeting = True
-    await _run(attempt, CONTROL_SECONDS)
+    await _run(attempt, min(CONTROL_SECONDS, endpoint.timeouts.session))
     seconds = kit.clock() - attempt.journal.opened
     return Control(kind=kind, worked=attempt.fault is None, seconds=seconds, fault=attempt.fault)
 
 
 async def _run(attempt: _Attempt, seconds: float) -> None:
-    """Converse within `seconds`; every outcome but our own bugs becomes the attempt's fault."""
+    """Converse within `seconds`; every outcome but our own bugs becomes the attempt's fault.
+
+    The farewell comes after the timeout and has its own bound: a server slow to say goodbye has served well.
+    """
     try:
-        async with asyncio.timeout(seconds):
-            await _converse(attempt)
+        async with AsyncExitStack() as farewell:
+            async with asyncio.timeout(seconds):
+                await _converse(attempt, farewell)
+        attempt.leave_behind()
     except Exception as error:
         refusal = as_refusal(error)
         if refusal is None:
             raise
-        attempt.fault = Fault(
-            phase=attempt.journal.failed or Phase.RESOLVE,
-            failure=refusal.failure,
-            detail=refusal.detail,
-            reply=refusal.reply,
-        )
+        attempt.fault = _fault(refusal, attempt.journal)
 
 
-async def _converse(attempt: _Attempt) -> None:
+def _fault(refusal: Refusal, journal: Journal) -> Fault:
+    lost = refusal.failure in (Failure.CLOSED, Failure.RESET, Failure.TIMED_OUT)
+    broken = lost and journal.broke_handshake
+    detail = f"{refusal.detail} (in the TLS handshake)" if broken else refusal.detail
+    reply = refusal.reply
+    return Fault(
+        phase=journal.failed or journal.reached,
+        failure=Failure.TLS_BROKEN if broken else refusal.failure,
+        detail=journal.plain(detail)[:KEPT_CHARACTERS],
+        reply=reply and "\n".join(journal.plain(line) for line in reply.split("\n"))[: 2 * KEPT_CHARACTERS],
+    )
+
+
+async def _converse(attempt: _Attempt, farewell: AsyncExitStack) -> None:
     endpoint, journal = attempt.endpoint, attempt.journal
+    context, name = attempt.tls
     family, address = await resolve(endpoint, journal)
     attempt.address = plain_address(address[0])
-    attempt.dialled = await connect(endpoint, family, address, journal)
-    await send_header(endpoint, attempt.dialled, journal, local=attempt.local_header)
-    talk = _smtp if endpoint.service.speaks_smtp else _imap
-    await talk(attempt, attempt.dialled)
-
-
-async def _smtp(attempt: _Attempt, dialled: Dialled) -> None:
-    endpoint, journal = attempt.endpoint, attempt.journal
-    context, name = attempt.tls
+    attempt.dialled = dialled = await connect(endpoint, family, address, journal)
+    farewell.callback(dialled.sock.close)  # whoever the socket was handed to, here it ends
+    await send_header(endpoint, dialled, journal, local=attempt.local_header)
+    if not endpoint.service.speaks_smtp:
+        transport, imap_wire = await hand_over(dialled, lambda: imap.ImapWire(journal), journal, context, name)
+        await _imap(attempt, await farewell.enter_async_context(imap.Conversation(imap_wire, transport)))
+        return
     first = context if endpoint.service.tls_first else None
-    transport, wire = await hand_over(dialled, lambda: smtp.SmtpWire(journal), journal, first, name)
-    async with smtp.Conversation(wire, transport, name=attempt.kit.name) as talk:
-        await talk.greeted()
-        if attempt.only_greeting:
-            return
-        await talk.hello(endpoint.service)
-        if not endpoint.service.tls_first:
-            await talk.encrypt(endpoint.service, context, name)
-        attempt.certificate_expiry = certificate_expiry(talk.encrypted)
-        if endpoint.login is not None:
-            await talk.log_in(endpoint.login)
-        await talk.leave_imprint(endpoint.imprint, attempt.verbs, attempt.token)
-    attempt.imprint = talk.imprint(endpoint.imprint, attempt.token)
+    transport, smtp_wire = await hand_over(dialled, lambda: smtp.SmtpWire(journal), journal, first, name)
+    talk = smtp.Conversation(smtp_wire, transport, name=attempt.kit.name)
+    await _smtp(attempt, await farewell.enter_async_context(talk))
 
 
-async def _imap(attempt: _Attempt, dialled: Dialled) -> None:
-    endpoint, journal = attempt.endpoint, attempt.journal
-    context, name = attempt.tls
-    transport, wire = await hand_over(dialled, lambda: imap.ImapWire(journal), journal, context, name)
-    async with imap.Conversation(wire, transport) as talk:
-        attempt.certificate_expiry = certificate_expiry(talk.encrypted)
-        await talk.greeted()
-        accepted = Span(dialled.connected, journal.clock())
-        if attempt.only_greeting:
-            return
-        await talk.hello()
-        if endpoint.imprint is ImprintKind.ID:
-            await talk.leave_imprint(endpoint.imprint, attempt.token)
-        if endpoint.login is not None:
-            await talk.log_in(endpoint.login)
-    attempt.imprint = talk.imprint(endpoint.imprint, attempt.token, endpoint.login)
-    attempt.named = {Naming.ACCEPTED: accepted, Naming.NEEDED: wire.needed}
+async def _smtp(attempt: _Attempt, talk: smtp.Conversation) -> None:
+    endpoint = attempt.endpoint
+    await talk.greeted()
+    if attempt.only_greeting:
+        return
+    await talk.hello(endpoint.service)
+    if not endpoint.service.tls_first:
+        await talk.encrypt(endpoint.service, *attempt.tls)
+    attempt.certificate_expiry = certificate_expiry(talk.encrypted)
+    if endpoint.login is not None:
+        await talk.log_in(endpoint.login)
+    await talk.leave_imprint(endpoint.imprint, attempt.verbs, attempt.token)
+
+    def leave_behind() -> None:
+        attempt.imprint = talk.imprint(endpoint.imprint, attempt.token)
+
+    attempt.leave_behind = leave_behind
+
+
+async def _imap(attempt: _Attempt, talk: imap.Conversation) -> None:
+    endpoint = attempt.endpoint
+    attempt.certificate_expiry = certificate_expiry(talk.encrypted)
+    await talk.greeted()
+    connected = attempt.dialled.connected if attempt.dialled else attempt.journal.opened
+    accepted = Span(connected, attempt.journal.clock())
+    if attempt.only_greeting:
+        return
+    await talk.hello()
+    if endpoint.imprint is ImprintKind.ID:
+        await talk.leave_imprint(endpoint.imprint, attempt.token)
+    if endpoint.login is not None:
+        await talk.log_in(endpoint.login)
+
+    def leave_behind() -> None:
+        attempt.imprint = talk.imprint(endpoint.imprint, attempt.token, endpoint.login)
+        attempt.named = {Naming.ACCEPTED: accepted, Naming.NEEDED: talk.wire.needed}
+
+    attempt.leave_behind = leave_behind
 
 
 def _session(attempt: _Attempt) -> Session:
@@ -197,7 +241,7 @@ def _session(attempt: _Attempt) -> Session:
         fault=attempt.fault,
         imprint=attempt.imprint,
         server_spoke=journal.server_spoke,
-        transcript=tuple(journal.transcript),
+        transcript=journal.told(),
         certificate_expiry=attempt.certificate_expiry,
         header_sent=endpoint.proxy_header,
         named=attempt.named,

@@ -16,6 +16,7 @@ import asyncio
 import re
 import ssl
 from collections import Counter
+from contextlib import suppress
 
 from aiosmtplib import (
     SMTP,
@@ -33,14 +34,23 @@ from probe.sessions.imprint import ODDS
 from probe.sessions.journal import Journal
 
 QUIT_SECONDS = 2.0
+STRAY_SECONDS = 1.0
+"""A wait only before HELO, so only where EHLO failed: an old server, or a PROXY header that was taken for a command."""
+
 UNDELIVERABLE = "nobody@mailprobe.invalid"
 """Recipient of a `reject` imprint: RFC 2606 keeps `.invalid` out of the DNS, so no server delivers to it."""
 
 LAST_LINE = re.compile(rb"^\d{3}(?: |\r?$)", re.M)
-"""The last line of a reply, as long as it does not straddle two reads (RFC 5321 section 4.2.1)."""
+"""The last line of a reply (RFC 5321 section 4.2.1)."""
+
+LONGEST_START = 4
+"""Octets at the start of a line that tell whether it is the last one."""
 
 WRONG_CREDENTIALS = {530, 534, 535, 538}
 """RFC 4954 section 6."""
+
+CHALLENGE = 334
+"""RFC 4954 section 4: the server waits for one more line, and would take QUIT for a password."""
 
 
 class SmtpWire(Wire, SMTPProtocol):
@@ -52,14 +62,27 @@ class SmtpWire(Wire, SMTPProtocol):
         self.accepted: Counter[str] = Counter()
         self.total: Counter[str] = Counter()
         self._replies = 0
+        self._unread = b""
+        self._unasked = asyncio.Event()
 
     def data_received(self, data: bytes) -> None:
         self.heard(data)
-        self._replies += len(LAST_LINE.findall(data))
+        self._count_replies(data)
         super().data_received(data)
 
+    def _count_replies(self, octets: bytes) -> None:
+        """Whole lines only: a read may end within one, and `220` in its middle is not a reply."""
+        whole, newline, rest = octets.rpartition(b"\n")
+        if not newline:
+            self._unread = (self._unread + octets)[:LONGEST_START]
+            return
+        self._replies += len(LAST_LINE.findall(self._unread + whole))
+        self._unread = rest[:LONGEST_START]
+        if self.spoke_unasked:
+            self._unasked.set()
+
     def connection_lost(self, exc: Exception | None) -> None:
-        self.gone()
+        self.gone(exc)
         super().connection_lost(exc)
 
     def write(self, data: bytes) -> None:
@@ -71,12 +94,30 @@ class SmtpWire(Wire, SMTPProtocol):
     async def execute_command(self, *args: bytes, timeout: float | None = None) -> SMTPResponse:
         response = await super().execute_command(*args, timeout=timeout)
         self.count(args[0], response)
+        if self.spoke_unasked:
+            raise _unasked()
         return response
+
+    async def stay_in_step(self) -> None:
+        """Refusal if the error we took for an answer of ours was somebody else's, and ours is still to come."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._unasked.wait(), STRAY_SECONDS)
+            raise _unasked()
 
     @property
     def spoke_unasked(self) -> bool:
         """True if more replies came than we asked for: somebody before us put bytes into the connection."""
         return self._replies > 1 + self.total.total()
+
+    @property
+    def greeted(self) -> bool:
+        """True once the greeting is complete: before it, it is not our turn (RFC 5321 section 4.3.1)."""
+        return self._replies > 0
+
+    @property
+    def answered(self) -> bool:
+        """True if every command has its reply."""
+        return self._replies >= 1 + self.total.total()
 
     def count(self, verb: bytes, response: SMTPResponse) -> None:
         """Count a reply as smtpd does: a verb is accepted unless its reply is an error."""
@@ -98,12 +139,8 @@ class Conversation(SMTP):
         self.protocol = wire
         self.transport = transport
         self.name = name
-
-    @property
-    def encrypted(self) -> ssl.SSLObject | None:
+        self.encrypted: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         """The TLS connection, None in clear."""
-        transport = self.wire.transport
-        return transport.get_extra_info("ssl_object") if transport is not None else None
 
     async def greeted(self) -> None:
         """Wait for the greeting; SMTPResponseException for anything but 220."""
@@ -122,9 +159,8 @@ class Conversation(SMTP):
             except SMTPResponseException as error:
                 if service is not Service.SMTP or error.code not in (500, 502):
                     raise
+                await self.wire.stay_in_step()
                 await self.helo()
-            if self.wire.spoke_unasked:
-                raise Refusal(Failure.PROTOCOL_BROKEN, "the server answered commands that we never sent")
 
     async def encrypt(self, service: Service, context: ssl.SSLContext, server_name: str) -> None:
         """STARTTLS and the handshake; port 25 goes on in clear where it is not offered (RFC 7435)."""
@@ -134,9 +170,20 @@ class Conversation(SMTP):
         with self.wire.journal.phase(Phase.STARTTLS):
             if not offered:
                 raise Refusal(Failure.NOT_OFFERED, "the server does not offer STARTTLS")
-            response = await self.starttls(tls_context=context, server_hostname=server_name)
-            self.wire.count(b"starttls", response)
+            await self._shake_hands(context, server_name)
             await self.ehlo()
+
+    async def _shake_hands(self, context: ssl.SSLContext, server_name: str) -> None:
+        transport = self.transport
+        try:
+            response = await self.starttls(tls_context=context, server_hostname=server_name)
+        except BaseException:
+            self.wire.journal.broke_handshake = self.wire.answered
+            if transport is not None and transport.is_closing():
+                self.wire.gone(None)  # a connection that ends within a handshake is not told of its end
+            raise
+        self.wire.count(b"starttls", response)
+        self.encrypted = self.get_transport_info("ssl_object")
 
     async def log_in(self, login: Login) -> None:
         """AUTH with one mechanism and one try: a second guess would be a failed login nobody asked for."""
@@ -149,6 +196,9 @@ class Conversation(SMTP):
             try:
                 await self.auth_plain(login.username, login.password.reveal())
             except SMTPAuthenticationError as error:
+                if error.code == CHALLENGE:
+                    await self.execute_command(b"*")
+                    raise Refusal(Failure.PROTOCOL_BROKEN, "the server asked again after AUTH PLAIN") from None
                 if error.code not in WRONG_CREDENTIALS:
                     raise
                 detail = f"user {login.username} was refused: {error.code} {error.message}"
@@ -163,14 +213,14 @@ class Conversation(SMTP):
                 await self._say(verb)
             if kind is ImprintKind.REJECT:
                 await self.ehlo(hostname=token_host(token))
-                await self.execute_command(b"MAIL", f"FROM:<probe+{token}@{token_host(token)}>".encode())
-                await self.execute_command(b"RCPT", f"TO:<{UNDELIVERABLE}>".encode())
-                await self.execute_command(b"RSET")
+                await self._say("mail", f"FROM:<probe+{token}@{token_host(token)}>")
+                await self._say("rcpt", f"TO:<{UNDELIVERABLE}>")
+                await self._say("rset")
 
-    async def _say(self, verb: str) -> None:
-        needs_name = verb in ("ehlo", "helo")
-        arguments = (self.name.encode(),) if needs_name else ()
-        response = await self.execute_command(verb.upper().encode(), *arguments)
+    async def _say(self, verb: str, *arguments: str) -> None:
+        if verb in ("ehlo", "helo"):
+            arguments = (self.name,)
+        response = await self.execute_command(verb.upper().encode(), *(word.encode() for word in arguments))
         if response.code == 421:
             raise SMTPResponseException(response.code, response.message)
 
@@ -178,17 +228,21 @@ class Conversation(SMTP):
         return self
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
-        """QUIT always: with its answer while the server keeps to the protocol, else as a last word."""
-        if self.is_connected:
-            in_step = error is None or isinstance(error, SMTPResponseException | Refusal)
-            await self._quit(QUIT_SECONDS if in_step else 0)
-        self.close()
+        """QUIT once greeted: with its answer while the server keeps to the protocol, else as a last word."""
+        transport = self.wire.transport or self.transport
+        try:
+            if self.is_connected and self.wire.greeted:
+                await self._quit(QUIT_SECONDS if _in_step(error) else 0)
+        finally:
+            self.close()
+            if transport is not None:
+                await self.wire.release(transport)
 
     async def _quit(self, seconds: float) -> None:
         with self.wire.journal.phase(Phase.QUIT):
             try:
                 await self.quit(timeout=seconds)
-            except SMTPException:
+            except (SMTPException, Refusal):
                 return
 
     def imprint(self, kind: ImprintKind, token: str) -> Imprint:
@@ -199,6 +253,20 @@ class Conversation(SMTP):
             token=token if kind is ImprintKind.REJECT else None,
             odds=ODDS,
         )
+
+
+def _unasked() -> Refusal:
+    return Refusal(Failure.PROTOCOL_BROKEN, "the server answered commands that we never sent")
+
+
+def _in_step(error: BaseException | None) -> bool:
+    match error:
+        case SMTPResponseException():
+            return error.code > 0
+        case Refusal():
+            return error.failure is not Failure.PROTOCOL_BROKEN
+        case _:
+            return error is None
 
 
 def token_host(token: str) -> str:
