@@ -110,8 +110,8 @@ class Facts:
     @property
     def never_spoke(self) -> bool:
         """Connected, but no greeting. TLS first: not a byte, and it does not even wait for a ClientHello."""
-        if self.failed_in(Phase.FIRST_BYTE, Phase.GREETING) and not self.failed(Failure.REJECTED):
-            return not self.failed(Failure.PROTOCOL_BROKEN)
+        if self.failed_in(Phase.FIRST_BYTE, Phase.GREETING):
+            return not any(map(self.failed, (Failure.REJECTED, Failure.PROTOCOL_BROKEN, Failure.TLS_BROKEN)))
         if not self.failed_in(Phase.PROXY_HEADER, Phase.TLS) or self.session.server_spoke:
             return False
         return self.failed(Failure.TIMED_OUT) or self.control_failed(ControlKind.SILENT, Failure.CLOSED)

@@ -173,7 +173,7 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
         "waited": session.closed - quit_seconds - connected,
         "phase": fault.phase if fault else "",
         "detail": fault.detail if fault else "",
-        "reply": (fault.reply or fault.detail) if fault else "",
+        "reply": " ".join((fault.reply or fault.detail).split("\n")) if fault else "",
         "header": session.header_sent,
         "wants_header": WANT_HEADER[session.service],
         "seen": " and ".join(sorted({str(sighting.address) for sighting in evidence.sightings})),
