@@ -6,8 +6,13 @@ One context per set of TLS settings: building one with the system's CAs costs mo
 from __future__ import annotations
 
 import ssl
+from datetime import UTC, datetime
 
 from probe.model import TlsOptions
+
+VERSION = 0xA0
+UTC_TIME = 0x17
+"""Tags of DER: the optional first field of a certificate; a time with a year of two digits (else there are four)."""
 
 
 class TlsContexts:
@@ -34,13 +39,43 @@ def _build(options: TlsOptions) -> ssl.SSLContext:
 
 def certificate_expiry(connection: ssl.SSLObject | None) -> float | None:
     """notAfter of the server's certificate in seconds since the epoch; None without TLS."""
-    if connection is None:
-        return None
-    if checked := connection.getpeercert():
-        return float(ssl.cert_time_to_seconds(str(checked["notAfter"])))
-    if encoded := connection.getpeercert(binary_form=True):
-        # An unchecked certificate comes only in DER, which the standard library does not read.
-        from cryptography import x509  # noqa: PLC0415 - 50 ms of import for the rare `verify: false`
+    encoded = connection.getpeercert(binary_form=True) if connection is not None else None
+    return not_after(encoded) if encoded else None
 
-        return x509.load_der_x509_certificate(encoded).not_valid_after_utc.timestamp()
-    return None
+
+def not_after(certificate: bytes) -> float | None:
+    """notAfter of a DER certificate (RFC 5280 section 4.1), None if it is none.
+
+    The standard library reads fields only of a certificate that it has checked, and `verify: false` checks nothing.
+
+        Certificate { TBSCertificate { [0] version, serialNumber, signature, issuer, Validity { notBefore, notAfter } …
+    """
+    try:
+        (_, whole), *_ = _elements(certificate)
+        (_, to_be_signed), *_ = _elements(whole)
+        fields = [content for tag, content in _elements(to_be_signed) if tag != VERSION]
+        _, (tag, moment) = _elements(fields[3])
+        return _seconds(tag, moment.decode("ascii"))
+    except (ValueError, IndexError):
+        return None
+
+
+def _elements(octets: bytes) -> list[tuple[int, bytes]]:
+    """Tag and content of every element in a row of them (X.690 section 8.1)."""
+    found = []
+    while octets:
+        tag, length, start = octets[0], octets[1], 2
+        if length > 0x80:
+            start += length - 0x80
+            length = int.from_bytes(octets[2:start], "big")
+        if length == 0x80 or start + length > len(octets):
+            raise ValueError("not DER")
+        found.append((tag, octets[start : start + length]))
+        octets = octets[start + length :]
+    return found
+
+
+def _seconds(tag: int, moment: str) -> float:
+    if tag == UTC_TIME:
+        moment = ("19" if moment >= "5" else "20") + moment
+    return datetime.strptime(moment, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()
