@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import suppress
 
 from probe.model import (
     Control,
@@ -29,7 +30,7 @@ from probe.model import (
     ProxyHeader,
     Session,
 )
-from probe.sessions.dial import connect, resolve
+from probe.sessions.dial import RELEASE_SECONDS, connect, resolve
 from probe.sessions.faults import as_refusal
 from probe.sessions.journal import Journal
 
@@ -129,6 +130,9 @@ async def _overhear(endpoint: Endpoint, journal: Journal, seconds: float) -> tup
         if GREETED.search(heard):
             writer.write(b"QUIT\r\n")
         writer.close()
+        with suppress(OSError, TimeoutError):
+            await asyncio.wait_for(writer.wait_closed(), RELEASE_SECONDS)
+        writer.transport.abort()
 
 
 def _is_unasked(heard: bytes) -> bool:

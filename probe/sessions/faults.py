@@ -83,11 +83,12 @@ def as_refusal(error: BaseException) -> Refusal | None:  # noqa: C901, PLR0911 -
         case Refusal():
             return error
         case ssl.SSLCertVerificationError():
-            return Refusal(Failure.CERTIFICATE_INVALID, f"certificate check failed: {error.verify_message}")
+            why = getattr(error, "verify_message", error)
+            return Refusal(Failure.CERTIFICATE_INVALID, f"certificate check failed: {why}")
         case aiosmtplib.SMTPServerDisconnected(__cause__=OSError() as cause):
             return as_refusal(cause)
         case ssl.SSLError():
-            return Refusal(Failure.TLS_BROKEN, f"TLS failed: {error.reason or error}")
+            return Refusal(Failure.TLS_BROKEN, f"TLS failed: {getattr(error, 'reason', None) or error}")
         case aiosmtplib.SMTPResponseException():
             return refusal(error.code, error.message)
         case (
