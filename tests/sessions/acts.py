@@ -107,6 +107,19 @@ def wants_header(wait: float, complaint: bytes = b"") -> Act:
     return act
 
 
+def takes_header(wait: float) -> Act:
+    """Read a PROXY header where one comes at once, and go on without where none does."""
+
+    async def act(visit: Visit) -> None:
+        try:
+            async with asyncio.timeout(wait):
+                await _read_header(visit)
+        except TimeoutError:
+            return
+
+    return act
+
+
 async def _read_header(visit: Visit) -> None:
     """Octet by octet, not one more than the header: what follows it belongs to TLS."""
     while not (visit.header.startswith(b"PROXY ") and visit.header.endswith(b"\r\n")):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -19,8 +18,3 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 def town() -> Iterator[Town]:
     with Town() as opened:
         yield opened
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return tmp_path

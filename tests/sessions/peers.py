@@ -55,6 +55,7 @@ class Visit:
     def __init__(self, peer: Peer, sock: socket.socket) -> None:
         self.peer = peer
         self.sock = sock
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.client = sock.getpeername()
         self.lines: list[bytes] = []
         self.header = b""

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from probe.model import (
@@ -22,7 +22,6 @@ from probe.model import (
     Login,
     Networks,
     Secret,
-    Service,
     Session,
     Timeouts,
     TlsOptions,
@@ -167,12 +166,3 @@ async def outcomes(work: dict[str, tuple[Peer, Endpoint]]) -> dict[str, Outcome 
 
     await asyncio.gather(*(one(name, peer, at) for name, (peer, at) in work.items()))
     return found
-
-
-def without_login(at: Endpoint) -> Endpoint:
-    """The same endpoint as a monitor without a mailbox uses it."""
-    return replace(at, login=None)
-
-
-def services() -> list[Service]:
-    return list(Service)

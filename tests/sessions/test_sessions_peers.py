@@ -110,6 +110,22 @@ def test_one_login_at_most_and_only_over_tls(run: Run, name: str) -> None:
     assert not any(visit.logins for visit in visits[1:]), "a control connection logged in"
 
 
+@pytest.mark.parametrize("service", list(Service))
+def test_farewell_after_a_timeout_where_it_is_our_turn(run: Run, service: Service) -> None:
+    """At these moments the server has greeted and reads lines; it is silent, and still hears QUIT or LOGOUT last."""
+    moments = ["hello", "login", "imprint", *(() if service.tls_first else ("starttls", "hello_again"))]
+    last = {moment: _outcome(run, f"silence-{moment}/{service}").visits[0].verbs[-1] for moment in moments}
+    assert set(last.values()) == {"QUIT" if service.speaks_smtp else "LOGOUT"}, last
+
+
+@pytest.mark.parametrize("service", list(Service))
+def test_nothing_is_said_where_it_is_not_our_turn(run: Run, service: Service) -> None:
+    """Before the greeting and within a handshake; what postscreen calls PREGREET counts against a client."""
+    names = [f"silence-{moment}/{service}" for moment in ("accept", "greeting")]
+    names += [f"{name}/{service}" for name in ("fin-in-greeting", "byte-a-second") if f"{name}/{service}" in CASES]
+    assert {name: _outcome(run, name).visits[0].verbs for name in names} == {name: [] for name in names}
+
+
 def test_nothing_is_left_behind(run: Run) -> None:
     assert run.noise == Noise()
     assert run.left_open == set()

@@ -1,0 +1,178 @@
+"""From where to where: names, families, source addresses, PROXY headers, and what cannot be reached."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+
+from probe.model import AddressFamily, Endpoint, ProxyHeader, Service, Timeouts
+from probe.sessions.open import open_session
+from tests.sessions.acts import wants_header
+from tests.sessions.peers import Moment, Peer, Town
+from tests.sessions.running import VERBS, endpoint, judged, kit
+
+SOURCE = ip_address("127.3.2.1")
+LOOPBACKS = {"127.0.0.1": AddressFamily.IPV4, "::1": AddressFamily.IPV6}
+V2 = bytes.fromhex("0d0a0d0a000d0a515549540a")
+
+
+async def _end(at: Endpoint) -> tuple[str, str, str]:
+    judgement = judged(await open_session(at, kit(), list(VERBS)))
+    return judgement.verdict, judgement.rule, judgement.explanation
+
+
+@pytest.mark.parametrize("service", list(Service))
+@pytest.mark.parametrize("host", LOOPBACKS)
+async def test_both_families(town: Town, service: Service, host: str) -> None:
+    session = await open_session(endpoint(town.open(Peer(service=service, host=host))), kit(), list(VERBS))
+    assert session.fault is None
+    assert (session.address, session.client and session.client.address) == (ip_address(host),) * 2
+    assert [str(network.network_address) for network in session.expected] == [host]
+
+
+@pytest.mark.parametrize(("host", "family"), LOOPBACKS.items())
+async def test_a_name_in_the_family_asked_for(town: Town, host: str, family: AddressFamily) -> None:
+    if not _resolves("localhost", host):
+        pytest.skip(f"localhost is not {host} on this machine")
+    peer = town.open(Peer(service=Service.SMTP, host=host))
+    session = await open_session(replace(endpoint(peer), host="localhost", family=family), kit(), list(VERBS))
+    assert session.fault is None
+    assert (session.host, session.address) == ("localhost", ip_address(host))
+
+
+def _resolves(name: str, address: str) -> bool:
+    return any(found[4][0] == address for found in socket.getaddrinfo(name, 25))
+
+
+@pytest.mark.parametrize("service", list(Service))
+async def test_the_source_address_is_what_the_peer_sees(town: Town, service: Service) -> None:
+    peer = town.open(Peer(service=service))
+    session = await open_session(replace(endpoint(peer), source_address=SOURCE), kit(), list(VERBS))
+    assert session.fault is None
+    assert session.client is not None
+    assert peer.visits[0].client == (str(session.client.address), session.client.port)
+    assert session.client.address == SOURCE
+
+
+async def test_a_source_address_that_is_not_ours_is_the_vantages_fault(town: Town) -> None:
+    at = replace(endpoint(town.open(Peer(service=Service.SMTP))), source_address=ip_address("192.0.2.77"))
+    verdict, rule, explanation = await _end(at)
+    assert (verdict, rule) == ("unverified", "vantage-cannot-open")
+    assert "(source_address 192.0.2.77)" in explanation
+
+
+async def test_a_source_address_that_cannot_reach_is_the_vantages_fault() -> None:
+    """Linux says EINVAL to a loopback source and a target elsewhere; that is not a refused connection."""
+    at = replace(endpoint(Peer(service=Service.SMTP, host="192.0.2.1", port=25)), source_address=SOURCE)
+    assert (await _end(at))[:2] in (("unverified", "vantage-cannot-open"), ("unannounced", "nobody-answers"))
+
+
+@pytest.mark.parametrize("name", ["nosuch.invalid", "a..b", "x" * 64 + ".invalid", "ü" * 70])
+async def test_a_name_that_does_not_resolve(name: str) -> None:
+    verdict, rule, explanation = await _end(endpoint(Peer(service=Service.IMAPS, host=name, port=993)))
+    assert (verdict, rule) == ("resolve_failed", "name-not-resolved")
+    assert "broke the protocol" not in explanation
+
+
+async def test_a_refused_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert (await _end(endpoint(Peer(service=Service.SMTP, port=port))))[:2] == ("refused", "connection-refused")
+
+
+async def test_syns_that_nobody_answers() -> None:
+    with _deaf() as port:
+        at = replace(endpoint(Peer(service=Service.IMAPS, port=port)), timeouts=Timeouts(connect=0.3, session=2))
+        assert (await _end(at))[:2] == ("silent_drop", "syn-unanswered")
+
+
+@contextmanager
+def _deaf() -> Iterator[int]:
+    """A listener whose queue is full: Linux drops further SYNs in silence."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.settimeout(0)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("service", list(Service))
+@pytest.mark.parametrize("host", LOOPBACKS)
+@pytest.mark.parametrize("version", [ProxyHeader.V1, ProxyHeader.V2])
+async def test_the_header_names_both_ends(town: Town, service: Service, host: str, version: ProxyHeader) -> None:
+    peer = town.open(Peer(service=service, host=host, acts={Moment.ACCEPT: wants_header(1.0)}))
+    session = await open_session(replace(endpoint(peer), proxy_header=version), kit(), list(VERBS))
+    assert session.fault is None
+    assert session.client is not None
+    assert peer.visits[0].header == _header(version, host, session.client.port or 0, peer.port)
+
+
+def _header(version: ProxyHeader, host: str, client: int, server: int) -> bytes:
+    six = ":" in host
+    if version is ProxyHeader.V1:
+        return f"PROXY TCP{6 if six else 4} {host} {host} {client} {server}\r\n".encode()
+    body = ip_address(host).packed * 2 + client.to_bytes(2, "big") + server.to_bytes(2, "big")
+    return V2 + (b"\x21\x21" if six else b"\x21\x11") + len(body).to_bytes(2, "big") + body
+
+
+DEAD_RESOLVER = textwrap.dedent(
+    """
+    import asyncio, socket, time
+    from dataclasses import replace
+    from probe.model import *
+    from probe.sessions.open import open_session
+    from tests.sessions.running import judged, kit
+
+    deaf = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    deaf.bind(("127.0.0.1", 53))
+    listener = socket.create_server(("127.0.0.1", 2525))
+    ours = kit()
+    path = Endpoint(path="lab", service=Service.SMTP, host="mail.lab.test", port=2525, timeouts=Timeouts(session=1.0))
+
+    async def main():
+        named = [open_session(path, ours, []) for _ in range(40)]
+        begun = time.monotonic()
+        async with asyncio.timeout(5):
+            literal = asyncio.create_task(open_session(replace(path, host="127.0.0.1"), ours, []))
+            sessions = await asyncio.gather(*named)
+            plain = await literal
+        print({judged(session).rule for session in sessions}, plain.fault.phase, time.monotonic() - begun < 4)
+
+    asyncio.run(main())
+    """
+)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs a network namespace of its own")
+def test_a_dead_resolver_delays_neither_other_paths_nor_the_exit(tmp_path: object) -> None:
+    """glibc waits 10 s for it; 40 such names must not stop a path that needs no resolver, nor keep the process."""
+    resolver = f"{tmp_path}/resolv.conf"
+    with open(resolver, "w", encoding="ascii") as file:
+        file.write("nameserver 127.0.0.1\n")
+    script = f'ip link set lo up && mount --bind {resolver} /etc/resolv.conf && exec {sys.executable} -c "$1"'
+    command = ["unshare", "--net", "--mount", "sh", "-c", script, "sh", DEAD_RESOLVER]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=9, check=False)
+    assert done.stdout.strip() == "{'name-not-resolved'} first_byte True", done.stderr
+
+
+async def test_sessions_to_one_name_side_by_side(town: Town) -> None:
+    peer = town.open(Peer(service=Service.SUBMISSION))
+    at = replace(endpoint(peer, session=5), host="localhost", family=AddressFamily.IPV4)
+    sessions = await asyncio.gather(*(open_session(at, kit(), list(VERBS)) for _ in range(20)))
+    assert [session.fault for session in sessions] == [None] * 20
+    assert len({session.client for session in sessions}) == 20
