@@ -14,7 +14,7 @@ master-service-haproxy.c; the level before a message, `Info: `, is already off.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from functools import lru_cache
 
 from probe.evidence import session_id
 from probe.evidence.events import Event, FaultLine, IdSent, Line, LoginEnded, SessionId
@@ -28,14 +28,8 @@ _ATTEMPTS = re.compile(r"(\d{1,9}) (?:attempts in|successful auths)")
 _HAPROXY = re.compile(rf"haproxy[^:]*: .*[(, ]rip=({ADDRESS})\)")
 
 
-class _Who(NamedTuple):
-    """The elements of a login line."""
-
-    reason: str
-    user: str
-    client: Peer
-    session: SessionId | None
-    tls: bool
+_Who = tuple[str, str, Peer, SessionId | None, bool]
+"""The elements of a login line: reason, user, client, session, whether TLS was on."""
 
 
 def _who(message: str, now: float) -> _Who | None:
@@ -44,26 +38,37 @@ def _who(message: str, now: float) -> _Who | None:
     reason, known, user = before.partition(": user=<")
     elements, bracket, last = said.partition("<")
     rip = elements.partition(", ")[0]
-    if not known or len(rip) > 64 or "rip=" in before or said.count("rip=") != said.count("real_rip="):
+    if not known or len(rip) > 64 or "rip=" in before or ">" in elements:
         return None
-    if ">" in elements or (bracket and not (elements.endswith(", session=") and _SESSION.fullmatch(last))):
+    if "rip=" in said and said.count("rip=") != said.count("real_rip="):
         return None
     client = peer_at(rip)
+    session = None
+    if bracket:
+        session = _session(last, now)
+        if not elements.endswith(", session=") or (session is None and not _SESSION.fullmatch(last)):
+            return None
+    named, method, mechanism = user.rpartition(">, method=")
+    if not method or not _is_mechanism(mechanism):
+        named = user.removesuffix(">")
     if client is None:
         return None
-    session = _session(last[:-1], client, now) if bracket else None
-    named, method, mechanism = user.rpartition(">, method=")
-    if not method or not _MECHANISM.fullmatch(mechanism):
-        named = user.removesuffix(">")
-    return _Who(reason, named, session.peer if session else client, session, ", TLS" in elements)
+    if session and session.peer.address == client.address:
+        return reason, named, session.peer, session, ", TLS" in elements
+    return reason, named, client, None, ", TLS" in elements
 
 
-def _session(text: str, client: Peer, now: float) -> SessionId | None:
+@lru_cache(maxsize=64)
+def _is_mechanism(text: str) -> bool:
+    return bool(_MECHANISM.fullmatch(text))
+
+
+def _session(text: str, now: float) -> SessionId | None:
+    """The session id of `ID>`: what it is made of says that there is nothing else."""
     try:
-        session = session_id.decode(text, now=now)
+        return session_id.decode(text[:-1], now=now) if text[-1:] == ">" else None
     except ValueError:
         return None
-    return session if session.peer.address == client.address else None
 
 
 def _logged_in(message: str, now: float) -> Event | None:
@@ -75,15 +80,16 @@ def _gave_up(message: str, now: float) -> Event | None:
     who = _who(message, now)
     if not who:
         return None
-    if "SSL_accept() failed" in who.reason:
-        return FaultLine(sign=FaultSign.TLS_HANDSHAKE, client=who.client)
-    attempts = _ATTEMPTS.search(who.reason)
+    reason, _, client, _, _ = who
+    if "SSL_accept() failed" in reason:
+        return FaultLine(sign=FaultSign.TLS_HANDSHAKE, client=client)
+    attempts = _ATTEMPTS.search(reason)
     return _ended(who, int(attempts[1]) if attempts else 0)
 
 
 def _ended(who: _Who, attempts: int) -> LoginEnded:
-    _, user, client, session, tls = who
-    logged_in = who.reason in ("Login", "Logged in")
+    reason, user, client, session, tls = who
+    logged_in = reason in ("Login", "Logged in")
     return LoginEnded(client=client, logged_in=logged_in, user=user, attempts=attempts, tls=tls, session=session)
 
 
@@ -91,9 +97,10 @@ def _id_sent(message: str, now: float) -> Event | None:
     who = _who(message, now)
     if not who:
         return None
-    words = who.reason.partition(": ")[2].split(", ")
+    reason, _, client, session, _ = who
+    words = reason.partition(": ")[2].split(", ")
     fields = dict(word.partition("=")[::2] for word in reversed(words) if "=" in word)
-    return IdSent(client=who.client, fields=fields, session=who.session)
+    return IdSent(client=client, fields=fields, session=session)
 
 
 def _header_fault(message: str, _now: float) -> Event | None:

@@ -21,13 +21,17 @@ LEVEL = r"(?:(?:Debug|Info|Warning|Error|Fatal|Panic): )?+"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pattern:
-    """One kind of log line. `programs` are endings: `/smtpd` is smtpd under any syslog_name."""
+    """One kind of log line. `programs` are endings: `/smtpd` is smtpd under any syslog_name.
+
+    `repeats`: the same message comes again and again and always says the same, so that what it said is remembered.
+    """
 
     name: str
     programs: tuple[str, ...]
     opening: str
     read: Callable[[str, float], Event | None]
     meaning: str
+    repeats: bool = False
 
     def event(self, message: str, now: float) -> Event | None:
         """What a message with this opening says, None if it says nothing for sure."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from ipaddress import IPv4Address
 
 from probe.model import Peer, plain_address
 
@@ -35,11 +36,22 @@ def peer_at(address: str, port: str | None = None) -> Peer | None:
 
 
 _CLIENT = re.compile(CLIENT)
+_OCTETS = {str(number): number for number in range(256)}
+
+
+def client_at(text: str) -> Peer | None:
+    """The peer of a whole `host[address]:port`; None for `unknown[unknown]`, ValueError for anything else."""
+    host, bracket, port = text.rpartition("]:")
+    if not (bracket and port.isdecimal() and len(port) <= 5):
+        return _client(text)
+    client, number = _client(host + "]"), int(port)
+    if number > 65535 and client:
+        raise ValueError(f"no port: {port}")
+    return Peer(client.address, number) if client else None
 
 
 @lru_cache(maxsize=16384)
-def client_at(text: str) -> Peer | None:
-    """The peer of a whole `host[address]:port`; None for `unknown[unknown]`, ValueError for anything else."""
+def _client(text: str) -> Peer | None:
     match = _CLIENT.fullmatch(text)
     if not match:
         raise ValueError("no client")
@@ -48,4 +60,9 @@ def client_at(text: str) -> Peer | None:
 
 @lru_cache(maxsize=16384)
 def _portless(address: str) -> Peer:
-    return Peer(plain_address(address.removeprefix("IPv6:")))
+    try:
+        one, two, three, four = address.split(".")
+        packed = _OCTETS[one] << 24 | _OCTETS[two] << 16 | _OCTETS[three] << 8 | _OCTETS[four]
+    except (KeyError, ValueError):  # not plain IPv4
+        return Peer(plain_address(address.removeprefix("IPv6:")))
+    return Peer(IPv4Address(packed))

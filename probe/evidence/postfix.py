@@ -18,11 +18,11 @@ from types import MappingProxyType
 
 from probe.evidence.events import Accepted, Connected, Disconnected, Event, FaultLine, Line, Rejected
 from probe.evidence.pattern import Pattern, Table
-from probe.evidence.peer import ADDRESS_PORT, CLIENT, client_at, peer_at
+from probe.evidence.peer import CLIENT, client_at, peer_at
 from probe.model import Count, FaultSign, Tally
 
-_QUEUE_ID = r"[0-9A-Za-z]{1,40}"
-_SCREENED = re.compile(rf"CONNECT from {ADDRESS_PORT} to \[[0-9A-Fa-f:.]{{2,45}}\]:\d{{1,5}}")
+_QUEUE_ID = r"[0-9A-Za-z]{1,40}+"
+_OWN = re.compile(r"\[[0-9A-Fa-f:.]{2,45}\]:\d{1,5}")
 _TALLY = re.compile(r"(?:[a-z]{1,16}=\d{1,9}(?:/\d{1,9})?(?: |\Z)){0,40}")
 _REJECT = re.compile(rf"{_QUEUE_ID}: (?:milter-|proxy-)?reject: ([A-Za-z-]{{1,32}}) from {CLIENT}: ")
 _LIMIT = re.compile(rf"[^:]*: [^:]*: \d{{1,9}} from {CLIENT} for service \S{{1,255}}")
@@ -37,26 +37,22 @@ _PROXY_HEADER = re.compile(
 
 
 def _connected(message: str, _now: float) -> Event | None:
-    return _connected_from(message[len("connect from ") :])
-
-
-@lru_cache(maxsize=4096)
-def _connected_from(client: str) -> Event | None:
-    return Connected(client=client_at(client))
+    return Connected(client=client_at(message[len("connect from ") :]))
 
 
 def _screened(message: str, _now: float) -> Event | None:
-    match = _SCREENED.fullmatch(message)
-    return Connected(client=peer_at(match[1], match[2])) if match else None
+    client, _, own = message[len("CONNECT from ") :].partition(" to ")
+    return Connected(client=client_at(client)) if client[:1] == "[" and _is_own(own) else None
+
+
+@lru_cache(maxsize=256)
+def _is_own(text: str) -> bool:
+    """True for postscreen's own end of a connection."""
+    return bool(_OWN.fullmatch(text))
 
 
 def _disconnected(message: str, _now: float) -> Event | None:
     client, _, tally = message[len("disconnect from ") :].partition(" ")
-    return _disconnected_from(client, tally)
-
-
-@lru_cache(maxsize=4096)
-def _disconnected_from(client: str, tally: str) -> Event | None:
     return Disconnected(client=client_at(client), tally=_tally(tally))
 
 
@@ -106,7 +102,7 @@ def _field(said: str, name: str) -> str | None:
 def _accepted(message: str, _now: float) -> Event | None:
     queue_id, _, said = message.partition(": client=")
     client, _, said = said.partition(", ")
-    user = said.partition("sasl_username=")[2].partition(", ")[0]
+    user = said.partition("sasl_username=")[2].partition(", ")[0] if said else ""
     return Accepted(client=client_at(client), queue_id=queue_id, user=user or None)
 
 
@@ -156,10 +152,11 @@ _HANGUP = r"warning: getpeername: [^-]{1,80} -- dropping this connection"
 _NO_HEADER = r"warning: haproxy read: (?:time limit exceeded|timeout error|unrecognized protocol header)"
 _THROTTLE = r"warning: [^\s:]{1,255}: bad command startup -- throttling"
 _RATE = r"warning: [A-Za-z ]{1,60} (?:rate|concurrency) limit exceeded: "
+_REPEATING = ("connect", "disconnect")
 _PIPELINING = r"improper command pipelining after (?:CONNECT|QUIT) from "
 
 PATTERNS = tuple(
-    Pattern(name=name, programs=programs, opening=opening, read=read, meaning=meaning)
+    Pattern(name=name, programs=programs, opening=opening, read=read, meaning=meaning, repeats=name in _REPEATING)
     for name, programs, opening, read, meaning in (
         ("connect", _SMTPD, "connect from ", _connected, "a client connected"),
         ("disconnect", _SMTPD, "disconnect from ", _disconnected, "it left; its commands, counted"),

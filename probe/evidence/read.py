@@ -8,14 +8,15 @@ Rules of this file:
   and any whose header is not known yet, goes the slow way, line by line.
 - Headers differ only in their digits. So a header with its digits masked is looked up among those already understood,
   and only a new shape is parsed. No rule of line.py tells one digit from another, but for `<PRI>1 `: kept out.
+- A match says the truth about its line or sends it the slow way, so that a line found twice says the same twice.
 - A line that follows a partial line (CRI's `P`, Docker's cut at 16 KiB) is its rest, whatever it looks like.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from enum import Enum
 from typing import Any
 
 from probe.evidence import dovecot, postfix, wrapped
@@ -23,11 +24,12 @@ from probe.evidence.events import Event, Line
 from probe.evidence.line import CARRIERS, LONGEST, message_of, parse_line
 from probe.evidence.pattern import LEVEL, Pattern
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 17
 _REMEMBERED = 8192
 _SHORT = 256
 _MASK = bytes(ord("0") if chr(code).isdigit() and code < 128 else code for code in range(256))
 _PARTIAL = re.compile(rb"\S{10,40} (?:stdout|stderr) P\S* ")
+_LEVEL_X = re.compile(LEVEL + "x")
 _BYTE_ARRAY = re.compile(rb"MESSAGE\\*+\"\s?:\s?\[[^\n]*")
 
 
@@ -59,18 +61,12 @@ class Found:
         return iter((self.event, self.line, self.raw))
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """What is known of all headers of one shape: the rows its program's messages may fit, by group of the search.
+class _Head(Enum):
+    """What is known of all headers of one shape."""
 
-    `rows` is empty where a line must be parsed in full. In a container's log a line may be the rest of another.
-    """
-
-    rows: tuple[Pattern, ...] = ()
-    contained: bool = False
-
-
-_PARSED_IN_FULL = _Head()
+    KNOWN = "a program's message follows"
+    CONTAINED = "the same, but in a container's log a line may be the rest of another"
+    UNKNOWN = "the line must be parsed in full"
 
 
 class _Search:
@@ -78,11 +74,30 @@ class _Search:
 
     def __init__(self, ending: str, rows: tuple[Pattern, ...]) -> None:
         self.ending = ending
-        self.rows = rows
+        self.readers = tuple((row.read, _Memory(row.read) if row.repeats else None) for row in rows)
         name = re.escape(ending.lstrip("/ "))
         openings = "|".join(f"({row.opening}[^\\n]*)" for row in rows)
         after_pid = rf"(?:\[\d{{1,10}}\])?: {LEVEL}(?:{openings})"
         self.regex = re.compile(rf"{name}(?:{after_pid}|(?!\[\d|: )[^\n]*)".encode())
+
+
+class _Memory(dict[bytes, Event | None]):
+    """What messages said that come again and again, byte for byte."""
+
+    def __init__(self, read: Callable[[str, float], Event | None]) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, message: bytes) -> Event | None:
+        try:
+            event = self._read(message_of(message), 0.0)
+        except ValueError:
+            event = None
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        if len(message) <= _SHORT:
+            self[message] = event
+        return event
 
 
 _ROWS = (*postfix.PATTERNS, *dovecot.PATTERNS)
@@ -140,54 +155,78 @@ class _Chunk:
         start = 0
         while start < len(self._text):
             end = self._text.find(b"\n", start + _BLOCK) + 1 or len(self._text)
-            yield from self._block(start, end)
+            found: dict[int, Found] = {}
+            for search in _SEARCHES:
+                self._search(search, start, end, found)
+            if self._arrays:
+                for match in _BYTE_ARRAY.finditer(self._text, start, end):
+                    self._read_in_full(start, match.span(), found)
+            yield from [found[begin] for begin in sorted(found)]
             start = end
 
-    def _matches(self, start: int, end: int) -> list[re.Match[bytes]]:
-        """Where lines may say something. A line may be found more than once."""
-        matches = [match for search in _SEARCHES for match in search.regex.finditer(self._text, start, end)]
-        if self._arrays:
-            matches += _BYTE_ARRAY.finditer(self._text, start, end)
-        matches.sort(key=re.Match.start)
-        return matches
-
-    def _block(self, done: int, end: int) -> Iterator[Found]:
-        """The events of the lines from one line's start to another's. The first match in a line speaks for it."""
-        text, now, heads = self._text, self._now, self._heads
-        for match in self._matches(done, end):
+    def _search(self, search: _Search, start: int, end: int, found: dict[int, Found]) -> None:
+        """Add the events of one program's lines, by where the lines begin. Written out: this is the inner loop."""
+        text, now, known_heads, readers = self._text, self._now, self._heads.get, search.readers
+        length = 0
+        for match in search.regex.finditer(text, start, end):
             group = match.lastindex
-            at = match.start(group or 0)
-            if at < done:
+            if group is None:
+                self._read_in_full(start, match.span(), found)
                 continue
-            begin = text.rfind(b"\n", done, at) + 1 or done
-            done = match.end()
-            shape = text[begin:at].translate(_MASK) if group else b""
-            head = heads.get(shape) or self._learn(shape, begin, at)
-            if head.rows and group and done - begin < LONGEST:
-                try:
-                    event = head.rows[group - 1].read(message_of(match[group]), now)
-                except ValueError:
-                    event = None
+            at, stop = match.span(group)
+            # Most headers are as long as the one before; with the newline before it, a known one is all of a header.
+            head = known_heads(text[at - length : at].translate(_MASK)) if length <= at else None
+            if head is None:
+                begin = text.rfind(b"\n", start, at) + 1 or start
+                length = at - begin + 1
+                head = self._head(begin, at, search.ending)
+            begin = at - length + 1
+            if stop - begin >= LONGEST or (head is not _Head.KNOWN and not self._is_read(head, begin)):
+                self._read_in_full(start, (at, stop), found)
+                continue
+            read, memory = readers[group - 1]
+            if memory is not None:
+                event = memory[match[group]]
             else:
-                event = self._in_full(begin, done)
-            if event is not None and not (head.contained and self._is_rest(begin)):
-                yield Found(event, text[begin:done], now)
+                try:
+                    event = read(message_of(match[group]), now)
+                except ValueError:
+                    continue
+            if event is not None:
+                found[begin] = Found(event, text[begin:stop], now)
 
-    def _learn(self, shape: bytes, begin: int, at: int) -> _Head:
-        """Understand a header: known is the program of every line that begins like this, whatever follows."""
+    def _is_read(self, head: _Head, begin: int) -> bool:
+        """True if a line with this header may be read without parsing all of it."""
+        return head is _Head.CONTAINED and not self._is_rest(begin)
+
+    def _head(self, begin: int, at: int, ending: str) -> _Head:
+        """What is known of a header; the newline before it belongs to its shape."""
         head = self._text[begin:at]
-        if not shape or len(head) > _SHORT or b"{" in head or b"<" in head:
-            return _PARSED_IN_FULL
+        shape = b"\n" + head.translate(_MASK)
+        return self._heads.get(shape) or self._learn(shape, head, ending)
+
+    def _learn(self, shape: bytes, head: bytes, ending: str) -> _Head:
+        """Understand a header: known is the program of every line that begins like this, whatever follows."""
+        if len(head) > _SHORT or b"{" in head or b"<" in head:
+            return _Head.UNKNOWN
         line = parse_line(head + b"x", now=self._now)
-        known = _PARSED_IN_FULL
-        if line and line.message == "x" and not CARRIERS.fullmatch(line.program):
-            program = " " + line.program
-            rows = next((search.rows for search in _SEARCHES if program.endswith(search.ending)), ())
-            known = _Head(rows, contained=b" stdout " in head or b" stderr " in head)
+        known = _Head.UNKNOWN
+        if line and _LEVEL_X.fullmatch(line.message) and not CARRIERS.fullmatch(line.program):
+            contained = b" stdout " in head or b" stderr " in head
+            if f" {line.program}".endswith(ending):
+                known = _Head.CONTAINED if contained else _Head.KNOWN
         if len(self._heads) >= _REMEMBERED:
             self._heads.clear()
         self._heads[shape] = known
         return known
+
+    def _read_in_full(self, start: int, place: tuple[int, int], found: dict[int, Found]) -> None:
+        """Add the event of the line around this place, if it has one, by all rules."""
+        at, stop = place
+        begin = self._text.rfind(b"\n", start, at) + 1 or start
+        event = self._in_full(begin, stop)
+        if event is not None:
+            found[begin] = Found(event, self._text[begin:stop], self._now)
 
     def _in_full(self, begin: int, end: int) -> Event | None:
         """The event of a line in full."""
