@@ -10,9 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from probe.evidence.events import LoginEnded, Observed, SessionId
-from probe.evidence.rhythm import ANY_SHIFT, best_fit
+from probe.evidence.rhythm import ANY_SHIFT, WORSE, Mark, Stroke, best_fit
 from probe.evidence.scene import AGREED, MAX_CHANCE, Clocks, Finding, Offset, Scene, sighting_of
-from probe.model import Address, Link, Naming, Session, Span
+from probe.model import Address, Link, Named, Naming, Session, Span
+
+RHYTHM_CHANCE = MAX_CHANCE / 5
+"""Stricter than for other links, because the search is made anew each time that more beats were opened."""
+
+EARLY = 0.0005
+"""Seconds by which a line may seem to come before the command that it tells of: clocks are read in turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +35,11 @@ def by_rhythm(session: Session, since: Sequence[Observed], _: Scene) -> Finding:
     if not session.beats or not session.named:
         return Finding()
     fits = sorted(_fits(session, since), key=lambda fit: fit.chance)
-    likely = {fit.candidate.identity.text for fit in fits if fit.chance <= MAX_CHANCE}
-    if not likely:
+    if not fits or fits[0].chance > RHYTHM_CHANCE:
         closest = f"; the closest may do so by chance ({fits[0].chance:.3f})" if fits else ""
         return Finding(reason=f"no line repeats the rhythm of our {len(session.beats) + 1} connections{closest}")
-    if len(likely) > 1:
+    as_likely = {fit.candidate.identity.text for fit in fits if fit.chance < fits[0].chance * WORSE}
+    if len(as_likely) > 1:
         return Finding(reason="two lines repeat the rhythm of our connections: they fit equally well")
     seen, identity = fits[0].candidate.seen, fits[0].candidate.identity
     clocks = clocks_by(session, seen, (fits[0].naming,) if fits[0].naming else ())
@@ -59,9 +65,9 @@ def _fits(session: Session, since: Sequence[Observed]) -> Iterator[_Fit]:
         others = [candidate for candidate in anonymous(since) if _group(candidate) == group]
         trials = len(SERIES) * len(found) / len(firsts)
         for series in SERIES:
-            spans = [named[series.span] for named in (session.named, *(beat.named for beat in session.beats))]
-            times = sorted(series.time(other) for other in others)
-            fit = best_fit(spans, [series.time(first) for first in firsts], times, series.shifts)
+            marks = [series.mark(first) for first in firsts]
+            strokes = [series.stroke(named) for named in (session.named, *(beat.named for beat in session.beats))]
+            fit = best_fit(strokes, marks, [series.mark(other) for other in others], series.shifts)
             if fit is not None:
                 yield _Fit(fit.chance * trials, series.naming, firsts[fit.index])
 
@@ -82,12 +88,20 @@ class Series:
     naming: Naming | None
     shifts: Span = ANY_SHIFT
 
+    def stroke(self, named: Named) -> Stroke:
+        """A connection of ours; its line is written as LOGIN or LOGOUT is answered, so not before one was sent."""
+        return Stroke(named[self.span], named[Naming.NEEDED].start - EARLY)
+
+    def mark(self, line: Candidate) -> Mark:
+        """What a line shows in this series."""
+        return Mark(self.time(line), line.seen.arrival)
+
 
 SERIES = (
     Series(span=Naming.ACCEPTED, time=lambda line: line.identity.opened, naming=Naming.ACCEPTED),
     Series(span=Naming.NEEDED, time=lambda line: line.identity.opened, naming=Naming.NEEDED),
-    # The line itself is written as LOGIN or LOGOUT is answered, and a local file brings it within milliseconds.
-    Series(span=Naming.NEEDED, time=lambda line: line.seen.arrival, naming=None, shifts=Span(-0.02, 1.0)),
+    # The line itself is written at that moment, and a local file brings it within milliseconds.
+    Series(span=Naming.NEEDED, time=lambda line: line.seen.arrival, naming=None, shifts=Span(-EARLY, 1.0)),
 )
 
 

@@ -4,15 +4,17 @@ The hard case is IMAPS without a login behind SNAT on a busy server: address and
 by time. So the probe opens a few more connections with a secret spacing. Dovecot's session ids carry the
 microsecond at which they were made, so the spacing stands in the log, whatever the server's clock says.
 
-    ours     |    |       |  |           one span each: when the id must have been made
-    server     x |y  x|x    | z| x       candidates, shifted by an unknown offset
-               ↑ the one shift under which every span has a candidate
+    ours     |    |       |  |           one stroke each: when the id must have been made
+    server     x |y  x|x    | z| x       marks, shifted by an unknown offset
+               ↑ the one shift under which every stroke has a mark
 
-Rule 1: every span must have a candidate; a rhythm with a gap proves nothing.
-Rule 2: a fit is worth what chance would not give. Around the median shift, each distance d between a span's start
-        and its nearest candidate has the p-value 1 - exp(-2·density·d); Fisher's method joins them; times the
-        number of shifts tried.
-Rule 3: two fits that chance would not give prove nothing.
+Rule 1: every stroke must have a mark; a rhythm with a gap proves nothing.
+Rule 2: no line arrives before what it tells of: a mark that came before we had said LOGOUT is somebody else's.
+Rule 3: a fit is worth what chance would not give. Around the median shift, each distance d between a stroke and its
+        nearest mark has the p-value 1 - exp(-2·density·d); Fisher's method joins them; times the number of shifts
+        tried.
+Rule 4: two fits that chance would not give prove nothing, nor do two marks for the first stroke that lie as near as
+        this fit can tell: the first is the session, the rest only help to find it.
 """
 
 from __future__ import annotations
@@ -28,67 +30,102 @@ from probe.model import Span
 GRAIN = 0.0003
 """Seconds: no distance counts as smaller, because no client knows its own moments better than this."""
 
-LATENESS = 0.03
-"""Seconds by which a moment may be late beyond its span: a process was scheduled, or a reader polled, that late."""
+LATENESS = 0.08
+"""Seconds by which a moment may be late beyond its span: a process was forked or scheduled, a reader looked, late."""
 
 ANY_SHIFT = Span(-inf, inf)
 
 WORSE = 100.0
 """The second best fit must be by this factor more likely chance than the best."""
 
+ALONE = 0.03
+BLUR = 2.0
+"""A mark of the first stroke must be alone within 30 ms, or within twice the largest distance of the fit if that is
+more: on a loaded machine one line in a hundred is late by tens of milliseconds, and the one that is may be ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stroke:
+    """One connection of ours: when its mark must have been made, and before when its line cannot have arrived."""
+
+    span: Span
+    not_before: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A time that a line shows, on whatever clock, and when the line arrived, on ours."""
+
+    time: float
+    arrival: float
+
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A candidate for the first span, the shift it implies, and how likely chance alone gives as good a fit."""
+    """A mark for the first stroke, the shift it implies, and how likely chance alone gives as good a fit.
+
+    `blur`: how far from its stroke a mark may lie and still be meant, as far as this fit can tell.
+    """
 
     index: int
     shift: float
+    blur: float
     chance: float
 
 
 def best_fit(
-    spans: Sequence[Span], firsts: Sequence[float], others: Sequence[float], shifts: Span = ANY_SHIFT
+    strokes: Sequence[Stroke], firsts: Sequence[Mark], others: Sequence[Mark], shifts: Span = ANY_SHIFT
 ) -> Fit | None:
     """The fit of the rhythm, None where none stands out.
 
-    `firsts` are times that may be the first span's, `others` (sorted) those that may be the rest's; `shifts` is what
-    may lie between their clock and ours.
+    `firsts` may be the first stroke's marks, `others` the rest's; `shifts` is what may lie between their clock and
+    ours.
     """
-    possible = [at for at, seen in enumerate(firsts) if shifts.start <= seen - spans[0].start <= shifts.end]
-    density = _density(others)
-    fits = [
-        replace(fit, chance=min(1.0, fit.chance * len(possible)))
-        for index in possible
-        if (fit := _fit(index, spans, firsts[index], others, density))
+    start = strokes[0].span.start
+    possible = [
+        (index, mark)
+        for index, mark in enumerate(firsts)
+        if mark.arrival >= strokes[0].not_before and shifts.start <= mark.time - start <= shifts.end
     ]
-    fits.sort(key=lambda fit: fit.chance)
-    if not fits or (len(fits) > 1 and fits[1].chance < min(1.0, fits[0].chance * WORSE)):
+    ordered = sorted(others, key=lambda mark: mark.time)
+    found = (_fit(index, mark, strokes, ordered) for index, mark in possible)
+    fits = [replace(fit, chance=min(1.0, fit.chance * len(possible))) for fit in found if fit]
+    best = min(fits, key=lambda fit: fit.chance, default=None)
+    if best is None:
         return None
-    return fits[0]
+    elsewhere = [fit for fit in fits if abs(fit.shift - best.shift) > ALONE]
+    near = [mark for _, mark in possible if abs(mark.time - start - best.shift) <= best.blur]
+    stands_out = all(fit.chance >= min(1.0, best.chance * WORSE) for fit in elsewhere)
+    return best if stands_out and len(near) == 1 else None
 
 
-def _fit(index: int, spans: Sequence[Span], seen: float, others: Sequence[float], density: float) -> Fit | None:
-    first = spans[0]
-    shifts = [seen - first.start]
-    for span in spans[1:]:
-        nearest = _nearest(span.start + shifts[0], others)
-        if nearest is None or abs(nearest - span.start - shifts[0]) > max(span.seconds, first.seconds, LATENESS):
-            return None  # further off than any latency we saw explains
-        shifts.append(nearest - span.start)
+def _fit(index: int, first: Mark, strokes: Sequence[Stroke], others: Sequence[Mark]) -> Fit | None:
+    shifts = [first.time - strokes[0].span.start]
+    for stroke in strokes[1:]:
+        target = stroke.span.start + shifts[0]
+        nearest = _nearest(target, stroke.not_before, others)
+        slack = max(stroke.span.seconds, strokes[0].span.seconds, LATENESS)
+        if nearest is None or abs(nearest - target) > slack:
+            return None
+        shifts.append(nearest - stroke.span.start)
     middle = median(shifts)
     distances = sorted(abs(shift - middle) for shift in shifts)[1:]  # the median's own distance says nothing
+    density = _density(others)
     p_values = [1 - exp(-2 * density * max(distance, GRAIN)) for distance in distances]
-    return Fit(index, middle, fisher(p_values))
+    return Fit(index, middle, max(ALONE, BLUR * distances[-1]), fisher(p_values))
 
 
-def _nearest(target: float, others: Sequence[float]) -> float | None:
-    at = bisect_left(others, target)
-    return min(others[max(0, at - 1) : at + 1], key=lambda other: abs(other - target), default=None)
+def _nearest(target: float, not_before: float, others: Sequence[Mark]) -> float | None:
+    """The time of the nearest mark that may be meant, within a window that holds all that could be."""
+    begin = bisect_left(others, target - 1, key=lambda mark: mark.time)
+    end = bisect_left(others, target + 1, key=lambda mark: mark.time)
+    times = (mark.time for mark in others[begin:end] if mark.arrival >= not_before)
+    return min(times, key=lambda time: abs(time - target), default=None)
 
 
-def _density(others: Sequence[float]) -> float:
-    """Candidates per second; one more than seen, because what was lost may have had company."""
-    span = others[-1] - others[0] if len(others) > 1 else 0.0
+def _density(others: Sequence[Mark]) -> float:
+    """Marks per second; one more than seen, because what was lost may have had company."""
+    span = others[-1].time - others[0].time if len(others) > 1 else 0.0
     return (len(others) + 1) / max(span, 1.0)
 
 

@@ -40,8 +40,11 @@ from probe.verdict.judge import judge
 
 SIDE_BY_SIDE = 64
 BEATS_AT_ONCE = 4
-ROUNDS_OF_BEATS = 5
-SPACING = (0.04, 0.2)
+ROUNDS_OF_BEATS = 3
+ATTEMPTS = 3
+"""Sessions that may be opened for one verdict, where lines came but not even their rhythm told which was ours."""
+
+SPACING = (0.06, 0.25)
 """Seconds between two beats: wider than the jitter of a busy server, short enough to be done in a second."""
 
 HURRY = 0.5
@@ -97,33 +100,47 @@ async def run_round(endpoints: Sequence[Endpoint], workshop: Workshop, vantage: 
 
 
 async def probe_endpoint(endpoint: Endpoint, workshop: Workshop) -> Result:
-    """Open, look for, judge."""
+    """Open, look for, judge; a session that cannot be told from others is given up and another one opened."""
+    attempts = ATTEMPTS
+    while True:
+        attempts -= 1
+        session, evidence, undecided = await _attempt(endpoint, workshop)
+        if not undecided or not attempts:
+            judgement = judge(session, evidence, workshop.networks)
+            workshop.progress(endpoint, judgement.verdict)
+            return Result(session=session, evidence=evidence, judgement=judgement)
+
+
+async def _attempt(endpoint: Endpoint, workshop: Workshop) -> tuple[Session, Evidence, bool]:
     workshop.progress(endpoint, "session")
     with workshop.fingerprints.draw() as verbs:
         await _own_moment(endpoint, workshop)
         session = await open_session(endpoint, workshop.kit, verbs)
         workshop.in_flight[session.id] = session
         workshop.progress(endpoint, "evidence")
-        session, evidence = await look_for(session, endpoint, workshop)
-    judgement = judge(session, evidence, workshop.networks)
-    workshop.progress(endpoint, judgement.verdict)
-    return Result(session=session, evidence=evidence, judgement=judgement)
+        return await look_for(session, endpoint, workshop)
 
 
-async def look_for(session: Session, endpoint: Endpoint, workshop: Workshop) -> tuple[Session, Evidence]:
-    """Search until settled or out of time; open beats where they would tell."""
+async def look_for(session: Session, endpoint: Endpoint, workshop: Workshop) -> tuple[Session, Evidence, bool]:
+    """Search until settled or out of time; open beats where they would tell.
+
+    The third value: lines came that may be the session's, and not even a rhythm could tell which.
+    """
     replies = _from_replies(session) if workshop.read_replies else ()
     if endpoint.imprint is ImprintKind.NONE and session.fault is None:
-        return session, Evidence(sightings=replies, reasons=("`imprint: none` leaves nothing to look for",))
+        reasons = ("`imprint: none` leaves nothing to look for",)
+        return session, Evidence(sightings=replies, reasons=reasons), False
     deadline = session.closed + _patience(session, endpoint, workshop)
     patient_until = workshop.kit.clock() + PATIENCE
     rounds_left = ROUNDS_OF_BEATS if session.service is Service.IMAPS and session.fault is None else 0
     while True:
         now = workshop.kit.clock()
         found = search(session, _scene(workshop, now))
-        if replies or (found.settled and session.fault is None) or now >= deadline:
+        undecided = bool(session.beats) and not rounds_left and now >= patient_until
+        if replies or (found.settled and session.fault is None) or now >= deadline or undecided:
             _remember_clocks(found, workshop)
-            return session, replace(found.evidence, sightings=(*replies, *found.evidence.sightings))
+            sightings = (*replies, *found.evidence.sightings)
+            return session, replace(found.evidence, sightings=sightings), undecided and not sightings
         if rounds_left and found.candidates and now >= patient_until:
             rounds_left -= 1
             session = await _with_beats(session, endpoint, workshop)

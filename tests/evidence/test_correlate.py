@@ -12,7 +12,7 @@ import pytest
 from probe.evidence.correlate import SETTLE, search
 from probe.evidence.events import Connected, Disconnected, IdSent, Observed, Rejected, SessionId
 from probe.evidence.scene import Clocks, Offset, Scene
-from probe.model import Beat, Count, Imprint, ImprintKind, Link, Naming, Peer, Session, Sighting
+from probe.model import Address, Beat, Count, Imprint, ImprintKind, Link, Naming, Peer, Session, Sighting
 from tests.builders import (
     FINGERPRINT,
     NODE,
@@ -180,10 +180,21 @@ def beats(count: int, random: Random) -> tuple[Beat, ...]:
 
 
 def rhythm_lines(session: Session, naming: Naming, random: Random, *, jitter: float, clock: float) -> list[Observed]:
-    """What Dovecot logs of a session and its beats behind SNAT, on a clock of its own."""
-    spans = [session.named[naming], *(beat.named[naming] for beat in session.beats)]
-    made = [span.start + clock + random.uniform(0, jitter) for span in spans]
-    return [observed(login_line(at, Peer(NODE, random.randrange(1024, 65535)))) for at in made]
+    """What Dovecot logs of a session and its beats behind SNAT, on a clock of its own, through a slow shipper."""
+    return [
+        observed(
+            login_line(
+                named[naming].start + clock + random.uniform(0, jitter), Peer(NODE, random.randrange(1024, 65535))
+            ),
+            arrival=named[Naming.NEEDED].end + random.uniform(0, 2),
+        )
+        for named in (session.named, *(beat.named for beat in session.beats))
+    ]
+
+
+def stranger_line(at: float, number: int, random: Random, *, clock: float = 0.0, address: Address = NODE) -> Observed:
+    """A session like ours of somebody else, accepted at this moment of our clock."""
+    return observed(login_line(at + clock, Peer(address, number)), arrival=at + random.uniform(0.03, 2))
 
 
 class TestRhythm:
@@ -193,7 +204,7 @@ class TestRhythm:
         random = Random(1)
         session = imaps_session(beats=beats(8, random))
         ours = rhythm_lines(session, naming, random, jitter=jitter, clock=clock)
-        strangers = [observed(login_line(100 + clock + random.uniform(0, 8), Peer(NODE, n))) for n in range(1, 40)]
+        strangers = [stranger_line(random.uniform(100, 108), n, random, clock=clock) for n in range(1, 12)]
         lines = [*ours, *strangers]
         random.shuffle(lines)
         (found,) = sightings(session, *lines)
@@ -205,7 +216,7 @@ class TestRhythm:
         for seed in range(300):
             random = Random(seed)
             session = imaps_session(beats=beats(4 * random.randint(1, 5), random))
-            strangers = [observed(login_line(100 + random.uniform(0, 8), Peer(NODE, n))) for n in range(1, 80)]
+            strangers = [stranger_line(random.uniform(100, 108), n, random) for n in range(1, 80)]
             wrong += bool(sightings(session, *strangers))
         assert wrong <= 3  # MAX_CHANCE is 1 in 200
 
@@ -220,7 +231,7 @@ class TestRhythm:
         ]
         strangers = [
             observed(login_line(at, Peer(NODE, n)), arrival=at + random.uniform(0, 0.05))
-            for n, at in enumerate((100 + random.uniform(0, 4) for _ in range(20)), 1000)
+            for n, at in enumerate((100.3 + random.uniform(0, 4) for _ in range(20)), 1000)
         ]
         (found,) = sightings(session, *strangers, *ours)
         assert (found.link, found.line) == (Link.RHYTHM, ours[0].raw)
@@ -239,12 +250,31 @@ class TestRhythm:
         echo = rhythm_lines(session, Naming.NEEDED, random, jitter=0.0002, clock=3)
         assert sightings(session, *lines, *echo) == ()
 
+    def test_a_neighbour_of_the_first_line_makes_it_worthless(self) -> None:
+        """A stranger came in with us, to the millisecond: the beats cannot tell which of the two is the session."""
+        random = Random(8)
+        session = imaps_session(beats=beats(8, random))
+        lines = rhythm_lines(session, Naming.NEEDED, random, jitter=0.0004, clock=0)
+        neighbour = stranger_line(session.named[Naming.NEEDED].start + 0.0006, 5, random)
+        assert len(sightings(session, *lines)) == 1
+        assert sightings(session, neighbour, *lines) == ()
+
+    def test_a_line_that_came_before_our_logout_is_not_ours(self) -> None:
+        """The same neighbour, but its line was there before we had said LOGOUT."""
+        random = Random(8)
+        session = imaps_session(beats=beats(8, random))
+        lines = rhythm_lines(session, Naming.NEEDED, random, jitter=0.0004, clock=0)
+        neighbour = stranger_line(session.named[Naming.NEEDED].start + 0.0006, 5, random)
+        early = replace(neighbour, arrival=session.named[Naming.NEEDED].start - 0.01)
+        (found,) = sightings(session, early, *lines)
+        assert found.line == lines[0].raw
+
     def test_the_address_is_that_of_the_beats(self) -> None:
         """Our own line is lost; a stranger's from elsewhere stands where ours should: no sighting."""
         random = Random(5)
         session = imaps_session(beats=beats(8, random))
         lines = rhythm_lines(session, Naming.NEEDED, random, jitter=0.0002, clock=0)[1:]
-        stranger = observed(login_line(session.named[Naming.NEEDED].start, Peer(OURS.address, 5)))
+        stranger = stranger_line(session.named[Naming.NEEDED].start, 5, random, address=OURS.address)
         assert sightings(session, stranger, *lines) == ()
 
     def test_a_logged_in_session_is_looked_for_among_its_user_s_lines(self) -> None:
@@ -253,8 +283,8 @@ class TestRhythm:
         session = imaps_session(imprint=imprint, beats=beats(4, random))
         lines = rhythm_lines(session, Naming.NEEDED, random, jitter=0.0002, clock=0)
         at = session.named[Naming.NEEDED].start
-        ours = observed(login_line(at, Peer(NODE, 9), user="Probe@Example.org"))
-        other = observed(login_line(at, Peer(NODE, 8), user="someone@example.org"))
+        ours = observed(login_line(at, Peer(NODE, 9), user="Probe@Example.org"), arrival=at + 1)
+        other = observed(login_line(at, Peer(NODE, 8), user="someone@example.org"), arrival=at + 1)
         assert sightings(session, *lines[1:], other) == ()
         (found,) = sightings(session, *lines[1:], ours, other)
         assert found.line == ours.raw
