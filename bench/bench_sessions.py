@@ -19,6 +19,7 @@ import argparse
 import contextlib
 import http.client
 import json
+import re
 import shutil
 import statistics
 import subprocess
@@ -45,6 +46,7 @@ LISTEN = 9115
 WARM_UP = 5
 NO_LAB = 3
 INTERRUPTED = 130
+TLS_METRIC = re.compile(r'^probe_tls_version_info\{version="([^"]+)"\} 1$', re.M)
 OURS, THEIRS = "mailprobe", "blackbox_exporter"
 
 
@@ -101,6 +103,15 @@ class Driver:
         if self._child.stdout.readline() != "done\n":
             raise RuntimeError(f"{OURS}: {what} failed, see above")
 
+    def tls_versions(self) -> set[str]:
+        """What TLS its contexts come to with the servers."""
+        assert self._child.stdin is not None  # noqa: S101
+        assert self._child.stdout is not None  # noqa: S101
+        print("tls", 1, file=self._child.stdin, flush=True)
+        versions = self._child.stdout.readline().strip()
+        self._child.stdout.readline()
+        return set(versions.split(", "))
+
 
 class Blackbox:
     """blackbox_exporter, behind HTTP in the vantage's namespace."""
@@ -133,10 +144,9 @@ class Blackbox:
             raise RuntimeError(f"{THEIRS}: {what} failed:\n{answer}")
         return answer
 
-    def tls_version(self) -> str:
-        """What TLS it spoke with each service, by its own metrics."""
-        marks = (line for what in ("submission", "imaps") for line in self.ask(what).splitlines())
-        return ", ".join(sorted({line for line in marks if line.startswith("probe_tls_version_info")}))
+    def tls_versions(self) -> set[str]:
+        """What TLS it spoke with the servers, by its own metrics."""
+        return {found for what in ("submission", "imaps") for found in TLS_METRIC.findall(self.ask(what))}
 
 
 def modules(ca_file: Path) -> dict[str, object]:
@@ -198,16 +208,25 @@ def compare(sessions: int, blocks: int) -> str:
     with Lab(GENERATION, Choices(login_processes=LoginProcesses.SHARED)) as lab:
         case = lab.apply(SCENARIOS["local"])
         facts = [machine(), f"Postfix {lab.generation.postfix}, Dovecot {lab.generation.dovecot}"]
-        contestants: dict[str, Contestant] = {OURS: Driver(lab, case.config_file)}
+        ours = Driver(lab, case.config_file)
+        contestants: dict[str, Contestant] = {OURS: ours}
         if binary is None:
             facts.append("blackbox_exporter is not installed: nothing to compare with")
         else:
             contestants[THEIRS] = theirs = Blackbox(lab, binary)
-            facts += [first_line(binary, "--version").partition(" (")[0], theirs.tls_version()]
+            facts += [first_line(binary, "--version").partition(" (")[0], same_tls(ours, theirs)]
         figures = measure(contestants, sessions, blocks)
         facts += [f"{name}: {memory(one.pid)} resident" for name, one in contestants.items()]
     facts.append(machine().split(" · ")[1] + " at the end")
     return told(figures, facts, f"{blocks} blocks of {sessions} sessions each, taking turns")
+
+
+def same_tls(ours: Driver, theirs: Blackbox) -> str:
+    """The TLS version both speak; without one there is nothing to compare."""
+    versions = ours.tls_versions(), theirs.tls_versions()
+    if versions[0] != versions[1]:
+        raise RuntimeError(f"not like for like: {OURS} speaks {versions[0]}, {THEIRS} {versions[1]}")
+    return ", ".join(sorted(versions[0])) + " by both"
 
 
 def told(figures: Figures, facts: list[str], size: str) -> str:

@@ -1,6 +1,6 @@
 """mailprobe as a contestant of bench_sessions.py: opens sessions through the product's own API when asked.
 
-    python -m bench.drive_sessions CONFIG       reads `WHAT TIMES` lines, answers `done` to each
+    python -m bench.drive_sessions CONFIG       reads `WHAT TIMES` lines, answers each with `done`
 
 A child of its own, so that its CPU clock and memory hold nothing but the product. One loop and one kit for all
 sessions, as in a process that stays.
@@ -13,7 +13,9 @@ import contextlib
 import logging
 import os
 import secrets
+import smtplib
 import socket
+import ssl
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -65,6 +67,12 @@ class Probing:
         if wrong:
             raise RuntimeError(f"not preserved: {wrong}")
 
+    async def tls(self) -> None:
+        """Not a session: tell the TLS version that the product's context comes to with each server."""
+        compared = (self.endpoints[service] for service in (Service.SUBMISSION, Service.IMAPS))
+        versions = {tls_version(endpoint, self.kit.contexts.context(endpoint.tls)) for endpoint in compared}
+        print(", ".join(sorted(versions)), flush=True)
+
     async def _plain(self, service: Service) -> None:
         await self._session(replace(self.endpoints[service], imprint=ImprintKind.NONE), [])
 
@@ -72,6 +80,20 @@ class Probing:
         session = await open_session(endpoint, self.kit, verbs)
         if session.fault is not None:
             raise RuntimeError(f"{session.service}: {session.fault}")
+
+
+def tls_version(endpoint: Endpoint, context: ssl.SSLContext) -> str:
+    """In blackbox_exporter's spelling."""
+    place, name = (endpoint.host, endpoint.port), endpoint.tls.server_name
+    if endpoint.service.tls_first:
+        with socket.create_connection(place) as plain, context.wrap_socket(plain, server_hostname=name) as encrypted:
+            found = encrypted.version()
+    else:
+        with smtplib.SMTP(*place) as conversation:
+            conversation.starttls(context=context)
+            assert isinstance(conversation.sock, ssl.SSLSocket)  # noqa: S101 - for the type checker
+            found = conversation.sock.version()
+    return str(found).replace("TLSv", "TLS ")
 
 
 async def repeat(act: Callable[[], Awaitable[None]], times: int) -> None:
