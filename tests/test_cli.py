@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from subprocess import PIPE
+from typing import Any
 
 import pytest
 import yaml
@@ -24,7 +25,7 @@ from probe.model import Service, Verdict
 
 PROBE = [sys.executable, "-m", "probe"]
 REPOSITORY = Path(__file__).parent.parent
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "paths": [{"name": "vip", "host": "127.0.0.1", "endpoints": [{"service": "smtp", "port": 1}]}],
     "evidence": {"sources": [{"kind": "file", "path": "/nonexistent/mail.log"}]},
 }
@@ -219,7 +220,7 @@ class TestCheckConfig:
             assert "/nonexistent/pw" in done.stderr
 
     def test_a_ca_file_that_vanished_is_said(self, tmp_path: Path) -> None:
-        settings = {**SETTINGS, "paths": [{**SETTINGS["paths"][0], "tls": {"ca_file": "/nonexistent/ca.pem"}}]}  # type: ignore[dict-item]
+        settings = {**SETTINGS, "paths": [{**SETTINGS["paths"][0], "tls": {"ca_file": "/nonexistent/ca.pem"}}]}
         (tmp_path / "mailprobe.yaml").write_text(yaml.safe_dump(settings))
         done = run("--once", cwd=tmp_path)
         assert (done.returncode, "/nonexistent/ca.pem" in done.stderr) == (64, True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from bad_folder import ENVIRONMENT, FOLDER, SECRET, message
 
 from probe.settings import ConfigurationError, load
 from probe.settings.document import MAX_BYTES
+from tests.settings.bad_folder import ENVIRONMENT, FOLDER, SECRET, message
 
 
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("*.yaml")), ids=lambda file: file.stem)

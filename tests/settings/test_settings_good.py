@@ -7,12 +7,12 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
-from good_folder import ENVIRONMENT, EXAMPLE, FOLDER, loaded
 from pydantic import ValidationError
 
 from probe.model import AddressFamily, ImprintKind, Networks, ProxyHeader, Secret, Service
 from probe.settings import FileSource, load, targets, timeouts
 from probe.settings.values import Listen, ReplyMode
+from tests.settings.good_folder import ENVIRONMENT, EXAMPLE, FOLDER, loaded
 
 ALTERNATIVE = re.compile(r"^( *)#((?! )\S.*|(?<=  #)  +\S.*)$", re.MULTILINE)
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
-from good_folder import ENVIRONMENT, EXAMPLE, FOLDER
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from probe.settings import ConfigurationError, Settings, load, schema
 from probe.settings.reference import keys
+from tests.settings.good_folder import ENVIRONMENT, EXAMPLE, FOLDER
 
 NAMES = sorted({key.path.rpartition(".")[2] for key in keys(schema())})
 WORDS = ["smtp", "imaps", "file", "loki", "10.0.20.1", "10.0.0.0/8", "30s", "10%", "${NAME}", "${", "off", ""]

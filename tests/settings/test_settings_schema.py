@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bad_folder import FOLDER as BAD
-from good_folder import ENVIRONMENT, FILES
 
 from probe.settings import schema
 from probe.settings.document import decoded, parsed
 from probe.settings.reference import keys, reference
+from tests.settings.bad_folder import FOLDER as BAD
+from tests.settings.good_folder import ENVIRONMENT, FILES
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = schema()

@@ -11,10 +11,10 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from reading import BRIEF, Reading, reading
 
 from probe.evidence.sources.file import FileSource
 from probe.evidence.sources.source import MAX_LINE, LineJoiner
+from tests.evidence.sources.reading import BRIEF, Reading, reading
 
 
 @pytest.fixture

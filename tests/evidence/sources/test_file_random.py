@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from reading import reading
+
+from tests.evidence.sources.reading import reading
 
 WRITER = Path(__file__).with_name("rotating_writer.py")
 LINES = 3000

@@ -10,9 +10,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from reading import Reading, reading
 
 from probe.evidence.sources.source import State
+from tests.evidence.sources.reading import Reading, reading
 
 
 @pytest.fixture

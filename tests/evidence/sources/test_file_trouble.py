@@ -10,11 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from reading import BRIEF, reading
 from structlog.testing import capture_logs
 
 from probe.evidence.sources.file import FileSource
 from probe.evidence.sources.source import State
+from tests.evidence.sources.reading import BRIEF, reading
 
 
 @contextmanager
