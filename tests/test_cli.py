@@ -21,7 +21,7 @@ import probe
 from probe.demo.door import Arrival
 from probe.demo.scenes import Scene
 from probe.demo.world import CLIENT, DemoWorld, demo_world
-from probe.model import Service, Verdict
+from probe.model import Service
 
 PROBE = [sys.executable, "-m", "probe"]
 REPOSITORY = Path(__file__).parent.parent
@@ -234,8 +234,3 @@ class TestCheckConfig:
         done = run("schema", cwd=tmp_path)
         assert done.returncode == 0
         assert json.loads(done.stdout)["$schema"].endswith("2020-12/schema")
-
-
-def test_the_verdict_table_of_the_readme_is_the_closed_set() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", (REPOSITORY / "README.md").read_text(), re.M)
-    assert dict(rows) == {verdict.value: verdict.severity.value for verdict in Verdict}

@@ -1,6 +1,7 @@
 """The lab by hand.
 
     python -m tests.lab list                      the scenarios
+    python -m tests.lab table                     the same in Markdown, as in README.md
     python -m tests.lab reap                      remove what dead owners left
     python -m tests.lab generations               which server generations this machine offers
     python -m tests.lab SCENARIO [--generation G] [--probe PATH] [--hold]
@@ -33,6 +34,9 @@ def main() -> int:
     match given.scenario:
         case "list":
             return _list()
+        case "table":
+            print(markdown())
+            return 0
         case "reap":
             print("removed:", ", ".join(reap()) or "nothing")
             return 0
@@ -51,6 +55,20 @@ def _list() -> int:
         print(f"{scenario.name:{width}}  {scenario.what}")
         print(f"{'':{width}}  -> {_verdicts(scenario)}")
     return 0
+
+
+def markdown() -> str:
+    """The matrix for the README: a row per scenario, a column per service; both generations give the same verdicts."""
+    rows = ["| what is done | " + " | ".join(SERVICES) + " |", "|---" * (len(SERVICES) + 1) + "|"]
+    for scenario in SCENARIOS.values():
+        due = [scenario.expected.get(service) for service in SERVICES]
+        cells = [_cell(one.verdict, one.masked_by) if one else "–" for one in due]
+        rows.append(f"| `{scenario.name}`: {scenario.what} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def _cell(verdict: str, masked_by: str | None) -> str:
+    return f"{verdict} by {masked_by}" if masked_by else verdict
 
 
 def _verdicts(scenario: Scenario) -> str:
