@@ -25,8 +25,15 @@ ROOT = Path(__file__).parents[1]
 CHUNK = 8 << 20
 MTAIL_PROGRAM = Path("/usr/share/doc/mtail/examples/postfix.mtail")
 SENTENCES = """
-{verdict} The goal of 1,000,000 lines/s to events and 20 times mtail is {goal}: most of the reader's time goes
-into making the events of every third line, and skipping alone, which is what all other lines cost, is the upper bound.
+{verdict} The goal of 1,000,000 lines/s to events is {fast}, that of 20 times mtail {ratio}.
+
+Half of what an average line costs is finding the lines of interest, checking their headers and cutting them out; the
+other half is reading addresses, counts and session ids of every third line into values, one by one, in Python. So the
+rate hangs on how many lines give an event. A real server's logs lie between the mixes below: a delivery makes 10 to 16 lines of which 3 or 4 name a client (with neither postscreen, filters nor LMTP
+8 lines, of which 3 do), a connection that delivers nothing 3 to 5 lines of which 2 to 4 do, a mailbox session 2 lines
+of which 1 does.
+
+{mixes}
 """
 
 
@@ -98,6 +105,18 @@ def table(rows: dict[str, Run], lines: int) -> str:
     return "\n".join([head, *body])
 
 
+def mixtures(room: Path, lines: int) -> str:
+    """A row per mix of traffic: how many of its lines give an event, and how fast they are read."""
+    rows = []
+    for name, traffic in mail_log.MIXES.items():
+        log = room / "mix.log"
+        mail_log.write(log, lines, traffic)
+        run = best(ourselves("events", log), times=3)
+        rows.append(f"| {name} | {int(run.output) / lines:.0%} | {lines / run.cpu:,.0f} |")
+    head = f"| {lines:,} lines of | give an event | lines/s of CPU |\n|---|---:|---:|"
+    return "\n".join([head, *rows])
+
+
 def versions() -> str:
     """Machine and programs."""
     models = [line for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
@@ -131,13 +150,14 @@ def report(lines: int) -> str:
         empty.touch()
         size, machine = log.stat().st_size, versions()
         runs = {name: best(command, times=times) for name, (command, times) in contestants(log, empty).items()}
+        mixes = mixtures(Path(room), max(lines // 4, 1))
     reader = runs["mailprobe, to events"]
     events = int(reader.output)
     rate = lines / reader.cpu
     mtail = runs.get("mtail, its Postfix program")
     verdict = f"One core reads {rate:,.0f} lines/s to events"
     verdict += f", {mtail.cpu / reader.cpu:.0f} times mtail (which counts, and keeps no events)." if mtail else "."
-    met = rate >= 1e6 and (mtail is None or mtail.cpu >= 20 * reader.cpu)
+    goals = {True: "met", False: "missed", None: "not measured"}
     return "\n".join(
         (
             "# The log reader",
@@ -147,7 +167,12 @@ def report(lines: int) -> str:
             f"{machine}.",
             "",
             table(runs, lines),
-            SENTENCES.format(verdict=verdict, goal="met" if met else "missed on this machine"),
+            SENTENCES.format(
+                verdict=verdict,
+                fast=goals[rate >= 1e6],
+                ratio=goals[mtail.cpu >= 20 * reader.cpu if mtail else None],
+                mixes=mixes,
+            ),
         )
     )
 

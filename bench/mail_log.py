@@ -1,7 +1,8 @@
 """A made-up mail log of any length: the mix of a mail server for some hundred people, the same for the same seed.
 
 Rules of this file:
-- Each kind of traffic is a function that gives the lines of one session or message; TRAFFIC says how often it comes.
+- Each kind of traffic is a function that gives the lines of one session or message; TRAFFIC says how often it comes,
+  MIXES has other proportions.
 - Clients come back: a few hundred addresses make most of the traffic, a long tail of strangers the rest.
 - Line formats are those of rsyslog's RFC 3339 template, Postfix, Dovecot (through syslog) and rspamd.
 """
@@ -182,7 +183,10 @@ def hash_of(text: str) -> int:
     return sum(ord(letter) * (place + 1) for place, letter in enumerate(text))
 
 
-TRAFFIC: tuple[tuple[Callable[[Mill], Iterator[str]], int], ...] = (
+Traffic = tuple[tuple[Callable[[Mill], Iterator[str]], int], ...]
+"""What happens how often, in sessions."""
+
+TRAFFIC: Traffic = (
     (inbound, 40),
     (outbound, 10),
     (refused, 12),
@@ -191,13 +195,21 @@ TRAFFIC: tuple[tuple[Callable[[Mill], Iterator[str]], int], ...] = (
     (mailbox, 35),
     (stranger, 4),
 )
-"""What happens how often, in sessions."""
+"""A server for some hundred people, with everything that knocks at its doors."""
+
+MIXES: dict[str, Traffic] = {
+    "all together": TRAFFIC,
+    "deliveries alone": ((inbound, 4), (outbound, 1)),
+    "strangers and spam alone": ((refused, 12), (screened, 20), (guessing, 8), (stranger, 4)),
+    "mailboxes alone": ((mailbox, 1),),
+}
+"""How many lines give an event depends on who comes: a delivery makes 10 to 16 lines, 3 or 4 of which name a client."""
 
 
-def write(path: Path, lines: int, *, seed: int = 1) -> None:
+def write(path: Path, lines: int, traffic: Traffic = TRAFFIC, *, seed: int = 1) -> None:
     """Write a log of this many lines."""
     mill, left = Mill(seed), lines
-    kinds, weights = zip(*TRAFFIC, strict=True)
+    kinds, weights = zip(*traffic, strict=True)
     with path.open("w", encoding="ascii") as log:
         while left > 0:
             session = list(mill.random.choices(kinds, weights)[0](mill))[:left]

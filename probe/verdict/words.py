@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from probe.model import Evidence, FaultSign, MaskedBy, Network, Service, Session
 
 WHOSE = {
-    MaskedBy.NODE: "the address of a cluster node: kube-proxy or the node's NAT has replaced the client's",
-    MaskedBy.POD: "the address of a pod: something in the cluster relays the connection",
-    MaskedBy.GATEWAY: "the gateway's address: the router or firewall has replaced the client's",
-    MaskedBy.PROXY: "the proxy's address: it connects onward without telling whom it stands for",
-    MaskedBy.OTHER: "an address that `networks` of the configuration does not name",
+    MaskedBy.NODE: ("a cluster node's address", "kube-proxy or the node's NAT has replaced the client's"),
+    MaskedBy.POD: ("a pod's address", "something in the cluster relays the connection"),
+    MaskedBy.GATEWAY: ("the gateway's address", "the router or firewall has replaced the client's"),
+    MaskedBy.PROXY: ("the proxy's address", "the proxy connects onward without telling whom it stands for"),
+    MaskedBy.OTHER: ("an address that `networks` does not name", "something on the way has replaced the client's"),
 }
+"""Whose address it is, and why it stands there."""
 
 UNMASK = {
     MaskedBy.NODE: "Check the Service's externalTrafficPolicy: `kubectl get service -o "
@@ -91,7 +92,7 @@ WORDS: dict[str, Words] = {
         "Add the sender (the proxy, or the node that SNATs) to Dovecot's `haproxy_trusted_networks`.",
     ),
     "masked-and-limited": Words(
-        "The server refused for too many connections, and counts them for {seen}, not for {expected}: {whose}.",
+        "The server refused for too many connections, and counts them for {seen}, {whose}, not for {expected}: {why}.",
         "{unmask} Until then all clients share one address and one limit.",
     ),
     "too-many-connections": Words(
@@ -128,7 +129,7 @@ WORDS: dict[str, Words] = {
         "(timeouts.evidence), and that no shipper drops them.",
     ),
     "seen-as-expected": Words("The server saw {seen}, the client's own address.", "Nothing to do."),
-    "seen-as-another": Words("The server saw {seen} instead of {expected}: {whose}.", "{unmask}"),
+    "seen-as-another": Words("The server saw {seen}, {whose}, instead of {expected}: {why}.", "{unmask}"),
     "sightings-disagree": Words(
         "Sightings contradict each other ({seen}), so none of them proves anything.",
         "See the sightings of this session; two servers may write into one log.",
@@ -178,7 +179,8 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
         "wants_header": WANT_HEADER[session.service],
         "seen": " and ".join(sorted({str(sighting.address) for sighting in evidence.sightings})),
         "expected": " or ".join(_plain(network) for network in _of_family(session)),
-        "whose": WHOSE[masked_by] if masked_by else "",
+        "whose": WHOSE[masked_by][0] if masked_by else "",
+        "why": WHOSE[masked_by][1] if masked_by else "",
         "unmask": UNMASK[masked_by] if masked_by else "",
         "reasons": "; ".join(evidence.reasons) or "no evidence source is configured",
         "signs": _signs(evidence),
