@@ -29,9 +29,10 @@ SENTENCES = """
 
 Half of what an average line costs is finding the lines of interest, checking their headers and cutting them out; the
 other half is reading addresses, counts and session ids of every third line into values, one by one, in Python. So the
-rate hangs on how many lines give an event. A real server's logs lie between the mixes below: a delivery makes 10 to 16 lines of which 3 or 4 name a client (with neither postscreen, filters nor LMTP
-8 lines, of which 3 do), a connection that delivers nothing 3 to 5 lines of which 2 to 4 do, a mailbox session 2 lines
-of which 1 does.
+rate hangs on how many lines give an event, and on how many clients are new: what comes again is remembered. A real
+server's logs lie between the mixes below: a delivery makes 10 to 16 lines of which 3 or 4 name a client (with neither
+postscreen, filters nor LMTP 8 lines, of which 3 do), a connection that delivers nothing 3 to 5 lines of which 2 to 4
+do, a mailbox session 2 lines of which 1 does.
 
 {mixes}
 """
