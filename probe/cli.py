@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from probe.model import Round
     from probe.settings import Settings
 
+PIPED_WIDTH = 1000
 UNKNOWN = 3
 USAGE = 64
 INTERRUPTED = 130
@@ -67,7 +68,7 @@ def _once(config: Path | None, paths: tuple[str, ...], form: str, wait: float) -
     import asyncio
 
     from probe.report.progress import shown_progress
-    from probe.service.once import once
+    from probe.service.once import UnusableCaFile, once
 
     _log_to_stderr()
     settings = _settings(config)
@@ -75,7 +76,7 @@ def _once(config: Path | None, paths: tuple[str, ...], form: str, wait: float) -
     with shown_progress(sys.stderr) as progress:
         try:
             done = asyncio.run(once(settings, paths, wait, progress))
-        except OSError as error:
+        except UnusableCaFile as error:
             raise click.ClickException(f"{error}") from error
     _tell(done, form)
     return done.severity.exit_code
@@ -158,8 +159,8 @@ def _check_paths(settings: Settings, paths: tuple[str, ...]) -> None:
 def _console() -> Console:
     from rich.console import Console
 
-    # Into a pipe a table is as wide as its text: whoever greps wants whole lines.
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False, soft_wrap=False)
+    # Into a pipe lines are as long as their text: whoever greps wants them whole.
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False)
 
 
 def _log_to_stderr() -> None:

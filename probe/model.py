@@ -416,6 +416,7 @@ class Session:
     transcript: tuple[Spoken, ...] = ()
     certificate_expiry: float | None = None
     header_sent: ProxyHeader = ProxyHeader.NONE
+    server_name: str | None = None
     controls: tuple[Control, ...] = ()
     named: Named = field(default_factory=dict)
     beats: tuple[Beat, ...] = ()
@@ -497,7 +498,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Networks:
-    """Whose address is whose. The first of nodes, pods, gateways, proxies that holds an address names it."""
+    """Whose address is whose. Of several that hold an address the most telling names it: a proxy may run on a node."""
 
     nodes: tuple[Network, ...] = ()
     pods: tuple[Network, ...] = ()

@@ -1,4 +1,4 @@
-"""What all tests share: under CI a skipped test is a failed one, and the lab's matrix is printed at the end."""
+"""What all tests share: under CI a skipped test is a failed one, and what the lab measured is printed at the end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from collections.abc import Generator
 import pytest
 
 CELL = "matrix"
-"""Name of the user property with which a lab test reports one line of the matrix."""
+VERIFIED = "verified"
+"""Names of the user properties with which lab tests report a line of the matrix and a count of verified sessions."""
+
+TITLES = {
+    CELL: "the lab: scenario, server generation, verdict of each service",
+    VERIFIED: "sessions found again among look-alikes, not one of them wrongly",
+}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -22,9 +28,10 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the lines of the matrix that the lab's tests reported, in whatever worker they ran."""
+    """Print what the lab's tests measured, in whatever worker they ran."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
-    lines = sorted({str(value) for report in reports for name, value in report.user_properties if name == CELL})
-    if lines:
-        terminalreporter.write_sep("=", "the lab: scenario, server generation, verdict of each service")
-        terminalreporter.write_line("\n".join(lines))
+    for property_name, title in TITLES.items():
+        told = {str(value) for report in reports for name, value in report.user_properties if name == property_name}
+        if told:
+            terminalreporter.write_sep("=", title)
+            terminalreporter.write_line("\n".join(sorted(told)))

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from probe.demo.door import Arrival
 from probe.demo.header import Missing, NoHeader
 from probe.demo.listener import IDLE_SECONDS, Guest, Listener, believed, until_done
-from probe.demo.session_id import session_id
+from probe.evidence.session_id import encode
 
 LONGEST_LINE = 8192
 PATIENCE = 10
@@ -58,7 +58,7 @@ class Conversation:
         fields = [f"user=<{self.user}>", *([f"method={method}"] if method else [])]
         fields += [f"rip={client.address}", f"lip={house.address}"]
         fields += [f"mpid={self.guest.process}"] if self.logged_in else []
-        fields += ["TLS", f"session=<{session_id(self.guest.arrival.at, client)}>"]
+        fields += ["TLS", f"session=<{encode(self.guest.arrival.at, client)}>"]
         house.log.write("dovecot", f"imap-login: {event}: {', '.join(fields)}")
 
     def log_end(self) -> None:

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from probe.evidence.events import FaultLine, Observed
 from probe.evidence.links import by_fingerprint, by_port, by_token
 from probe.evidence.moments import by_rhythm, by_time, candidates
-from probe.evidence.scene import Clocks, Finding, Scene
+from probe.evidence.scene import SETTLE, Clocks, Finding, Scene
 from probe.model import Evidence, Failure, Link, Peer, Session, Sighting, Sign
 
-SETTLE = 0.5
 CERTAIN = {Link.TOKEN, Link.SESSION_ID, Link.REPLY, Link.MESSAGE}
 
 Finder = Callable[[Session, Sequence[Observed], Scene], Finding]

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from probe.evidence.events import Disconnected, IdSent, LoginEnded, Observed, Rejected
 from probe.evidence.moments import clocks_by
-from probe.evidence.scene import MAX_CHANCE, Finding, Scene, client_of, sighting_of
-from probe.model import Link, Peer, Phase, Session
+from probe.evidence.scene import MAX_CHANCE, SETTLE, Finding, Scene, client_of, sighting_of
+from probe.model import Link, Peer, Phase, Session, Tally
 
 EPHEMERAL_PORTS = 28_232
 """Linux's default net.ipv4.ip_local_port_range: how many ports a stranger's may be drawn from."""
@@ -48,7 +48,9 @@ def _free_text(seen: Observed) -> str:
 
 def by_port(session: Session, since: Sequence[Observed], scene: Scene) -> Finding:
     """A line with our own port: certain with our own address too, else weighed against the ports of strangers."""
-    if session.client is None or any(other.client == session.client for other in _rivals(session, scene)):
+    if session.client is None:
+        return Finding()
+    if any(other.client == session.client for other in _rivals(session, scene)):
         return Finding(reason="another session of ours has the same address and port")
     link = Link.PORT if session.service.speaks_smtp else Link.SESSION_ID
     with_port = [(seen, client) for seen in since if (client := _of_service(session, seen)) and client.port]
@@ -83,19 +85,21 @@ def _of_service(session: Session, seen: Observed) -> Peer | None:
     return client_of(seen) if from_dovecot is not session.service.speaks_smtp else None
 
 
-def by_fingerprint(session: Session, since: Sequence[Observed], _: Scene) -> Finding:
+def by_fingerprint(session: Session, since: Sequence[Observed], scene: Scene) -> Finding:
     """A `disconnect` line that counts exactly the commands we sent, written after we said QUIT."""
     if not session.imprint.tally:
         return Finding()
     quitting = session.closed - sum(timing.seconds for timing in session.phases if timing.phase is Phase.QUIT)
     ended = [seen for seen in since if isinstance(seen.event, Disconnected) and seen.arrival >= quitting - EARLY]
     fitting = [(seen, client) for seen in ended if (client := client_of(seen)) and _fits(session, seen, client)]
-    strangers = sum(_is_look_alike(seen, session) for seen in ended)
     counts = " ".join(f"{verb}={count.total}" for verb, count in sorted(session.imprint.tally.items()))
     if not fitting:
         return Finding(reason=f"none of {len(ended)} disconnect lines counts our commands ({counts})")
     if _are_several([seen for seen, _ in fitting]):
         return Finding(reason=f"{len(fitting)} disconnect lines count our commands ({counts}): they fit equally well")
+    rivals = [other.imprint.tally for other in _rivals(session, scene)]
+    decided = fitting[0][0].arrival + SETTLE
+    strangers = sum(_is_look_alike(seen, session, rivals) for seen in ended if seen.arrival <= decided)
     if strangers * session.imprint.odds > MAX_CHANCE:
         return Finding(reason=f"{strangers} sessions like ours ended in this time: one may fit by chance")
     return Finding(sighting_of(*fitting[0], Link.FINGERPRINT))
@@ -115,7 +119,10 @@ def _are_several(fitting: list[Observed]) -> bool:
     return len(sources) > len(set(sources)) or len(said) > 1
 
 
-def _is_look_alike(seen: Observed, session: Session) -> bool:
+def _is_look_alike(seen: Observed, session: Session, rivals: Sequence[Tally]) -> bool:
+    """True for who draws as we do; our other sessions are no strangers, they never draw what we drew."""
     assert isinstance(seen.event, Disconnected)  # noqa: S101 - by_fingerprint has looked
+    if seen.event.tally in rivals:
+        return False
     verbs = set(seen.event.tally)
     return bool(verbs & DRAWN) and verbs <= {*session.imprint.tally, *DRAWN}

@@ -90,7 +90,8 @@ class Series:
 
     def stroke(self, named: Named) -> Stroke:
         """A connection of ours; its line is written as LOGIN or LOGOUT is answered, so not before one was sent."""
-        return Stroke(named[self.span], named[Naming.NEEDED].start - EARLY)
+        sluggishness = max(span.seconds for span in named.values())
+        return Stroke(named[self.span], named[Naming.NEEDED].start - EARLY, sluggishness)
 
     def mark(self, line: Candidate) -> Mark:
         """What a line shows in this series."""

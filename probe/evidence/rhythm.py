@@ -40,16 +40,20 @@ WORSE = 100.0
 
 ALONE = 0.03
 BLUR = 2.0
-"""A mark of the first stroke must be alone within 30 ms, or within twice the largest distance of the fit if that is
-more: on a loaded machine one line in a hundred is late by tens of milliseconds, and the one that is may be ours."""
+"""A mark of the first stroke must be alone within 30 ms, within twice the largest distance of the fit, and within the
+time that answers took: on a loaded machine one line in a hundred is that late, and the one that is may be ours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stroke:
-    """One connection of ours: when its mark must have been made, and before when its line cannot have arrived."""
+    """One connection of ours: when its mark must have been made, and before when its line cannot have arrived.
+
+    `sluggishness`: the longest that an answer took on this connection; its line may be late by as much.
+    """
 
     span: Span
     not_before: float
+    sluggishness: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,8 @@ def _fit(index: int, first: Mark, strokes: Sequence[Stroke], others: Sequence[Ma
     distances = sorted(abs(shift - middle) for shift in shifts)[1:]  # the median's own distance says nothing
     density = _density(others)
     p_values = [1 - exp(-2 * density * max(distance, GRAIN)) for distance in distances]
-    return Fit(index, middle, max(ALONE, BLUR * distances[-1]), fisher(p_values))
+    blur = max(ALONE, BLUR * distances[-1], strokes[0].sluggishness)
+    return Fit(index, middle, blur, fisher(p_values))
 
 
 def _nearest(target: float, not_before: float, others: Sequence[Mark]) -> float | None:

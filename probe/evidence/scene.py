@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from probe.evidence.events import Connected, Disconnected, IdSent, LoginEnded, Observed, Rejected
 from probe.model import Link, Naming, Peer, Session, Sighting
 
+SETTLE = 0.5
+"""Seconds in which a rival of a line that fits may still be on its way."""
+
 MAX_CHANCE = 0.005
 """A stranger's line is taken for a lost line of ours at most this often."""
 

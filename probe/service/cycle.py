@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from probe.evidence.correlate import SETTLE, Search, search
+from probe.evidence.correlate import Search, search
 from probe.evidence.reply import client_in_reply
-from probe.evidence.scene import Offset, Scene
+from probe.evidence.scene import SETTLE, Offset, Scene
 from probe.model import (
     Beat,
     Endpoint,
@@ -130,6 +130,8 @@ async def look_for(session: Session, endpoint: Endpoint, workshop: Workshop) -> 
     if endpoint.imprint is ImprintKind.NONE and session.fault is None:
         reasons = ("`imprint: none` leaves nothing to look for",)
         return session, Evidence(sightings=replies, reasons=reasons), False
+    if not workshop.watch.sources and not replies and session.fault is None:
+        return session, Evidence(reasons=("no evidence source is configured",)), False
     deadline = session.closed + _patience(session, endpoint, workshop)
     patient_until = workshop.kit.clock() + PATIENCE
     rounds_left = ROUNDS_OF_BEATS if session.service is Service.IMAPS and session.fault is None else 0

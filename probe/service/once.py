@@ -29,8 +29,12 @@ PATIENCE = Patience(poll=0.01)
 """A round lasts seconds: who waits for it waits for the log."""
 
 
+class UnusableCaFile(Exception):
+    """A configured CA file vanished or broke after the configuration was checked."""
+
+
 async def once(settings: Settings, paths: Sequence[str], wait: float, progress: Progress) -> Round:
-    """Rounds over the endpoints of these paths (all, if none is named). OSError if a CA file cannot be used."""
+    """Rounds over the endpoints of these paths; all, if none is named. Raises UnusableCaFile before the first."""
     chosen = [endpoint for endpoint in targets(settings) if not paths or endpoint.path in paths]
     clock = steady_clock()
     kit = Kit(
@@ -61,6 +65,7 @@ def most_sessions(done: Round) -> int:
     """The most connections that one endpoint was asked for: its session and the control connections after it.
 
     Servers count both (Postfix: smtpd_client_connection_rate_limit), so the next round has to leave room for them.
+    Beats of a rhythm are not counted: only Dovecot gets them, which limits no connections without a login.
     """
     return max((1 + len(result.session.controls) for result in done.results), default=1)
 
@@ -77,7 +82,7 @@ def _contexts(endpoints: Sequence[Endpoint]) -> TlsContexts:
         try:
             contexts.context(endpoint.tls)
         except (OSError, ssl.SSLError) as error:
-            raise OSError(f"path {endpoint.path}: tls.ca_file {endpoint.tls.ca_file}: {error}") from error
+            raise UnusableCaFile(f"path {endpoint.path}: tls.ca_file {endpoint.tls.ca_file}: {error}") from error
     return contexts
 
 

@@ -99,7 +99,7 @@ async def listen(endpoint: Endpoint, journal: Journal, seconds: float) -> Contro
     fault: Fault | None = None
     try:
         async with asyncio.timeout(CONTROL_SECONDS):
-            heard, closed = await _overhear(endpoint, journal, seconds)
+            heard, closed = await _overhear(endpoint, journal, min(seconds, CONTROL_SECONDS - 1))
         fault = _told(heard.decode("latin-1"), closed=closed)
     except Exception as error:
         refusal = as_refusal(error)

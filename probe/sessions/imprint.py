@@ -64,7 +64,7 @@ class Fingerprints:
     def draw(self) -> Iterator[list[str]]:
         """Verbs of one fingerprint in a random order; it is taken until the caller is through with its evidence.
 
-        RuntimeError when half of all fingerprints are in flight: some 4,000 sessions at once.
+        RuntimeError when half of all fingerprints are in flight: some 3,000 sessions at once.
         """
         if len(self._in_flight) >= DISTINCT // 2:
             raise RuntimeError(f"{len(self._in_flight)} sessions in flight: too few fingerprints are left")

@@ -244,6 +244,7 @@ def _session(attempt: _Attempt) -> Session:
         transcript=journal.told(),
         certificate_expiry=attempt.certificate_expiry,
         header_sent=endpoint.proxy_header,
+        server_name=endpoint.tls.server_name,
         named=attempt.named,
     )
 

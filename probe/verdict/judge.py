@@ -18,6 +18,7 @@ from probe.model import (
     Failure,
     FaultSign,
     Judgement,
+    MaskedBy,
     Networks,
     Phase,
     ProxyHeader,
@@ -40,6 +41,7 @@ class Facts:
 
     session: Session
     evidence: Evidence
+    networks: Networks
 
     @property
     def addresses(self) -> set[Address]:
@@ -79,8 +81,17 @@ class Facts:
         return any(fault is not None and fault.failure is failure for fault in faults)
 
     def signed(self, sign: FaultSign) -> bool:
-        """Whether the server's log named this fault while the session ran."""
-        return any(found.sign is sign for found in self.evidence.signs)
+        """Whether the server's log named this fault while the session ran, and not of a client that is not us.
+
+        We are who has our address, or the address of something of ours on the way.
+        """
+        return any(found.sign is sign and self._may_be_us(found.client) for found in self.evidence.signs)
+
+    def _may_be_us(self, client: Address | None) -> bool:
+        if client is None or within(client, self.session.expected):
+            return True
+        own = self.session.client
+        return (own is not None and own.address == client) or self.networks.owner(client) is not MaskedBy.OTHER
 
     @property
     def hung_up_at_once(self) -> bool:
@@ -156,7 +167,7 @@ RULES: tuple[Rule, ...] = (
 
 def judge(session: Session, evidence: Evidence, networks: Networks) -> Judgement:
     """The first rule that holds, with an explanation and a next step for a person."""
-    facts = Facts(session, evidence)
+    facts = Facts(session, evidence, networks)
     rule = next(rule for rule in RULES if rule.holds(facts))
     seen = sorted(facts.unexpected, key=str)
     masked_by = networks.owner(seen[0]) if rule.verdict is Verdict.MASKED and seen else None

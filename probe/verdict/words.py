@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from probe.model import Evidence, FaultSign, MaskedBy, Network, Service, Session
+from probe.model import ControlKind, Evidence, FaultSign, MaskedBy, Network, Service, Session
 
 WHOSE = {
     MaskedBy.NODE: ("a cluster node's address", "kube-proxy or the node's NAT has replaced the client's"),
@@ -71,8 +71,8 @@ WORDS: dict[str, Words] = {
         "No endpoint is ready or nothing listens: `kubectl get endpointslices`, `kubectl get pods`, the server's log.",
     ),
     "works-with-local-header": Words(
-        "{where} wants a PROXY header and none arrives: it failed without one ({detail}) and answered at once when "
-        "a harmless LOCAL header came first.",
+        "{where} wants a PROXY header and none arrives: it failed without one ({detail}) and greeted us when a "
+        "harmless LOCAL header came first.",
         "Either let the proxy before it send the header (HAProxy: `send-proxy-v2`), or turn off {wants_header} on "
         "this listener; MetalLB and kube-proxy never send one.",
     ),
@@ -106,8 +106,7 @@ WORDS: dict[str, Words] = {
         "certificate, or set tls.server_name or tls.ca_file.",
     ),
     "no-byte-or-no-greeting": Words(
-        "{where} accepted the connection but gave no greeting ({detail} after {waited:.1f} s), and a PROXY header "
-        "did not help{signs}.",
+        "{where} accepted the connection but gave no greeting ({detail} after {waited:.1f} s{no_help}){signs}.",
         "Look at the server's log for `throttling` or `fatal` (a health check may stop a listener that wants a "
         "PROXY header), for a proxy whose backend is down, and for `Client not trusted`.",
     ),
@@ -168,7 +167,8 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
         "where": f"{session.service} at {socket}",
         "socket": socket,
         "host": session.host,
-        "server": session.host,
+        "server": session.server_name or session.host,
+        "no_help": "; a PROXY header did not help" if _tried_header(session) else "",
         "starttls": "" if session.service.tls_first else " -starttls smtp",
         "connect": next((timing.seconds for timing in session.phases if timing.phase == "connect"), 0.0),
         "waited": session.closed - quit_seconds - connected,
@@ -182,9 +182,13 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
         "whose": WHOSE[masked_by][0] if masked_by else "",
         "why": WHOSE[masked_by][1] if masked_by else "",
         "unmask": UNMASK[masked_by] if masked_by else "",
-        "reasons": "; ".join(evidence.reasons) or "no evidence source is configured",
+        "reasons": "; ".join(evidence.reasons) or "nothing was looked for",
         "signs": _signs(evidence),
     }
+
+
+def _tried_header(session: Session) -> bool:
+    return any(control.kind is ControlKind.LOCAL_HEADER for control in session.controls)
 
 
 def _signs(evidence: Evidence) -> str:

@@ -9,9 +9,9 @@ from types import MappingProxyType
 
 import pytest
 
-from probe.evidence.correlate import SETTLE, search
+from probe.evidence.correlate import search
 from probe.evidence.events import Connected, Disconnected, IdSent, Observed, Rejected, SessionId
-from probe.evidence.scene import Clocks, Offset, Scene
+from probe.evidence.scene import SETTLE, Clocks, Offset, Scene
 from probe.model import Address, Beat, Count, Imprint, ImprintKind, Link, Naming, Peer, Session, Sighting
 from tests.builders import (
     FINGERPRINT,

@@ -99,6 +99,7 @@ async def test_a_slow_farewell_does_not_spoil_a_good_session(town: Town) -> None
 async def test_a_challenge_is_cancelled_before_quit(town: Town, reply: bytes) -> None:
     peer = town.open(Peer(service=SUBMISSION, acts={Moment.LOGIN: say(reply)}))
     await open_session(endpoint(peer), kit(), [])
+    assert await asyncio.to_thread(_gone, peer.visits[0])
     assert peer.visits[0].verbs[-3:] == ["AUTH", "*", "QUIT"]
 
 
