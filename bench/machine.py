@@ -16,7 +16,7 @@ def machine() -> str:
     parts = (
         f"{os.cpu_count()} × {models[0] if models else platform.machine()}",
         f"load average {os.getloadavg()[0]:.1f}",
-        f"Linux {platform.release()}",
+        f"Linux {platform.release().partition('-')[0]}",
         f"Python {platform.python_version()}",
     )
     return " · ".join(parts)
