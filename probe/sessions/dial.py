@@ -72,10 +72,13 @@ class Wire(asyncio.Protocol):
     async def release(self, transport: asyncio.BaseTransport) -> None:
         """Close; abort if the other side holds on, since asyncio itself would wait half a minute for it."""
         try:
-            transport.close()
+            # Up to Python 3.11.2 the second close() of a TLS transport makes abort() fail.
+            if not transport.is_closing():
+                transport.close()
             await asyncio.wait((self.lost,), timeout=RELEASE_SECONDS)
         finally:
-            transport.abort()  # type: ignore[attr-defined] # every socket's transport has it
+            if not self.lost.done():
+                transport.abort()  # type: ignore[attr-defined] # every socket's transport has it
 
 
 WireT = TypeVar("WireT", bound=Wire)
