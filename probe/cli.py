@@ -8,6 +8,7 @@ Imports stand inside the commands: `probe --version` must not load what only `--
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -30,7 +31,7 @@ PIPED_WIDTH = 1000
 UNKNOWN = 3
 USAGE = 64
 INTERRUPTED = 130
-TERMINATED = 143
+TERMINATING: dict[int, int] = {signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 CONFIG = click.option(
     "--config",
@@ -46,7 +47,11 @@ CONFIG = click.option(
 @click.option("--path", "paths", multiple=True, metavar="NAME", help="Only this path; may be repeated.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "nagios"]), default="table", show_default=True)
 @click.option(
-    "--wait", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="Repeat until ok or so long."
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Repeat until ok or so long, at the pace of max_sessions_per_minute.",
 )
 @click.pass_context
 def command(  # noqa: PLR0913 - one parameter per option of the contract
@@ -58,6 +63,8 @@ def command(  # noqa: PLR0913 - one parameter per option of the contract
             raise click.UsageError(f"--once and {context.invoked_subcommand} exclude each other")
         context.obj = config
         return
+    if not math.isfinite(wait):
+        raise click.UsageError("--wait takes a number of seconds")
     if not run_once:
         click.echo(context.get_help())
         context.exit(USAGE)
@@ -78,7 +85,18 @@ def _once(config: Path | None, paths: tuple[str, ...], form: str, wait: float) -
             done = asyncio.run(once(settings, paths, wait, progress))
         except UnusableCaFile as error:
             raise click.ClickException(f"{error}") from error
-    _tell(done, form)
+    return _told(done, form)
+
+
+def _told(done: Round, form: str) -> int:
+    """Print the round. Whoever closed the other end of the pipe, or filled the disk, still gets the exit code."""
+    try:
+        _tell(done, form)
+        sys.stdout.flush()
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            click.echo(f"probe: the result could not be written: {error.strerror}", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return done.severity.exit_code
 
 
@@ -94,7 +112,10 @@ def _tell(done: Round, form: str) -> None:
     else:
         from probe.report import table
 
-        table.render(done, _console())
+        console = _console()
+        with console.capture() as drawn:  # rich itself exits with 1 where a pipe is closed
+            table.render(done, console)
+        click.echo(drawn.get(), nl=False)
 
 
 @command.command("check-config")
@@ -180,16 +201,28 @@ def _log_to_stderr() -> None:
     )
 
 
+def _open_streams() -> None:
+    """Callers such as cron may close a stream; a terminal may not know our marks. Neither may cost the verdict."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open to the end
+        else:
+            stream.reconfigure(errors="replace")
+
+
 def main() -> None:
     """Run the command; every fault of usage or configuration exits 64 with its reason."""
-    ended_by = []
+    ended_by: list[int] = []
 
     def terminate(number: int, _: object) -> None:
         # asyncio ends politely on SIGINT alone: sessions say QUIT, folders go.
         ended_by.append(number)
         signal.raise_signal(signal.SIGINT)
 
-    signal.signal(signal.SIGTERM, terminate)
+    _open_streams()
+    for number in TERMINATING:
+        signal.signal(number, terminate)
     try:
         code = command.main(prog_name="probe", standalone_mode=False)
     except click.ClickException as error:
@@ -197,7 +230,7 @@ def main() -> None:
         code = USAGE
     except (click.Abort, KeyboardInterrupt):
         click.echo("terminated" if ended_by else "interrupted", err=True)
-        code = TERMINATED if ended_by else INTERRUPTED
+        code = TERMINATING[ended_by[0]] if ended_by else INTERRUPTED
     except Exception:
         # Python's own exit code would be 1, which to a monitoring system is a mere warning.
         traceback.print_exc()

@@ -328,11 +328,15 @@ class Imprint:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """One line of the transcript: seconds since the session opened, who spoke, what (secrets already masked)."""
+    """One line of the transcript: seconds since the session opened, who spoke, what (secrets already masked).
+
+    `whole`: the line came with its end and is not cut. Half an address is another address, so only such lines tell one.
+    """
 
     seconds: float
     ours: bool
     text: str
+    whole: bool = True
 
 
 class ControlKind(StrEnum):

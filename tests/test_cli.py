@@ -133,6 +133,18 @@ class TestOnce:
         assert [s["verdict"] for s in told["sessions"]] == ["refused"]
         assert told["seconds"] < 5
 
+    @pytest.mark.parametrize("form", ["table", "json", "nagios"])
+    @pytest.mark.parametrize("out", ["| true", ">&-", "2>&-", ">/dev/full"])
+    def test_the_exit_code_survives_a_lost_output(self, configured: Path, form: str, out: str) -> None:
+        line = f"{' '.join(PROBE)} --once --format {form} {out}; exit ${{PIPESTATUS[0]}}"
+        surroundings = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        done = subprocess.run(["bash", "-c", line], cwd=configured, env=surroundings, capture_output=True, check=False)
+        assert (done.returncode, b"Traceback" in done.stderr) == (2, False)
+
+    def test_a_terminal_that_does_not_know_our_marks(self, configured: Path) -> None:
+        done = run("--once", cwd=configured, PYTHONIOENCODING="latin-1")
+        assert (done.returncode, "? refused" in done.stdout) == (2, True)
+
     def test_a_log_that_does_not_exist_is_said(self, configured: Path) -> None:
         done = run("--once", "--format", "json", cwd=configured)
         assert "/nonexistent/mail.log" in done.stderr
@@ -170,6 +182,7 @@ class TestUsage:
             (["--once", "--path", "vpi"], "unknown path 'vpi'; the configuration has: vip"),
             (["--once", "--format", "xml"], "'xml'"),
             (["--once", "--wait", "-1"], "-1"),
+            (["--once", "--wait", "nan"], "seconds"),
             (["--once", "--nonsense"], "--nonsense"),
             (["nonsense"], "nonsense"),
             (["--once", "check-config"], "exclude each other"),

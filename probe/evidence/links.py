@@ -13,9 +13,6 @@ from probe.evidence.moments import clocks_by
 from probe.evidence.scene import MAX_CHANCE, SETTLE, Finding, Scene, client_of, sighting_of
 from probe.model import Link, Peer, Phase, Session, Tally
 
-EPHEMERAL_PORTS = 28_232
-"""Linux's default net.ipv4.ip_local_port_range: how many ports a stranger's may be drawn from."""
-
 DRAWN = {"noop", "rset", "helo"}
 """Verbs that a fingerprint draws and that ordinary clients hardly send: who sends some looks like one of us."""
 
@@ -47,7 +44,7 @@ def _free_text(seen: Observed) -> str:
 
 
 def by_port(session: Session, since: Sequence[Observed], scene: Scene) -> Finding:
-    """A line with our own port: certain with our own address too, else weighed against the ports of strangers."""
+    """A line with our own address and port. Our port with another address is no link: strangers draw ports too."""
     if session.client is None:
         return Finding()
     if any(other.client == session.client for other in _rivals(session, scene)):
@@ -57,22 +54,7 @@ def by_port(session: Session, since: Sequence[Observed], scene: Scene) -> Findin
     own = [pair for pair in with_port if pair[1] == session.client]
     if own:
         return Finding(sighting_of(*own[-1], link), clocks=clocks_by(session, own[-1][0], tuple(session.named)))
-    if not with_port:
-        return Finding(reason="no line of this service names a client's port")
-    return _by_port_alone(session, with_port)
-
-
-def _by_port_alone(session: Session, with_port: list[tuple[Observed, Peer]]) -> Finding:
-    assert session.client is not None  # noqa: S101 - by_port has looked
-    clients = {client for _, client in with_port}
-    fitting = {client for client in clients if client.port == session.client.port}
-    chance = len(clients) / EPHEMERAL_PORTS
-    if not fitting:
-        return Finding(reason=f"none of {len(clients)} clients seen has port {session.client.port}")
-    if len(fitting) > 1 or chance > MAX_CHANCE:
-        return Finding(reason=f"{len(fitting)} of {len(clients)} clients fit by port alone: not enough to tell")
-    seen, client = next(pair for pair in reversed(with_port) if pair[1] in fitting)
-    return Finding(sighting_of(seen, client, Link.PORT))
+    return Finding(reason=f"none of {len({client for _, client in with_port})} clients seen has our address and port")
 
 
 def _rivals(session: Session, scene: Scene) -> list[Session]:

@@ -15,8 +15,8 @@ from probe.model import Link, Naming, Peer, Session, Sighting
 SETTLE = 0.5
 """Seconds in which a rival of a line that fits may still be on its way."""
 
-MAX_CHANCE = 0.005
-"""A stranger's line is taken for a lost line of ours at most this often."""
+MAX_CHANCE = 0.002
+"""A stranger's line is taken for a lost line of ours at most this often, and only among clients that act as we do."""
 
 
 @dataclass(frozen=True, slots=True)

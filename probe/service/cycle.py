@@ -208,7 +208,7 @@ def _from_replies(session: Session) -> tuple[Sighting, ...]:
     """Sightings in what the server told us itself; the session is its own link."""
     found = {}
     for spoken in session.transcript:
-        if not spoken.ours and (client := client_in_reply(spoken.text)) is not None:
+        if not spoken.ours and spoken.whole and (client := client_in_reply(spoken.text)) is not None:
             found[client.address] = Sighting(
                 address=client.address,
                 port=client.port,

@@ -29,6 +29,10 @@ PATIENCE = Patience(poll=0.01)
 """A round lasts seconds: who waits for it waits for the log."""
 
 
+SHORTEST_PAUSE = 1.0
+"""Seconds between two rounds at least; the last round of `--wait S` begins at S, whatever the pace."""
+
+
 class UnusableCaFile(Exception):
     """A configured CA file vanished or broke after the configuration was checked."""
 
@@ -56,9 +60,9 @@ async def once(settings: Settings, paths: Sequence[str], wait: float, progress: 
         while True:
             done = await run_round(chosen, workshop, settings.vantage.name)
             due = done.started + most_sessions(done) * 60 / settings.schedule.max_sessions_per_minute
-            if done.severity is Severity.OK or due >= until:
+            if done.severity is Severity.OK or clock() + SHORTEST_PAUSE >= until:
                 return done
-            await asyncio.sleep(max(0.0, due - clock()))
+            await asyncio.sleep(max(SHORTEST_PAUSE, min(due, until) - clock()))
 
 
 def most_sessions(done: Round) -> int:

@@ -71,7 +71,7 @@ class Journal:
             return
         octets = octets[:MOST_OCTETS]
         if ours:
-            self._keep([self._unfinished] if self._unfinished else [], ours=False)
+            self._keep([self._unfinished] if self._unfinished else [], ours=False, whole=False)
             self._keep(octets.splitlines(), ours=True)
             self._unfinished = b""
             return
@@ -82,7 +82,7 @@ class Journal:
     def told(self) -> tuple[Spoken, ...]:
         """The transcript, with what the server said last even if it never ended the line."""
         if self._unfinished:
-            self._keep([self._unfinished], ours=False)
+            self._keep([self._unfinished], ours=False, whole=False)
             self._unfinished = b""
         return tuple(self.transcript)
 
@@ -92,8 +92,9 @@ class Journal:
             text = text.replace(secret, "****")
         return printable(" ".join(text.splitlines()))
 
-    def _keep(self, lines: list[bytes], *, ours: bool) -> None:
+    def _keep(self, lines: list[bytes], *, ours: bool, whole: bool = True) -> None:
         seconds = self.clock() - self.opened
         for line in lines[: KEPT_LINES - len(self.transcript)]:
             text = self.plain(line.rstrip(b"\r").decode("utf-8", "replace"))
-            self.transcript.append(Spoken(seconds, ours, text[:KEPT_CHARACTERS]))
+            uncut = whole and len(text) <= KEPT_CHARACTERS
+            self.transcript.append(Spoken(seconds, ours, text[:KEPT_CHARACTERS], uncut))

@@ -233,7 +233,7 @@ def _session(attempt: _Attempt) -> Session:
         address=attempt.address,
         port=endpoint.port,
         client=client,
-        expected=endpoint.expected or _own(client),
+        expected=_expected(endpoint.expected, client),
         opened=journal.opened,
         connected=dialled.connected if dialled else None,
         closed=journal.clock(),
@@ -249,5 +249,8 @@ def _session(attempt: _Attempt) -> Session:
     )
 
 
-def _own(client: Peer | None) -> tuple[Network, ...]:
-    return (ip_network(client.address),) if client else ()
+def _expected(configured: tuple[Network, ...], client: Peer | None) -> tuple[Network, ...]:
+    """What the configuration expects; over a family of which it says nothing, our own socket address."""
+    if client is None or any(network.version == client.address.version for network in configured):
+        return configured
+    return (*configured, ip_network(client.address))

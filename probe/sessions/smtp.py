@@ -4,7 +4,7 @@
     C: EHLO probe.example.org            hello
     C: STARTTLS                          starttls (command and handshake); EHLO again belongs to it
     C: AUTH PLAIN ****                   login, only where configured and only over TLS
-    C: NOOP / RSET / HELP / EHLO / HELO  imprint
+    C: NOOP / RSET / EHLO / HELO         imprint
     C: QUIT                              quit
 
 Postfix counts what it was sent; `tally` counts the same way, from the replies we really got.

@@ -83,7 +83,7 @@ class TestFingerprint:
     def test_a_crowd_like_us_makes_a_single_match_worthless(self) -> None:
         crowd = [observed(left(counts=tally(ehlo=2, noop=1, rset=n, quit=1)), pid=n) for n in range(40)]
         assert sightings(smtp_session(), observed(left(), pid=999), *crowd) == ()
-        assert len(sightings(smtp_session(), observed(left(), pid=999), *crowd[:20])) == 1
+        assert len(sightings(smtp_session(), observed(left(), pid=999), *crowd[:10])) == 1
 
     def test_ordinary_clients_are_no_crowd(self) -> None:
         crowd = [observed(left(counts=tally(ehlo=1, mail=1, rcpt=1, data=1, quit=1)), pid=n) for n in range(500)]
@@ -116,13 +116,10 @@ class TestPort:
     def test_a_line_from_before_the_session_is_not_ours(self) -> None:
         assert sightings(smtp_session(), observed(Connected(client=OURS), arrival=99.9)) == ()
 
-    def test_the_port_alone_among_few_clients(self) -> None:
-        (found,) = sightings(smtp_session(), observed(Connected(client=Peer(NODE, OURS.port))))
-        assert (found.address, found.link) == (NODE, Link.PORT)
-
-    def test_the_port_alone_in_a_crowd_proves_nothing(self) -> None:
-        crowd = [observed(Connected(client=Peer(NODE, 1000 + n)), pid=n) for n in range(200)]
-        assert sightings(smtp_session(), observed(Connected(client=Peer(NODE, OURS.port))), *crowd) == ()
+    def test_the_port_alone_proves_nothing(self) -> None:
+        """A NAT may have kept it; a stranger may have drawn it."""
+        assert sightings(smtp_session(), observed(Connected(client=Peer(NODE, OURS.port)))) == ()
+        assert sightings(imaps_session(), observed(login_line(5.0, Peer(NODE, OURS.port)))) == ()
 
     def test_the_port_of_two_clients_proves_nothing(self) -> None:
         strangers = [observed(Connected(client=Peer(ip_address(f"10.0.20.{n}"), OURS.port)), pid=n) for n in (1, 2)]
@@ -218,7 +215,7 @@ class TestRhythm:
             session = imaps_session(beats=beats(4 * random.randint(1, 5), random))
             strangers = [stranger_line(random.uniform(100, 108), n, random) for n in range(1, 80)]
             wrong += bool(sightings(session, *strangers))
-        assert wrong <= 3  # MAX_CHANCE is 1 in 200
+        assert wrong <= 2  # RHYTHM_CHANCE is 1 in 1,000
 
     def test_found_by_when_lines_arrive_where_the_server_makes_ids_at_random_times(self) -> None:
         """Dovecot 2.4 that forks for every connection under load: its ids jitter, its lines come at once."""
