@@ -77,7 +77,6 @@ def _once(config: Path | None, paths: tuple[str, ...], form: str, wait: float) -
     from probe.report.progress import shown_progress
     from probe.service.once import UnusableCaFile, once
 
-    _log_to_stderr()
     settings = _settings(config)
     _check_paths(settings, paths)
     with shown_progress(sys.stderr) as progress:
@@ -153,7 +152,6 @@ def demo() -> None:
         from probe.demo.show import show
     except ModuleNotFoundError as error:
         raise click.ClickException(f"{error}; the demo needs the extra: pip install 'mailprobe[demo]'") from error
-    _log_to_stderr()
     sys.exit(asyncio.run(show(_console())))
 
 
@@ -182,23 +180,6 @@ def _console() -> Console:
 
     # Into a pipe lines are as long as their text: whoever greps wants them whole.
     return Console(file=sys.stdout, width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False)
-
-
-def _log_to_stderr() -> None:
-    import logging
-
-    import structlog
-
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
 
 
 def _open_streams() -> None:

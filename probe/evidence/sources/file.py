@@ -20,16 +20,13 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
 from probe.evidence.sources.generation import Generation, Truncated, key_of, signature_of
 from probe.evidence.sources.rotated import OPEN_FLAGS, Missing, Rotated
 from probe.evidence.sources.source import Health, Lines, State
+from probe.notices import warn
 
 MAX_HELD = 32
 MAX_BACKOFF = 5.0
-
-_LOG = structlog.get_logger("probe.evidence.file")
 
 _REASONS: dict[int | None, tuple[State, str]] = {
     errno.ENOENT: (State.WAITING, "does not exist yet; waiting for it: check the path and where the server logs"),
@@ -305,7 +302,7 @@ class FileSource:
 
     def _gap(self, reason: str) -> None:
         self._gaps += 1
-        _LOG.warning(
+        warn(
             "log lines may be lost",
             path=str(self._path),
             reason=reason,
@@ -324,9 +321,7 @@ class FileSource:
             return
         self._state, self._reason = state, reason
         if reason:
-            _LOG.warning("log file " + state, path=str(self._path), reason=reason)
-        else:
-            _LOG.info("log file followed", path=str(self._path))
+            warn("log file " + state, path=str(self._path), reason=reason)
 
 
 def refuse_odd_files(found: os.stat_result) -> None:
