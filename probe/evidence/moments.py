@@ -14,7 +14,7 @@ from probe.evidence.rhythm import ANY_SHIFT, WORSE, Mark, Stroke, best_fit
 from probe.evidence.scene import AGREED, MAX_CHANCE, Clocks, Finding, Offset, Scene, sighting_of
 from probe.model import Address, Link, Named, Naming, Session, Span
 
-RHYTHM_CHANCE = MAX_CHANCE / 2
+RHYTHM_CHANCE = MAX_CHANCE / 5
 """Stricter than for other links, because the search is made anew each time that more beats were opened."""
 
 EARLY = 0.0005

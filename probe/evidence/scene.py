@@ -15,7 +15,7 @@ from probe.model import Link, Naming, Peer, Session, Sighting
 SETTLE = 0.5
 """Seconds in which a rival of a line that fits may still be on its way."""
 
-MAX_CHANCE = 0.002
+MAX_CHANCE = 0.005
 """A stranger's line is taken for a lost line of ours at most this often, and only among clients that act as we do."""
 
 

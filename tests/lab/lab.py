@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -237,7 +238,17 @@ class Lab:
         finally:
             checker.terminate()
             checker.wait()
+        self._end_throttled_servers()
         self._throttled = True
+
+    def _end_throttled_servers(self) -> None:
+        """An smtpd that was idle as its service was throttled would still serve one client."""
+        ports = {str(port).encode() for port in THROTTLED.values()}
+        for pid in namespaces.pids_in(self.namespace("pod")):
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                if words[0].endswith(b"smtpd") and ports & set(words):
+                    os.kill(pid, signal.SIGTERM)
 
     def _services_given_up(self) -> int:
         return self.postfix_log.read_text(errors="replace").count("bad command startup -- throttling")

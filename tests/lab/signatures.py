@@ -108,8 +108,9 @@ def handshake(target: Target, *, first: bytes = b"", name: str = "mail.lab.test"
         try:
             if first:
                 one.sendall(first)
-            with context.wrap_socket(one, server_hostname=name):
-                return "ok", time.monotonic() - start
+            with context.wrap_socket(one, server_hostname=name) as wrapped:
+                # Where the other side was gone already, Python takes the socket for one not connected yet.
+                return "ok" if wrapped.version() else "closed", time.monotonic() - start
         except ssl.SSLEOFError:
             return "closed", time.monotonic() - start
         except ssl.SSLCertVerificationError as error:

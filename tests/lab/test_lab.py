@@ -58,6 +58,9 @@ from tests.lab.signatures import (
     v2_header,
 )
 
+# Python itself leaves the socket open where wrap_socket() finds the other side gone.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 FORGED = v2_header("203.0.113.7", "10.0.20.1")
 PLAIN_FIRST = ("smtp", "submission")
 
