@@ -25,7 +25,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.check lab-packages
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not calm' $(TESTS)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m calm $(or $(TESTS),tests/lab) || [ $$? -eq 5 -a -n '$(TESTS)' ]
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m calm $(TESTS) || [ $$? -eq 5 -a -n '$(TESTS)' ]
 
 check: $(VENV)/.check
 	$(BIN)/ruff check .

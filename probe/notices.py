@@ -20,6 +20,6 @@ def warn(event: str, **fields: Any) -> None:
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
             ],
-            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+            logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         )
     structlog.get_logger("probe").warning(event, **fields)

@@ -17,6 +17,7 @@ WRITER = Path(__file__).with_name("rotating_writer.py")
 LINES = 3000
 
 
+@pytest.mark.calm
 @pytest.mark.parametrize("seed", range(int(os.environ.get("ROTATION_SEEDS", "8"))))
 async def test_nothing_is_lost_and_nothing_doubled(tmp_path: Path, seed: int) -> None:
     log = tmp_path / "mail.log"
