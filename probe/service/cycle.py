@@ -139,18 +139,21 @@ async def look_for(session: Session, endpoint: Endpoint, workshop: Workshop) -> 
         now = workshop.kit.clock()
         found = search(session, _scene(workshop, now))
         undecided = bool(session.beats) and not rounds_left and now >= patient_until
-        if replies or (found.settled and session.fault is None) or now >= deadline or undecided:
+        # A line that fits is worth nothing while a rival may be on its way, not even at the deadline.
+        pending = bool(found.evidence.sightings) and not found.settled and session.fault is None
+        over = (now >= deadline or undecided) and not pending
+        if replies or (found.settled and session.fault is None) or over:
             _remember_clocks(found, workshop)
             sightings = (*replies, *found.evidence.sightings)
             return session, replace(found.evidence, sightings=sightings), undecided and not sightings
-        if rounds_left and found.candidates and now >= patient_until:
+        if rounds_left and found.candidates and now >= patient_until and not pending:
             rounds_left -= 1
             session = await _with_beats(session, endpoint, workshop)
             workshop.in_flight[session.id] = session
             patient_until = workshop.kit.clock() + PATIENCE
             deadline = max(deadline, patient_until + SETTLE)
             continue
-        await workshop.watch.news(min(deadline - now, SETTLE / 4))
+        await workshop.watch.news(SETTLE / 4)
 
 
 def _patience(session: Session, endpoint: Endpoint, workshop: Workshop) -> float:
