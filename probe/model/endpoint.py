@@ -1,0 +1,104 @@
+"""What the configuration asks for: one service on a path, with all that opening a session needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from probe.model.address import Address, Network, Peer
+from probe.model.words import AddressFamily, ImprintKind, ProxyHeader, Service
+
+WHOAMI = "whoami"
+"""How the name of such a user begins."""
+
+
+class Secret:
+    """A password or token that no log, page, metric or traceback shows by accident."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The secret itself; call this only where it goes onto the wire."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(****)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Login:
+    """Credentials of the probe's own mailbox."""
+
+    username: str
+    password: Secret
+
+    @property
+    def is_whoami(self) -> bool:
+        """True for the user that Dovecot refuses with the client's address (docs/replies.md)."""
+        return self.username.startswith(WHOAMI)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TlsOptions:
+    """TLS settings of a path; equal options share one context. `server_name` None means the path's host."""
+
+    server_name: str | None = None
+    ca_file: str | None = None
+    verify: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timeouts:
+    """Bounds in seconds: one connect, one whole session, the wait for evidence after it."""
+
+    connect: float = 5.0
+    session: float = 30.0
+    evidence: float = 15.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mailbox:
+    """The probe's own mailbox, where a `deliver` imprint ends: who sends, who receives, and where it is read back.
+
+    `sender` holds `{token}` where the session's token goes; empty, it is the null sender.
+    """
+
+    recipient: str
+    sender: str
+    reader: Endpoint
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Endpoint:
+    """One service on a path, with all that opening a session needs.
+
+    `claim` is whom the PROXY header says the client is; None, the truth.
+    """
+
+    path: str
+    service: Service
+    host: str
+    port: int
+    family: AddressFamily = AddressFamily.ANY
+    source_address: Address | None = None
+    proxy_header: ProxyHeader = ProxyHeader.NONE
+    claim: Peer | None = None
+    tls: TlsOptions = TlsOptions()
+    login: Login | None = None
+    imprint: ImprintKind = ImprintKind.NONE
+    mailbox: Mailbox | None = None
+    expected: tuple[Network, ...] = ()
+    timeouts: Timeouts = Timeouts()
+
+    def __str__(self) -> str:
+        return f"{self.path}/{self.service}"

@@ -1,0 +1,179 @@
+"""What the client saw: one connection from resolve to close, its phases, its fault, what it left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from probe.model.address import Address, Network, Peer
+from probe.model.words import ControlKind, Failure, ImprintKind, Phase, ProxyHeader, Service
+
+Clock = Callable[[], float]
+"""Seconds since the epoch on the probe's own clock; it never jumps within a process."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhaseTiming:
+    """A phase that ran and how long it took, whether it succeeded or not."""
+
+    phase: Phase
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """Where and how a session ended early. `reply` is the server's last answer, verbatim, if it gave one."""
+
+    phase: Phase
+    failure: Failure
+    detail: str
+    reply: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """One verb in Postfix's `disconnect` line: `rset=2` is (2, 2), `rcpt=0/1` is (0, 1)."""
+
+    accepted: int
+    total: int
+
+
+Tally = Mapping[str, Count]
+"""Commands of a session by lower-case verb, as Postfix's smtpd counts them in its `disconnect` line."""
+
+NO_TALLY: Tally = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Imprint:
+    """What a session really left behind (not what was planned): the correlation looks for exactly this.
+
+    `odds` is the probability that one look-alike session leaves the same by chance.
+    """
+
+    kind: ImprintKind
+    tally: Tally = field(default_factory=lambda: NO_TALLY)
+    token: str | None = None
+    user: str | None = None
+    odds: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """What became of the message of a `deliver` imprint, from the moment its content was on its way.
+
+    `begun` is the time of MAIL FROM, `helo` the name we said; `accepted` and `queue_id` are the server's word.
+    `found` is when the message was seen in the mailbox, `header` its header as read there; `trouble` why it was not.
+    """
+
+    begun: float
+    helo: str
+    accepted: bool = False
+    queue_id: str | None = None
+    found: float | None = None
+    header: str = ""
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """One line of the transcript: seconds since the session opened, who spoke, what (secrets already masked).
+
+    `whole`: the line came with its end and is not cut. Half an address is another address, so only such lines tell one.
+    """
+
+    seconds: float
+    ours: bool
+    text: str
+    whole: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Control:
+    """A second connection after a failed one. `worked`: greeting (and handshake, where TLS is first) arrived.
+
+    `LOCAL_HEADER` sends a PROXY header that claims no address; `NO_HEADER` leaves out the header the path sends;
+    `SILENT` sends nothing. `seconds` is the time from connect to the end of it, `fault` why it did not work.
+    """
+
+    kind: ControlKind
+    worked: bool
+    seconds: float
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Something happened on the server between these two moments of the probe's clock."""
+
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """How long that is."""
+        return self.end - self.start
+
+
+class IdMoment(StrEnum):
+    """When a Dovecot gives a connection its session id: 2.4 as it accepts it, 2.3 as it first needs the id."""
+
+    ACCEPTED = "accepted"
+    NEEDED = "needed"
+
+
+IdMoments = Mapping[IdMoment, Span]
+"""When a connection must have got its session id, on each of the two assumptions.
+
+ACCEPTED lies between connect and greeting; NEEDED between the first LOGIN, ID or LOGOUT and its answer.
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Beat:
+    """One extra connection of a rhythm."""
+
+    id_moments: IdMoments
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    """One connection from resolve to close, as the client saw it. A session always ends in a value.
+
+    `server_spoke`: whether a single octet came from the other side, be it of a TLS handshake that failed.
+    """
+
+    id: str
+    path: str
+    service: Service
+    host: str
+    address: Address | None
+    port: int
+    client: Peer | None
+    expected: tuple[Network, ...]
+    opened: float
+    connected: float | None
+    closed: float
+    phases: tuple[PhaseTiming, ...]
+    fault: Fault | None
+    imprint: Imprint
+    server_spoke: bool = True
+    transcript: tuple[Spoken, ...] = ()
+    certificate_expiry: float | None = None
+    header_sent: ProxyHeader = ProxyHeader.NONE
+    server_name: str | None = None
+    controls: tuple[Control, ...] = ()
+    id_moments: IdMoments = field(default_factory=dict)
+    beats: tuple[Beat, ...] = ()
+    delivery: Delivery | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the whole session."""
+        return self.closed - self.opened
+
+    def seconds_in(self, phase: Phase) -> float:
+        """Time spent in a phase, 0 if it never ran."""
+        return sum(timing.seconds for timing in self.phases if timing.phase is phase)
