@@ -16,13 +16,14 @@ import asyncio
 import errno
 import os
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from probe.evidence.sources.generation import Generation, Truncated, key_of, signature_of
+from probe.evidence.sources.generation import Generation, Key, Truncated, key_of, signature_of
 from probe.evidence.sources.rotated import OPEN_FLAGS, Missing, Rotated
 from probe.evidence.sources.source import Health, Lines, State
+from probe.model import Clock
 from probe.notices import warn
 
 MAX_HELD = 32
@@ -64,7 +65,7 @@ PATIENCE = Patience()
 class FileSource:
     """Follows one log file. See `Source` for the contract of its methods."""
 
-    def __init__(self, path: str | Path, *, clock: Callable[[], float], patience: Patience = PATIENCE) -> None:
+    def __init__(self, path: str | Path, *, clock: Clock, patience: Patience = PATIENCE) -> None:
         self._path = Path(path)
         self._clock = clock
         self._patience = patience
@@ -163,7 +164,7 @@ class FileSource:
         except OSError as error:
             self._trouble(error, now)
             return
-        self._found = found
+        self._found = found if self._current is not None and self._current.key == key_of(found) else None
         if self._broken_at is None:
             self._failures = 0
             self._tell(State.FOLLOWING, "")
@@ -173,11 +174,7 @@ class FileSource:
             return
         if not starting:
             self._rotated.snapshot()
-        opened = next((held for held in self._held if held.key == key_of(found)), None)
-        if opened is None:
-            opened = self._open(found, now, starting=starting)
-            self._held.append(opened)
-        self._current = opened
+        self._current = self._held_as(key_of(found)) or self._open(found, now, starting=starting)
         if not starting:
             self._search_until = now + self._patience.search
 
@@ -187,10 +184,19 @@ class FileSource:
             self._unopened = found
         fd = os.open(self._path, OPEN_FLAGS)
         try:
-            return self._position(fd, now)
+            # Another file than was looked at may stand behind the path by now, even one that is held.
+            opened = self._held_as(key_of(os.fstat(fd)))
+            if opened is None:
+                self._held.append(self._position(fd, now))
+                return self._held[-1]
         except BaseException:
             os.close(fd)
             raise
+        os.close(fd)
+        return opened
+
+    def _held_as(self, key: Key) -> Generation | None:
+        return next((held for held in self._held if held.key == key), None)
 
     def _position(self, fd: int, now: float) -> Generation:
         opened = os.fstat(fd)
@@ -284,10 +290,11 @@ class FileSource:
         return self._counting_cuts(generation, text)
 
     def _drop(self, generation: Generation) -> bytes:
+        text = generation.joiner.give_up()
         self._rotated.remember(generation)
         self._held.remove(generation)
         generation.close()
-        return generation.joiner.give_up()
+        return text
 
     def _counting_cuts(self, generation: Generation, text: bytes) -> bytes:
         self._cut += generation.joiner.cut

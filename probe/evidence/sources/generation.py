@@ -58,13 +58,17 @@ def beginning(fd: int, base: int = 0) -> tuple[int, bytes]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mark:
-    """How far a generation was read, and by which bytes to know it again. `origin` is where its head stands."""
+    """How far a generation was read, and by which bytes to know it again. `origin` is where its head stands.
+
+    `cut`: the line at the position was passed on as far as it went, so the rest of it is to be dropped.
+    """
 
     position: int
     origin: int
     head: bytes
     tail: bytes
     signature: Signature = NO_SIGNATURE
+    cut: bool = False
 
     def fits(self, fd: int, base: int = 0) -> bool:
         """True if this generation, as far as it was read, stands in the file from `base` on."""
@@ -102,7 +106,7 @@ class Generation:
         self.grown = now
         self.behind = False
         self.limit: int | None = None
-        self.joiner = LineJoiner()
+        self.joiner = LineJoiner(skipping=mark is not None and mark.cut)
         self.signature: Signature | None = None
         self.position = mark.position if mark else 0
         self.origin = mark.origin if mark else 0
@@ -126,6 +130,7 @@ class Generation:
             head=self.head,
             tail=self.tail,
             signature=self.signature or NO_SIGNATURE,
+            cut=self.joiner.skipping,
         )
 
     @property
@@ -147,9 +152,20 @@ class Generation:
         self.joiner, self.signature = LineJoiner(), None
         return old
 
+    def move(self, fd: int) -> None:
+        """Read on in another file that holds the same lines up to here."""
+        key = key_of(os.fstat(fd))
+        self.close()
+        self.fd, self.key = fd, key
+        self.limit, self.signature = None, None
+
     def starts_like(self, head: bytes) -> bool:
         """True if `head` could be a copy of this generation, or of a new one that just replaced it unnoticed."""
         return same_start(head, self.head) or same_start(head, beginning(self.fd)[1])
+
+    def goes_past(self, mark: Mark) -> bool:
+        """True if this is read at least as far as another file with the same beginning was."""
+        return self.position >= mark.position and same_start(mark.head, self.head)
 
     def read(self, found: os.stat_result, now: float) -> bytes:
         """The whole lines of the next chunk; empty if there are none (yet). Raises Truncated."""

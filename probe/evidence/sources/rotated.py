@@ -7,6 +7,9 @@ Rules:
 - One that begins like no generation we know came and went between two looks. It is read from its beginning, if its
   name is a rotated one and it was written after we started: other logs live in the same directory.
 - What is still empty, or still being copied, is left unmarked and looked at again.
+- A copy that was read in its original's place hands its place over when the original turns out to go on.
+- Names change hands while we look, and files grow: what was opened must be what was listed, and of two files the one
+  that may be the copy is measured first.
 """
 
 from __future__ import annotations
@@ -41,12 +44,18 @@ _SUFFIX = re.compile(r"[-._](?:\d[-._T\d]*|old|bak)")
 
 @dataclass(slots=True)
 class Missing:
-    """A generation that was truncated: how far it was read, the incomplete line at that point, since when sought."""
+    """A generation that was truncated: how far it was read, the incomplete line at that point, since when sought.
+
+    `copy` is the longest copy of it in the last search, `before` in the one before: a listing may miss a file that is
+    being renamed, so a copy counts when it is the longest twice in a row.
+    """
 
     mark: Mark
     joiner: LineJoiner
     since: float
     searches: int = 0
+    copy: tuple[Key, int] | None = None
+    before: tuple[Key, int] | None = None
     told: bool = False
 
 
@@ -88,18 +97,25 @@ class Rotated:
     def search(self, held: Sequence[Generation], now: float) -> list[Generation]:
         """Open what is to be read among the siblings; those in `held` are open already."""
         self.unsettled = False
+        for lost in self.missing:
+            lost.before, lost.copy = lost.copy, None
         found: list[Generation] = []
         anywhere = any(lost.searches > 1 and not lost.told for lost in self.missing)
         for path, seen in self._siblings(rotated_only=not anywhere):
-            if key_of(seen) not in {generation.key for generation in held} and not self._is_read(seen):
-                found.extend(self._consider(path, held=[*held, *found], now=now))
+            known = [*held, *found]
+            if key_of(seen) not in {generation.key for generation in known} and not self._is_read(seen):
+                found.extend(self._consider(path, key_of(seen), held=known, now=now))
         for lost in self.missing:
             lost.searches += 1
         return found
 
-    def _consider(self, path: Path, *, held: Sequence[Generation], now: float) -> Iterator[Generation]:
+    def _consider(self, path: Path, key: Key, *, held: Sequence[Generation], now: float) -> Iterator[Generation]:
         fd = open_regular(path)
         if fd is None:
+            self.unsettled = True
+            return
+        if key_of(os.fstat(fd)) != key:
+            os.close(fd)
             self.unsettled = True
             return
         wanted = None
@@ -109,7 +125,7 @@ class Rotated:
             self.unsettled = True
         if wanted is None:
             os.close(fd)
-        else:
+        elif wanted not in held:
             yield wanted
 
     def _wanted(self, fd: int, name: str, held: Sequence[Generation], now: float) -> Generation | None:
@@ -118,20 +134,25 @@ class Rotated:
             return wanted
         if self._is_unknown(fd, held):
             return self.resume(fd, now)
-        return original_of_copy(fd, held, now)
+        return self._gone_on(fd, held)
 
     def _copy_of_missing(self, fd: int, now: float) -> Generation | None:
         known = self._mark_of(fd)
         base = known.position if known else 0
         size = os.fstat(fd).st_size
         for lost in self.missing:
+            if lost.copy is not None:
+                continue
             if lost.mark.fits(fd, base):
                 begun = known if known and base else lost.mark
                 mark = replace(begun, position=base + lost.mark.position, tail=lost.mark.tail)
-            elif lost.searches and lost.mark.covers(fd, base, size):
+            elif lost.mark.covers(fd, base, size):
                 mark = mark_at(fd, size)
             else:
                 continue
+            lost.copy = key_of(os.fstat(fd)), size
+            if lost.copy != lost.before:
+                return None
             self.missing.remove(lost)
             copy = Generation(fd, now=now, mark=mark)
             copy.joiner, copy.limit = lost.joiner, size
@@ -148,12 +169,23 @@ class Rotated:
             return False
         if any(same_start(head, read) for read in (*self._heads, *(lost.mark.head for lost in self.missing))):
             return False
-        if any(generation.starts_like(head) for generation in held):
+        if any(generation.starts_like(head) or (known and generation.goes_past(known)) for generation in held):
             return False
         # A file behind the path that is not open yet may be the one this is a copy of: then look again later.
         opened = self._path_is_held(held)
         self.unsettled |= not opened
         return opened
+
+    def _gone_on(self, fd: int, held: Iterable[Generation]) -> Generation | None:
+        """The held copy that this file is the original of: it is read on here. No copy outgrows its original."""
+        size = os.fstat(fd).st_size  # before that of the held ones: an original may grow, and be copied, in between
+        for copy in held:
+            ends = copy.delivered and os.fstat(copy.fd).st_size == copy.position < size
+            if ends and copy.mark().fits(copy.fd) and copy.mark().fits(fd):
+                self.remember(copy)
+                copy.move(fd)
+                return copy
+        return None
 
     def _path_is_held(self, held: Iterable[Generation]) -> bool:
         try:
@@ -199,18 +231,6 @@ class Rotated:
         except OSError:
             self.unsettled = True
         return sorted(found, key=lambda sibling: (-sibling[1].st_size, sibling[1].st_mtime_ns))
-
-
-def original_of_copy(fd: int, held: Iterable[Generation], now: float) -> Generation | None:
-    """The file a held one was copied from: it goes on where the held one ends, and no copy outgrows its original."""
-    for copy in held:
-        mark = copy.mark()
-        ends = copy.delivered and os.fstat(copy.fd).st_size == mark.position < os.fstat(fd).st_size
-        if ends and mark.fits(fd):
-            original = Generation(fd, now=now, mark=mark)
-            original.joiner, copy.joiner = copy.joiner, LineJoiner()
-            return original
-    return None
 
 
 def is_rotated(name: str, log: str) -> bool:

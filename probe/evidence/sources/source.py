@@ -89,17 +89,19 @@ class Source(Protocol):
 class LineJoiner:
     """Makes whole lines out of chunks of at most `room` bytes; holds an incomplete last line.
 
+    `skipping`: what comes up to the next line break is the rest of a line that was passed on already.
+
     >>> joiner = LineJoiner()
     >>> joiner.feed(b"a\\nb"), joiner.feed(b"c\\n")
     (b'a\\n', b'bc\\n')
     """
 
-    __slots__ = ("_skipping", "cut", "held")
+    __slots__ = ("cut", "held", "skipping")
 
     def __init__(self, held: bytes = b"", *, skipping: bool = False) -> None:
         self.held = held
         self.cut = 0
-        self._skipping = skipping
+        self.skipping = skipping
 
     @property
     def room(self) -> int:
@@ -108,11 +110,11 @@ class LineJoiner:
 
     def feed(self, chunk: bytes) -> bytes:
         """The whole lines that this chunk completes."""
-        if self._skipping:
+        if self.skipping:
             rest = chunk.find(b"\n") + 1
             if not rest:
                 return b""
-            self._skipping = False
+            self.skipping = False
             chunk = chunk[rest:]
         end = chunk.rfind(b"\n") + 1
         if end:
@@ -127,5 +129,5 @@ class LineJoiner:
             return b""
         cut, self.held = self.held[: MAX_LINE - 1] + b"\n", b""
         self.cut += 1
-        self._skipping = True
+        self.skipping = True
         return cut

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from probe.evidence.sources.file import FileSource, Patience
-from probe.evidence.sources.source import Lines, State
+from probe.evidence.sources.source import Lines, Source, State
 
 BRIEF = Patience(poll=0.005, search=0.3, quiet=0.2, linger=5.0, linger_deleted=0.5)
 DEADLINE = 30.0
@@ -18,7 +18,7 @@ DEADLINE = 30.0
 class Reading:
     """What arrived of a source so far."""
 
-    def __init__(self, source: FileSource) -> None:
+    def __init__(self, source: Source) -> None:
         self.source = source
         self.arrived: list[Lines] = []
 
@@ -56,13 +56,20 @@ class Reading:
 
 
 @asynccontextmanager
-async def reading(path: Path, patience: Patience = BRIEF) -> AsyncIterator[Reading]:
-    """Follow the log at `path` from its end."""
-    consumer = Reading(FileSource(path, clock=time.time, patience=patience))
-    await consumer.source.start()
+async def consuming(source: Source) -> AsyncIterator[Reading]:
+    """Follow a source from where it stands now."""
+    consumer = Reading(source)
+    await source.start()
     task = asyncio.create_task(consumer.consume())
     try:
         yield consumer
     finally:
-        await consumer.source.close()
+        await source.close()
         await task
+
+
+@asynccontextmanager
+async def reading(path: Path, patience: Patience = BRIEF) -> AsyncIterator[Reading]:
+    """Follow the log at `path` from its end."""
+    async with consuming(FileSource(path, clock=time.time, patience=patience)) as consumer:
+        yield consumer

@@ -7,13 +7,14 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from probe.evidence.sources.source import State
-from tests.evidence.sources.reading import Reading, reading
+from tests.evidence.sources.reading import BRIEF, Reading, reading
 
 
 @pytest.fixture
@@ -35,6 +36,11 @@ def beside(log: Path, suffix: str) -> Path:
 def copytruncate(log: Path, copy: Path) -> None:
     shutil.copyfile(log, copy)
     os.truncate(log, 0)
+
+
+def is_open(path: Path) -> bool:
+    opened = (os.path.join("/proc/self/fd", number) for number in os.listdir("/proc/self/fd"))
+    return any(os.path.exists(one) and os.path.samefile(one, path) for one in opened)
 
 
 async def reads(consumer: Reading, log: Path, line: bytes) -> None:
@@ -165,6 +171,31 @@ async def test_copy_without_truncation_doubles_nothing(log: Path) -> None:
         log.rename(beside(log, ".1"))
         append(log, b"b\n")
         await consumer.receives(b"a\n", b"b\n")
+
+
+async def test_an_original_that_outgrows_its_copies_is_read_once(log: Path) -> None:
+    async with reading(log) as consumer:
+        log.rename(beside(log, ".3"))
+        append(log, b"a\n")
+        shutil.copyfile(log, beside(log, ".2"))
+        log.rename(beside(log, ".1"))
+        os.utime(beside(log, ".2"), ns=(0, beside(log, ".1").stat().st_mtime_ns - 1))
+        append(log, b"new\n")
+        await consumer.until(lambda: b"a\n" in consumer.lines)
+        append(beside(log, ".1"), b"b\n")
+        shutil.copyfile(beside(log, ".1"), beside(log, ".4"))
+        await consumer.receives(b"a\n", b"new\n", b"b\n")
+
+
+async def test_the_rest_of_a_line_that_was_given_up_is_no_line_of_its_own(log: Path) -> None:
+    async with reading(log, replace(BRIEF, search=2.0, quiet=0.02, linger=0.05)) as consumer:
+        append(log, b"begun")
+        await consumer.until(lambda: b"begun\n" in consumer.lines)
+        log.rename(beside(log, ".1"))
+        append(log, b"new\n")
+        await consumer.until(lambda: not is_open(beside(log, ".1")))
+        append(beside(log, ".1"), b" and ended\n", b"late\n")
+        await consumer.receives(b"begun\n", b"new\n", b"late\n")
 
 
 async def test_a_twin_that_logs_the_same_lines_is_left_alone(log: Path) -> None:

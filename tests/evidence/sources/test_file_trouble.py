@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from structlog.testing import capture_logs
@@ -27,14 +26,6 @@ def without_privileges() -> Iterator[None]:
         yield
     finally:
         os.seteuid(user)
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """One that everybody may search, which pytest's own is not."""
-    with TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
 
 
 async def test_a_missing_file_is_waited_for_and_said_once(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The Kubernetes API, for what reads logs from it and for what asks it about the cluster."""

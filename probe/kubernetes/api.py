@@ -1,0 +1,208 @@
+"""One Kubernetes API: a request gives a JSON object or a stream of bytes, or a Refusal that says why not.
+
+Rules:
+- lightkube knows kubeconfigs, tokens and certificates; its log calls can neither ask for a previous container nor for
+  lines since a time, and split lines where a client may put a character. So the HTTP client it makes is used as it is.
+- An answer is bounded in size, and in time unless it is a stream; what it says is checked before it is believed.
+- No redirect is followed: it would carry the token along.
+- After a 401 the credentials are read anew: whoever renews a token need not restart the probe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import ssl
+from binascii import Error as Base64Error
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx2
+from lightkube.config.client_adapter import AsyncClient, ConnectionParams, user_auth
+from lightkube.config.kubeconfig import KubeConfig, SingleConfig
+from lightkube.config.models import User
+from lightkube.core.exceptions import ConfigError
+from msgspec import MsgspecError
+from yaml import YAMLError
+
+from probe.kubernetes.ask import Access, Ask, Refusal
+
+MAX_BODY = 32 << 20
+CONNECTING = 0.8
+"""Part of the time for an answer that connecting may take: a connection that is cancelled half made stays open."""
+
+_CONNECTION = "connection"
+_MAX_STATUS = 64 << 10
+_LONGEST_MESSAGE = 300
+_UNUSABLE = (
+    ConfigError,
+    OSError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    YAMLError,
+    MsgspecError,
+    Base64Error,
+)
+"""What lightkube raises on a kubeconfig that is missing, unreadable, incomplete or no kubeconfig."""
+
+_USER = re.compile(r'User "([^"]+)"')
+_NEXT_STEPS = {
+    401: "the credentials are not accepted: renew the token or certificate in the kubeconfig",
+    403: "allow it as docs/kubernetes.md shows",
+    404: "check the names, and that the cluster has this kind of object",
+    429: "the API server is busy; trying again later",
+}
+
+
+class Api:
+    """A client of one cluster; `answer` bounds, in seconds, each answer that is no stream. `close` it in the end."""
+
+    def __init__(self, access: Access, *, answer: float) -> None:
+        self._access = access
+        self._answer = answer
+        self._client: httpx2.AsyncClient | None = None
+        self._told: tuple[float, float] | None = None
+
+    def server_time(self, at: float) -> float | None:
+        """What the API server's clock showed when the loop's clock showed `at`; None before its first answer."""
+        if self._told is None:
+            return None
+        seconds, then = self._told
+        return seconds - (then - at)
+
+    async def read(self, ask: Ask) -> dict[str, Any]:
+        """A whole answer: one JSON object."""
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._answer), self.stream(ask) as chunks:
+                async for chunk in chunks:
+                    body += chunk
+                    if len(body) > MAX_BODY:
+                        raise Refusal(f"{self._access}: {ask}: the answer is longer than {MAX_BODY >> 20} MiB")
+        except TimeoutError:
+            raise Refusal(f"{self._access}: {ask}: no answer within {self._answer:g} s") from None
+        return self.json_object(bytes(body), ask)
+
+    def json_object(self, text: bytes, ask: Ask) -> dict[str, Any]:
+        """What an answer, or an event of a watch, says."""
+        try:
+            said = json.loads(text)
+        except (ValueError, RecursionError):
+            said = None
+        if not isinstance(said, dict):
+            raise Refusal(f"{self._access}: {ask}: the answer is no JSON object: is `server` in the kubeconfig right?")
+        return said
+
+    @asynccontextmanager
+    async def stream(self, ask: Ask) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The body of an answer as it comes. Whoever reads it has to bound the time."""
+        response = await self._send(ask)
+        try:
+            self._note_time(response)
+            if response.status_code != httpx2.codes.OK:
+                raise await self._refused(ask, response)
+            yield response.aiter_bytes()
+        except (httpx2.HTTPError, httpx2.StreamError) as error:
+            raise Refusal(f"{self._access}: {_transport(error)}", kind=_CONNECTION) from None
+        finally:
+            await response.aclose()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        client, self._client = self._client, None
+        if client:
+            await client.aclose()
+
+    async def _send(self, ask: Ask) -> httpx2.Response:
+        client = self._connected()
+        try:
+            return await client.send(client.build_request("GET", ask.path, params=dict(ask.params)), stream=True)
+        except httpx2.HTTPError as error:
+            raise Refusal(f"{self._access}: {_transport(error)}", kind=_CONNECTION) from None
+        except (httpx2.InvalidURL, *_UNUSABLE) as error:
+            raise Refusal(f"{self._access} cannot be used: {_said(error)}") from None
+
+    def _connected(self) -> httpx2.AsyncClient:
+        if self._client is None:
+            try:
+                timeout = httpx2.Timeout(CONNECTING * self._answer, read=None)
+                self._client = AsyncClient(self._configuration(), ConnectionParams(timeout=timeout))
+            except _UNUSABLE as error:
+                raise Refusal(f"{self._access} cannot be used: {_said(error)}") from None
+        return self._client
+
+    def _configuration(self) -> SingleConfig:
+        file = self._access.kubeconfig
+        known = (KubeConfig.from_file(file) if file else KubeConfig.from_env()).get(self._access.context)
+        if known is None:
+            raise ConfigError("no context is named")
+        return known if known.user else known._replace(user=User())
+
+    async def _refused(self, ask: Ask, response: httpx2.Response) -> Refusal:
+        """An answer that is not 200, in words."""
+        code = response.status_code
+        if code == httpx2.codes.UNAUTHORIZED:
+            self._read_credentials()
+        retry_after = response.headers.get("retry-after", "")
+        said = await self._message(response)
+        if code == httpx2.codes.FORBIDDEN:
+            user = _USER.search(said)
+            whole = f"{self._access}: {user[1] if user else 'the probe'} may not {ask} (403)"
+        else:
+            whole = f"{self._access}: {ask}: {code}" + (f" ({said})" if said else "")
+        kind = "credentials" if code == httpx2.codes.UNAUTHORIZED else ""
+        next_step = _NEXT_STEPS.get(code)
+        seconds = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
+        return Refusal(f"{whole}: {next_step}" if next_step else whole, code=code, retry_after=seconds, kind=kind)
+
+    async def _message(self, response: httpx2.Response) -> str:
+        """The message of the Status object in a refusal; nothing where a proxy answered with a page of its own."""
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._answer):
+                async for chunk in response.aiter_bytes():
+                    body += chunk
+                    if len(body) > _MAX_STATUS:
+                        return ""
+            message = json.loads(body)["message"]
+        except (TimeoutError, ValueError, LookupError, TypeError, RecursionError):
+            return ""
+        return _printable(message) if isinstance(message, str) else ""
+
+    def _read_credentials(self) -> None:
+        """For the next request. The open streams stay: they were let in."""
+        if self._client is not None:
+            with suppress(*_UNUSABLE):
+                if auth := user_auth(self._configuration().user):
+                    self._client.auth = auth
+
+    def _note_time(self, response: httpx2.Response) -> None:
+        try:
+            seconds = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
+        except (ValueError, OverflowError):
+            return
+        self._told = seconds, asyncio.get_running_loop().time()
+
+
+def _transport(error: Exception) -> str:
+    """Why a connection came to nothing."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    if cause:
+        return f"its certificate is not trusted ({_said(cause)}): check certificate-authority in the kubeconfig"
+    return f"the connection failed: {_said(error)}"
+
+
+def _said(error: BaseException) -> str:
+    return _printable(str(error)) or type(error).__name__
+
+
+def _printable(text: str) -> str:
+    plain = "".join(character if character.isprintable() else " " for character in text[:_LONGEST_MESSAGE])
+    return " ".join(plain.split()).rstrip(".")

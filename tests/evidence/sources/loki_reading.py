@@ -1,0 +1,62 @@
+"""A scripted Loki with a source on it, and the words the tests of both use."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from probe.evidence.sources.loki import LokiSource, Patience
+from probe.evidence.sources.loki_client import Access, Bounds
+from tests.evidence.sources.reading import Reading, consuming
+from tests.evidence.sources.scripted_loki import ScriptedLoki
+
+QUERY = '{app="mail"}'
+POD = {"app": "mail", "pod": "mail-0"}
+OTHER_POD = {"app": "mail", "pod": "mail-1"}
+SECOND = 1_000_000_000
+
+BRISK = Patience(
+    poll=0.02,
+    hurried=0.005,
+    check=0.05,
+    every_deep=0.2,
+    start=2.0,
+    quiet=0.3,
+    again=0.02,
+    refused=0.3,
+    lived=0.5,
+    bounds=Bounds(connect=1.0, answer=2.0, silence=2.0),
+)
+
+
+def now() -> int:
+    return time.time_ns()
+
+
+def access(loki: ScriptedLoki, **more: Any) -> Access:
+    return Access(**{"url": loki.url, "query": QUERY, **more})
+
+
+@asynccontextmanager
+async def serving(**how: Any) -> AsyncIterator[ScriptedLoki]:
+    loki = ScriptedLoki(**how)
+    await loki.serve()
+    try:
+        yield loki
+    finally:
+        await loki.kill()
+
+
+@asynccontextmanager
+async def reading_loki(loki: ScriptedLoki, patience: Patience = BRISK, **more: Any) -> AsyncIterator[Reading]:
+    """Follow it from what it holds now."""
+    async with consuming(LokiSource(access(loki, **more), clock=time.time, patience=patience)) as consumer:
+        yield consumer
+
+
+async def swept(loki: ScriptedLoki, consumer: Reading, times: int = 12) -> None:
+    """So many queries later: whatever could come twice has come twice by now, for a deep one was among them."""
+    until, asked = time.monotonic() + 2 * BRISK.every_deep, len(loki.queries) + times
+    await consumer.until(lambda: len(loki.queries) >= asked and time.monotonic() > until)
