@@ -13,20 +13,25 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from probe.evidence.events import FaultLine, Observed
-from probe.evidence.links import by_fingerprint, by_port, by_token
+from probe.evidence.links import by_fingerprint, by_message, by_port, by_token
 from probe.evidence.moments import by_rhythm, by_time, candidates
-from probe.evidence.scene import SETTLE, Clocks, Finding, Scene
-from probe.model import Evidence, Failure, Link, Peer, Session, Sighting, Sign
+from probe.evidence.scene import SETTLE, Clocks, Finding, Scene, from_dovecot
+from probe.model import Evidence, Failure, Link, Peer, Service, Session, Sighting, Sign
 
-CERTAIN = {Link.TOKEN, Link.SESSION_ID, Link.REPLY, Link.MESSAGE}
+CERTAIN = {Link.TOKEN, Link.MESSAGE}
+"""Links by a secret of ours, which no stranger's line holds; our own address and port are as good."""
 
 Finder = Callable[[Session, Sequence[Observed], Scene], Finding]
 
-FINDERS: dict[bool, tuple[Finder, ...]] = {
-    True: (by_token, by_port, by_fingerprint),
-    False: (by_token, by_port, by_rhythm, by_time),
+ON_SMTP: tuple[Finder, ...] = (by_message, by_token, by_port, by_fingerprint)
+
+FINDERS: dict[Service, tuple[Finder, ...]] = {
+    Service.SMTP: ON_SMTP,
+    Service.SUBMISSION: ON_SMTP,
+    Service.SUBMISSIONS: ON_SMTP,
+    Service.IMAPS: (by_token, by_port, by_rhythm, by_time),
 }
-"""By whether the session speaks SMTP; the order is that of the reasons a person reads."""
+"""In the order of the reasons that a person reads."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +51,7 @@ class Search:
 def search(session: Session, scene: Scene) -> Search:
     """Look for one session by every link its service knows."""
     since = [seen for seen in scene.observed if seen.arrival >= session.opened]
-    findings = [find(session, since, scene) for find in FINDERS[session.service.speaks_smtp]]
+    findings = [find(session, since, scene) for find in FINDERS[session.service]]
     sightings = _without_repeats(finding.sighting for finding in findings if finding.sighting)
     evidence = Evidence(
         sightings=sightings,
@@ -92,9 +97,5 @@ def _signs(session: Session, since: Sequence[Observed]) -> tuple[Sign, ...]:
             line=seen.raw,
         )
         for seen in since
-        if isinstance(seen.event, FaultLine) and _from_dovecot(seen) is not session.service.speaks_smtp
+        if isinstance(seen.event, FaultLine) and from_dovecot(seen) is not session.service.speaks_smtp
     )
-
-
-def _from_dovecot(seen: Observed) -> bool:
-    return "imap" in seen.line.program or "dovecot" in seen.line.program

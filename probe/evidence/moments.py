@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from probe.evidence.events import LoginEnded, Observed, SessionId
 from probe.evidence.rhythm import ANY_SHIFT, WORSE, Mark, Stroke, best_fit
 from probe.evidence.scene import AGREED, MAX_CHANCE, Clocks, Finding, Offset, Scene, sighting_of
-from probe.model import Address, Link, Named, Naming, Session, Span
+from probe.model import Address, IdMoment, IdMoments, Link, Session, Span
 
 RHYTHM_CHANCE = MAX_CHANCE / 5
 """Stricter than for other links, because the search is made anew each time that more beats were opened."""
 
-EARLY = 0.0005
+WRITTEN_EARLY = 0.0005
 """Seconds by which a line may seem to come before the command that it tells of: clocks are read in turn."""
 
 
@@ -32,7 +32,7 @@ class Candidate:
 
 def by_rhythm(session: Session, since: Sequence[Observed], _: Scene) -> Finding:
     """Session ids whose times repeat the secret spacing of this session and its beats, all with one address."""
-    if not session.beats or not session.named:
+    if not session.beats or not session.id_moments:
         return Finding()
     fits = sorted(_fits(session, since), key=lambda fit: fit.chance)
     if not fits or fits[0].chance > RHYTHM_CHANCE:
@@ -42,14 +42,14 @@ def by_rhythm(session: Session, since: Sequence[Observed], _: Scene) -> Finding:
     if len(as_likely) > 1:
         return Finding(reason="two lines repeat the rhythm of our connections: they fit equally well")
     seen, identity = fits[0].candidate.seen, fits[0].candidate.identity
-    clocks = clocks_by(session, seen, (fits[0].naming,) if fits[0].naming else ())
+    clocks = clocks_by(session, seen, (fits[0].proves,) if fits[0].proves else ())
     return Finding(sighting_of(seen, identity.peer, Link.RHYTHM), clocks=clocks)
 
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
     chance: float
-    naming: Naming | None
+    proves: IdMoment | None
     candidate: Candidate
 
 
@@ -63,13 +63,14 @@ def _fits(session: Session, since: Sequence[Observed]) -> Iterator[_Fit]:
     for group in {_group(candidate) for candidate in found}:
         firsts = [candidate for candidate in found if _group(candidate) == group]
         others = [candidate for candidate in anonymous(since) if _group(candidate) == group]
-        trials = len(SERIES) * len(found) / len(firsts)
+        trials = len(SERIES) * _count(found) / len(firsts)
         for series in SERIES:
             marks = [series.mark(first) for first in firsts]
-            strokes = [series.stroke(named) for named in (session.named, *(beat.named for beat in session.beats))]
+            ours = (session.id_moments, *(beat.id_moments for beat in session.beats))
+            strokes = [series.stroke(moments) for moments in ours]
             fit = best_fit(strokes, marks, [series.mark(other) for other in others], series.shifts)
             if fit is not None:
-                yield _Fit(fit.chance * trials, series.naming, firsts[fit.index])
+                yield _Fit(fit.chance * trials, series.proves, firsts[fit.index])
 
 
 def _group(candidate: Candidate) -> tuple[str, Address]:
@@ -80,18 +81,18 @@ def _group(candidate: Candidate) -> tuple[str, Address]:
 class Series:
     """One way in which a rhythm may show: which of our moments it repeats, and which time of a line does so.
 
-    `naming`: the assumption about session ids that a fit proves, None where it proves none.
+    `proves`: when this server makes its session ids, if the series fits; None where that stays open.
     """
 
-    span: Naming
+    moment: IdMoment
     time: Callable[[Candidate], float]
-    naming: Naming | None
+    proves: IdMoment | None
     shifts: Span = ANY_SHIFT
 
-    def stroke(self, named: Named) -> Stroke:
+    def stroke(self, moments: IdMoments) -> Stroke:
         """A connection of ours; its line is written as LOGIN or LOGOUT is answered, so not before one was sent."""
-        sluggishness = max(span.seconds for span in named.values())
-        return Stroke(named[self.span], named[Naming.NEEDED].start - EARLY, sluggishness)
+        sluggishness = max(span.seconds for span in moments.values())
+        return Stroke(moments[self.moment], moments[IdMoment.NEEDED].start - WRITTEN_EARLY, sluggishness)
 
     def mark(self, line: Candidate) -> Mark:
         """What a line shows in this series."""
@@ -99,29 +100,29 @@ class Series:
 
 
 SERIES = (
-    Series(span=Naming.ACCEPTED, time=lambda line: line.identity.opened, naming=Naming.ACCEPTED),
-    Series(span=Naming.NEEDED, time=lambda line: line.identity.opened, naming=Naming.NEEDED),
+    Series(moment=IdMoment.ACCEPTED, time=lambda line: line.identity.opened, proves=IdMoment.ACCEPTED),
+    Series(moment=IdMoment.NEEDED, time=lambda line: line.identity.opened, proves=IdMoment.NEEDED),
     # The line itself is written at that moment, and a local file brings it within milliseconds.
-    Series(span=Naming.NEEDED, time=lambda line: line.seen.arrival, naming=None, shifts=Span(-EARLY, 1.0)),
+    Series(moment=IdMoment.NEEDED, time=lambda line: line.seen.arrival, proves=None, shifts=Span(-WRITTEN_EARLY, 1.0)),
 )
 
 
 def by_time(session: Session, since: Sequence[Observed], scene: Scene) -> Finding:
     """The only session id made when ours must have been, on a server whose clock we know."""
     known = {key: offset for key, offset in scene.clocks.items() if offset.sightings >= AGREED}
-    if not known or not session.named:
+    if not known or not session.id_moments:
         return Finding(reason="the server's clock is not known well enough to tie a line by time")
     found = candidates(session, since)
     fitting = {
-        candidate.identity.text: (candidate, session.named[naming].seconds + offset.high - offset.low)
+        candidate.identity.text: (candidate, session.id_moments[moment].seconds + offset.high - offset.low)
         for candidate in found
-        for (source, naming), offset in known.items()
-        if source == candidate.seen.source and _in_time(session.named[naming], candidate.identity.opened, offset)
+        for (source, moment), offset in known.items()
+        if source == candidate.seen.source and _in_time(session.id_moments[moment], candidate.identity.opened, offset)
     }
     if len(fitting) != 1:
-        return Finding(reason=f"{len(fitting)} of {len(found)} lines fit by time")
+        return Finding(reason=f"{len(fitting)} of {_count(found)} lines fit by time")
     ((candidate, width),) = fitting.values()
-    chance = (len(found) + 1) * width / max(scene.now - session.opened, 1.0)
+    chance = (_count(found) + 1) * width / max(scene.now - session.opened, 1.0)
     if chance > MAX_CHANCE:
         return Finding(reason=f"one line fits by time, but may do so by chance ({chance:.3f})")
     return Finding(sighting_of(candidate.seen, candidate.identity.peer, Link.TIME))
@@ -131,13 +132,13 @@ def _in_time(span: Span, opened: float, offset: Offset) -> bool:
     return span.start + offset.low <= opened <= span.end + offset.high
 
 
-def clocks_by(session: Session, seen: Observed, namings: Sequence[Naming]) -> Clocks:
+def clocks_by(session: Session, seen: Observed, moments: Sequence[IdMoment]) -> Clocks:
     """What an unambiguous sighting says of the server's clock, from the microseconds in its session id."""
     if not isinstance(seen.event, LoginEnded) or seen.event.session is None:
         return {}
     opened = seen.event.session.opened
-    spans = [(naming, session.named[naming]) for naming in namings]
-    return {(seen.source, naming): Offset(opened - span.end, opened - span.start) for naming, span in spans}
+    spans = [(moment, session.id_moments[moment]) for moment in moments]
+    return {(seen.source, moment): Offset(opened - span.end, opened - span.start) for moment, span in spans}
 
 
 def candidates(session: Session, since: Sequence[Observed]) -> list[Candidate]:
@@ -161,10 +162,15 @@ def anonymous(since: Sequence[Observed]) -> list[Candidate]:
     return [one for one in _with_session_id(since) if not one.ended.logged_in and not one.ended.attempts]
 
 
+def _count(found: Sequence[Candidate]) -> int:
+    """How many connections: a line that several sources tell is one."""
+    return len({candidate.identity.text for candidate in found})
+
+
 def _with_session_id(since: Sequence[Observed]) -> list[Candidate]:
-    found = {}
+    found: dict[tuple[str, str], Candidate] = {}
     for seen in since:
         match seen.event:
             case LoginEnded(session=SessionId() as identity) as ended if identity.peer.address == ended.client.address:
-                found[seen.source, identity.text] = Candidate(seen, ended, identity)
+                found.setdefault((seen.source, identity.text), Candidate(seen, ended, identity))
     return list(found.values())

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from probe.evidence.events import Connected, Disconnected, IdSent, LoginEnded, Observed, Rejected
-from probe.model import Link, Naming, Peer, Session, Sighting
+from probe.evidence.events import Connected, Disconnected, FaultLine, IdSent, LoginEnded, Observed, Rejected
+from probe.model import IdMoment, Link, Peer, Session, Sighting
 
 SETTLE = 0.5
 """Seconds in which a rival of a line that fits may still be on its way."""
@@ -33,7 +33,7 @@ class Offset:
         return Offset(low, high, self.sightings + other.sightings) if low <= high else other
 
 
-Clocks = Mapping[tuple[str, Naming], Offset]
+Clocks = Mapping[tuple[str, IdMoment], Offset]
 """What is known of the clocks behind the sources, on each assumption of when a session id is made."""
 
 AGREED = 2
@@ -75,3 +75,12 @@ def client_of(seen: Observed) -> Peer | None:
             return client
         case _:
             return None
+
+
+def from_dovecot(seen: Observed) -> bool:
+    """True for what Dovecot wrote, False for Postfix: by the event, or by the program where both may say the like."""
+    match seen.event:
+        case FaultLine():
+            return "imap" in seen.line.program or "dovecot" in seen.line.program
+        case event:
+            return isinstance(event, LoginEnded | IdSent)

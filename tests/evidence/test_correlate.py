@@ -12,14 +12,14 @@ import pytest
 from probe.evidence.correlate import search
 from probe.evidence.events import Connected, Disconnected, IdSent, Observed, Rejected, SessionId
 from probe.evidence.scene import SETTLE, Clocks, Offset, Scene
-from probe.model import Address, Beat, Count, Imprint, ImprintKind, Link, Naming, Peer, Session, Sighting
+from probe.model import Address, Beat, Count, IdMoment, Imprint, ImprintKind, Link, Peer, Session, Sighting
 from tests.builders import (
     FINGERPRINT,
     NODE,
     OURS,
+    id_moments,
     imaps_session,
     login_line,
-    named,
     observed,
     smtp_session,
     tally,
@@ -172,20 +172,20 @@ def beats(count: int, random: Random) -> tuple[Beat, ...]:
     connected, found = 101.0, []
     for _ in range(count):
         connected += random.uniform(0.04, 0.2)
-        found.append(Beat(named=named(connected)))
+        found.append(Beat(id_moments=id_moments(connected)))
     return tuple(found)
 
 
-def rhythm_lines(session: Session, naming: Naming, random: Random, *, jitter: float, clock: float) -> list[Observed]:
+def rhythm_lines(session: Session, moment: IdMoment, random: Random, *, jitter: float, clock: float) -> list[Observed]:
     """What Dovecot logs of a session and its beats behind SNAT, on a clock of its own, through a slow shipper."""
     return [
         observed(
             login_line(
-                named[naming].start + clock + random.uniform(0, jitter), Peer(NODE, random.randrange(1024, 65535))
+                moments[moment].start + clock + random.uniform(0, jitter), Peer(NODE, random.randrange(1024, 65535))
             ),
-            arrival=named[Naming.NEEDED].end + random.uniform(0, 2),
+            arrival=moments[IdMoment.NEEDED].end + random.uniform(0, 2),
         )
-        for named in (session.named, *(beat.named for beat in session.beats))
+        for moments in (session.id_moments, *(beat.id_moments for beat in session.beats))
     ]
 
 
@@ -196,11 +196,11 @@ def stranger_line(at: float, number: int, random: Random, *, clock: float = 0.0,
 
 class TestRhythm:
     @pytest.mark.parametrize("clock", [0.0, 240.0, -7200.0, 86_400.0])
-    @pytest.mark.parametrize(("naming", "jitter"), [(Naming.ACCEPTED, 0.008), (Naming.NEEDED, 0.0005)])
-    def test_found_among_strangers_whatever_the_clock_says(self, naming: Naming, jitter: float, clock: float) -> None:
+    @pytest.mark.parametrize(("moment", "jitter"), [(IdMoment.ACCEPTED, 0.008), (IdMoment.NEEDED, 0.0005)])
+    def test_found_among_strangers_whatever_the_clock_says(self, moment: IdMoment, jitter: float, clock: float) -> None:
         random = Random(1)
         session = imaps_session(beats=beats(8, random))
-        ours = rhythm_lines(session, naming, random, jitter=jitter, clock=clock)
+        ours = rhythm_lines(session, moment, random, jitter=jitter, clock=clock)
         strangers = [stranger_line(random.uniform(100, 108), n, random, clock=clock) for n in range(1, 12)]
         lines = [*ours, *strangers]
         random.shuffle(lines)
@@ -221,7 +221,7 @@ class TestRhythm:
         """Dovecot 2.4 that forks for every connection under load: its ids jitter, its lines come at once."""
         random = Random(7)
         session = imaps_session(beats=beats(8, random))
-        spans = [session.named[Naming.NEEDED], *(beat.named[Naming.NEEDED] for beat in session.beats)]
+        spans = [session.id_moments[IdMoment.NEEDED], *(beat.id_moments[IdMoment.NEEDED] for beat in session.beats)]
         ours = [
             observed(login_line(span.start - random.uniform(0, 0.2), Peer(NODE, n)), arrival=span.end + 0.005)
             for n, span in enumerate(spans, 50_000)
@@ -236,23 +236,23 @@ class TestRhythm:
     def test_a_beat_whose_line_is_missing_leaves_a_gap(self) -> None:
         random = Random(3)
         session = imaps_session(beats=beats(4, random))
-        lines = rhythm_lines(session, Naming.NEEDED, random, jitter=0.0002, clock=0)
+        lines = rhythm_lines(session, IdMoment.NEEDED, random, jitter=0.0002, clock=0)
         assert len(sightings(session, *lines)) == 1
         assert sightings(session, *lines[:-1]) == ()
 
     def test_two_sessions_with_the_same_rhythm_prove_nothing(self) -> None:
         random = Random(4)
         session = imaps_session(beats=beats(4, random))
-        lines = rhythm_lines(session, Naming.NEEDED, random, jitter=0.0002, clock=0)
-        echo = rhythm_lines(session, Naming.NEEDED, random, jitter=0.0002, clock=3)
+        lines = rhythm_lines(session, IdMoment.NEEDED, random, jitter=0.0002, clock=0)
+        echo = rhythm_lines(session, IdMoment.NEEDED, random, jitter=0.0002, clock=3)
         assert sightings(session, *lines, *echo) == ()
 
     def test_a_neighbour_of_the_first_line_makes_it_worthless(self) -> None:
         """A stranger came in with us, to the millisecond: the beats cannot tell which of the two is the session."""
         random = Random(8)
         session = imaps_session(beats=beats(8, random))
-        lines = rhythm_lines(session, Naming.NEEDED, random, jitter=0.0004, clock=0)
-        neighbour = stranger_line(session.named[Naming.NEEDED].start + 0.0006, 5, random)
+        lines = rhythm_lines(session, IdMoment.NEEDED, random, jitter=0.0004, clock=0)
+        neighbour = stranger_line(session.id_moments[IdMoment.NEEDED].start + 0.0006, 5, random)
         assert len(sightings(session, *lines)) == 1
         assert sightings(session, neighbour, *lines) == ()
 
@@ -260,9 +260,9 @@ class TestRhythm:
         """The same neighbour, but its line was there before we had said LOGOUT."""
         random = Random(8)
         session = imaps_session(beats=beats(8, random))
-        lines = rhythm_lines(session, Naming.NEEDED, random, jitter=0.0004, clock=0)
-        neighbour = stranger_line(session.named[Naming.NEEDED].start + 0.0006, 5, random)
-        early = replace(neighbour, arrival=session.named[Naming.NEEDED].start - 0.01)
+        lines = rhythm_lines(session, IdMoment.NEEDED, random, jitter=0.0004, clock=0)
+        neighbour = stranger_line(session.id_moments[IdMoment.NEEDED].start + 0.0006, 5, random)
+        early = replace(neighbour, arrival=session.id_moments[IdMoment.NEEDED].start - 0.01)
         (found,) = sightings(session, early, *lines)
         assert found.line == lines[0].raw
 
@@ -270,16 +270,16 @@ class TestRhythm:
         """Our own line is lost; a stranger's from elsewhere stands where ours should: no sighting."""
         random = Random(5)
         session = imaps_session(beats=beats(8, random))
-        lines = rhythm_lines(session, Naming.NEEDED, random, jitter=0.0002, clock=0)[1:]
-        stranger = stranger_line(session.named[Naming.NEEDED].start, 5, random, address=OURS.address)
+        lines = rhythm_lines(session, IdMoment.NEEDED, random, jitter=0.0002, clock=0)[1:]
+        stranger = stranger_line(session.id_moments[IdMoment.NEEDED].start, 5, random, address=OURS.address)
         assert sightings(session, stranger, *lines) == ()
 
     def test_a_logged_in_session_is_looked_for_among_its_user_s_lines(self) -> None:
         random = Random(6)
         imprint = Imprint(kind=ImprintKind.LOGIN, user="probe@example.org")
         session = imaps_session(imprint=imprint, beats=beats(4, random))
-        lines = rhythm_lines(session, Naming.NEEDED, random, jitter=0.0002, clock=0)
-        at = session.named[Naming.NEEDED].start
+        lines = rhythm_lines(session, IdMoment.NEEDED, random, jitter=0.0002, clock=0)
+        at = session.id_moments[IdMoment.NEEDED].start
         ours = observed(login_line(at, Peer(NODE, 9), user="Probe@Example.org"), arrival=at + 1)
         other = observed(login_line(at, Peer(NODE, 8), user="someone@example.org"), arrival=at + 1)
         assert sightings(session, *lines[1:], other) == ()
@@ -288,10 +288,10 @@ class TestRhythm:
 
 
 class TestTime:
-    CLOCK: Clocks = MappingProxyType({("file:/log", Naming.NEEDED): Offset(179.9995, 180.0005, sightings=2)})
+    CLOCK: Clocks = MappingProxyType({("file:/log", IdMoment.NEEDED): Offset(179.9995, 180.0005, sightings=2)})
 
     def at(self, shift: float = 0.0) -> Observed:
-        made = imaps_session().named[Naming.NEEDED].start + 180.001 + shift
+        made = imaps_session().id_moments[IdMoment.NEEDED].start + 180.001 + shift
         return observed(login_line(made, Peer(NODE, int(1000 + shift * 1e4))))
 
     def test_the_only_line_at_the_time_on_a_known_clock_minutes_off(self) -> None:
@@ -312,7 +312,7 @@ class TestTime:
         assert sightings(imaps_session(), self.at(0.1), clocks=self.CLOCK) == ()
 
     def test_another_source_has_another_clock(self) -> None:
-        clocks = {("loki:x", Naming.NEEDED): Offset(179.9995, 180.0005, sightings=2)}
+        clocks = {("loki:x", IdMoment.NEEDED): Offset(179.9995, 180.0005, sightings=2)}
         assert sightings(imaps_session(), self.at(), clocks=clocks) == ()
 
     def test_a_busy_server_makes_a_single_line_worthless(self) -> None:
@@ -321,8 +321,8 @@ class TestTime:
 
     def test_an_exact_sighting_tells_the_clock_on_both_assumptions(self) -> None:
         found = search(imaps_session(), Scene(observed=[observed(login_line(280.125, OURS))], now=LATER))
-        assert found.clocks["file:/log", Naming.NEEDED].low == pytest.approx(179.993)
-        assert found.clocks["file:/log", Naming.ACCEPTED].high == pytest.approx(180.025)
+        assert found.clocks["file:/log", IdMoment.NEEDED].low == pytest.approx(179.993)
+        assert found.clocks["file:/log", IdMoment.ACCEPTED].high == pytest.approx(180.025)
 
     def test_clocks_that_contradict_each_other_start_anew(self) -> None:
         known = Offset(1.0, 2.0, sightings=5)
