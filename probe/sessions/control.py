@@ -4,12 +4,13 @@ What the client sees is the same for several faults (field knowledge: Postfix 3.
 a header that never comes, one that is not wanted, one from a sender that is not trusted, TLS that is broken. One
 more connection that differs in a single thing tells them apart:
 
-    first connection failed                       then                what tells
-    no greeting, or 421 after a wait              LOCAL_HEADER        greeting now: a header was wanted
-    TLS-first handshake                           LOCAL_HEADER        handshake now: a header was wanted
-    the same, and LOCAL did not help              SILENT              closed or spoken to although we said nothing
-    answers to commands we never sent             SILENT              the same: somebody before us sent the header
-    anything before login, after our own header   NO_HEADER           works without: the header was not wanted
+    then            first connection failed                        what tells
+    NO_HEADER       anything before login, after our own header    works without: the header was not wanted
+    SILENT          answers to commands we never sent              spoken to although we said nothing: somebody
+                                                                   before us sent a header
+    SILENT          TLS-first handshake, and LOCAL did not help    the same, or closed at once
+    LOCAL_HEADER    no greeting, 421 after a wait, or TLS-first    greeting or handshake now: a header was wanted
+                    handshake
 
 LOCAL (PROXY protocol section 2.2, command 0) claims no address. Nothing here logs in or leaves an imprint.
 """
@@ -62,8 +63,6 @@ def called_for(session: Session) -> ControlKind | None:
         return None
     tried = {control.kind for control in session.controls}
     wanted = next((kind for kind, calls in CALLS if calls(session, fault)), None)
-    if wanted is ControlKind.LOCAL_HEADER and wanted in tried and fault.phase is Phase.TLS:
-        wanted = None if any(control.worked for control in session.controls) else ControlKind.SILENT
     return None if wanted in tried else wanted
 
 
@@ -81,16 +80,23 @@ def _header_missing(session: Session, fault: Fault) -> bool:
     if session.service.tls_first:
         return fault.phase is Phase.TLS
     if fault.failure is Failure.REJECTED:
-        silent = sum(timing.seconds for timing in session.phases if timing.phase is Phase.FIRST_BYTE)
-        return (fault.reply or "").startswith("421") and silent >= WAITED
+        return (fault.reply or "").startswith("421") and session.seconds_in(Phase.FIRST_BYTE) >= WAITED
     return fault.failure in (Failure.CLOSED, Failure.RESET, Failure.TIMED_OUT)
+
+
+def _no_header_helped(session: Session, fault: Fault) -> bool:
+    tried = [control for control in session.controls if control.kind is ControlKind.LOCAL_HEADER]
+    worked = any(control.worked for control in session.controls)
+    return fault.phase is Phase.TLS and bool(tried) and not worked
 
 
 CALLS = (
     (ControlKind.NO_HEADER, _header_failed),
     (ControlKind.SILENT, _answered_unasked),
+    (ControlKind.SILENT, _no_header_helped),
     (ControlKind.LOCAL_HEADER, _header_missing),
 )
+"""The table above: the first row that holds names the connection; one that was made is not made again."""
 
 
 async def listen(endpoint: Endpoint, journal: Journal, seconds: float) -> Control:

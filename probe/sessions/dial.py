@@ -31,6 +31,9 @@ FAMILIES = {
 LONGEST_LINE = 8192
 """Octets; RFC 5321 section 4.5.3.1.5 allows 512, RFC 7162 section 4 recommends 8192 for IMAP."""
 
+TCPI_BYTES_RECEIVED = slice(128, 136)
+"""Where Linux's struct tcp_info keeps it (include/uapi/linux/tcp.h; since Linux 4.1)."""
+
 A_FIN = 1
 RELEASE_SECONDS = 0.5
 """How long the other side may take to let go of a connection that we have closed (TLS: its close_notify)."""
@@ -45,28 +48,33 @@ class Wire(asyncio.Protocol):
         """Begin; call this before the transport is handed over."""
         loop = asyncio.get_running_loop()
         self.journal = journal
-        self.first_byte: asyncio.Future[None] = loop.create_future()
-        self.lost: asyncio.Future[Exception | None] = loop.create_future()
+        self.lost = False
+        self._broken_by: Exception | None = None
+        self._over: asyncio.Future[None] = loop.create_future()
+        self._spoken_to = False
+        self._silence_over: asyncio.Future[None] = loop.create_future()
 
     def heard(self, octets: bytes) -> None:
         """Note octets from the server."""
-        if not self.first_byte.done():
-            self.first_byte.set_result(None)
+        self._spoken_to = True
+        settle(self._silence_over)
         self.journal.note(octets, ours=False)
 
     def gone(self, error: Exception | None) -> None:
         """Note the end of the connection, and what broke it."""
-        if not self.lost.done():
-            self.lost.set_result(error)
+        if not self.lost:
+            self.lost, self._broken_by = True, error
+        settle(self._over)
+        settle(self._silence_over)
 
     def end(self) -> Exception:
         """Why the connection that is gone is gone."""
-        return self.lost.result() or Refusal(Failure.CLOSED, "the server closed the connection")
+        return self._broken_by or Refusal(Failure.CLOSED, "the server closed the connection")
 
     async def until_first_byte(self) -> None:
         """Return when the server has said anything at all; Refusal if it closed before."""
-        await asyncio.wait((self.first_byte, self.lost), return_when=asyncio.FIRST_COMPLETED)
-        if not self.first_byte.done():
+        await self._silence_over
+        if not self._spoken_to:
             raise self.end()
 
     async def release(self, transport: asyncio.BaseTransport) -> None:
@@ -75,13 +83,26 @@ class Wire(asyncio.Protocol):
             # Up to Python 3.11.2 the second close() of a TLS transport makes abort() fail.
             if not transport.is_closing():
                 transport.close()
-            await asyncio.wait((self.lost,), timeout=RELEASE_SECONDS)
+            await within(RELEASE_SECONDS, self._over)
         finally:
-            if not self.lost.done():
+            if not self.lost:
                 transport.abort()  # type: ignore[attr-defined] # every socket's transport has it
 
 
 WireT = TypeVar("WireT", bound=Wire)
+
+
+def settle(event: asyncio.Future[None]) -> None:
+    """Wake whoever waits for something that happened, or happened before, or is not waited for any more."""
+    if not event.done():
+        event.set_result(None)
+
+
+async def within(seconds: float, event: asyncio.Future[None]) -> None:
+    """Wait for an event, but not for ever; it is of no use afterwards. asyncio.wait takes a turn of the loop more."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,7 +174,6 @@ async def connect(endpoint: Endpoint, family: int, address: SocketAddress, journ
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.settimeout(0)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _bind(sock, endpoint)
             await _reach(sock, address, endpoint.timeouts.connect)
             client = _peer(sock.getsockname())
@@ -192,7 +212,7 @@ async def send_header(endpoint: Endpoint, dialled: Dialled, journal: Journal, *,
     if local:
         octets = proxy_header.LOCAL
     elif endpoint.proxy_header is not ProxyHeader.NONE:
-        octets = proxy_header.header(endpoint.proxy_header, dialled.client, dialled.server)
+        octets = proxy_header.header(endpoint.proxy_header, endpoint.claim or dialled.client, dialled.server)
     else:
         return
     with journal.phase(Phase.PROXY_HEADER):
@@ -217,11 +237,12 @@ async def hand_over(
 
 
 def octets_received(sock: socket.socket) -> int:
-    """What the other side has sent so far, read or not, a FIN counting as one: Linux's tcpi_bytes_received.
+    """What the other side has sent so far, read or not, a FIN counting as one: tcpi_bytes_received.
 
     Where nobody can tell, the answer is that it spoke.
     """
     try:
-        return int.from_bytes(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 136)[128:136], sys.byteorder)
+        told = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCPI_BYTES_RECEIVED.stop)
+        return int.from_bytes(told[TCPI_BYTES_RECEIVED], sys.byteorder)
     except (OSError, AttributeError):
         return A_FIN + 1

@@ -69,10 +69,14 @@ def os_failure(error: OSError) -> Failure:
 
 def refusal(code: int, text: str) -> Refusal:
     """An SMTP reply with an error code where success was due."""
-    reply = f"{code} {text}"
     if code < 0:
         return Refusal(Failure.PROTOCOL_BROKEN, f"the server broke the protocol: {text}", None)
-    if TOO_MANY.search(text):
+    return rejection(f"{code} {text}")
+
+
+def rejection(reply: str) -> Refusal:
+    """Any protocol's reply where success was due."""
+    if TOO_MANY.search(reply):
         return Refusal(Failure.RATE_LIMITED, "the server refused for too many connections", reply)
     return Refusal(Failure.REJECTED, f"the server answered {reply}", reply)
 

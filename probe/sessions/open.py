@@ -12,24 +12,30 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
+from typing import TYPE_CHECKING
 
 from aioimaplib.aioimaplib import quoted
 
 from probe.model import (
     Address,
     Beat,
+    Clock,
     Control,
     ControlKind,
+    Delivery,
     Endpoint,
     Failure,
     Fault,
+    IdMoment,
+    IdMoments,
     Imprint,
     ImprintKind,
     Login,
-    Named,
-    Naming,
+    Mailbox,
     Network,
     Peer,
+    Phase,
+    PhaseTiming,
     ProxyHeader,
     Session,
     Span,
@@ -39,8 +45,14 @@ from probe.sessions import imap, smtp
 from probe.sessions.control import CONTROL_SECONDS, LISTEN_SECONDS, called_for, listen
 from probe.sessions.dial import Dialled, connect, hand_over, resolve, send_header
 from probe.sessions.faults import Refusal, as_refusal
-from probe.sessions.journal import KEPT_CHARACTERS, Clock, Journal
+from probe.sessions.journal import KEPT_CHARACTERS, Journal
 from probe.sessions.tls import TlsContexts, certificate_expiry
+
+if TYPE_CHECKING:
+    from probe.sessions.mailbox import Errand
+
+UNTOLD_SECONDS = 2.0
+"""How long to look for a message of which the server did not say whether it took it."""
 
 NO_IMPRINT = Imprint(kind=ImprintKind.NONE)
 
@@ -53,6 +65,10 @@ class Kit:
     token: Callable[[], str]
     contexts: TlsContexts
     name: str = "probe.mailprobe.invalid"
+
+
+LeaveBehind = Callable[[], None]
+"""Notes in the attempt what a session left behind, once it has said goodbye."""
 
 
 def _nothing() -> None:
@@ -72,10 +88,11 @@ class _Attempt:
     only_greeting: bool = False
     address: Address | None = None
     dialled: Dialled | None = None
-    leave_behind: Callable[[], None] = _nothing
     imprint: Imprint = NO_IMPRINT
     certificate_expiry: float | None = None
-    named: Named = field(default_factory=dict)
+    id_moments: IdMoments = field(default_factory=dict)
+    delivery: Delivery | None = None
+    errand: Errand | None = None
     fault: Fault | None = None
 
     @property
@@ -100,12 +117,51 @@ async def open_session(endpoint: Endpoint, kit: Kit, verbs: list[str]) -> Sessio
     return session
 
 
+async def open_claiming(endpoint: Endpoint, claim: Peer, kit: Kit, verbs: list[str]) -> Session:
+    """One session whose PROXY header claims to be somebody else: no password goes there, and no control connection."""
+    version = ProxyHeader.V2 if endpoint.proxy_header is ProxyHeader.NONE else endpoint.proxy_header
+    imprint = ImprintKind.FINGERPRINT if endpoint.service.speaks_smtp else ImprintKind.SESSION
+    forged = replace(endpoint, proxy_header=version, claim=claim, login=None, mailbox=None, imprint=imprint)
+    attempt = _attempt(forged, kit, verbs)
+    await _run(attempt, endpoint.timeouts.session)
+    return _session(attempt)
+
+
+async def read_back(session: Session, mailbox: Mailbox, kit: Kit) -> Session:
+    """The session with what became of its message, which is deleted where it is found."""
+    from probe.sessions.mailbox import Errand  # noqa: PLC0415 - few ask for it
+
+    delivery, patience = session.delivery, mailbox.reader.timeouts.evidence
+    if delivery is None:
+        return session
+    waiting = patience if delivery.accepted else min(patience, UNTOLD_SECONDS)
+    errand = Errand(token=session.id, until=session.closed + waiting, clock=kit.clock)
+    attempt = _attempt(replace(mailbox.reader, imprint=ImprintKind.NONE), kit, [])
+    attempt.errand = errand
+    await _run(attempt, waiting + mailbox.reader.timeouts.session)
+    now = errand.found or kit.clock()
+    trouble = "" if errand.found else _trouble(attempt, waiting)
+    delivery = replace(delivery, found=errand.found, header=errand.header, trouble=trouble)
+    others = tuple(timing for timing in session.phases if timing.phase is not Phase.DELIVERY)
+    delay = PhaseTiming(phase=Phase.DELIVERY, seconds=now - delivery.begun)
+    return replace(session, phases=(*others, delay), delivery=delivery)
+
+
+def _trouble(attempt: _Attempt, waited: float) -> str:
+    if attempt.fault is not None:
+        return f"the mailbox could not be read back over {attempt.endpoint}: {attempt.fault.detail}"
+    return (
+        f"the server took our message, but it was not in INBOX within {waited:g} s (delayed, filtered into another "
+        "folder or bounced); if it still comes, a later run deletes it"
+    )
+
+
 async def open_beat(endpoint: Endpoint, kit: Kit) -> Beat | None:
     """One extra connection of a rhythm, without login; None if it did not come through."""
     plain = replace(endpoint, login=None, imprint=ImprintKind.NONE)
     attempt = _attempt(plain, kit, [])
     await _run(attempt, endpoint.timeouts.session)
-    return Beat(named=attempt.named) if attempt.fault is None and attempt.named else None
+    return Beat(id_moments=attempt.id_moments) if attempt.fault is None and attempt.id_moments else None
 
 
 def _attempt(endpoint: Endpoint, kit: Kit, verbs: list[str]) -> _Attempt:
@@ -142,8 +198,8 @@ async def _run(attempt: _Attempt, seconds: float) -> None:
     try:
         async with AsyncExitStack() as farewell:
             async with asyncio.timeout(seconds):
-                await _converse(attempt, farewell)
-        attempt.leave_behind()
+                leave_behind = await _converse(attempt, farewell)
+        leave_behind()
     except Exception as error:
         refusal = as_refusal(error)
         if refusal is None:
@@ -164,7 +220,7 @@ def _fault(refusal: Refusal, journal: Journal) -> Fault:
     )
 
 
-async def _converse(attempt: _Attempt, farewell: AsyncExitStack) -> None:
+async def _converse(attempt: _Attempt, farewell: AsyncExitStack) -> LeaveBehind:
     endpoint, journal = attempt.endpoint, attempt.journal
     context, name = attempt.tls
     family, address = await resolve(endpoint, journal)
@@ -174,19 +230,18 @@ async def _converse(attempt: _Attempt, farewell: AsyncExitStack) -> None:
     await send_header(endpoint, dialled, journal, local=attempt.local_header)
     if not endpoint.service.speaks_smtp:
         transport, imap_wire = await hand_over(dialled, lambda: imap.ImapWire(journal), journal, context, name)
-        await _imap(attempt, await farewell.enter_async_context(imap.Conversation(imap_wire, transport)))
-        return
+        return await _imap(attempt, await farewell.enter_async_context(imap.Conversation(imap_wire, transport)))
     first = context if endpoint.service.tls_first else None
     transport, smtp_wire = await hand_over(dialled, lambda: smtp.SmtpWire(journal), journal, first, name)
     talk = smtp.Conversation(smtp_wire, transport, name=attempt.kit.name)
-    await _smtp(attempt, await farewell.enter_async_context(talk))
+    return await _smtp(attempt, await farewell.enter_async_context(talk))
 
 
-async def _smtp(attempt: _Attempt, talk: smtp.Conversation) -> None:
+async def _smtp(attempt: _Attempt, talk: smtp.Conversation) -> LeaveBehind:
     endpoint = attempt.endpoint
     await talk.greeted()
     if attempt.only_greeting:
-        return
+        return _nothing
     await talk.hello(endpoint.service)
     if not endpoint.service.tls_first:
         await talk.encrypt(endpoint.service, *attempt.tls)
@@ -194,37 +249,55 @@ async def _smtp(attempt: _Attempt, talk: smtp.Conversation) -> None:
     if endpoint.login is not None:
         await talk.log_in(endpoint.login)
     await talk.leave_imprint(endpoint.imprint, attempt.verbs, attempt.token)
+    if endpoint.mailbox is not None:
+        with attempt.journal.phase(Phase.DELIVERY):
+            await _deliver(attempt, talk, endpoint.mailbox)
 
     def leave_behind() -> None:
         attempt.imprint = talk.imprint(endpoint.imprint, attempt.token)
 
-    attempt.leave_behind = leave_behind
+    return leave_behind
 
 
-async def _imap(attempt: _Attempt, talk: imap.Conversation) -> None:
+async def _deliver(attempt: _Attempt, talk: smtp.Conversation, mailbox: Mailbox) -> None:
+    from probe.sessions import deliver  # noqa: PLC0415 - few ask for it
+
+    clock, limits = attempt.kit.clock, attempt.endpoint.timeouts
+    begun = clock()
+    letter = deliver.Letter.to(mailbox, attempt.token, begun)
+    await deliver.offer(talk, letter, min(limits.evidence, limits.session / 2))
+    # From here on the message may be there, whatever we hear of it.
+    attempt.delivery = Delivery(begun=begun, helo=talk.name)
+    queue_id = await deliver.hand_over(talk, letter)
+    attempt.delivery = replace(attempt.delivery, accepted=True, queue_id=queue_id)
+
+
+async def _imap(attempt: _Attempt, talk: imap.Conversation) -> LeaveBehind:
     endpoint = attempt.endpoint
     attempt.certificate_expiry = certificate_expiry(talk.encrypted)
     await talk.greeted()
     connected = attempt.dialled.connected if attempt.dialled else attempt.journal.opened
     accepted = Span(connected, attempt.journal.clock())
     if attempt.only_greeting:
-        return
+        return _nothing
     await talk.hello()
     if endpoint.imprint is ImprintKind.ID:
         await talk.leave_imprint(endpoint.imprint, attempt.token)
     if endpoint.login is not None:
         await talk.log_in(endpoint.login)
+    if attempt.errand is not None:
+        await attempt.errand.run(talk)
 
     def leave_behind() -> None:
         attempt.imprint = talk.imprint(endpoint.imprint, attempt.token, endpoint.login)
-        attempt.named = {Naming.ACCEPTED: accepted, Naming.NEEDED: talk.wire.needed}
+        attempt.id_moments = {IdMoment.ACCEPTED: accepted, IdMoment.NEEDED: talk.wire.needed}
 
-    attempt.leave_behind = leave_behind
+    return leave_behind
 
 
 def _session(attempt: _Attempt) -> Session:
     endpoint, journal, dialled = attempt.endpoint, attempt.journal, attempt.dialled
-    client = dialled.client if dialled else None
+    client = endpoint.claim or (dialled.client if dialled else None)
     return Session(
         id=attempt.token,
         path=endpoint.path,
@@ -245,7 +318,8 @@ def _session(attempt: _Attempt) -> Session:
         certificate_expiry=attempt.certificate_expiry,
         header_sent=endpoint.proxy_header,
         server_name=endpoint.tls.server_name,
-        named=attempt.named,
+        id_moments=attempt.id_moments,
+        delivery=attempt.delivery,
     )
 
 

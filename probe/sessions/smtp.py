@@ -4,7 +4,8 @@
     C: EHLO probe.example.org            hello
     C: STARTTLS                          starttls (command and handshake); EHLO again belongs to it
     C: AUTH PLAIN ****                   login, only where configured and only over TLS
-    C: NOOP / RSET / EHLO / HELO         imprint
+    C: NOOP / RSET / EHLO / HELO         imprint; DATA out of turn, where its reply may name the client
+    C: MAIL / RCPT / DATA                delivery, only for `deliver` (deliver.py)
     C: QUIT                              quit
 
 Postfix counts what it was sent; `tally` counts the same way, from the replies we really got.
@@ -24,6 +25,7 @@ from aiosmtplib import (
     SMTPException,
     SMTPResponse,
     SMTPResponseException,
+    SMTPServerDisconnected,
 )
 from aiosmtplib.protocol import SMTPProtocol
 
@@ -49,6 +51,10 @@ LONGEST_START = 4
 WRONG_CREDENTIALS = {530, 534, 535, 538}
 """RFC 4954 section 6."""
 
+GO_ON = 354
+NOTHING = b".\r\n"
+"""A server may take DATA without a recipient (RFC 5321 section 4.1.1.4), and refuse it at the end."""
+
 CHALLENGE = 334
 """RFC 4954 section 4: the server waits for one more line, and would take QUIT for a password."""
 
@@ -61,6 +67,7 @@ class SmtpWire(Wire, SMTPProtocol):
         self.watch(journal)
         self.accepted: Counter[str] = Counter()
         self.total: Counter[str] = Counter()
+        self._contents = 0
         self._replies = 0
         self._unread = b""
         self._unasked = asyncio.Event()
@@ -98,6 +105,19 @@ class SmtpWire(Wire, SMTPProtocol):
             raise _unasked()
         return response
 
+    async def hand_over(self, content: bytes) -> SMTPResponse:
+        """Send what DATA's 354 asks for, dots and end included; it is no command, but it has a reply of its own."""
+        if self._command_lock is None:
+            raise SMTPServerDisconnected("Server not connected")
+        async with self._command_lock:
+            self._response_pending = True
+            self._contents += 1
+            self.journal.note(b"(%d octets)" % len(content), ours=True)
+            super().write(content)
+            response = await self.read_response()
+        self.accepted["data"] -= not 200 <= response.code < 400
+        return response
+
     async def stay_in_step(self) -> None:
         """Refusal if the error we took for an answer of ours was somebody else's, and ours is still to come."""
         with suppress(TimeoutError):
@@ -107,7 +127,7 @@ class SmtpWire(Wire, SMTPProtocol):
     @property
     def spoke_unasked(self) -> bool:
         """True if more replies came than we asked for: somebody before us put bytes into the connection."""
-        return self._replies > 1 + self.total.total()
+        return self._replies > self._due
 
     @property
     def greeted(self) -> bool:
@@ -117,7 +137,12 @@ class SmtpWire(Wire, SMTPProtocol):
     @property
     def answered(self) -> bool:
         """True if every command has its reply."""
-        return self._replies >= 1 + self.total.total()
+        return self._replies >= self._due
+
+    @property
+    def _due(self) -> int:
+        """Replies due so far: a greeting, and one for each command and each message."""
+        return 1 + self.total.total() + self._contents
 
     def count(self, verb: bytes, response: SMTPResponse) -> None:
         """Count a reply as smtpd does: a verb is accepted unless its reply is an error."""
@@ -133,7 +158,8 @@ class Conversation(SMTP):
     """aiosmtplib's client over a connection that we dialled ourselves."""
 
     def __init__(self, wire: SmtpWire, transport: asyncio.Transport, *, name: str) -> None:
-        super().__init__(local_hostname=name, timeout=None)
+        super().__init__(timeout=None)
+        self.local_hostname = name
         self.loop = asyncio.get_running_loop()
         self.wire = wire
         self.protocol = wire
@@ -205,24 +231,31 @@ class Conversation(SMTP):
                 raise Refusal(Failure.BAD_CREDENTIALS, detail, f"{error.code} {error.message}") from None
 
     async def leave_imprint(self, kind: ImprintKind, verbs: list[str], token: str) -> None:
-        """Send the fingerprint's verbs; for `reject` a refused RCPT that carries the token as well."""
+        """Send the fingerprint's verbs; for `reject` a refused RCPT that carries the token as well.
+
+        DATA may be among the verbs: without a recipient it is refused, and a footer of the reply may name the client.
+        """
         if kind is ImprintKind.NONE:
             return
         with self.wire.journal.phase(Phase.IMPRINT):
             for verb in verbs:
-                await self._say(verb)
+                response = await self.say(verb)
+                if response.code == GO_ON:
+                    await self.wire.hand_over(NOTHING)
             if kind is ImprintKind.REJECT:
                 await self.ehlo(hostname=token_host(token))
-                await self._say("mail", f"FROM:<probe+{token}@{token_host(token)}>")
-                await self._say("rcpt", f"TO:<{UNDELIVERABLE}>")
-                await self._say("rset")
+                await self.say("mail", f"FROM:<probe+{token}@{token_host(token)}>")
+                await self.say("rcpt", f"TO:<{UNDELIVERABLE}>")
+                await self.say("rset")
 
-    async def _say(self, verb: str, *arguments: str) -> None:
+    async def say(self, verb: str, *arguments: str) -> SMTPResponse:
+        """One command; whatever the server answers is fine, but for 421, its farewell."""
         if verb in ("ehlo", "helo"):
             arguments = (self.name,)
         response = await self.execute_command(verb.upper().encode(), *(word.encode() for word in arguments))
         if response.code == 421:
             raise SMTPResponseException(response.code, response.message)
+        return response
 
     async def __aenter__(self) -> Conversation:
         return self
@@ -239,11 +272,9 @@ class Conversation(SMTP):
                 await self.wire.release(transport)
 
     async def _quit(self, seconds: float) -> None:
-        with self.wire.journal.phase(Phase.QUIT):
-            try:
-                await self.quit(timeout=seconds)
-            except (SMTPException, Refusal):
-                return
+        with self.wire.journal.phase(Phase.QUIT), suppress(SMTPException, Refusal, TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.quit()
 
     def imprint(self, kind: ImprintKind, token: str) -> Imprint:
         """What was really left behind."""

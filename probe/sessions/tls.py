@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ssl
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from probe.model import TlsOptions
 
@@ -43,6 +44,7 @@ def certificate_expiry(connection: ssl.SSLObject | None) -> float | None:
     return not_after(encoded) if encoded else None
 
 
+@lru_cache(maxsize=256)  # the same few servers show the same few certificates
 def not_after(certificate: bytes) -> float | None:
     """notAfter of a DER certificate (RFC 5280 section 4.1), None if it is none.
 

@@ -19,30 +19,17 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import NoReturn
 
 import trustme
 
 from probe.model import Service
+from tests.sessions.box import Box, show, take
+from tests.sessions.moment import Moment
 
 RESET = struct.pack("ii", 1, 0)
 CAPABILITIES = b"IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ AUTH=PLAIN"
 NAME = "mail.lab.test"
-
-
-class Moment(StrEnum):
-    """When a peer may misbehave; HELLO is EHLO or CAPABILITY, HELLO_AGAIN the EHLO after STARTTLS."""
-
-    ACCEPT = "accept"
-    GREETING = "greeting"
-    HELLO = "hello"
-    STARTTLS = "starttls"
-    HANDSHAKE = "handshake"
-    HELLO_AGAIN = "hello_again"
-    LOGIN = "login"
-    IMPRINT = "imprint"
-    QUIT = "quit"
 
 
 class Over(Exception):
@@ -162,6 +149,8 @@ class Peer:
     host: str = "127.0.0.1"
     port: int = 0
     visits: list[Visit] = field(default_factory=list)
+    box: Box | None = None
+    """The mailbox that an SMTP peer delivers to and an IMAP peer shows."""
 
     async def receive(self, sock: socket.socket) -> None:
         """Play the script for one client."""
@@ -219,10 +208,8 @@ async def _smtp(visit: Visit) -> None:
             case b"QUIT":
                 await visit.at(Moment.QUIT, b"221 2.0.0 Bye\r\n")
                 return
-            case b"MAIL":
-                await visit.at(Moment.IMPRINT, b"250 2.1.0 Ok\r\n")
-            case b"RCPT":
-                await visit.say(b"554 5.7.1 Relay access denied\r\n")
+            case b"MAIL" | b"RCPT" | b"DATA":
+                await take(visit, visit.peer.box, verb)
             case _:
                 await visit.say(b"500 5.5.2 Error: bad syntax\r\n")
 
@@ -234,7 +221,7 @@ def _ehlo(visit: Visit) -> bytes:
 
 
 async def _imap(visit: Visit) -> None:
-    await visit.at(Moment.GREETING, b"* OK [CAPABILITY %s] Dovecot ready.\r\n" % visit.peer.capabilities)
+    await visit.at(Moment.GREETING, b"* OK Dovecot ready.\r\n")
     while True:
         tag, _, command = (await visit.hear()).partition(b" ")
         match command.upper().split(b" ")[0]:
@@ -247,6 +234,8 @@ async def _imap(visit: Visit) -> None:
             case b"LOGOUT":
                 await visit.at(Moment.QUIT, b"* BYE Logging out\r\n%s OK Logout completed.\r\n" % tag)
                 return
+            case verb if visit.peer.box is not None:
+                await show(visit, visit.peer.box, tag, verb)
             case _:
                 await visit.say(tag + b" BAD Unknown command.\r\n")
 

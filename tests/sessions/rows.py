@@ -20,7 +20,8 @@ from tests.sessions.acts import (
     silence,
     trickle,
 )
-from tests.sessions.peers import CAPABILITIES, Act, Certificates, Moment
+from tests.sessions.moment import Moment
+from tests.sessions.peers import CAPABILITIES, Act, Certificates
 
 SMTP, SUBMISSION, SUBMISSIONS, IMAPS = Service
 STARTTLS_FIRST = (SMTP, SUBMISSION)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from probe.model import ProxyHeader
 from tests.sessions.acts import after, echo, hang_up, reset, say, spoken_to, wants_header
-from tests.sessions.peers import Moment
+from tests.sessions.moment import Moment
 from tests.sessions.rows import (
     ALL,
     BAD_LOGIN,

@@ -19,7 +19,8 @@ import pytest
 from probe.model import AddressFamily, Endpoint, ProxyHeader, Service, Timeouts
 from probe.sessions.open import open_session
 from tests.sessions.acts import wants_header
-from tests.sessions.peers import Moment, Peer, Town
+from tests.sessions.moment import Moment
+from tests.sessions.peers import Peer, Town
 from tests.sessions.running import VERBS, endpoint, judged, kit
 
 SOURCE = ip_address("127.3.2.1")

@@ -11,7 +11,8 @@ import pytest
 from probe.model import Count, ImprintKind, Phase, ProxyHeader, Service, Session
 from probe.sessions.open import open_beat, open_session
 from tests.sessions.acts import after, say, silence, takes_header
-from tests.sessions.peers import Act, Moment, Peer, Town, Visit
+from tests.sessions.moment import Moment
+from tests.sessions.peers import Act, Peer, Town, Visit
 from tests.sessions.running import SOON, VERBS, Noise, endpoint, kit, run_quietly
 
 SMTP, SUBMISSION, SUBMISSIONS, IMAPS = Service

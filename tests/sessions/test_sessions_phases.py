@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from probe.model import ImprintKind, Phase, ProxyHeader, Service, Session
+from probe.model import Failure, ImprintKind, Phase, ProxyHeader, Service, Session
 from probe.sessions.open import open_session
 from tests.sessions.acts import after, say, wants_header
-from tests.sessions.peers import Act, Moment, Peer, Town, Visit
+from tests.sessions.moment import Moment
+from tests.sessions.peers import Act, Peer, Town, Visit
 from tests.sessions.running import VERBS, endpoint, kit
 
 SMTP, SUBMISSION, SUBMISSIONS, IMAPS = Service
@@ -105,3 +106,20 @@ REPLIES = {
     (Moment.QUIT, False): b"221 bye\r\n",
     (Moment.QUIT, True): b"* BYE\r\n%t OK bye\r\n",
 }
+
+
+TOLD = b"* OK [CAPABILITY IMAP4rev1 ID LOGINDISABLED] ready\r\n"
+
+
+async def test_what_the_greeting_tells_is_not_asked_for(town: Town) -> None:
+    peer = town.open(Peer(service=IMAPS, acts={Moment.GREETING: say(TOLD)}))
+    session = await open_session(replace(endpoint(peer), login=None, imprint=ImprintKind.NONE), kit(), [])
+    assert session.fault is None
+    assert peer.visits[0].verbs == ["LOGOUT"]
+    assert Phase.HELLO in {timing.phase for timing in session.phases}
+
+
+async def test_what_the_greeting_tells_is_believed(town: Town) -> None:
+    session = await _session(town, IMAPS, {Moment.GREETING: say(TOLD)})
+    assert session.fault is not None
+    assert (session.fault.phase, session.fault.failure) == (Phase.LOGIN, Failure.NOT_OFFERED)

@@ -13,7 +13,8 @@ import pytest
 from probe.model import Login, Secret, Service
 from probe.sessions.open import open_session
 from tests.sessions.acts import echo, say
-from tests.sessions.peers import Act, Moment, Peer, Town
+from tests.sessions.moment import Moment
+from tests.sessions.peers import Act, Peer, Town
 from tests.sessions.running import endpoint, judged, kit
 
 SMTP, SUBMISSION, SUBMISSIONS, IMAPS = Service
