@@ -27,7 +27,7 @@ from probe.model import (
     Verdict,
     within,
 )
-from probe.verdict.words import explain, hint
+from probe.verdict.words import told
 
 AT_ONCE = 1.0
 """Seconds within which a Dovecot that does not trust a header's sender hangs up (measured: 10 ms)."""
@@ -144,6 +144,8 @@ RULES: tuple[Rule, ...] = (
     Rule("syn-unanswered", lambda f: f.failed_in(Phase.CONNECT) and f.failed(Failure.TIMED_OUT), Verdict.SILENT_DROP),
     Rule("nobody-answers", lambda f: f.failed_in(Phase.CONNECT) and f.failed(Failure.UNREACHABLE), Verdict.UNANNOUNCED),
     Rule("connection-refused", lambda f: f.failed_in(Phase.CONNECT), Verdict.REFUSED),
+    # got there, and the door stands open to anybody
+    Rule("forged-header-believed", lambda f: f.evidence.forged is not None, Verdict.SPOOFABLE),
     # got there, and a second connection told what the first could not
     Rule("works-with-local-header", lambda f: f.worked(ControlKind.LOCAL_HEADER), Verdict.PROXY_HEADER_TIMEOUT),
     Rule("works-without-header", lambda f: f.worked(ControlKind.NO_HEADER), Verdict.PROXY_HEADER_UNEXPECTED),
@@ -171,10 +173,12 @@ def judge(session: Session, evidence: Evidence, networks: Networks) -> Judgement
     rule = next(rule for rule in RULES if rule.holds(facts))
     seen = sorted(facts.unexpected, key=str)
     masked_by = networks.owner(seen[0]) if rule.verdict is Verdict.MASKED and seen else None
+    words = told(rule.name, session, evidence, masked_by)
     return Judgement(
         verdict=rule.verdict,
         rule=rule.name,
         masked_by=masked_by,
-        explanation=explain(rule.name, session, evidence, masked_by),
-        hint=hint(rule.name, session, masked_by),
+        seen=tuple(seen) if rule.verdict is Verdict.MASKED else (),
+        explanation=words.explanation,
+        hint=words.hint,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from probe.model import ControlKind, Evidence, FaultSign, MaskedBy, Network, Service, Session
+from probe.model import ControlKind, Evidence, FaultSign, MaskedBy, Network, Phase, Service, Session, plain_network
 
 WHOSE = {
     MaskedBy.NODE: ("a cluster node's address", "kube-proxy or the node's NAT has replaced the client's"),
@@ -70,6 +70,12 @@ WORDS: dict[str, Words] = {
         "{where} refused the connection ({detail}).",
         "No endpoint is ready or nothing listens: `kubectl get endpointslices`, `kubectl get pods`, the server's log.",
     ),
+    "forged-header-believed": Words(
+        "{where} believes anybody: a connection from here claimed in a PROXY header to be {forged}, and the server "
+        "took that for the client's address ({forged_source}, {forged_when}).",
+        "Whoever reaches this port passes SPF, blocklists, rate limits, bans and mynetworks as whom he likes: let only "
+        "the proxy reach it (firewall, NetworkPolicy); in Dovecot take this vantage out of `haproxy_trusted_networks`.",
+    ),
     "works-with-local-header": Words(
         "{where} wants a PROXY header and none arrives: it failed without one ({detail}) and greeted us when a "
         "harmless LOCAL header came first.",
@@ -123,7 +129,7 @@ WORDS: dict[str, Words] = {
         "Look at the server's log at this time; the transcript has every line of the session.",
     ),
     "no-sighting": Words(
-        "The session worked, but no line of the server's log proves whose address it saw: {reasons}.",
+        "The session worked, but nothing proves whose address the server saw: {reasons}.",
         "Check that evidence.sources reads the log of this very server and gets its lines in time "
         "(timeouts.evidence), and that no shipper drops them.",
     ),
@@ -147,14 +153,11 @@ SIGNS = {
 }
 
 
-def explain(rule: str, session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> str:
-    """One sentence for a person."""
-    return WORDS[rule].explanation.format_map(_facts(session, evidence, masked_by))
-
-
-def hint(rule: str, session: Session, masked_by: MaskedBy | None) -> str:
-    """What to do next."""
-    return WORDS[rule].hint.format_map(_facts(session, Evidence(), masked_by))
+def told(rule: str, session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> Words:
+    """The words of a rule with the facts of this session in them."""
+    facts = _facts(session, evidence, masked_by)
+    words = WORDS[rule]
+    return Words(explanation=words.explanation.format_map(facts), hint=words.hint.format_map(facts))
 
 
 def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> Mapping[str, object]:
@@ -162,7 +165,6 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
     place = str(session.address) if session.address is not None else session.host
     socket = f"[{place}]:{session.port}" if ":" in place else f"{place}:{session.port}"
     connected = session.connected if session.connected is not None else session.opened
-    quit_seconds = sum(timing.seconds for timing in session.phases if timing.phase == "quit")
     return {
         "where": f"{session.service} at {socket}",
         "socket": socket,
@@ -170,21 +172,33 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
         "server": session.server_name or session.host,
         "no_help": "; a PROXY header did not help" if _tried_header(session) else "",
         "starttls": "" if session.service.tls_first else " -starttls smtp",
-        "connect": next((timing.seconds for timing in session.phases if timing.phase == "connect"), 0.0),
-        "waited": session.closed - quit_seconds - connected,
+        "connect": session.seconds_in(Phase.CONNECT),
+        "waited": session.closed - session.seconds_in(Phase.QUIT) - connected,
         "phase": fault.phase if fault else "",
         "detail": fault.detail if fault else "",
         "reply": " ".join((fault.reply or fault.detail).split("\n")) if fault else "",
         "header": session.header_sent,
         "wants_header": WANT_HEADER[session.service],
         "seen": " and ".join(sorted({str(sighting.address) for sighting in evidence.sightings})),
-        "expected": " or ".join(_plain(network) for network in _of_family(session)),
+        "expected": " or ".join(plain_network(network) for network in _of_family(session)),
         "whose": WHOSE[masked_by][0] if masked_by else "",
         "why": WHOSE[masked_by][1] if masked_by else "",
         "unmask": UNMASK[masked_by] if masked_by else "",
         "reasons": "; ".join(evidence.reasons) or "nothing was looked for",
         "signs": _signs(evidence),
+        "forged": evidence.forged.address if evidence.forged else "",
+        "forged_source": evidence.forged.source if evidence.forged else "",
+        "forged_when": _ago(session.closed - evidence.forged.at) if evidence.forged else "",
     }
+
+
+def _ago(seconds: float) -> str:
+    """When something was, for a person.
+
+    >>> _ago(-0.5), _ago(150)
+    ('just now', '2 minutes ago')
+    """
+    return "just now" if seconds < 120 else f"{seconds // 60:.0f} minutes ago"
 
 
 def _tried_header(session: Session) -> bool:
@@ -200,13 +214,3 @@ def _of_family(session: Session) -> list[Network]:
     """Expected addresses that could have been seen at all, over IPv4 or IPv6."""
     version = session.address.version if session.address is not None else None
     return [network for network in session.expected if network.version == version] or list(session.expected)
-
-
-def _plain(network: Network) -> str:
-    """A single address without its mask.
-
-    >>> from ipaddress import ip_network
-    >>> _plain(ip_network("192.0.2.1/32"))
-    '192.0.2.1'
-    """
-    return str(network.network_address if network.num_addresses == 1 else network)

@@ -70,6 +70,9 @@ SILENT_FINE = control(ControlKind.SILENT, worked=True)
 
 smtp, imaps = smtp_session, imaps_session
 NOTHING = Evidence()
+FORGED = Sighting(
+    address=ip_address("192.0.2.7"), port=4000, link=Link.FINGERPRINT, source="file:/log", at=101.0, line="line"
+)
 
 CASES: list[tuple[str, Session, Evidence, Verdict]] = [
     ("vantage-cannot-open", smtp(fault=failed(Phase.CONNECT, Failure.VANTAGE)), NOTHING, Verdict.UNVERIFIED),
@@ -79,6 +82,20 @@ CASES: list[tuple[str, Session, Evidence, Verdict]] = [
     ("nobody-answers", smtp(fault=failed(Phase.CONNECT, Failure.UNREACHABLE)), NOTHING, Verdict.UNANNOUNCED),
     ("connection-refused", smtp(fault=failed(Phase.CONNECT, Failure.REFUSED)), NOTHING, Verdict.REFUSED),
     ("connection-refused", smtp(fault=failed(Phase.CONNECT, Failure.RESET)), NOTHING, Verdict.REFUSED),
+    ("forged-header-believed", smtp(), replace(seen(OURS.address), forged=FORGED), Verdict.SPOOFABLE),
+    ("forged-header-believed", smtp(), replace(seen(NODE), forged=FORGED), Verdict.SPOOFABLE),
+    (
+        "forged-header-believed",
+        smtp(fault=failed(Phase.GREETING, Failure.REJECTED, "421 no"), controls=(LOCAL_WORKED,)),
+        Evidence(forged=FORGED),
+        Verdict.SPOOFABLE,
+    ),
+    (
+        "syn-unanswered",
+        smtp(fault=failed(Phase.CONNECT, Failure.TIMED_OUT)),
+        Evidence(forged=FORGED),
+        Verdict.SILENT_DROP,
+    ),
     (
         "works-with-local-header",
         smtp(fault=failed(Phase.GREETING, Failure.REJECTED, "421 no"), controls=(LOCAL_WORKED,)),
@@ -208,8 +225,8 @@ def test_every_rule_has_a_case_and_words() -> None:
     assert set(WORDS) == set(names)
 
 
-def test_every_verdict_but_spoofable_can_be_given() -> None:
-    assert {rule.verdict for rule in RULES} == set(Verdict) - {Verdict.SPOOFABLE}
+def test_every_verdict_can_be_given() -> None:
+    assert {rule.verdict for rule in RULES} == set(Verdict)
 
 
 @pytest.mark.parametrize(

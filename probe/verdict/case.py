@@ -1,0 +1,210 @@
+"""A session, its verdict and the facts around it, as the questions that causes ask. Pure.
+
+Rule 1: `None` is "not known" in every answer, and never "no".
+Rule 2: of facts about one thing the nearer one counts: a node's kube-proxy before the API, the link before a word.
+Rule 3: an announcement is the session's address's own; a node's own address is announced by that node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from probe.model import (
+    Address,
+    Announcer,
+    HealthPort,
+    Judgement,
+    MaskedBy,
+    Origin,
+    Policy,
+    Session,
+    Surroundings,
+    Topology,
+    Verdict,
+)
+
+VIRTUAL = ("00:00:5e:00:01:", "00:00:5e:00:02:")
+"""Link addresses that VRRP moves from machine to machine (RFC 5798, section 7.3): they name no machine."""
+
+BROKEN = frozenset({Verdict.SILENT_DROP, Verdict.UNANNOUNCED, Verdict.REFUSED, Verdict.NO_GREETING})
+"""Verdicts on sessions that never got as far as a greeting, for reasons that the session itself does not show."""
+
+OUTSIDE = frozenset({MaskedBy.PROXY, MaskedBy.GATEWAY})
+UNKNOWN = Topology(taken=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All a row may look at."""
+
+    session: Session
+    judgement: Judgement
+    surroundings: Surroundings
+
+    @property
+    def topology(self) -> Topology:
+        """The facts; none at all where there is no topology."""
+        return self.surroundings.topology or UNKNOWN
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Every node that is known by name."""
+        return tuple(node.name for node in self.topology.nodes)
+
+    @property
+    def policy(self) -> Policy | None:
+        """externalTrafficPolicy of the Service."""
+        policy = self.topology.service.policy
+        return policy.value if policy else None
+
+    @property
+    def outside(self) -> bool:
+        """Whether the session went to a proxy or a gateway, which no node announces."""
+        return self.session.address is not None and self.surroundings.networks.owner(self.session.address) in OUTSIDE
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the session is known to have gone to another Service: then nothing here is about it."""
+        address, known = self.session.address, self.topology.service.addresses
+        is_ours = known is None or address in known.value or self.topology.node_at(address) is not None
+        return not is_ours and not self.outside
+
+    # Endpoints.
+
+    def local_endpoints(self, name: str) -> int | None:
+        """How many endpoints this node's kube-proxy counts."""
+        node = self.topology.node(name)
+        return node.local_endpoints.value if node and node.local_endpoints else None
+
+    def has_endpoint(self, name: str | None) -> bool | None:
+        """Whether a connection that enters by this node finds an endpoint there."""
+        if name is None:
+            return None
+        counted = self.local_endpoints(name)
+        if counted is not None:
+            return counted > 0
+        if self.topology.endpoints is None:
+            return None
+        endpoints = self.topology.endpoints.value
+        if any(endpoint.node == name and endpoint.ready for endpoint in endpoints):
+            return True
+        return None if any(endpoint.ready is None or endpoint.node is None for endpoint in endpoints) else False
+
+    @property
+    def nodes_with_endpoint(self) -> list[str]:
+        """Nodes that are known to have one."""
+        known = self.topology.endpoints.value if self.topology.endpoints else ()
+        names = dict.fromkeys([*self.nodes, *(endpoint.node for endpoint in known if endpoint.node)])
+        return [name for name in names if self.has_endpoint(name)]
+
+    @property
+    def no_endpoint_ready(self) -> bool:
+        """Whether the API knows all endpoints, and that none is ready."""
+        endpoints = self.topology.endpoints
+        return endpoints is not None and all(endpoint.ready is False for endpoint in endpoints.value)
+
+    def terminating_on(self, name: str) -> bool:
+        """Whether an endpoint on this node is known to be terminating."""
+        endpoints = self.topology.endpoints.value if self.topology.endpoints else ()
+        return any(endpoint.node == name and endpoint.terminating for endpoint in endpoints)
+
+    def cordoned(self, name: str) -> bool:
+        """Whether the node is known to be cordoned."""
+        node = self.topology.node(name)
+        return bool(node and node.cordoned and node.cordoned.value)
+
+    def nodes_by_port(self, state: HealthPort) -> tuple[str, ...]:
+        """Nodes whose health check port reacted like this."""
+        return tuple(node.name for node in self.topology.nodes if node.health_port and node.health_port.value is state)
+
+    # Announcements.
+
+    def told_by(self, *origins: Origin) -> tuple[Announcer, ...] | None:
+        """Who announces, by the first of these origins that says anything."""
+        told = self.topology.announcers.get(self.session.address, ()) if self.session.address else ()
+        by_origin = {known.origin: known.value for known in reversed(told)}
+        return next((by_origin[origin] for origin in origins if origin in by_origin), None)
+
+    @property
+    def announced(self) -> tuple[Announcer, ...] | None:
+        """Who announces the address, by the most telling origin: everybody who answers, before who is said to."""
+        return self.told_by(Origin.EXCHANGE, Origin.NEIGHBOURS, Origin.METALLB, Origin.KUBERNETES)
+
+    @property
+    def answering(self) -> tuple[Announcer, ...]:
+        """Everybody who answered when asked; two link addresses of one node are one."""
+        heard = self.told_by(Origin.EXCHANGE) or ()
+        return tuple({announcer.node or announcer.mac: announcer for announcer in heard}.values())
+
+    @property
+    def nobody_answers(self) -> bool:
+        """Whether somebody was asked on the link, and nobody answered."""
+        return self.told_by(Origin.EXCHANGE, Origin.NEIGHBOURS) == ()
+
+    @property
+    def sent_to(self) -> Announcer | None:
+        """To whom this machine's own packets went."""
+        told = self.told_by(Origin.NEIGHBOURS)
+        return told[0] if told else None
+
+    @property
+    def announcing_node(self) -> str | None:
+        """The node that announces the address, if there is exactly one announcer and it is a known node."""
+        return self.announced[0].node if self.announced and len(self.announced) == 1 else None
+
+    @property
+    def way_in(self) -> str | None:
+        """The node by which the connection enters the cluster."""
+        own = self.topology.node_at(self.session.address)
+        return own.name if own else self.announcing_node
+
+    @property
+    def stranger(self) -> str | None:
+        """A link address that answers and is no node's, where every node's is known."""
+        announced = self.announced or ()
+        known = bool(self.nodes) and all(node.macs for node in self.topology.nodes)
+        if self.outside or len(announced) != 1 or not known:
+            return None
+        mac = announced[0].mac
+        held = {mac for node in self.topology.nodes for mac in node.macs or ()}
+        return None if mac is None or mac in held or mac.startswith(VIRTUAL) else mac
+
+    # The address in the client's place.
+
+    @property
+    def kube_proxy_may_have(self) -> bool:
+        """Whether it may be kube-proxy's doing: a node's own address, or its tunnel's out of the pods' range."""
+        by = self.judgement.masked_by
+        return by in (MaskedBy.NODE, MaskedBy.POD) or (by is MaskedBy.OTHER and self.seen_node is not None)
+
+    @property
+    def seen_address(self) -> Address | None:
+        """The address the server saw, a known node's before others."""
+        nodes = [address for address in self.judgement.seen if self.topology.node_at(address)]
+        return next(iter((*nodes, *self.judgement.seen)), None)
+
+    @property
+    def seen_node(self) -> str | None:
+        """The node whose address the server saw."""
+        node = self.topology.node_at(self.seen_address)
+        return node.name if node else None
+
+
+def listed(names: Sequence[object], last: str = "and") -> str:
+    """Names as a person lists them.
+
+    >>> listed(["a"]), listed(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    words = [str(name) for name in names]
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else ""
+
+
+def place_of_pod(nodes: Sequence[str]) -> str:
+    """Where the endpoints are.
+
+    >>> place_of_pod(["k8s-node3"]), place_of_pod(["a", "b"])
+    ('the pod runs on k8s-node3', 'pods run on a and b')
+    """
+    return f"the pod runs on {nodes[0]}" if len(nodes) == 1 else f"pods run on {listed(nodes)}"

@@ -1,0 +1,219 @@
+"""Why a verdict is what it is, as far as the surroundings tell. Pure.
+
+Rule 1: a cause explains a verdict and never changes it; a session that is fine has none, unless it went to another
+        server than the one whose logins are counted.
+Rule 2: the first row that speaks wins, so rows go from "certain and most telling" to "what little is known".
+Rule 3: a row speaks only from what is known. `None` is silence: a sentence names nothing that is not in the facts.
+Rule 4: no fact counts that is older than the failure (service/survey.py sees to it that there are younger ones).
+Rule 5: each sentence, and what it rests on, is in docs/cause.md (a test holds the rows against the page).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from probe.model import HealthPort, Judgement, Origin, Policy, Session, Surroundings, Verdict
+from probe.verdict.case import BROKEN, Case, listed, place_of_pod
+from probe.verdict.logins import another_server, nobody_gets_in, others_get_in, remark
+from probe.verdict.vantage import doubt
+
+MASKED = frozenset({Verdict.MASKED})
+SILENT = frozenset({Verdict.SILENT_DROP})
+UNANNOUNCED = frozenset({Verdict.UNANNOUNCED})
+WORKED = frozenset({Verdict.PRESERVED, Verdict.MASKED, Verdict.UNVERIFIED})
+
+
+def _policy_cluster(case: Case) -> str | None:
+    if case.policy is not Policy.CLUSTER or not case.kube_proxy_may_have:
+        return None
+    return f"externalTrafficPolicy is Cluster: {_who_replaces(case)}"
+
+
+def _policy_probably_cluster(case: Case) -> str | None:
+    closed, silent = case.nodes_by_port(HealthPort.CLOSED), case.nodes_by_port(HealthPort.SILENT)
+    port = case.topology.service.health_check_node_port
+    if port is None or not closed or {*closed, *silent} != {*case.nodes} or not case.kube_proxy_may_have:
+        return None
+    return (
+        f"The health check port {port.value} is closed on {listed(closed)}, and it is open with externalTrafficPolicy "
+        f"Local only: the policy is probably Cluster now, and {_who_replaces(case)}"
+    )
+
+
+def _who_replaces(case: Case) -> str:
+    """Which node puts its address in the client's place: by the address that was seen, else by the announcement."""
+    node = case.seen_node or case.announcing_node
+    who = f"kube-proxy on {node}" if node else "kube-proxy"
+    announces = f", which announces {case.session.address}," if node and node == case.announcing_node else ""
+    return f"{who}{announces} puts the node's address in the client's place"
+
+
+def _several_answer(case: Case) -> str | None:
+    if len(case.answering) < 2:
+        return None
+    names = [str(announcer) for announcer in case.answering]
+    both = "both " if len(names) == 2 else "all "
+    have = {str(announcer): case.has_endpoint(announcer.node) for announcer in case.answering}
+    having = [name for name, has in have.items() if has]
+    rest = f", and only {having[0]} has a local endpoint" if len(having) == 1 else ""
+    rest = ", and none of them has a local endpoint" if not having else rest
+    return f"{listed(names)} {both}answer for {case.session.address}{'' if None in have.values() else rest}"
+
+
+def _stale_here(case: Case) -> str | None:
+    told, heard = case.sent_to, case.answering
+    if told is not None and case.told_by(Origin.EXCHANGE) == ():
+        return f"Nobody on this link answers for {case.session.address} any more, and this machine still sent to {told}"
+    if told is None or len(heard) != 1 or (told.node or told.mac) == (heard[0].node or heard[0].mac):
+        return None
+    return (
+        f"{heard[0]} answers for {case.session.address}, but this machine still sent to {told}: its neighbour entry "
+        "was out of date, and those of other machines may be"
+    )
+
+
+def _announced_by_a_stranger(case: Case) -> str | None:
+    if case.stranger is None:
+        return None
+    return (
+        f"{case.stranger} answers for {case.session.address}: another machine than {listed(case.nodes, 'or')}, by "
+        "their link addresses"
+    )
+
+
+def _drained(case: Case) -> str | None:
+    gone = [name for name in case.nodes if case.cordoned(name) and case.terminating_on(name)]
+    if not gone:
+        return None
+    verb, its = ("is", "its") if len(gone) == 1 else ("are", "their")
+    others = [name for name in case.nodes_with_endpoint if name not in gone]
+    rest = f"; {place_of_pod(others)}" if others else ""
+    return f"{listed(gone)} {verb} cordoned and {its} pod terminating{rest}"
+
+
+def _no_endpoint(case: Case) -> str | None:
+    if case.no_endpoint_ready:
+        return f"No endpoint of {case.topology.service.name or 'the Service'} is ready"
+    if not case.nodes or any(case.local_endpoints(name) != 0 for name in case.nodes):
+        return None
+    if len(case.nodes) == 1:
+        return f"{case.nodes[0]}, the only node that is asked, has no local endpoint"
+    return f"No node has a local endpoint: not {listed(case.nodes, 'nor')}"
+
+
+def _announced_without_endpoint(case: Case) -> str | None:
+    if case.way_in is None or case.policy is Policy.CLUSTER or case.has_endpoint(case.way_in) is not False:
+        return None
+    elsewhere = [name for name in case.nodes_with_endpoint if name != case.way_in]
+    may = case.topology.may_announce
+    barred = ", which no L2Advertisement selects" if may and not {*elsewhere} & {*may.value} else ""
+    rest = f"; {place_of_pod(elsewhere)}{barred}" if elsewhere else ""
+    return f"{_way_in(case)}, which has no local endpoint{rest}"
+
+
+def _node_does_not_answer(case: Case) -> str | None:
+    answering = case.nodes_by_port(HealthPort.ANSWERED)
+    if case.way_in not in case.nodes_by_port(HealthPort.SILENT) or not answering:
+        return None
+    return (
+        f"{_way_in(case)}, which does not answer on its health check port, as {listed(answering)} does: it may be down"
+    )
+
+
+def _proxy_unhealthy(case: Case) -> str | None:
+    node = case.topology.node(case.way_in)
+    if node is None or node.proxy_healthy is None or node.proxy_healthy.value:
+        return None
+    return f"{_way_in(case)}, whose kube-proxy says that it is not healthy: its rules may be out of date"
+
+
+def _behind_the_node(case: Case) -> str | None:
+    if case.way_in is None or not case.has_endpoint(case.way_in):
+        return None
+    return (
+        f"{_way_in(case)}, which has a local endpoint: announcement and endpoint agree, so packets are lost between "
+        "this node and its pod, or at a filter before it"
+    )
+
+
+def _way_in(case: Case) -> str:
+    if case.topology.node_at(case.session.address) is not None:
+        return f"{case.session.address} is {case.way_in}"
+    if case.told_by(Origin.EXCHANGE) is None and case.sent_to is not None:
+        return f"This machine sends what is for {case.session.address} to {case.way_in}"
+    return f"{case.session.address} is announced by {case.way_in}"
+
+
+def _nobody_announces(case: Case) -> str | None:
+    if not case.nobody_answers:
+        return None
+    rest = f", although {place_of_pod(case.nodes_with_endpoint)}" if case.nodes_with_endpoint else ""
+    return f"Nobody on this link answers for {case.session.address}{rest}"
+
+
+def _pod_is_known(case: Case) -> str | None:
+    if case.outside or not case.nodes_with_endpoint or case.policy is not Policy.LOCAL or case.announced:
+        return None
+    pod = place_of_pod(case.nodes_with_endpoint)
+    return f"With externalTrafficPolicy Local {pod}; which node announces {case.session.address} is not known from here"
+
+
+def _node_of_the_address(case: Case) -> str | None:
+    if case.seen_node is None or not case.kube_proxy_may_have:
+        return None
+    seen = f"{case.seen_address} is an address of {case.seen_node}"
+    local = " although externalTrafficPolicy is Local" if case.policy is Policy.LOCAL else ""
+    if case.announcing_node == case.seen_node:
+        return f"{seen}, which announces {case.session.address} and puts its own in the client's place{local}"
+    if case.announcing_node:
+        return f"{seen}, while {case.announcing_node} announces {case.session.address}"
+    return f"{seen}: this node puts its own in the client's place{local}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: a name for people and tests, the verdicts it can explain, and the sentence where the facts give one."""
+
+    name: str
+    verdicts: frozenset[Verdict]
+    sentence: Callable[[Case], str | None]
+
+
+ROWS: tuple[Row, ...] = (
+    Row("policy-cluster", MASKED, _policy_cluster),
+    Row("policy-probably-cluster", MASKED, _policy_probably_cluster),
+    Row("several-answer", BROKEN | MASKED, _several_answer),
+    Row("node-of-the-address", MASKED, _node_of_the_address),
+    Row("announced-by-a-stranger", BROKEN | MASKED, _announced_by_a_stranger),
+    Row("stale-here", BROKEN, _stale_here),
+    Row("drained", BROKEN, _drained),
+    Row("no-endpoint", BROKEN, _no_endpoint),
+    Row("announced-without-endpoint", SILENT, _announced_without_endpoint),
+    Row("node-does-not-answer", SILENT, _node_does_not_answer),
+    Row("proxy-unhealthy", SILENT, _proxy_unhealthy),
+    Row("behind-the-node", SILENT, _behind_the_node),
+    Row("nobody-announces", UNANNOUNCED, _nobody_announces),
+    Row("another-server", WORKED, another_server),
+    Row("others-get-in", BROKEN, others_get_in),
+    Row("pod-is-known", SILENT, _pod_is_known),
+    Row("nobody-gets-in", BROKEN, nobody_gets_in),
+)
+
+
+def cause(session: Session, judgement: Judgement, surroundings: Surroundings) -> str | None:
+    """Say why, or None where nothing known tells."""
+    case = Case(session, judgement, surroundings)
+    if case.elsewhere:
+        return None
+    spoken = (row.sentence(case) for row in ROWS if judgement.verdict in row.verdicts)
+    sentence = next((sentence for sentence in spoken if sentence), None)
+    return f"{sentence}." if sentence else None
+
+
+def explained(session: Session, judgement: Judgement, surroundings: Surroundings) -> Judgement:
+    """The same judgement with its cause; with the logins that were counted, and the doubt where we are inside."""
+    inside = doubt(session, surroundings)
+    told = (judgement.explanation, remark(Case(session, judgement, surroundings)), inside)
+    why = cause(session, judgement, surroundings)
+    return replace(judgement, cause=why, explanation=" ".join(filter(None, told)), doubt=inside)
