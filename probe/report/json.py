@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
-from probe.model import Network, Result, Round, Sighting
+from probe.model import Result, Round, Sighting, plain_network
 
 SCHEMA = 1
 
@@ -40,7 +40,7 @@ def session_object(result: Result) -> dict[str, object]:
         "address": str(session.address) if session.address is not None else None,
         "port": session.port,
         "client": {"address": str(client.address), "port": client.port} if client else None,
-        "expected": [plain(network) for network in session.expected],
+        "expected": [plain_network(network) for network in session.expected],
         "phases": [{"phase": timing.phase, "seconds": round(timing.seconds, 6)} for timing in session.phases],
         "failed_phase": session.fault.phase if session.fault else None,
         "verdict": judgement.verdict,
@@ -63,11 +63,6 @@ def _sighting_object(sighting: Sighting) -> dict[str, object]:
         "at": timestamp(sighting.at),
         "line": sighting.line,
     }
-
-
-def plain(network: Network) -> str:
-    """A single address without its mask, as people write it."""
-    return str(network.network_address if network.num_addresses == 1 else network)
 
 
 def timestamp(seconds: float) -> str:

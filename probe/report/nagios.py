@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
-from probe.model import Result, Round, Severity, Verdict
+from probe.model import Result, Round
+from probe.report.headline import headline, outcome
 
 
 def render(done: Round) -> str:
     """`MAILPROBE CRITICAL - …|figures`, then one line per session (Monitoring Plugins guidelines, section 2)."""
     figures = " ".join(_figure(result) for result in done.results)
-    first = f"MAILPROBE {done.severity.upper()} - {headline(done)} | {figures}"
+    first = f"MAILPROBE {done.severity.upper()} - {_safe(headline(done))} | {figures}"
     return "\n".join([first, *(_line(result) for result in done.results)])
 
 
-def headline(done: Round) -> str:
-    """The whole round in one clause: `vip/smtp masked, vip/imaps masked; 2 of 4 preserved`."""
-    bad = [result for result in done.results if result.judgement.verdict.severity is not Severity.OK]
-    counted = Counter(result.judgement.verdict for result in done.results)
-    preserved = f"{counted[Verdict.PRESERVED]} of {len(done.results)} preserved"
-    return "; ".join([", ".join(_name(result) for result in bad), preserved]) if bad else preserved
-
-
 def _name(result: Result) -> str:
-    by = f" by {result.judgement.masked_by}" if result.judgement.masked_by else ""
-    return _safe(f"{result.session.path}/{result.session.service} {result.judgement.verdict}{by}")
+    return f"{result.session.path}/{result.session.service}"
 
 
 def _line(result: Result) -> str:
-    return _safe(f"{_name(result)}: {result.judgement.explanation}")
+    cause = f" Cause: {result.judgement.cause}" if result.judgement.cause else ""
+    return _safe(f"{_name(result)} {outcome(result.judgement)}: {result.judgement.explanation}{cause}")
 
 
 def _figure(result: Result) -> str:
-    label = _safe(f"{result.session.path}/{result.session.service}").replace("'", "").replace("=", "")
+    label = _safe(_name(result)).replace("'", "").replace("=", "")
     return f"'{label}'={result.session.seconds:.3f}s"
 
 

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from probe.model import MaskedBy, Result, Round, Severity
-from probe.report.nagios import headline
+from probe.report.headline import headline, outcome
 
 STYLES = {Severity.OK: "green", Severity.WARNING: "yellow", Severity.CRITICAL: "bold red", Severity.UNKNOWN: "magenta"}
 MARKS = {Severity.OK: "✓", Severity.WARNING: "!", Severity.CRITICAL: "✗", Severity.UNKNOWN: "?"}
@@ -34,13 +34,12 @@ def as_renderable(done: Round) -> RenderableType:
 def _cells(result: Result) -> tuple[Text, ...]:
     session, judgement = result.session, result.judgement
     severity = judgement.verdict.severity
-    by = f" by {judgement.masked_by}" if judgement.masked_by else ""
     seen = sorted({str(sighting.address) for sighting in result.evidence.sightings})
     links = dict.fromkeys(str(sighting.link) for sighting in result.evidence.sightings)
     return (
         Text(session.path),
         Text(session.service),
-        Text(f"{MARKS[severity]} {judgement.verdict}{by}", style=STYLES[severity]),
+        Text(f"{MARKS[severity]} {outcome(judgement)}", style=STYLES[severity]),
         Text(", ".join(seen) or "-"),
         Text(", ".join(links) or "-"),
         Text(f"{session.seconds:.2f}"),
@@ -49,11 +48,12 @@ def _cells(result: Result) -> tuple[Text, ...]:
 
 def _remarks(done: Round) -> list[Text]:
     """What each bad verdict means and what to do; services of a path that fail alike share one remark."""
-    alike: dict[tuple[str, str, MaskedBy | None], list[Result]] = {}
+    alike: dict[tuple[str, str, MaskedBy | None, str | None], list[Result]] = {}
     for result in done.results:
         judgement = result.judgement
-        if judgement.verdict.severity is not Severity.OK:
-            alike.setdefault((result.session.path, judgement.rule, judgement.masked_by), []).append(result)
+        if judgement.verdict.severity is not Severity.OK or judgement.doubt or judgement.cause:
+            kind = (result.session.path, judgement.rule, judgement.masked_by, judgement.cause)
+            alike.setdefault(kind, []).append(result)
     return [line for results in alike.values() for line in _remark(results)]
 
 
@@ -61,4 +61,5 @@ def _remark(results: list[Result]) -> list[Text]:
     judgement = results[0].judgement
     services = ", ".join(result.session.service for result in results)
     name = Text(f"{results[0].session.path}: {services}", style=STYLES[judgement.verdict.severity])
-    return [Text(), name, Text(f"  {judgement.explanation}"), Text(f"  → {judgement.hint}", style="italic")]
+    cause = [Text(f"  Cause: {judgement.cause}", style="bold")] if judgement.cause else []
+    return [Text(), name, Text(f"  {judgement.explanation}"), *cause, Text(f"  → {judgement.hint}", style="italic")]

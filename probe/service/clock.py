@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from probe.sessions.journal import Clock
+from probe.model import Clock
 
 
 def steady_clock() -> Clock:

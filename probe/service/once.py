@@ -12,22 +12,22 @@ import secrets
 import ssl
 from collections.abc import Sequence
 from random import SystemRandom
+from typing import TYPE_CHECKING
 
-from probe.evidence.sources.file import FileSource as LogFile
-from probe.evidence.sources.file import Patience
-from probe.evidence.sources.source import Source
 from probe.model import Endpoint, Round, Severity
 from probe.service.clock import steady_clock
-from probe.service.cycle import Progress, Workshop, run_round
+from probe.service.cycle import run_round
+from probe.service.logins import login_count
+from probe.service.sources import sources
+from probe.service.survey import survey
 from probe.service.watch import Watch
-from probe.sessions.journal import Clock
+from probe.service.workshop import Progress, Workshop
 from probe.sessions.open import Kit
 from probe.sessions.tls import TlsContexts
-from probe.settings import FileSource, Settings, targets
+from probe.settings import Settings, targets
 
-PATIENCE = Patience(poll=0.01)
-"""A round lasts seconds: who waits for it waits for the log."""
-
+if TYPE_CHECKING:
+    from probe.service.trust import TrustChecks
 
 SHORTEST_PAUSE = 1.0
 """Seconds between two rounds at least; the last round of `--wait S` begins at S, whatever the pace."""
@@ -47,12 +47,19 @@ async def once(settings: Settings, paths: Sequence[str], wait: float, progress: 
         contexts=_contexts(chosen),
         name=hello_name(settings.vantage.name),
     )
-    async with Watch(sources(settings, clock), clock) as watch:
+    async with (
+        Watch(sources(settings, clock), clock) as watch,
+        survey(settings, clock) as around,
+        login_count(settings, clock) as logins,
+    ):
         workshop = Workshop(
             kit=kit,
             watch=watch,
             random=SystemRandom(),
             networks=settings.networks,
+            survey=around,
+            logins=logins,
+            trust=_trust_checks(settings),
             read_replies=settings.evidence.reply == "auto",
             progress=progress,
         )
@@ -65,6 +72,14 @@ async def once(settings: Settings, paths: Sequence[str], wait: float, progress: 
             await asyncio.sleep(max(SHORTEST_PAUSE, min(due, until) - clock()))
 
 
+def _trust_checks(settings: Settings) -> TrustChecks | None:
+    if not settings.checks.spoof:
+        return None
+    from probe.service.trust import trust_checks  # noqa: PLC0415 - few ask for them
+
+    return trust_checks(settings)
+
+
 def most_sessions(done: Round) -> int:
     """The most connections that one endpoint was asked for: its session and the control connections after it.
 
@@ -72,12 +87,6 @@ def most_sessions(done: Round) -> int:
     Beats of a rhythm are not counted: only Dovecot gets them, which limits no connections without a login.
     """
     return max((1 + len(result.session.controls) for result in done.results), default=1)
-
-
-def sources(settings: Settings, clock: Clock) -> list[Source]:
-    """The evidence sources of the configuration that are built so far."""
-    files = [source for source in settings.evidence.sources if isinstance(source, FileSource)]
-    return [LogFile(source.path, clock=clock, patience=PATIENCE) for source in files]
 
 
 def _contexts(endpoints: Sequence[Endpoint]) -> TlsContexts:

@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import Sequence
 
 from probe.evidence.events import Observed
+from probe.evidence.health import Heard, offset_of
 from probe.evidence.read import events
+from probe.evidence.scene import Clocks
 from probe.evidence.sources.source import Source
-from probe.sessions.journal import Clock
+from probe.model import Clock
+from probe.service.hearing import Hearing
 
 MOST_KEPT = 50_000
 """Observed lines; the oldest half goes when there are more (some 50 MB)."""
@@ -21,13 +24,14 @@ class Watch:
         self.sources = tuple(sources)
         self.observed: list[Observed] = []
         self.lines = 0
+        self._hearings = tuple(Hearing(source) for source in self.sources)
         self._clock = clock
         self._news = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Watch:
         await asyncio.gather(*(source.start() for source in self.sources))
-        self._tasks = [asyncio.create_task(self._follow(source)) for source in self.sources]
+        self._tasks = [asyncio.create_task(self._follow(hearing)) for hearing in self._hearings]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -53,13 +57,19 @@ class Watch:
         for source in self.sources:
             source.hurry(seconds)
 
-    async def _follow(self, source: Source) -> None:
+    def heard(self, clocks: Clocks) -> tuple[Heard, ...]:
+        """What each source has brought so far, with what is known of its clock."""
+        return tuple(hearing.heard(offset_of(hearing.source.name, clocks)) for hearing in self._hearings)
+
+    async def _follow(self, hearing: Hearing) -> None:
+        source = hearing.source
         async for lines in source.follow():
             found = [
                 Observed(seen.event, seen.line, lines.arrival, source.name, seen.raw)
                 for seen in events(lines.text, now=self._clock())
             ]
             self.lines += lines.text.count(b"\n")
+            hearing.note(lines, len(found))
             if found:
                 self.observed.extend(found)
                 self._trim()

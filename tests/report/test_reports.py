@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -44,6 +45,30 @@ DROPPED = judged(
     )
 )
 BLIND = judged(smtp_session(service=Service.SUBMISSIONS, port=465))
+CAUSE = "10.0.20.202 is announced by k8s-node2, which has no local endpoint"
+EXPLAINED = replace(DROPPED, judgement=replace(DROPPED.judgement, cause=CAUSE))
+
+
+def test_every_report_tells_the_cause() -> None:
+    assert json.loads(json_report.render(a_round(EXPLAINED)))["sessions"][0]["cause"] == CAUSE
+    assert f"Cause: {CAUSE}" in nagios.render(a_round(EXPLAINED))
+    assert f"Cause: {CAUSE}" in drawn(a_round(EXPLAINED))
+    assert "Cause" not in drawn(a_round(DROPPED)) + nagios.render(a_round(DROPPED))
+
+
+DOUBT = "But the probe runs on k8s-node1: this is not the clients' way in."
+DOUBTED = replace(PRESERVED, judgement=replace(PRESERVED.judgement, explanation=f"Seen. {DOUBT}", doubt=DOUBT))
+
+
+def test_a_doubt_is_told_even_where_all_is_well() -> None:
+    assert DOUBT in json.loads(json_report.render(a_round(DOUBTED)))["sessions"][0]["explanation"]
+    assert DOUBT in nagios.render(a_round(DOUBTED))
+    assert DOUBT in drawn(a_round(DOUBTED))
+    assert "vip: imaps" not in drawn(a_round(PRESERVED))
+
+
+def test_services_that_fail_alike_for_different_causes_have_a_remark_each() -> None:
+    assert drawn(a_round(EXPLAINED, DROPPED)).count("→") == 2
 
 
 class TestJson:

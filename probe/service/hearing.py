@@ -1,0 +1,61 @@
+"""Keeps, for each source, what its health is reckoned from: how much it brought and how late.
+
+One lateness is taken of each batch of lines, of the last one with a time stamp: that is what a source is judged by, and
+costs the same however many lines come at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from probe.evidence.events import Stamp
+from probe.evidence.health import LAG_BUCKETS, REMEMBERED, Heard, bucket, lateness
+from probe.evidence.line import parse_line
+from probe.evidence.sources.source import Lines, Source, State
+
+
+@dataclass(slots=True)
+class Hearing:
+    """What one source has brought."""
+
+    source: Source
+    _lines: int = 0
+    _events: int = 0
+    _late: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    _counted: list[int] = field(default_factory=lambda: [0] * (len(LAG_BUCKETS) + 1))
+    _late_in_all: float = 0.0
+
+    def note(self, lines: Lines, events: int) -> None:
+        """Take note of a batch, of which so many lines were known events."""
+        self._lines += lines.text.count(b"\n")
+        self._events += events
+        if (stamp := _last_stamp(lines)) is not None:
+            late = lateness(lines.arrival, stamp)
+            self._late.append(late)
+            self._counted[bucket(late)] += 1
+            self._late_in_all += late
+
+    def heard(self, offset: float | None) -> Heard:
+        """All of it, as a value."""
+        health = self.source.health
+        return Heard(
+            source=self.source.name,
+            up=health.state is State.FOLLOWING,
+            reason=health.reason,
+            lines=self._lines,
+            events=self._events,
+            last_line_at=health.last_line_at,
+            gaps=health.gaps,
+            late=tuple(self._late),
+            counted=tuple(self._counted),
+            late_in_all=self._late_in_all,
+            offset=offset,
+        )
+
+
+def _last_stamp(lines: Lines) -> Stamp | None:
+    if lines.stamps:
+        return next((stamp for stamp in reversed(lines.stamps) if stamp is not None), None)
+    line = parse_line(lines.text[lines.text.rfind(b"\n", 0, -1) + 1 :], now=lines.arrival)
+    return line.stamp if line else None

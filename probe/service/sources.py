@@ -1,0 +1,82 @@
+"""Settings of evidence sources -> sources, each kind by one row of OPENERS; what a kind needs is imported with it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from probe.evidence.sources.source import Source
+from probe.model import Clock
+from probe.settings import FileSource, JournaldSource, KubernetesSource, LokiSource, Settings, SyslogSource
+
+
+def sources(settings: Settings, clock: Clock) -> list[Source]:
+    """The evidence sources of the configuration."""
+    return [OPENERS[source.kind](source, clock) for source in settings.evidence.sources]
+
+
+def _file(source: FileSource, clock: Clock) -> Source:
+    if str(source.path) == "-":
+        from probe.evidence.sources import stdin  # noqa: PLC0415
+
+        return stdin.StdinSource(sys.__stdin__.fileno() if sys.__stdin__ else None, clock=clock)
+    from probe.evidence.sources import file  # noqa: PLC0415
+
+    # A round lasts seconds: who waits for it waits for the log.
+    return file.FileSource(source.path, clock=clock, patience=file.Patience(poll=0.01))
+
+
+def _journald(source: JournaldSource, clock: Clock) -> Source:
+    from probe.evidence.sources import journald  # noqa: PLC0415
+
+    journal = journald.Journal(units=source.units, directory=source.directory, namespace=source.namespace)
+    return journald.JournaldSource(journal, clock=clock)
+
+
+def _loki(source: LokiSource, clock: Clock) -> Source:
+    from probe.evidence.sources import loki, loki_client  # noqa: PLC0415
+
+    tls = loki_client.Tls(
+        ca_file=source.tls.ca_file,
+        verify=source.tls.verify,
+        server_name=source.tls.server_name,
+        certificate_file=source.tls.certificate_file,
+        key_file=source.tls.key_file,
+    )
+    access = loki_client.Access(
+        url=source.url,
+        query=source.query,
+        tenant=source.tenant,
+        username=source.username,
+        password=source.password,
+        bearer_token_file=source.bearer_token_file,
+        tls=tls,
+    )
+    return loki.LokiSource(access, clock=clock)
+
+
+def _kubernetes(source: KubernetesSource, clock: Clock) -> Source:
+    from probe.evidence.sources import kubernetes  # noqa: PLC0415
+    from probe.kubernetes.ask import Access  # noqa: PLC0415
+
+    selection = kubernetes.Selection(namespace=source.namespace, selector=source.selector, container=source.container)
+    access = Access(kubeconfig=source.kubeconfig, context=source.context)
+    return kubernetes.KubernetesSource(selection, access, clock=clock)
+
+
+def _syslog(source: SyslogSource, clock: Clock) -> Source:
+    from probe.evidence.sources import listening, syslog  # noqa: PLC0415
+
+    at = source.listen
+    where = listening.Listening(transport=at.transport, host=at.host, port=at.port, senders=source.senders)
+    return syslog.SyslogSource(where, clock=clock)
+
+
+OPENERS: dict[str, Callable[[Any, Clock], Source]] = {
+    "file": _file,
+    "journald": _journald,
+    "kubernetes": _kubernetes,
+    "loki": _loki,
+    "syslog": _syslog,
+}

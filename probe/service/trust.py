@@ -1,0 +1,112 @@
+"""Trust checks: does a listener believe a PROXY header that claims to come from somebody else? Only with checks.spoof.
+
+    session, judged as ever ──▶ forged session, at most once in an interval ──▶ Evidence.forged ──▶ `spoofable`
+
+Rule 1: what is claimed is nobody's: a documentation address (RFC 5737, RFC 3849), fresh for each check, with a port.
+Rule 2: believed is what the server itself wrote down or replied: its sighting of the forged session, by the links of
+        any other session, with the claimed address. A header that it only swallowed proves nothing.
+Rule 3: the forged session is none of the probe's sessions: it logs in nowhere, nothing is judged by how it ended, and
+        no report counts it.
+Rule 4: what was found holds until the next check, or an alert would come and go with the checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from random import Random
+
+from probe.evidence.correlate import search
+from probe.evidence.scene import SETTLE, Scene
+from probe.model import Endpoint, Peer, Session, Sighting
+from probe.notices import warn
+from probe.service.pursuit import from_replies
+from probe.service.trust_memory import NAME, Checked, TrustMemory
+from probe.service.workshop import Workshop
+from probe.sessions.open import open_claiming
+from probe.settings import Settings
+
+TEST_NET = int(IPv4Address("192.0.2.0"))
+DOCUMENTATION = int(IPv6Address("2001:db8::"))
+
+
+@dataclass(frozen=True, slots=True)
+class TrustChecks:
+    """Whether a listener is due to be checked, and what the last check found."""
+
+    interval: float
+    memory: TrustMemory
+
+    async def after(
+        self, session: Session, endpoint: Endpoint, workshop: Workshop, others: list[Session]
+    ) -> Sighting | None:
+        """What the server believed of a forged header, after a session that reached it; checked anew where due."""
+        if session.address is None or session.connected is None:
+            return None
+        last = self.memory.last(endpoint)
+        if last is None or not 0 <= workshop.kit.clock() - last.at < self.interval:
+            claim = fresh_claim(session.address.version, workshop.random)
+            last = Checked(at=workshop.kit.clock(), believed=await self._check(endpoint, claim, workshop, others))
+            self.memory.remember(endpoint, last)
+            self._say(endpoint, claim, last)
+        return last.believed
+
+    async def _check(
+        self, endpoint: Endpoint, claim: Peer, workshop: Workshop, others: list[Session]
+    ) -> Sighting | None:
+        workshop.progress(endpoint, "trust check")
+        with workshop.fingerprints.draw() as verbs:
+            await workshop.own_moment(endpoint)
+            asking = [*verbs, *workshop.questions(endpoint)] if endpoint.service.speaks_smtp else []
+            session = await open_claiming(endpoint, claim, workshop.kit, asking)
+            others.append(session)
+            return await _believed(session, endpoint, workshop, others)
+
+    def _say(self, endpoint: Endpoint, claim: Peer, checked: Checked) -> None:
+        warn(
+            "trust check: sent a forged PROXY header, as checks.spoof asks",
+            endpoint=str(endpoint),
+            to=f"{endpoint.host} port {endpoint.port}",
+            claimed=str(claim),
+            believed="yes" if checked.believed else "not seen to be",
+            not_again_for=f"{self.interval:g} s",
+            remembered=f"in {self.memory.file}" if self.memory.file else "by this process only",
+        )
+
+
+def trust_checks(settings: Settings) -> TrustChecks:
+    """The trust checks of a configuration that asks for them."""
+    memory = TrustMemory(Path(settings.history.file).with_name(NAME))
+    return TrustChecks(interval=settings.checks.spoof_interval, memory=memory)
+
+
+def fresh_claim(version: int, random: Random) -> Peer:
+    """An address of nobody's and a port, drawn at random."""
+    port = random.randrange(1024, 65536)
+    if version == 4:
+        return Peer(IPv4Address(TEST_NET + random.randrange(1, 255)), port)
+    return Peer(IPv6Address(DOCUMENTATION + random.randrange(1, 1 << 96)), port)
+
+
+async def _believed(
+    session: Session, endpoint: Endpoint, workshop: Workshop, others: Sequence[Session]
+) -> Sighting | None:
+    """The sighting with the claimed address, as soon as there is one; a failed session hardly leaves any."""
+    patience = endpoint.timeouts.evidence if session.fault is None else SETTLE
+    deadline = session.closed + (patience if workshop.watch.sources else 0.0)
+    replies = from_replies(session) if workshop.read_replies else ()
+    while True:
+        now = workshop.kit.clock()
+        scene = Scene(observed=workshop.watch.observed, others=others, clocks=workshop.clocks, now=now)
+        found = search(session, scene)
+        seen = (*replies, *found.evidence.sightings)
+        believed = next((one for one in seen if _is_claimed(one, session)), None)
+        if believed or found.settled or now >= deadline:
+            return believed
+        await workshop.watch.news(SETTLE / 4)
+
+
+def _is_claimed(sighting: Sighting, session: Session) -> bool:
+    return session.client is not None and sighting.address == session.client.address

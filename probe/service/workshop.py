@@ -1,0 +1,86 @@
+"""What every session of the probe works with, one round after another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING
+
+from probe.evidence.scene import Clocks, Offset
+from probe.model import Endpoint, Evidence, IdMoment, ImprintKind, Link, Networks, Service, Session
+from probe.service.logins import LoginCount
+from probe.service.survey import Survey
+from probe.service.watch import Watch
+from probe.sessions.imprint import Fingerprints
+from probe.sessions.open import Kit
+
+if TYPE_CHECKING:
+    from probe.service.trust import TrustChecks
+
+SPACING = (0.06, 0.25)
+"""Seconds between two beats: wider than the jitter of a busy server, short enough to be done in a second."""
+
+HURRY = 0.5
+"""Seconds for which the sources hurry after an IMAPS connection is opened: longer than most of them last."""
+
+Progress = Callable[[Endpoint, str], None]
+
+
+def quiet(_: Endpoint, __: str) -> None:
+    """A progress display that shows nothing."""
+
+
+@dataclass(kw_only=True)
+class Workshop:
+    """Everything a round works with; it lives longer than one round, so clocks and fingerprints are remembered."""
+
+    kit: Kit
+    watch: Watch
+    random: Random
+    networks: Networks
+    survey: Survey = field(default_factory=Survey)
+    logins: LoginCount = field(default_factory=LoginCount)
+    trust: TrustChecks | None = None
+    read_replies: bool = True
+    progress: Progress = quiet
+    clocks: dict[tuple[str, IdMoment], Offset] = field(default_factory=dict)
+    next_moments: dict[str, float] = field(default_factory=dict)
+    tells: dict[Endpoint, bool] = field(default_factory=dict)
+    fingerprints: Fingerprints = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.fingerprints = Fingerprints(self.random)
+
+    def questions(self, endpoint: Endpoint) -> tuple[str, ...]:
+        """Verbs that ask a server to tell us our address: DATA out of turn, unless it has told nothing when asked.
+
+        The 503 to it leaves no line in the log, and carries the reject footer where there is one (docs/replies.md).
+        """
+        asks = self.read_replies and endpoint.imprint is ImprintKind.FINGERPRINT and self.tells.get(endpoint, True)
+        return ("data",) if asks else ()
+
+    def learn(self, endpoint: Endpoint, session: Session, evidence: Evidence) -> None:
+        """Whether the server told us our address when it was asked."""
+        if session.fault is None and "data" in session.imprint.tally:
+            self.tells[endpoint] = any(sighting.link is Link.REPLY for sighting in evidence.sightings)
+
+    def remember(self, clocks: Clocks) -> None:
+        """What sightings say of the clocks behind the sources, beside what is known of them."""
+        for key, offset in clocks.items():
+            known = self.clocks.get(key)
+            self.clocks[key] = known.narrowed(offset) if known else offset
+
+    async def own_moment(self, endpoint: Endpoint) -> None:
+        """Wait until a connection can be told from all others of ours to this host by when it comes in.
+
+        The spacing is drawn at random and nobody else knows it: it is the rhythm. SMTP has its fingerprints instead.
+        """
+        if endpoint.service is not Service.IMAPS:
+            return
+        now = self.kit.clock()
+        due = max(now, self.next_moments.get(endpoint.host, now))
+        self.next_moments[endpoint.host] = due + self.random.uniform(*SPACING)
+        await asyncio.sleep(due - now)
+        self.watch.hurry(HURRY)

@@ -1,0 +1,60 @@
+"""What the watch keeps of each source: counts and latenesses, from stamps beside the lines or in them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+from probe.evidence.events import Stamp
+from probe.evidence.health import LAG_BUCKETS
+from probe.evidence.sources.source import Health, Lines, State
+from probe.service.watch import Watch
+
+CONNECT = b"postfix/smtpd[7]: connect from unknown[192.168.1.10]\n"
+
+
+class Script:
+    """A source that brings given lines and is silent then."""
+
+    name = "script"
+    health = Health(state=State.FOLLOWING, lines=3, last_line_at=1000.0, gaps=1)
+
+    def __init__(self, *given: Lines) -> None:
+        self._given = given
+        self.told = asyncio.Event()
+        self._closed = asyncio.Event()
+
+    async def start(self) -> None:
+        pass
+
+    async def follow(self) -> AsyncIterator[Lines]:
+        for lines in self._given:
+            yield lines
+        self.told.set()
+        await self._closed.wait()
+
+    def hurry(self, seconds: float) -> None:
+        pass
+
+    async def close(self) -> None:
+        self._closed.set()
+
+
+async def test_a_source_is_heard() -> None:
+    source = Script(
+        Lines(1000.0, b"2001-09-09T01:46:35.000000Z mail " + CONNECT),
+        Lines(1000000000.0, b"2001-09-09T01:46:32.000000Z mail " + CONNECT),
+        Lines(1000000000.0, b"a\n" + CONNECT, (None, Stamp(999999999.5, 1e-6))),
+        Lines(1000000000.0, CONNECT, (None,)),
+        Lines(1000000000.0, b"no stamp\n"),
+    )
+    async with Watch([source], time.time) as watch:
+        await source.told.wait()
+        (heard,) = watch.heard({})
+    assert (heard.source, heard.up, heard.lines, heard.events) == ("script", True, 6, 4)
+    assert (heard.gaps, heard.last_line_at) == (1, 1000.0)
+    assert [round(late, 3) for late in heard.late[1:]] == [8.0, 0.5]
+    assert sum(heard.counted) == len(heard.late) == 3
+    assert heard.counted[LAG_BUCKETS.index(10.0)] == 1
+    assert round(heard.late_in_all - heard.late[0], 3) == 8.5
