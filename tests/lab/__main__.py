@@ -4,7 +4,7 @@
     python -m tests.lab table                     the same in Markdown, as in README.md
     python -m tests.lab reap                      remove what dead owners left
     python -m tests.lab generations               which server generations this machine offers
-    python -m tests.lab SCENARIO [--generation G] [--probe PATH] [--hold]
+    python -m tests.lab SCENARIO [--generation G] [--source KIND] [--probe PATH] [--hold]
 
 Exit code: that of the probe; 0 without one; 3 when there can be no lab here.
 """
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tests.lab import SCENARIOS, Case, Generation, Lab, Scenario, find_all, reap, usable
 from tests.lab.addresses import SERVICES
+from tests.lab.ways import WAYS, Way
 
 UNUSABLE = 3
 
@@ -28,6 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.lab", description="Run one scenario of the lab by hand.")
     parser.add_argument("scenario", help="a scenario's name, or: list, reap, generations")
     parser.add_argument("--generation", help="default: the first usable one")
+    parser.add_argument("--source", choices=list(WAYS), default="file", help="how the servers' lines reach the probe")
     parser.add_argument("--probe", type=Path, help="default: the probe beside this Python, or the one on PATH")
     parser.add_argument("--hold", action="store_true", help="keep the lab until Ctrl-C")
     given = parser.parse_args()
@@ -43,7 +45,7 @@ def main() -> int:
         case "generations":
             return _generations()
         case name if name in SCENARIOS:
-            return _show(SCENARIOS[name], given.generation, given.probe, hold=given.hold)
+            return _show(SCENARIOS[name], given)
         case name:
             print(f"no scenario {name}; known: {', '.join(SCENARIOS)}", file=sys.stderr)
             return 64
@@ -91,7 +93,8 @@ def _generations() -> int:
     return 0 if usable() else UNUSABLE
 
 
-def _show(scenario: Scenario, generation: str | None, probe: Path | None, *, hold: bool) -> int:
+def _show(scenario: Scenario, given: argparse.Namespace) -> int:
+    generation = given.generation
     if not usable() or (generation and generation not in usable()):
         _generations()
         return UNUSABLE
@@ -100,18 +103,19 @@ def _show(scenario: Scenario, generation: str | None, probe: Path | None, *, hol
             f"{lab.generation.name}, {scenario.name}: {scenario.what}\nexpected: {_verdicts(scenario)}\n",
             flush=True,
         )
-        code = _probe(lab, case, probe)
-        if hold:
+        with WAYS[given.source](lab) as way:
+            code = _probe(lab, way, case, given.probe)
+        if given.hold:
             _hold(lab, case)
     return code
 
 
-def _probe(lab: Lab, case: Case, given: Path | None) -> int:
+def _probe(lab: Lab, way: Way, case: Case, given: Path | None) -> int:
     probe = given or _find_probe()
     if probe is None:
         print("There is no probe command yet, neither beside this Python nor on PATH.")
         return 0
-    return lab.popen([str(probe), "--once", "--config", str(case.config_file)]).wait()
+    return lab.popen(way.command([str(probe), "--once", "--config", str(way.config(case))])).wait()
 
 
 def _find_probe() -> Path | None:

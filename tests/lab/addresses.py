@@ -51,20 +51,34 @@ STOCK: Final = MappingProxyType({"smtp": 25, "submission": 587, "submissions": 4
 PROXY_TWIN: Final = MappingProxyType({"smtp": 2525, "submission": 5587, "submissions": 4465, "imaps": 10993})
 RATE_LIMITED: Final = MappingProxyType({"smtp": 2527, "submission": 5527, "submissions": 4527})
 EXPIRED: Final = MappingProxyType({"smtp": 2529, "submission": 5529, "submissions": 4529, "imaps": 993})
+FOOTER: Final = MappingProxyType({"smtp": 2531, "submission": 5531, "submissions": 4531})
 THROTTLED: Final = MappingProxyType({"smtp": 2532, "submission": 5532, "submissions": 4532})
+GREYLISTED: Final = MappingProxyType({"smtp": 2533, "submission": 5533, "submissions": 4533})
+QUOTA: Final = MappingProxyType({"smtp": 2534, "submission": 5534, "submissions": 4534})
+STRIPPED: Final = MappingProxyType({"smtp": 2535, "submission": 5535, "submissions": 4535})
+REWRITTEN: Final = MappingProxyType({"smtp": 2536, "submission": 5536, "submissions": 4536})
+NAMES_ONLY: Final = 2537
 PLAIN_SMTPD: Final = 2526
 FIRST_CONTACT: Final = 2528
 PORT_LOGGING: Final = 2530
-REJECT_FOOTER: Final = 2531
 METRICS: Final = 9166
+GREYLIST_POLICY: Final = 10023
+QUOTA_POLICY: Final = 12340
+QUOTA_OCTETS: Final = 20_000
+"""More than one message has, or Dovecot 2.4 speaks of a message too large and not of a full mailbox."""
+HEALTH_CHECK: Final = 30234
+"""healthCheckNodePort of the Service, on every node."""
+SERVICE_NAME: Final = "mailserver/mailserver"
 
 POSTFIX_PORTS: Final = frozenset(
     {STOCK[s] for s in SERVICES[:3]}
     | {PROXY_TWIN[s] for s in SERVICES[:3]}
     | {EXPIRED[s] for s in SERVICES[:3]}
-    | {*RATE_LIMITED.values(), *THROTTLED.values(), PLAIN_SMTPD, FIRST_CONTACT, PORT_LOGGING, REJECT_FOOTER}
+    | {port for twin in (RATE_LIMITED, THROTTLED, FOOTER) for port in twin.values()}
+    | {port for twin in (GREYLISTED, QUOTA, STRIPPED, REWRITTEN) for port in twin.values()}
+    | {PLAIN_SMTPD, FIRST_CONTACT, PORT_LOGGING, NAMES_ONLY}
 )
-DOVECOT_PORTS: Final = frozenset({STOCK["imaps"], PROXY_TWIN["imaps"], METRICS})
+DOVECOT_PORTS: Final = frozenset({STOCK["imaps"], PROXY_TWIN["imaps"], METRICS, QUOTA_POLICY})
 POD_PORTS: Final = POSTFIX_PORTS | DOVECOT_PORTS
 
 MAIL_DOMAIN: Final = "lab.test"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.lab.addresses import NODES, PASSWORD, ROUTER_LAN, SERVER_NAME, USER, VANTAGE
+from tests.lab.addresses import HEALTH_CHECK, LAN_CLIENT, NODES, PASSWORD, ROUTER_LAN, SERVER_NAME, USER, VANTAGE
 from tests.lab.certificates import Certificates
 from tests.lab.scenario import Scenario, Secret
 
@@ -17,6 +17,11 @@ NETWORKS = {
     "gateways": [ROUTER_LAN.v4, ROUTER_LAN.v6],
     "proxies": [],
 }
+TOPOLOGY = {
+    "health_check_node_port": HEALTH_CHECK,
+    "nodes": {name: [node.v4, node.v6] for name, node in NODES.items()},
+}
+VANTAGES = {"vantage": VANTAGE, "lan": LAN_CLIENT, **NODES}
 PASSWORDS = {Secret.RIGHT: PASSWORD, Secret.WRONG: "not-" + PASSWORD}
 
 
@@ -57,24 +62,30 @@ def _content(scenario: Scenario, files: LabFiles, here: Path) -> dict[str, Any]:
     }
     if scenario.source_address:
         way["source_address"] = scenario.source_address
+    vantage = VANTAGES[scenario.vantage]
     return {
-        "vantage": {"name": "lab", "addresses": [scenario.source_address or VANTAGE.v4, VANTAGE.v6]},
+        "vantage": {"name": "lab", "addresses": [scenario.source_address or vantage.v4, vantage.v6]},
         "paths": [way],
         "timeouts": {"connect": "5s", "session": f"{scenario.session_seconds}s", "evidence": "5s"},
         "networks": NETWORKS if scenario.networks is None else {k: list(v) for k, v in scenario.networks.items()},
-        "evidence": {
-            "sources": [
-                {"kind": "file", "path": str(files.postfix_log)},
-                {"kind": "file", "path": str(files.dovecot_log)},
-            ]
-        },
+        "topology": TOPOLOGY,
+        "checks": {"spoof": scenario.spoofs},
+        "history": {"file": str(here / "history.db")},
+        "evidence": {"sources": [{"kind": "file", "path": str(path)} for path in _logs(scenario, files)]},
     }
+
+
+def _logs(scenario: Scenario, files: LabFiles) -> tuple[Path, ...]:
+    return (files.postfix_log, files.dovecot_log) if scenario.reads_logs else ()
 
 
 def _endpoint(scenario: Scenario, service: str, here: Path) -> dict[str, Any]:
     endpoint: dict[str, Any] = {"service": service, "port": scenario.ports[service]}
     if imprint := scenario.imprints.get(service):
         endpoint["imprint"] = imprint
-    if secret := scenario.logins.get(service):
+    secret = scenario.logins.get(service)
+    if secret is Secret.WHOAMI:
+        endpoint["login"] = {"username": "whoami-probe"}
+    elif secret:
         endpoint["login"] = {"username": USER, "password_file": str(here / secret)}
     return endpoint

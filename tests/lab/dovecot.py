@@ -10,11 +10,23 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from tests.lab.addresses import EXPIRED_NAME, METRICS, PASSWORD, PROXY_TWIN, ROUTER_LAN, STOCK, USER, VANTAGE
+from tests.lab.addresses import (
+    EXPIRED_NAME,
+    METRICS,
+    PASSWORD,
+    PROXY_TWIN,
+    QUOTA_OCTETS,
+    QUOTA_POLICY,
+    ROUTER_LAN,
+    STOCK,
+    USER,
+    VANTAGE,
+)
 from tests.lab.certificates import Certificates
 
 TRUSTED = " ".join((ROUTER_LAN.v4, ROUTER_LAN.v6, VANTAGE.v4, VANTAGE.v6))
 WHOAMI = "client=%{rip}:%{rport};real=%{real_rip}:%{real_rport}"
+WHOAMI24 = "client=%{remote_ip}:%{remote_port};real=%{real_remote_ip}:%{real_remote_port}"
 
 
 class LoginProcesses(StrEnum):
@@ -91,6 +103,13 @@ service stats {{
     port = {METRICS}
   }}
 }}
+service quota-status {{
+  executable = quota-status -p postfix
+  inet_listener policy {{
+    port = {QUOTA_POLICY}
+  }}
+  client_limit = 1
+}}
 """
 
 
@@ -109,6 +128,15 @@ local_name {EXPIRED_NAME} {{
 }}
 imap_id_log = *
 mail_location = maildir:{settings.directory.parent}/mail/probe
+mail_plugins = quota
+plugin {{
+  quota = maildir:User quota
+  quota_rule = *:bytes={QUOTA_OCTETS}
+  quota_status_success = DUNNO
+  quota_status_nouser = DUNNO
+  # Only listeners that ask the policy service heed the quota: Postfix delivers by itself.
+  quota_status_overquota = 552 5.2.2 Mailbox is full
+}}
 passdb {{
   driver = static
   username_filter = whoami*
@@ -158,6 +186,24 @@ local_name {EXPIRED_NAME} {{
 log_debug = event=imap_id_received
 mail_driver = maildir
 mail_path = {settings.directory.parent}/mail/probe
+mail_plugins {{
+  quota = yes
+}}
+quota user {{
+  driver = maildir
+  storage_size = {QUOTA_OCTETS}B
+  storage_grace = 0
+}}
+quota_status_overquota = 552 5.2.2 Mailbox is full
+passdb whoami {{
+  driver = static
+  username_filter = whoami*
+  fields {{
+    nopassword = yes
+    nologin = yes
+    reason = {WHOAMI24}
+  }}
+}}
 passdb passwd-file {{
   default_password_scheme = plain
   auth_username_format = %{{user}}

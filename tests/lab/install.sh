@@ -12,7 +12,7 @@ set -u
 export DEBIAN_FRONTEND=noninteractive
 
 CACHE=${MAILPROBE_LAB_CACHE:-/var/cache/mailprobe-lab/trixie}
-TOOLS="iproute2 iptables conntrack haproxy openssl util-linux procps debootstrap logrotate"
+TOOLS="iproute2 iptables conntrack haproxy openssl util-linux procps debootstrap logrotate systemd-journal-remote rsyslog"
 SERVERS="postfix dovecot-core dovecot-imapd"
 POLICY=/usr/sbin/policy-rc.d
 left_out=""

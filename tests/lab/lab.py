@@ -27,8 +27,9 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from tests.lab import certificates, configuration, generations, haproxy, namespaces, world
-from tests.lab.addresses import BACKGROUND, LAN_CLIENT, METRICS, POD, THROTTLED, VIP
+from tests.lab.addresses import BACKGROUND, GREYLIST_POLICY, LAN_CLIENT, METRICS, POD, THROTTLED, VIP
 from tests.lab.certificates import Certificates
+from tests.lab.health_check import HealthChecks
 from tests.lab.lookalikes import trusting_context
 from tests.lab.scenario import Expectation, Preparation, Scenario
 from tests.lab.scenarios import TLS_FIRST
@@ -73,6 +74,8 @@ class Lab:
             self.name = namespaces.new_name()
             exits.callback(self._bury)
             exits.callback(namespaces.remove, self.name)
+            self._health_checks = HealthChecks(self.name)
+            exits.callback(self._health_checks.close)
             self._build()
             self._exits = exits.pop_all()
         return self
@@ -85,12 +88,13 @@ class Lab:
     def _build(self) -> None:
         namespaces.create(self.name)
         world.wire(self.name)
-        world.apply(self.name, NetworkState())
+        self.apply_network(NetworkState())
         self._certificates = certificates.make(self.directory / "tls")
         self._servers = Servers(
             name=self.name, generation=self.generation, certificates=self._certificates, choices=self._choices
         )
         self._children.append(self._servers.start())
+        self._start_greylist()
         for address in (POD.v4, POD.v6):
             wait_until(functools.partial(self._reaches, address, METRICS), f"the way to {address}")
 
@@ -116,6 +120,10 @@ class Lab:
     def ca_file(self) -> Path:
         return self._certificates.ca
 
+    @property
+    def servers(self) -> Servers:
+        return self._servers
+
     def namespace(self, role: str) -> str:
         return f"{self.name}-{role}"
 
@@ -129,6 +137,8 @@ class Lab:
                 self._spend_rate_limit(scenario)
             case Preparation.THROTTLE:
                 self._throttle()
+            case Preparation.FILL_MAILBOX:
+                self.put_into_mailbox("kept", b"Subject: somebody else's\r\n\r\n" + b"Do not delete.\r\n" * 2000)
         return self.case(scenario)
 
     @contextlib.contextmanager
@@ -157,6 +167,7 @@ class Lab:
     def apply_network(self, state: NetworkState) -> None:
         """Switch the network alone."""
         world.apply(self.name, state)
+        self._health_checks.follow(state)
 
     def run(
         self, command: Sequence[str], *, namespace: str = "vantage", timeout: float = 60
@@ -211,7 +222,27 @@ class Lab:
             process.terminate()
             crowd.counts = json.loads(process.communicate(timeout=30)[0])
 
+    def put_into_mailbox(self, name: str, message: bytes) -> Path:
+        """Put a message into the probe's own mailbox, past all servers; where it lies."""
+        file = self.directory / "mail/probe/new" / name
+        file.write_bytes(message)
+        # Dovecot's count of octets, to be counted anew.
+        (self.directory / "mail/probe/maildirsize").unlink(missing_ok=True)
+        os.chown(file, *self.generation.ids("mail"))
+        return file
+
+    def mailbox(self) -> list[str]:
+        """The messages in the probe's own mailbox, by the names they were put there with."""
+        found = (path for part in ("new", "cur") for path in (self.directory / "mail/probe" / part).glob("*"))
+        return sorted(path.name.partition(":")[0] for path in found)
+
     # How faults are made.
+
+    def _start_greylist(self) -> None:
+        command = [sys.executable, str(HERE / "greylist.py"), str(GREYLIST_POLICY), str(self._choices.greylist_seconds)]
+        self.popen(command, namespace="pod")
+        pod = self.namespace("pod")
+        wait_until(lambda: GREYLIST_POLICY in namespaces.listening_ports(pod), "the greylisting policy service")
 
     def _reaches(self, address: str, port: int) -> bool:
         with self.socket(ipv6=":" in address) as probe:

@@ -1,7 +1,7 @@
 """Background clients whose sessions look just like the probe's: run as a program inside a lab's namespace.
 
 Rule 1: a session is what a probe without a password would do: SMTP with EHLO, STARTTLS, EHLO, a random number of
-        NOOP, RSET, EHLO and HELO in random order, QUIT; IMAPS with CAPABILITY, LOGOUT.
+        NOOP, RSET, EHLO and HELO in random order, QUIT; IMAPS with LOGOUT alone.
 Rule 2: every session binds one of the given source addresses, so that masked sessions of many clients become one.
 Rule 3: sessions start as a Poisson process would let them: nobody can rely on their spacing.
 Rule 4: stopped by SIGTERM or SIGINT, it ends running sessions and prints how many of each kind went how.
@@ -100,8 +100,7 @@ async def smtp_session(talk: Conversation, service: str, context: ssl.SSLContext
 
 async def imaps_session(talk: Conversation) -> None:
     await talk.reply()
-    await talk.tagged("a1", "CAPABILITY")
-    await talk.tagged("a2", "LOGOUT")
+    await talk.tagged("a1", "LOGOUT")
 
 
 async def session(crowd: Crowd, service: str, context: ssl.SSLContext, dice: random.Random) -> None:

@@ -14,14 +14,21 @@ from pathlib import Path
 from tests.lab.addresses import (
     EXPIRED,
     FIRST_CONTACT,
+    FOOTER,
+    GREYLIST_POLICY,
+    GREYLISTED,
     MAIL_DOMAIN,
+    NAMES_ONLY,
     PLAIN_SMTPD,
     PORT_LOGGING,
     PROXY_TWIN,
+    QUOTA,
+    QUOTA_POLICY,
     RATE_LIMITED,
-    REJECT_FOOTER,
+    REWRITTEN,
     SERVER_NAME,
     STOCK,
+    STRIPPED,
     THROTTLED,
     USER,
 )
@@ -68,6 +75,12 @@ WRAPPED = ("smtpd_tls_wrappermode=yes", "smtpd_sasl_auth_enable=yes", SUBMISSION
 PROXIED = "smtpd_upstream_proxy_protocol=haproxy"
 # One connection per client and hour: whoever connects second is refused, whenever that is.
 ONE_CONNECTION = "smtpd_client_connection_rate_limit=1"
+VERBOSE = ("smtpd_tls_received_header=yes", "smtpd_sasl_authenticated_header=yes")
+ECHO = r"smtpd_reject_footer=\c;client=$client_address:$client_port"
+KNOWN_NAMES = "smtpd_client_restrictions=reject_unknown_client_hostname"
+# What people do to `Received`, so that nobody reads their users' addresses.
+STRIP = "/^Received:/ IGNORE"
+REWRITE = r"/^Received: from [^ ]+ \([^)]+\)(.*)/ REPLACE Received: from [127.0.0.1] (localhost [127.0.0.1])$$1"
 FLAVOUR = {"smtp": (), "submission": SUBMISSION, "submissions": WRAPPED}
 INTERNAL = """
 smtpd pass - - n - - smtpd
@@ -75,6 +88,10 @@ dnsblog unix - - n - 0 dnsblog
 tlsproxy unix - - n - 0 tlsproxy
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
+strip unix n - n - 0 cleanup
+  -o {{ header_checks = regexp:{{ {{ {strip} }} }} }}
+rewrite-received unix n - n - 0 cleanup
+  -o {{ header_checks = regexp:{{ {{ {rewrite} }} }} }}
 qmgr unix n - n 300 1 qmgr
 tlsmgr unix - - n 1000? 1 tlsmgr
 rewrite unix - - n - - trivial-rewrite
@@ -125,6 +142,7 @@ postscreen_cache_map = btree:{here}/data/postscreen_cache
 postscreen_upstream_proxy_timeout = 5s
 virtual_mailbox_domains = {MAIL_DOMAIN}
 virtual_mailbox_maps = inline:{{ {{ {USER} = probe/ }} }}
+recipient_delimiter = +
 virtual_mailbox_base = {here.parent}/mail
 virtual_minimum_uid = 1
 virtual_uid_maps = static:{uid}
@@ -133,7 +151,8 @@ virtual_gid_maps = static:{gid}
 
 
 def master_cf(settings: PostfixSettings) -> str:
-    return "\n".join([*(listener.line() for listener in listeners(settings)), INTERNAL])
+    internal = INTERNAL.format(strip=STRIP, rewrite=REWRITE)
+    return "\n".join([*(listener.line() for listener in listeners(settings)), internal])
 
 
 def listeners(settings: PostfixSettings) -> Iterator[Listener]:
@@ -152,7 +171,7 @@ def listeners(settings: PostfixSettings) -> Iterator[Listener]:
     yield Listener(PROXY_TWIN["submissions"], "smtpd", "smtpd-proxy465", (PROXIED, *WRAPPED))
     yield Listener(PLAIN_SMTPD, "smtpd", "plain25")
     yield Listener(PORT_LOGGING, "smtpd", "ports25", ("smtpd_client_port_logging=yes",))
-    yield Listener(REJECT_FOOTER, "smtpd", "footer25", (r"smtpd_reject_footer=\c;client=$client_address:$client_port",))
+    yield Listener(NAMES_ONLY, "smtpd", "names25", (KNOWN_NAMES,))
     # A memory of one second makes every contact a first contact.
     yield Listener(
         FIRST_CONTACT,
@@ -173,3 +192,10 @@ def listeners(settings: PostfixSettings) -> Iterator[Listener]:
             (f"smtpd_tls_chain_files={key},{certificate}", *options),
         )
         yield Listener(THROTTLED[service], "smtpd", f"throttled-{service}", (PROXIED, *options))
+        yield Listener(FOOTER[service], "smtpd", f"footer-{service}", (ECHO, *VERBOSE, *options))
+        for name, twin, policy in (("greylist", GREYLISTED, GREYLIST_POLICY), ("quota", QUOTA, QUOTA_POLICY)):
+            asks = f"smtpd_recipient_restrictions=check_policy_service,inet:127.0.0.1:{policy}"
+            yield Listener(twin[service], "smtpd", f"{name}-{service}", (asks, *options))
+        yield Listener(STRIPPED[service], "smtpd", f"strip-{service}", ("cleanup_service_name=strip", *options))
+        rewrites = "cleanup_service_name=rewrite-received"
+        yield Listener(REWRITTEN[service], "smtpd", f"rewrite-{service}", (rewrites, *options))

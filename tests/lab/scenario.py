@@ -16,6 +16,7 @@ class Preparation(StrEnum):
     NOTHING = "nothing"
     SPEND_RATE_LIMIT = "spend-rate-limit"
     THROTTLE = "throttle"
+    FILL_MAILBOX = "fill-mailbox"
 
 
 class Secret(StrEnum):
@@ -23,6 +24,8 @@ class Secret(StrEnum):
 
     RIGHT = "right"
     WRONG = "wrong"
+    WHOAMI = "whoami"
+    """No password, for the user that Dovecot refuses with the client's address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,8 @@ class Scenario:
     expected: Mapping[str, Expectation]
     by_generation: Mapping[str, Mapping[str, Expectation]] = field(default_factory=dict)
     network: NetworkState = field(default_factory=NetworkState)
+    vantage: str = "vantage"
+    """The namespace in which the probe runs: outside, behind the router, or on the nodes' own link (`lan`)."""
     host: str = VIP.v4
     ports: Mapping[str, int] = field(default_factory=lambda: STOCK)
     proxy_header: str = "none"
@@ -57,6 +62,8 @@ class Scenario:
     trusts_lab: bool = True
     networks: Mapping[str, tuple[str, ...]] | None = None
     session_seconds: int = 15
+    reads_logs: bool = True
+    spoofs: bool = False
     background: float = 0.0
     """Look-alike sessions a second that belong to the scenario."""
 

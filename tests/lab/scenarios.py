@@ -11,12 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from tests.lab.addresses import (
     EXPIRED,
     EXPIRED_NAME,
     FIRST_CONTACT,
+    FOOTER,
+    GREYLISTED,
+    NAMES_ONLY,
     PLAIN_SMTPD,
     PORT_LOGGING,
     PROXY_DOWN,
@@ -25,10 +28,13 @@ from tests.lab.addresses import (
     PROXY_PLAIN,
     PROXY_TWIN,
     PROXY_UNWANTED_HEADER,
+    QUOTA,
     RATE_LIMITED,
-    REJECT_FOOTER,
+    REWRITTEN,
     ROUTER_LAN,
     SERVICES,
+    STOCK,
+    STRIPPED,
     THROTTLED,
     VANTAGE_NAMED,
     VANTAGE_UNTRUSTED,
@@ -58,6 +64,15 @@ def due(
     expectation = Expectation(verdict=verdict, masked_by=masked_by, also=frozenset(also))
     return dict.fromkeys(services or SERVICES, expectation)
 
+
+DELIVER: Final[dict[str, Any]] = {
+    "logins": dict.fromkeys(WITH_LOGIN, Secret.RIGHT),
+    "imprints": dict.fromkeys(SMTP_SERVICES, "deliver"),
+    "reads_logs": False,
+}
+MESSAGES: Final = due("preserved", *SMTP_SERVICES) | due("unverified", "imaps")
+REFUSING: Final = {**STOCK, "smtp": NAMES_ONLY}
+IMAPS: Final = {"imaps": STOCK["imaps"]}
 
 _TABLE: Final = (
     # The policies, and who may hide the client.
@@ -343,6 +358,173 @@ _TABLE: Final = (
         imprints={"imaps": "id"},
         expected=due("masked", "imaps", masked_by="node"),
     ),
+    # Trust checks: a forged header after the session.
+    Scenario(
+        name="spoof",
+        what="listener wants a header, and whoever reaches it may claim anybody",
+        ports=PROXY_TWIN,
+        proxy_header="v2",
+        spoofs=True,
+        expected=due("spoofable"),
+    ),
+    Scenario(
+        name="spoof-v6",
+        what="the same over IPv6, version 1",
+        host=VIP.v6,
+        ports=PROXY_TWIN,
+        proxy_header="v1",
+        spoofs=True,
+        expected=due("spoofable"),
+    ),
+    Scenario(
+        name="spoof-silent",
+        what="the same where the path itself sends no header",
+        ports=PROXY_TWIN,
+        spoofs=True,
+        expected=due("spoofable"),
+    ),
+    Scenario(
+        name="spoof-untrusted",
+        what="the same from a sender whom Dovecot does not trust",
+        ports=PROXY_TWIN,
+        proxy_header="v2",
+        source_address=VANTAGE_UNTRUSTED.v4,
+        spoofs=True,
+        expected=due("spoofable", *SMTP_SERVICES) | due("proxy_header_untrusted", "imaps"),
+    ),
+    Scenario(
+        name="spoof-plain",
+        what="listener wants no header",
+        spoofs=True,
+        expected=due("preserved"),
+    ),
+    Scenario(
+        name="spoof-proxy",
+        what="HAProxy sends its own header first",
+        host=PROXY_HEADER.v4,
+        networks=BEHIND_PROXY,
+        spoofs=True,
+        expected=due("preserved"),
+    ),
+    # Replies that tell the client's address, and no log.
+    Scenario(
+        name="footer",
+        what="an early DATA is answered with a reject footer; no log",
+        ports=FOOTER,
+        reads_logs=False,
+        expected=due("preserved", *SMTP_SERVICES),
+    ),
+    Scenario(
+        name="footer-v6",
+        what="the same over IPv6",
+        host=VIP.v6,
+        ports=FOOTER,
+        reads_logs=False,
+        expected=due("preserved", *SMTP_SERVICES),
+    ),
+    Scenario(
+        name="footer-cluster",
+        what="the same through SNAT",
+        network=CLUSTER,
+        ports=FOOTER,
+        reads_logs=False,
+        expected=due("masked", *SMTP_SERVICES, masked_by="node"),
+    ),
+    Scenario(
+        name="refusal",
+        what="a refused RCPT names the client; no log",
+        ports=REFUSING,
+        imprints=dict.fromkeys(SMTP_SERVICES, "reject"),
+        reads_logs=False,
+        expected=due("preserved", *SMTP_SERVICES),
+    ),
+    Scenario(
+        name="refusal-v6",
+        what="the same over IPv6",
+        host=VIP.v6,
+        ports=REFUSING,
+        imprints=dict.fromkeys(SMTP_SERVICES, "reject"),
+        reads_logs=False,
+        expected=due("preserved", *SMTP_SERVICES),
+    ),
+    Scenario(
+        name="refusal-cluster",
+        what="the same through SNAT",
+        network=CLUSTER,
+        ports=REFUSING,
+        imprints=dict.fromkeys(SMTP_SERVICES, "reject"),
+        reads_logs=False,
+        expected=due("masked", *SMTP_SERVICES, masked_by="node"),
+    ),
+    Scenario(
+        name="whoami",
+        what="Dovecot refuses a whoami user with the client's address; no log",
+        logins={"imaps": Secret.WHOAMI},
+        reads_logs=False,
+        expected=due("preserved", "imaps"),
+    ),
+    Scenario(
+        name="whoami-v6",
+        what="the same over IPv6",
+        host=VIP.v6,
+        logins={"imaps": Secret.WHOAMI},
+        reads_logs=False,
+        expected=due("preserved", "imaps"),
+    ),
+    Scenario(
+        name="whoami-cluster",
+        what="the same through SNAT",
+        network=CLUSTER,
+        logins={"imaps": Secret.WHOAMI},
+        reads_logs=False,
+        expected=due("masked", "imaps", masked_by="node"),
+    ),
+    # A message to the probe's own mailbox, and no log to read.
+    Scenario(name="deliver", what="a message is sent and read back; no log", **DELIVER, expected=MESSAGES),
+    Scenario(name="deliver-v6", what="the same over IPv6", host=VIP.v6, **DELIVER, expected=MESSAGES),
+    Scenario(
+        name="deliver-cluster",
+        what="the same through SNAT",
+        network=CLUSTER,
+        **DELIVER,
+        expected=due("masked", *SMTP_SERVICES, masked_by="node") | due("unverified", "imaps"),
+    ),
+    Scenario(
+        name="deliver-greylisted",
+        what="the server greylists for two seconds",
+        ports={**GREYLISTED, **IMAPS},
+        **DELIVER,
+        expected=MESSAGES,
+    ),
+    Scenario(
+        name="deliver-full",
+        what="the mailbox is full",
+        ports={**QUOTA, **IMAPS},
+        prepare=Preparation.FILL_MAILBOX,
+        **DELIVER,
+        expected=due("service_error", *SMTP_SERVICES) | due("unverified", "imaps"),
+    ),
+    Scenario(
+        name="deliver-stripped",
+        what="the server strips Received",
+        ports={**STRIPPED, **IMAPS},
+        **DELIVER,
+        expected=due("unverified"),
+    ),
+    Scenario(
+        name="deliver-rewritten",
+        what="the server writes localhost into Received",
+        ports={**REWRITTEN, **IMAPS},
+        **DELIVER,
+        expected=due("unverified"),
+    ),
+    Scenario(
+        name="deliver-and-logs",
+        what="a message, and the logs: both say the same",
+        logins=DELIVER["logins"],
+        imprints=DELIVER["imprints"],
+        expected=due("preserved"),
+    ),
     Scenario(
         name="port-logging",
         what="smtpd with smtpd_client_port_logging",
@@ -353,8 +535,8 @@ _TABLE: Final = (
         name="reject-footer",
         what="smtpd that tells the client its address in rejects",
         network=CLUSTER,
-        ports={"smtp": REJECT_FOOTER},
-        expected=due("masked", "smtp", masked_by="node"),
+        ports=FOOTER,
+        expected=due("masked", *SMTP_SERVICES, masked_by="node"),
     ),
     Scenario(
         name="plain-smtpd",

@@ -26,6 +26,9 @@ DIRECTORIES = (
     "etc",
     "mail",
     "mail/probe",
+    "mail/probe/cur",
+    "mail/probe/new",
+    "mail/probe/tmp",
     "mail/home",
     "postfix/etc",
     "postfix/spool",
@@ -43,6 +46,7 @@ class Choices:
     greet_wait: int = 1
     first_contact_wait: int = 3
     port_logging: bool = False
+    greylist_seconds: float = 2.0
     login_processes: dovecot.LoginProcesses = dovecot.LoginProcesses.DEFAULT
 
 
@@ -127,7 +131,7 @@ class Servers:
         for directory in DIRECTORIES:
             (here / directory).mkdir(parents=True, exist_ok=True)
         mail_ids = self.generation.ids("mail")
-        for directory in ("mail", "mail/probe", "mail/home"):
+        for directory in (name for name in DIRECTORIES if name.startswith("mail")):
             os.chown(here / directory, *mail_ids)
         os.chown(here / "postfix/data", *self.generation.ids("postfix"))
         self._write_names()

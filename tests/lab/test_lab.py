@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import SCENARIOS, Generation, Lab, find_all, namespaces
+from tests.lab import SCENARIOS, Lab, find_all, namespaces
 from tests.lab.addresses import (
     EXPIRED,
     EXPIRED_NAME,
@@ -43,6 +43,7 @@ from tests.lab.addresses import (
     VANTAGE_UNTRUSTED,
     VIP,
 )
+from tests.lab.conftest import running_lab
 from tests.lab.scenarios import TLS_FIRST
 from tests.lab.servers import wait_until
 from tests.lab.signatures import (
@@ -71,11 +72,7 @@ GENERATIONS = [pytest.param(name, marks=pytest.mark.xdist_group(f"lab-{name}")) 
 
 @pytest.fixture(scope="module", params=GENERATIONS)
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    found = find_all()[request.param]
-    if not isinstance(found, Generation):
-        refuse = pytest.fail if os.environ.get("CI") else pytest.skip
-        refuse(f"no lab of {found.name}: {found.reason}")
-    with Lab(generation=request.param) as running:
+    with running_lab(request.param) as running:
         yield running
 
 

@@ -8,7 +8,6 @@ address, because no other client has ours.
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -18,8 +17,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import VERIFIED as VERIFIED_COUNT
-from tests.lab import SCENARIOS, Choices, Generation, Lab, find_all
+from tests.lab import SCENARIOS, Choices, Lab, find_all
 from tests.lab.addresses import NODES, VANTAGE, VIP
+from tests.lab.conftest import running_lab
 
 PROBE = Path(sys.executable).with_name("probe")
 pytestmark = pytest.mark.calm
@@ -39,11 +39,7 @@ MAPPED = re.compile(r" sport=(\d+) dport=(\d+) src=\S+ dst=(\S+) sport=\d+ dport
 @pytest.fixture(scope="module")
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     generation, port_logging = request.param
-    found = find_all()[generation]
-    if not isinstance(found, Generation):
-        refuse = pytest.fail if os.environ.get("CI") else pytest.skip
-        refuse(f"no lab of {found.name}: {found.reason}")
-    with Lab(generation=generation, choices=Choices(port_logging=port_logging)) as running:
+    with running_lab(generation, Choices(port_logging=port_logging)) as running:
         yield running
 
 

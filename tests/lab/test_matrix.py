@@ -6,7 +6,6 @@ What runs is the installed command, inside the lab's vantage, as a user would ty
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CELL
-from tests.lab import SCENARIOS, Generation, Lab, find_all
+from tests.lab import SCENARIOS, Lab, find_all
+from tests.lab.conftest import running_lab
 
 PROBE = Path(sys.executable).with_name("probe")
 HALVES = 2
@@ -33,11 +33,7 @@ def cells() -> Iterator[object]:
 @pytest.fixture(scope="module")
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     generation, _ = request.param
-    found = find_all()[generation]
-    if not isinstance(found, Generation):
-        refuse = pytest.fail if os.environ.get("CI") else pytest.skip
-        refuse(f"no lab of {found.name}: {found.reason}")
-    with Lab(generation=generation) as running:
+    with running_lab(generation) as running:
         yield running
 
 

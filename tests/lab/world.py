@@ -61,13 +61,13 @@ PROXY_ARP = """
 echo 1 > /proc/sys/net/ipv4/conf/pod0/proxy_arp
 echo 0 > /proc/sys/net/ipv4/neigh/pod0/proxy_delay
 """
-# The router gives up on a neighbour after three tries.  At the usual second between them that falls together with the
+# Who looks for a neighbour gives up after three tries.  At the usual second between them that falls together with the
 # third SYN (1 s + 2 s), which restarts the search and swallows the error; a little sooner, everybody is told.
 GIVE_UP = """
-echo 900 > /proc/sys/net/ipv4/neigh/lan/retrans_time_ms
-echo 900 > /proc/sys/net/ipv6/neigh/lan/retrans_time_ms
+echo 900 > /proc/sys/net/ipv4/neigh/{device}/retrans_time_ms
+echo 900 > /proc/sys/net/ipv6/neigh/{device}/retrans_time_ms
 """
-SPECIAL = {POD_HOST: PROXY_ARP, "router": GIVE_UP}
+SPECIAL = {POD_HOST: PROXY_ARP, "router": GIVE_UP.format(device="lan"), "lan": GIVE_UP.format(device="br0")}
 # Blackholes as Calico's BGP daemon sets them: a pod that is gone is silence, not an ICMP error.
 POD_BLOCK = Address("10.10.1.0/26", "fd00:10:1::/64")
 TUNNEL_BLOCK = Address("10.10.2.0/26", "fd00:10:2::/64")
@@ -78,6 +78,7 @@ class NetworkState:
     """How the VIP is announced and what kube-proxy and the router do with it."""
 
     announcer: str | None = "node1"
+    second_announcer: str | None = None
     policy: Policy = Policy.LOCAL
     endpoint: bool = True
     pod_reachable: bool = True
@@ -113,7 +114,7 @@ def apply(name: str, state: NetworkState) -> None:
 
 def _node_script(node: str, state: NetworkState) -> str:
     lines = ["ip -force -batch - >/dev/null 2>&1 <<'END' || true"]
-    announce = "replace" if state.announcer == node else "del"
+    announce = "replace" if node in (state.announcer, state.second_announcer) else "del"
     # preferred_lft 0: the VIP must never become the source of what the node itself sends.
     lines += [
         f"addr {announce} {VIP.v4}/32 dev eth0" + (" preferred_lft 0" if announce == "replace" else ""),

@@ -1,0 +1,86 @@
+"""The matrix through other sources: the same lines give the same verdicts, however they reach the probe.
+
+Telling scenarios: an address proven and masked with every link, no address at all, faults that only the log names, and
+company. With all sources together every line comes three times and is still one.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.evidence.sources import journals, relays
+from tests.lab import SCENARIOS, Lab, find_all
+from tests.lab.conftest import running_lab
+from tests.lab.ways import WAYS, lossy
+
+PROBE = Path(sys.executable).with_name("probe")
+TELLING = (
+    "local",
+    "cluster",
+    "cluster-busy",
+    "drop",
+    "header-missing",
+    "header-unexpected",
+    "header-untrusted",
+    "haproxy-unwanted",
+    "imprint-reject",
+)
+CELLS = [
+    *((way, scenario) for way in ("stdin", "syslog", "journald") for scenario in TELLING),
+    *(("together", scenario) for scenario in ("local", "cluster", "cluster-busy", "imprint-reject")),
+]
+NEEDS = {
+    "syslog": relays.USABLE,
+    "journald": journals.USABLE,
+    "together": relays.USABLE and journals.USABLE,
+}
+GENERATIONS = [pytest.param(name, marks=pytest.mark.xdist_group(f"ways-{name}")) for name in sorted(find_all())]
+
+
+@pytest.fixture(scope="module", params=GENERATIONS)
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    with running_lab(request.param) as running:
+        yield running
+
+
+@pytest.mark.parametrize(("way", "scenario"), CELLS)
+def test_the_same_verdicts_by_every_way(lab: Lab, way: str, scenario: str) -> None:
+    if not NEEDS.get(way, True):
+        pytest.skip(f"what {way} needs is not installed: sh tests/lab/install.sh")
+    with lab.in_force(SCENARIOS[scenario]) as case, WAYS[way](lab) as taken:
+        command = [str(PROBE), "--once", "--config", str(taken.config(case)), "--format", "json"]
+        done = lab.run(taken.command(command), timeout=120)
+    assert done.stdout, done.stderr
+    sessions = {session["service"]: session for session in json.loads(done.stdout)["sessions"]}
+    for service, due in case.expected.items():
+        session = sessions[service]
+        assert due.allows(session["verdict"]), (session, done.stderr)
+        if session["verdict"] == due.verdict:
+            assert session["masked_by"] == due.masked_by, session
+        assert len({(seen["link"], seen["address"]) for seen in session["sightings"]}) == len(session["sightings"])
+
+
+def unverified(lab: Lab, scenario: str, dropping: str) -> str:
+    """What is said of a session on port 25 when a shipper drops these lines."""
+    way = lossy(lab, dropping)
+    with lab.in_force(SCENARIOS[scenario]) as case:
+        command = [str(PROBE), "--once", "--config", str(way.config(case)), "--format", "json"]
+        done = lab.run(way.command(command), timeout=120)
+    session = json.loads(done.stdout)["sessions"][0]
+    assert (session["service"], session["verdict"]) == ("smtp", "unverified"), session
+    return str(session["explanation"])
+
+
+def test_a_source_without_a_line_is_named(lab: Lab) -> None:
+    said = unverified(lab, "plain-smtpd", ".")
+    assert "file:- is up but has brought no line at all: see that the server logs there" in said
+
+
+def test_a_shipper_that_drops_lines_is_named(lab: Lab) -> None:
+    said = unverified(lab, "first-contact", "disconnect from\\|CONNECT from")
+    assert "file:- has a connect from our address and not our disconnect: look for a filter that drops lines" in said
