@@ -10,6 +10,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 WORKERS ?= 4
 SCENARIO ?= cluster
 GENERATION ?=
+SOURCE ?= file
 
 .PHONY: help demo test check lab bench bench-reader bench-sessions bench-startup format clean
 
@@ -40,7 +41,7 @@ format: $(VENV)/.check
 # Prints `probe --once` of the fault and leaves a shell hint until Ctrl-C; with HOLD= it ends at once.
 HOLD ?= --hold
 lab: $(VENV)/.check lab-packages
-	$(BIN)/python -m tests.lab $(SCENARIO) $(if $(GENERATION),--generation $(GENERATION)) \
+	$(BIN)/python -m tests.lab $(SCENARIO) $(if $(GENERATION),--generation $(GENERATION)) --source $(SOURCE) \
 		$(if $(filter list reap generations,$(SCENARIO)),,$(HOLD))
 
 bench: bench-reader bench-sessions bench-startup

@@ -62,14 +62,13 @@ class Task:
 
 
 SMTP = "submission: EHLO, STARTTLS, EHLO, QUIT"
-IMAP = "imaps: CAPABILITY, LOGOUT"
+IMAP = "imaps: LOGOUT"
 COMPARED = (SMTP, IMAP)
 TASKS = (
     Task(title=SMTP, who=OURS, what="submission"),
     Task(title=SMTP, who=THEIRS, what="submission"),
     Task(title=IMAP, who=OURS, what="imaps"),
     Task(title=IMAP, who=THEIRS, what="imaps"),
-    Task(title="imaps: LOGOUT alone", who=THEIRS, what="imaps-short"),
     Task(title="no session, the HTTP request alone", who=THEIRS, what="healthy"),
     Task(title="submission with its fingerprint", who=OURS, what="fingerprint"),
     Task(title="round: four services, log, verdict", who=OURS, what="round", sessions_each=4, share=0.1),
@@ -161,12 +160,10 @@ def modules(ca_file: Path) -> dict[str, object]:
         {"expect": "^250 ", "send": "QUIT\r"},
         {"expect": "^221 "},
     )
-    greeting, capability = {"expect": r"^\* OK"}, ({"send": "A1 CAPABILITY\r"}, {"expect": "^A1 OK"})
-    logout = ({"send": "A2 LOGOUT\r"}, {"expect": "^A2 OK"})
+    imap = ({"expect": r"^\* OK"}, {"send": "A1 LOGOUT\r"}, {"expect": "^A1 OK"})
     return {
         "submission": _module({"tls_config": tls, "query_response": smtp}),
-        "imaps": _module({"tls": True, "tls_config": tls, "query_response": (greeting, *capability, *logout)}),
-        "imaps-short": _module({"tls": True, "tls_config": tls, "query_response": (greeting, *logout)}),
+        "imaps": _module({"tls": True, "tls_config": tls, "query_response": imap}),
     }
 
 

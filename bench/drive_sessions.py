@@ -26,8 +26,8 @@ import structlog
 
 from probe.model import Endpoint, ImprintKind, Service
 from probe.service.clock import steady_clock
-from probe.service.cycle import quiet
 from probe.service.once import once
+from probe.service.workshop import quiet
 from probe.sessions.imprint import Fingerprints
 from probe.sessions.open import Kit, open_session
 from probe.sessions.tls import TlsContexts
@@ -42,6 +42,7 @@ class Probing:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.endpoints = {endpoint.service: endpoint for endpoint in targets(settings)}
+        self.plain = {one: replace(endpoint, imprint=ImprintKind.NONE) for one, endpoint in self.endpoints.items()}
         self.fingerprints = Fingerprints(Random(1))  # noqa: S311 - the same commands in every run
         self.kit = Kit(
             clock=steady_clock(),
@@ -74,7 +75,7 @@ class Probing:
         print(", ".join(sorted(versions)), flush=True)
 
     async def _plain(self, service: Service) -> None:
-        await self._session(replace(self.endpoints[service], imprint=ImprintKind.NONE), [])
+        await self._session(self.plain[service], [])
 
     async def _session(self, endpoint: Endpoint, verbs: list[str]) -> None:
         session = await open_session(endpoint, self.kit, verbs)

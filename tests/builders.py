@@ -11,9 +11,9 @@ from probe.model import (
     Count,
     Failure,
     Fault,
+    IdMoment,
     Imprint,
     ImprintKind,
-    Naming,
     Peer,
     Phase,
     PhaseTiming,
@@ -62,16 +62,16 @@ def imaps_session(**changes: Any) -> Session:
         service=Service.IMAPS,
         port=993,
         imprint=Imprint(kind=ImprintKind.SESSION),
-        named=named(100.1),
+        id_moments=id_moments(100.1),
     )
     return replace(session, **changes)
 
 
-def named(connected: float) -> dict[Naming, Span]:
+def id_moments(connected: float) -> dict[IdMoment, Span]:
     """Accepted within 20 ms of connect, LOGOUT 30 ms after it and answered within 2 ms."""
     return {
-        Naming.ACCEPTED: Span(connected, connected + 0.02),
-        Naming.NEEDED: Span(connected + 0.03, connected + 0.032),
+        IdMoment.ACCEPTED: Span(connected, connected + 0.02),
+        IdMoment.NEEDED: Span(connected + 0.03, connected + 0.032),
     }
 
 

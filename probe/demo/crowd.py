@@ -14,8 +14,8 @@ from random import SystemRandom
 
 from probe.model import Service
 
-PATIENCE = 2.0
-"""Seconds for one whole visit; a demo has no time for people who wait."""
+VISIT_SECONDS = 2.0
+"""One whole visit at most; a demo has no time for people who wait."""
 
 PAUSE = (0.3, 1.2)
 
@@ -36,7 +36,7 @@ class Neighbour:
         while True:
             service = self._random.choice(list(self._places))
             with suppress(OSError, EOFError, ValueError):
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(VISIT_SECONDS):
                     await self._visit(service)
             await asyncio.sleep(self._random.uniform(*PAUSE))
 

@@ -23,7 +23,7 @@ from probe.demo.listener import IDLE_SECONDS, Guest, Listener, believed, until_d
 from probe.evidence.session_id import encode
 
 LONGEST_LINE = 8192
-PATIENCE = 10
+MOST_BAD_COMMANDS = 10
 """Bad commands until the client is sent away."""
 
 CAPABILITIES = "IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ AUTH=PLAIN"
@@ -124,7 +124,7 @@ def answer(conversation: Conversation, line: str) -> list[str]:
     run = COMMANDS.get(verb.upper())
     if run is None:
         conversation.bad_commands += 1
-        if conversation.bad_commands >= PATIENCE:
+        if conversation.bad_commands >= MOST_BAD_COMMANDS:
             conversation.end = "Too many invalid commands"
             return ["* BYE Too many invalid IMAP commands."]
         return [f"{tag or '*'} BAD Error in IMAP command received by server."]

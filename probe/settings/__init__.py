@@ -7,7 +7,7 @@ targets.py gives the settings in the model's words. document.py reads YAML, chec
 schema.py serves editors.
 """
 
-from probe.settings.evidence import FileSource, JournaldSource, KubernetesSource, LokiSource, SyslogSource
+from probe.settings.evidence import FileSource, JournaldSource, KubernetesSource, SyslogSource
 from probe.settings.faults import (
     ConfigurationError,
     ConfigurationFault,
@@ -15,7 +15,8 @@ from probe.settings.faults import (
     ConfigurationWarning,
 )
 from probe.settings.loading import find_config, load
-from probe.settings.parts import Settings
+from probe.settings.loki import LokiSource
+from probe.settings.parts import KubernetesService, Settings
 from probe.settings.paths import EndpointSettings, PathSettings
 from probe.settings.schema import schema
 from probe.settings.targets import targets, timeouts
@@ -28,6 +29,7 @@ __all__ = [
     "EndpointSettings",
     "FileSource",
     "JournaldSource",
+    "KubernetesService",
     "KubernetesSource",
     "LokiSource",
     "PathSettings",

@@ -15,19 +15,14 @@ from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
-from probe.model import AddressFamily, ImprintKind, Network, Networks, Service, plain_address
-from probe.settings.evidence import EvidenceSettings
+from probe.model import WHOAMI, AddressFamily, ImprintKind, Network, Networks, plain_address
+from probe.settings.evidence import EvidenceSettings, Source, SyslogSource
 from probe.settings.faults import Location, dotted, shown, shown_name
-from probe.settings.parts import CheckSettings, ScheduleSettings, TimeoutSettings, VantageSettings
+from probe.settings.loki import LokiSource, LokiTls
+from probe.settings.parts import ScheduleSettings, TimeoutSettings, TopologySettings, VantageSettings
 from probe.settings.paths import IMPRINTS, EndpointSettings, PathSettings
 from probe.settings.values import ReplyMode
 
-UNBUILT_SOURCES: frozenset[str] = frozenset({"loki", "kubernetes", "journald", "syslog"})
-UNBUILT_IMPRINTS: frozenset[ImprintKind] = frozenset({ImprintKind.DELIVER})
-UNBUILT_CHECKS: frozenset[str] = frozenset({"spoof"})
-"""What the file may say already and this version does not do yet; emptied as it is built."""
-
-_NOT_YET = "not in this version yet: ignored"
 _VERSIONS = {AddressFamily.IPV4: 4, AddressFamily.IPV6: 6}
 _LARGEST_CA_FILE = 4 << 20
 _CERTIFICATE = b"-----BEGIN"
@@ -68,9 +63,9 @@ class Draft:
     endpoints: tuple[SoundEndpoint, ...] = ()
     schedule: ScheduleSettings | None = None
     timeouts: TimeoutSettings | None = None
-    checks: CheckSettings | None = None
     networks: Networks | None = None
     evidence: EvidenceSettings | None = None
+    topology: TopologySettings | None = None
 
 
 def findings(draft: Draft) -> Iterator[Finding]:
@@ -116,18 +111,33 @@ def _imprints(draft: Draft) -> Iterator[Finding]:
         allowed = IMPRINTS[endpoint.service]
         if endpoint.imprint not in allowed:
             yield Found(where, shown(str(endpoint.imprint)), f"one of {', '.join(allowed)} for {endpoint.service}")
-        elif endpoint.imprint is ImprintKind.LOGIN and endpoint.login is None:
+        elif endpoint.imprint is ImprintKind.LOGIN and not endpoint.logs_in:
             yield Found(where, "'login'", f"a login on the same endpoint: {dotted((*place, 'login'))} is missing")
+
+
+def _whoami(draft: Draft) -> Iterator[Finding]:
+    for place, endpoint in draft.endpoints:
+        if endpoint.login and not endpoint.logs_in and endpoint.service.speaks_smtp:
+            where, name = (*place, "login", "username"), endpoint.login.username
+            yield Found(
+                where, shown(name), f"another user: names that begin with {WHOAMI} ask Dovecot, so only on imaps"
+            )
 
 
 def _mailbox_to_read_back(draft: Draft) -> Iterator[Finding]:
     for place, path in draft.paths:
-        if any(endpoint.service is Service.IMAPS and endpoint.login for endpoint in path.endpoints):
-            continue
         for index, endpoint in enumerate(path.endpoints):
-            if endpoint.imprint is ImprintKind.DELIVER and endpoint.service.speaks_smtp:
+            where = (*place, "endpoints", index)
+            if endpoint.imprint is not ImprintKind.DELIVER and endpoint.deliver:
+                yield Found((*where, "deliver"), f"imprint {endpoint.imprint}", "`deliver` only with imprint: deliver")
+            if endpoint.imprint is not ImprintKind.DELIVER or not endpoint.service.speaks_smtp:
+                continue
+            if path.reader is None:
                 expected = "an imaps endpoint with a login on the same path, where the message is read back"
-                yield Found((*place, "endpoints", index, "imprint"), "'deliver'", expected)
+                yield Found((*where, "imprint"), "'deliver'", expected)
+            elif path.recipient(endpoint) is None:
+                expected = f"{dotted((*where, 'deliver', 'recipient'))}: the user name of the imaps login is no address"
+                yield Found((*where, "imprint"), "'deliver'", expected)
 
 
 def _authorities(draft: Draft) -> Iterator[Finding]:
@@ -184,29 +194,74 @@ def _vantage_outside(draft: Draft) -> Iterator[Finding]:
             if around := _overlapping(address, held):
                 reason = f"{address} lies in networks.{name} ({around}): from there no session walks the clients' path"
                 yield Doubt(("vantage", "addresses", index), reason)
+        for node, addresses in (draft.topology.nodes if draft.topology else {}).items():
+            if any(one in address for one in addresses):
+                reason = f"{address} covers topology.nodes.{node}: from there no session walks the clients' path"
+                yield Doubt(("vantage", "addresses", index), reason)
+
+
+def _cluster_nodes(draft: Draft) -> Iterator[Finding]:
+    if draft.topology is None:
+        return
+    nodes = draft.topology.nodes
+    for place, address, first in _repeated(
+        (("topology", "nodes", name), one) for name, held in nodes.items() for one in dict.fromkeys(held)
+    ):
+        yield Found(place, str(address), f"each address at one node ({dotted(first)} is the same)")
+    if draft.topology.health_check_node_port is not None and not nodes and draft.topology.kubernetes is None:
+        yield Doubt(("topology", "nodes"), "no node is named, so nobody is asked on health_check_node_port")
 
 
 def _log_sources(draft: Draft) -> Iterator[Finding]:
     if draft.evidence is None:
         return
     sources = draft.evidence.sources
-    for place, _, first in _repeated((("evidence", "sources", index), one) for index, one in enumerate(sources)):
+    for place, _, first in _repeated(
+        (("evidence", "sources", index), _log_of(one)) for index, one in enumerate(sources)
+    ):
         expected = f"each source once ({dotted(first)} is the same): lines read twice prove nothing"
         yield Found(place, "the same source again", expected)
-    if draft.evidence.reply is ReplyMode.OFF and all(source.kind in UNBUILT_SOURCES for source in sources):
+    if draft.evidence.reply is ReplyMode.OFF and not sources:
         yield Doubt(("evidence",), "no usable source and reply off: every session will end unverified")
 
 
-def _unbuilt(draft: Draft) -> Iterator[Finding]:
+def _log_of(source: Source) -> Hashable:
+    """What tells one log from another: who asks Loki changes nothing of what it answers, nor who may send."""
+    match source:
+        case LokiSource():
+            return source.url, source.query, source.tenant
+        case SyslogSource():
+            return source.listen
+    return source
+
+
+def _loki(draft: Draft) -> Iterator[Finding]:
     for index, source in enumerate(draft.evidence.sources if draft.evidence else ()):
-        if source.kind in UNBUILT_SOURCES:
-            yield Doubt(("evidence", "sources", index, "kind"), f"{source.kind} is {_NOT_YET}")
-    for place, endpoint in draft.endpoints:
-        if endpoint.imprint in UNBUILT_IMPRINTS and endpoint.imprint in IMPRINTS[endpoint.service]:
-            yield Doubt((*place, "imprint"), f"{endpoint.imprint} is {_NOT_YET}")
-    for name in sorted(UNBUILT_CHECKS) if draft.checks else ():
-        if getattr(draft.checks, name):
-            yield Doubt(("checks", name), f"{name} is {_NOT_YET}")
+        if not isinstance(source, LokiSource):
+            continue
+        place: Location = ("evidence", "sources", index)
+        yield from _loki_certificates(source, place)
+        for name in ("password_file", "bearer_token_file"):
+            file = getattr(source, name)
+            if file is not None and (mode := _mode(file)) & stat.S_IROTH:
+                reason = f"{file} is readable by every user of this machine (mode {mode:04o})"
+                yield Doubt((*place, name), reason)
+        if source.bearer_token_file is not None and not source.bearer_token_file.is_file():
+            reason = f"{source.bearer_token_file} cannot be read now: Loki is asked once it can"
+            yield Doubt((*place, "bearer_token_file"), reason)
+
+
+def _loki_certificates(source: LokiSource, place: Location) -> Iterator[Finding]:
+    tls, where = source.tls, (*place, "tls")
+    if tls != LokiTls() and not source.url.startswith("https:"):
+        yield Found(where, "certificates", f"an https:// url where there is tls ({dotted((*place, 'url'))} is http://)")
+    if tls.ca_file is not None and not tls.verify:
+        expected = f"no ca_file where {dotted((*where, 'verify'))} is false"
+        yield Found((*where, "ca_file"), shown_name(tls.ca_file), expected)
+    for name in ("ca_file", "certificate_file"):
+        file = getattr(tls, name)
+        if file is not None and (reason := _no_certificates(file)):
+            yield Found((*where, name), f"{shown_name(file)}: {reason}", "a readable PEM file of certificates")
 
 
 CHECKS: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
@@ -214,6 +269,7 @@ CHECKS: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
     _one_endpoint_each,
     _families,
     _imprints,
+    _whoami,
     _mailbox_to_read_back,
     _authorities,
     _password_files,
@@ -221,8 +277,9 @@ CHECKS: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
     _timeouts,
     _groups,
     _vantage_outside,
+    _cluster_nodes,
     _log_sources,
-    _unbuilt,
+    _loki,
 )
 
 

@@ -30,11 +30,11 @@ from probe.settings.faults import (
     shown_name,
 )
 from probe.settings.parts import (
-    CheckSettings,
     NetworkSettings,
     ScheduleSettings,
     Settings,
     TimeoutSettings,
+    TopologySettings,
     VantageSettings,
 )
 from probe.settings.paths import EndpointSettings, PathSettings
@@ -226,9 +226,9 @@ def _whole_draft(settings: Settings) -> Draft:
         ),
         schedule=settings.schedule,
         timeouts=settings.timeouts,
-        checks=settings.checks,
         networks=settings.networks,
         evidence=settings.evidence,
+        topology=settings.topology,
     )
 
 
@@ -242,9 +242,9 @@ def _partial_draft(raw: object) -> Draft:
         endpoints=tuple(_sound_endpoints(top.get("paths"))),
         schedule=_part(ScheduleSettings, top.get("schedule")),
         timeouts=_part(TimeoutSettings, top.get("timeouts")),
-        checks=_part(CheckSettings, top.get("checks")),
         networks=networks.as_networks() if networks else None,
         evidence=_part(EvidenceSettings, top.get("evidence")),
+        topology=_part(TopologySettings, top.get("topology")),
     )
 
 

@@ -19,7 +19,20 @@ from probe.settings.evidence import EvidenceSettings
 from probe.settings.faults import ConfigurationWarning
 from probe.settings.part import Part, key
 from probe.settings.paths import PathSettings
-from probe.settings.values import Cidr, Duration, FilePath, Flag, Fraction, IpAddress, Port, Rate, TcpListen, Text, Url
+from probe.settings.values import (
+    Cidr,
+    Counter,
+    Duration,
+    FilePath,
+    Flag,
+    Fraction,
+    IpAddresses,
+    Port,
+    Rate,
+    TcpListen,
+    Text,
+    Url,
+)
 
 
 class VantageSettings(Part):
@@ -75,9 +88,16 @@ class CheckSettings(Part):
 
     spoof: Flag = key(
         default=False,
-        description="Send a forged PROXY header and see whether the listener believes it. Postfix believes anybody "
-        "who reaches such a port; only for servers that are yours.",
+        description="After a session, send a PROXY header that claims a documentation address (192.0.2.0/24, "
+        "2001:db8::/32) and see whether the listener believes it: `spoofable`. Only for servers that are yours "
+        "(docs/trust-checks.md).",
         examples=[False],
+    )
+    spoof_interval: Duration = key(
+        default="1h",
+        description="At most one such check of an endpoint in this time. The last one is remembered beside "
+        "history.file, where that directory can be written.",
+        examples=["1h"],
     )
 
 
@@ -115,14 +135,40 @@ NetworksPart = Annotated[
 class DovecotMetricsSettings(Part):
     """Dovecot's own statistics."""
 
-    url: Url = key(description="Dovecot's OpenMetrics page.", examples=["http://10.0.20.202:9166/metrics"])
+    url: Url = key(
+        description="The page: Dovecot's own OpenMetrics, or that of an exporter which asks Dovecot at each scrape.",
+        examples=["http://10.0.20.202:9166/metrics"],
+    )
+    counter: Counter | None = key(
+        default=None,
+        description="The counter of successful logins. Default: the most telling of those in docs/dovecot-metrics.md.",
+        examples=['dovecot_auth_by_user_total{success="yes"}'],
+    )
 
 
 class KubernetesService(Part):
-    """The Service object behind the paths."""
+    """The Service object behind the paths, and the API to read it from."""
 
     namespace: Text = key(description="Namespace of the Service.", examples=["mailserver"])
     service: Text = key(description="Name of the Service.", examples=["mailserver"])
+    kubeconfig: FilePath | None = key(
+        default=None,
+        description="How to reach the cluster, and as whom. Default: the account of the pod that the probe runs in, "
+        "else the file that $KUBECONFIG names, else ~/.kube/config.",
+        examples=["/etc/mailprobe/kubeconfig"],
+    )
+    context: Text | None = key(
+        default=None, description="Context of the kubeconfig. Default: its current one.", examples=["mailprobe"]
+    )
+    metallb_namespace: Text = key(
+        default="metallb-system", description="Namespace that MetalLB runs in.", examples=["metallb"]
+    )
+    networks: Flag = key(
+        default=True,
+        description="Count the addresses of the cluster's nodes to networks.nodes, and its pods' ranges (Calico's "
+        "pools, else those of the nodes) to networks.pods, beside what is listed there.",
+        examples=[False],
+    )
 
 
 class TopologySettings(Part):
@@ -133,8 +179,10 @@ class TopologySettings(Part):
         description="healthCheckNodePort of the Service: every node tells there whether it has a local endpoint.",
         examples=[30234],
     )
-    nodes: dict[Text, IpAddress] = key(
-        default={}, description="Nodes by name, with the address that answers.", examples=[{"k8s-node1": "10.0.20.101"}]
+    nodes: dict[Text, IpAddresses] = key(
+        default={},
+        description="Nodes by name, each with its address or a list of them; the first is the one that is asked.",
+        examples=[{"k8s-node1": "10.0.20.101", "k8s-node2": ["10.0.20.102", "2001:db8:20::102"]}],
     )
     kubernetes: KubernetesService | None = key(
         default=None, description="The Service to read from the Kubernetes API, where the probe may."

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from pydantic import ValidationInfo, field_validator
 
-from probe.model import ImprintKind, Secret, Service
+from probe.model import WHOAMI, ImprintKind, Secret, Service
 from probe.settings.part import Part, key
 from probe.settings.values import (
+    MAIL_ADDRESS,
     NO_SECRET,
     FamilyName,
     FilePath,
@@ -22,8 +23,10 @@ from probe.settings.values import (
     Host,
     ImprintName,
     IpAddress,
+    MailAddress,
     Password,
     Port,
+    Sender,
     ServiceName,
     Text,
     unfit,
@@ -38,13 +41,20 @@ IMPRINTS: dict[Service, tuple[ImprintKind, ...]] = {
 }
 """Imprints a service can leave, its default first."""
 
+NOT_NEEDED = Secret("not-needed")
+"""What is sent as the password of a whoami user: Dovecot does not look at it."""
+
 _LARGEST_PASSWORD = 4096
 
 
 class LoginSettings(Part):
     """Credentials of one mailbox, sent only inside TLS. The password comes from a file or the environment."""
 
-    username: Text = key(description="Whom to log in as.", examples=["probe@example.org"])
+    username: Text = key(
+        description="Whom to log in as. On imaps a name that begins with `whoami` is a user whom Dovecot refuses with "
+        "the client's address (docs/replies.md); it needs no password.",
+        examples=["probe@example.org"],
+    )
     password_file: FilePath | None = key(
         default=None,
         description="File that holds the password; one newline at its end does not count. It is read when the "
@@ -63,6 +73,8 @@ class LoginSettings(Part):
         if "password_file" not in info.data:
             return given
         file: Path | None = info.data["password_file"]
+        if file is None and given is NO_SECRET and info.data.get("username", "").startswith(WHOAMI):
+            return NOT_NEEDED
         if file is None and given is NO_SECRET:
             raise unfit("password_file, or password as ${NAME}", found="nothing")
         if file is not None and given is not NO_SECRET:
@@ -88,6 +100,24 @@ def read_password(file: Path) -> Secret:
     return Secret(password)
 
 
+class DeliverSettings(Part):
+    """Addresses of the message that `imprint: deliver` sends, where the defaults do not fit."""
+
+    recipient: MailAddress | None = key(
+        default=None,
+        description="The mailbox that the message goes to. Default: the user name of the imaps login on the same path, "
+        "where that is a mail address.",
+        examples=["probe@example.org"],
+    )
+    sender: Sender | None = key(
+        default=None,
+        description="Envelope sender; {token} stands for the session's token. Default: the recipient with +{token} "
+        'after its local part. The plain recipient where the server ties senders to logins, "" (the null sender) where '
+        "it checks SPF of its own domain.",
+        examples=["probe@example.org"],
+    )
+
+
 class EndpointSettings(Part):
     """One service on a path."""
 
@@ -105,8 +135,9 @@ class EndpointSettings(Part):
         default=None,
         description="What a session leaves in the server's logs so that it can be found again. smtp, submission, "
         "submissions: fingerprint (default; command counts), reject (a token in HELO and MAIL FROM of a refused "
-        "RCPT), deliver (a message to the probe's own mailbox), none. imaps: session (default; Dovecot's session "
-        "id), id (a token in the ID command), login, none.",
+        "RCPT), deliver (a message to the probe's own mailbox, read back over the imaps endpoint with a login on the "
+        "same path, then deleted), none. imaps: session (default; Dovecot's session id), id (a token in the ID "
+        "command), login, none.",
         examples=["session"],
     )
     login: LoginSettings | None = key(
@@ -114,6 +145,16 @@ class EndpointSettings(Part):
         description="Log in to this endpoint. Without it a session ends before any login.",
         examples=[{"username": "probe@example.org", "password_file": "/run/secrets/mailprobe"}],
     )
+    deliver: DeliverSettings | None = key(
+        default=None,
+        description="Only with imprint: deliver. Who sends and receives its message.",
+        examples=[{"recipient": "probe@example.org"}],
+    )
+
+    @property
+    def logs_in(self) -> bool:
+        """Whether a login is due to succeed."""
+        return self.login is not None and not self.login.username.startswith(WHOAMI)
 
     @field_validator("port", mode="before")
     @classmethod
@@ -169,3 +210,15 @@ class PathSettings(Part):
         min_length=1, description="The services on this path, at least one.", examples=[[{"service": "smtp"}]]
     )
     tls: TlsSettings = key(default={}, description="How the certificates of this path are checked.")
+
+    @property
+    def reader(self) -> EndpointSettings | None:
+        """Where the messages of `deliver` imprints are read back: the first imaps endpoint with a login."""
+        return next((one for one in self.endpoints if one.service is Service.IMAPS and one.logs_in), None)
+
+    def recipient(self, endpoint: EndpointSettings) -> str | None:
+        """Whom the message of a `deliver` imprint goes to; None where nothing says so."""
+        if endpoint.deliver and endpoint.deliver.recipient:
+            return endpoint.deliver.recipient
+        user = self.reader.login.username if self.reader and self.reader.login else ""
+        return user if MAIL_ADDRESS.fullmatch(user) else None

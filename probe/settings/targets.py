@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from probe.model import Endpoint, Login, Timeouts, TlsOptions
+from probe.model import Endpoint, ImprintKind, Login, Mailbox, Timeouts, TlsOptions
 from probe.settings.parts import Settings
 from probe.settings.paths import EndpointSettings, PathSettings
 
@@ -30,9 +30,20 @@ def _target(settings: Settings, path: PathSettings, endpoint: EndpointSettings) 
         tls=_tls(path),
         login=_login(endpoint),
         imprint=endpoint.imprint,
+        mailbox=_mailbox(settings, path, endpoint),
         expected=settings.vantage.addresses,
         timeouts=timeouts(settings),
     )
+
+
+def _mailbox(settings: Settings, path: PathSettings, endpoint: EndpointSettings) -> Mailbox | None:
+    recipient, reader = path.recipient(endpoint), path.reader
+    if endpoint.imprint is not ImprintKind.DELIVER or recipient is None or reader is None:
+        return None
+    local, _, domain = recipient.rpartition("@")
+    given = endpoint.deliver.sender if endpoint.deliver else None
+    sender = f"{local}+{{token}}@{domain}" if given is None else given
+    return Mailbox(recipient=recipient, sender=sender, reader=_target(settings, path, reader))
 
 
 def _tls(path: PathSettings) -> TlsOptions:

@@ -29,6 +29,10 @@ _LONGEST = 3660 * _UNITS["d"]
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%")
 _DIGITS = re.compile(r"[0-9]{1,9}")
 _HOST = re.compile(r"(?=.{1,253}\Z)[^\W_](?:[\w-]{0,62})(?:\.[\w-]{1,63})*\.?")
+MAIL_ADDRESS = re.compile(
+    r"[A-Za-z0-9!#$%&'*+/=?^_`|~.-]{1,64}@(?=.{1,253}\Z)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*"
+)
+"""Addresses that need neither quotes (RFC 5321 section 4.1.2) nor SMTPUTF8."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _VARIABLE_PATTERN = r"\$\{"
 
@@ -112,6 +116,17 @@ def _address(value: object) -> Address:
         raise unfit("an IPv4 or IPv6 address") from None
 
 
+def _addresses(value: object) -> tuple[Address, ...]:
+    try:
+        given = value if isinstance(value, list) else [value]
+        found = tuple(plain_address(one if isinstance(one, str) else "") for one in given)
+    except ValueError:
+        found = ()
+    if not found:
+        raise unfit("an IPv4 or IPv6 address, or a list of them")
+    return found
+
+
 def _network(value: object) -> Network:
     text = str(value) if isinstance(value, str) else ""
     try:
@@ -124,6 +139,19 @@ def _network(value: object) -> Network:
         raise unfit("an address or a CIDR, like 10.0.20.1 or 10.0.20.0/24") from None
     single = f"{text.partition('/')[0]}/{whole.max_prefixlen}"
     raise unfit(f"a network without host bits: {whole} for the network, {single} for the one address")
+
+
+def _mail_address(value: object) -> str:
+    if not isinstance(value, str) or not MAIL_ADDRESS.fullmatch(value):
+        raise unfit("a mail address, like probe@example.org")
+    return str(value)
+
+
+def _sender(value: object) -> str:
+    text = value if isinstance(value, str) else "?"
+    if text and not MAIL_ADDRESS.fullmatch(text.replace("{token}", "token")):
+        raise unfit('a mail address, which may hold {token}, or "" for the null sender')
+    return str(text)
 
 
 def _host(value: object) -> str:
@@ -158,6 +186,15 @@ def _url(value: object) -> str:
     if not sound or _CONTROL.search(text) or " " in text:
         raise unfit("a URL, http:// or https://")
     return text
+
+
+def _counter(value: object) -> str:
+    from probe.evidence.dovecot_metrics import selector  # noqa: PLC0415 - few configurations name a counter
+
+    try:
+        return str(selector(value if isinstance(value, str) else ""))
+    except ValueError:
+        raise unfit('a metric by name, or with labels: NAME or NAME{label="value"}') from None
 
 
 NO_SECRET: Final = Secret("")
@@ -239,7 +276,10 @@ _PERCENTAGE: dict[str, Any] = {
 
 Text = Annotated[str, Form(_text, _text_that_is("text"))]
 Host = Annotated[str, Form(_host, _text_that_is("host name or address"))]
+MailAddress = Annotated[str, Form(_mail_address, _text_that_is("mail address"))]
+Sender = Annotated[str, Form(_sender, {"$comment": "mail address or empty", "type": "string"})]
 Url = Annotated[str, Form(_url, _pattern("URL", "^https?://"))]
+Counter = Annotated[str, Form(_counter, _text_that_is("metric"))]
 FilePath = Annotated[Path, Form(_file, _text_that_is("file"))]
 Flag = Annotated[bool, Form(_flag, _or_variable(type="boolean"))]
 Port = Annotated[int, Form(_whole(1, 65535, "a TCP port"), _or_variable(type="integer", minimum=1, maximum=65535))]
@@ -249,6 +289,10 @@ Rate = Annotated[
 Duration = Annotated[float, Form(_duration, _pattern("duration", r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)$"))]
 Fraction = Annotated[float, Form(_fraction, _PERCENTAGE)]
 IpAddress = Annotated[Address, Form(_address, _text_that_is("address"))]
+IpAddresses = Annotated[
+    tuple[Address, ...],
+    Form(_addresses, {"anyOf": [_text_that_is("address"), {"type": "array", "items": _text_that_is("address")}]}),
+]
 Cidr = Annotated[Network, Form(_network, _text_that_is("address or CIDR"))]
 Password = Annotated[
     Secret, Form(_secret, {"$comment": "`${NAME}`", "type": "string", "pattern": _VARIABLE_PATTERN}, masked=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from probe.model import AddressFamily, ImprintKind, Networks, ProxyHeader, Secret, Service
-from probe.settings import FileSource, load, targets, timeouts
+from probe.model import AddressFamily, Endpoint, ImprintKind, Networks, ProxyHeader, Secret, Service
+from probe.settings import ConfigurationError, FileSource, load, targets, timeouts
 from probe.settings.values import Listen, ReplyMode
 from tests.settings.good_folder import ENVIRONMENT, EXAMPLE, FOLDER, loaded
 
@@ -47,12 +47,7 @@ def test_the_file_of_the_contract_becomes_domain_values() -> None:
     assert settings.networks.gateways == (ip_network("10.0.20.1"),)
     assert settings.evidence.sources[0] == FileSource(kind="file", path=Path("/var/log/mail.log"))
     assert settings.topology is not None
-    assert settings.topology.nodes["k8s-node2"] == ip_address("10.0.20.102")
-
-
-def test_the_file_of_the_contract_warns_of_what_is_not_built_yet() -> None:
-    warned = {warning.path for warning in loaded("contract").warnings if "not in this version" in warning.reason}
-    assert warned == {f"evidence.sources[{index}].kind" for index in (1, 2, 3, 4)}
+    assert settings.topology.nodes["k8s-node2"] == (ip_address("10.0.20.102"),)
 
 
 def test_the_example_loads_without_a_warning() -> None:
@@ -71,7 +66,7 @@ def test_every_alternative_of_the_example_is_sound_too(tmp_path: Path) -> None:
     file.write_text(text)
     settings = load(file, environment={"MAILPROBE_PASSWORD": "swordfish"}, hostname="host")
     assert [path.name for path in settings.paths] == ["vip", "node1", "behind-haproxy"]
-    assert [endpoint.login is not None for endpoint in settings.paths[0].endpoints] == [False, True, False, True]
+    assert [endpoint.login is not None for endpoint in settings.paths[0].endpoints] == [False, True, True, True]
     assert {source.kind for source in settings.evidence.sources} == {"file", "kubernetes", "loki", "syslog", "journald"}
     assert settings.checks.spoof
 
@@ -129,3 +124,82 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     file = tmp_path / "mailprobe.yaml"
     file.write_bytes(b"\xef\xbb\xbf" + (FOLDER / "least.yaml").read_bytes())
     assert load(file, environment=ENVIRONMENT, hostname="this-host") == loaded("least")
+
+
+MAILBOX = "{service: imaps, login: {username: probe@example.org, password: '${PW}'}}"
+
+
+def delivering(tmp_path: Path, endpoint: str, reader: str = MAILBOX) -> Endpoint:
+    file = tmp_path / "mailprobe.yaml"
+    file.write_text(f"paths: [{{name: vip, host: mail, endpoints: [{endpoint}, {reader}]}}]")
+    return targets(load(file, environment={"PW": "swordfish"}, hostname="host"))[0]
+
+
+def test_a_message_goes_to_the_mailbox_of_the_imaps_login(tmp_path: Path) -> None:
+    mailbox = delivering(tmp_path, "{service: smtp, imprint: deliver}").mailbox
+    assert mailbox is not None
+    assert (mailbox.recipient, mailbox.sender) == ("probe@example.org", "probe+{token}@example.org")
+    assert (mailbox.reader.service, mailbox.reader.port) == (Service.IMAPS, 993)
+
+
+@pytest.mark.parametrize(
+    ("given", "recipient", "sender"),
+    [
+        ("{recipient: box@example.net}", "box@example.net", "box+{token}@example.net"),
+        ("{sender: ''}", "probe@example.org", ""),
+        ("{sender: 'x-{token}@example.com'}", "probe@example.org", "x-{token}@example.com"),
+    ],
+)
+def test_the_addresses_of_a_message_may_be_given(tmp_path: Path, given: str, recipient: str, sender: str) -> None:
+    mailbox = delivering(tmp_path, f"{{service: smtp, imprint: deliver, deliver: {given}}}").mailbox
+    assert mailbox is not None
+    assert (mailbox.recipient, mailbox.sender) == (recipient, sender)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "reader", "expected"),
+    [
+        (
+            "{service: smtp, imprint: deliver}",
+            MAILBOX.replace("probe@example.org", "probe"),
+            "paths[0].endpoints[0].deliver.recipient: the user name of the imaps login is no address",
+        ),
+        ("{service: smtp, deliver: {sender: ''}}", MAILBOX, "`deliver` only with imprint: deliver"),
+        (
+            "{service: smtp, imprint: deliver, deliver: {sender: '<x>'}}",
+            MAILBOX,
+            'a mail address, which may hold {token}, or "" for the null sender',
+        ),
+        (
+            "{service: smtp, imprint: deliver, deliver: {recipient: 'x y@example.org'}}",
+            MAILBOX,
+            "a mail address, like probe@example.org",
+        ),
+    ],
+)
+def test_addresses_that_no_message_can_have(tmp_path: Path, endpoint: str, reader: str, expected: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        delivering(tmp_path, endpoint, reader)
+    assert [fault.expected for fault in caught.value.faults] == [expected]
+
+
+def test_a_whoami_user_needs_no_password_and_reads_no_mailbox(tmp_path: Path) -> None:
+    file = tmp_path / "mailprobe.yaml"
+    asks = "{service: imaps, port: 1993, login: {username: whoami-probe}}"
+    file.write_text(
+        f"paths: [{{name: vip, host: mail, endpoints: [{{service: smtp, imprint: deliver}}, {asks}, {MAILBOX}]}}]"
+    )
+    deliver, whoami, _ = targets(load(file, environment={"PW": "swordfish"}, hostname="host"))
+    assert whoami.login is not None
+    assert whoami.login.is_whoami
+    assert deliver.mailbox is not None
+    assert deliver.mailbox.reader.port == 993
+
+
+def test_a_whoami_user_only_asks_dovecot(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        delivering(tmp_path, "{service: submission, login: {username: whoami-probe}}")
+    (fault,) = caught.value.faults
+    assert fault.expected.startswith("another user: names that begin with whoami")
+    with pytest.raises(ConfigurationError):
+        delivering(tmp_path, "{service: smtp}", "{service: imaps, imprint: login, login: {username: whoami-probe}}")

@@ -35,16 +35,27 @@ def test_a_vantage_inside_the_cluster(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_not_built_yet_is_ignored(tmp_path: Path) -> None:
-    (tmp_path / "password").write_text("swordfish")
-    (tmp_path / "password").chmod(0o600)
-    login = f"login: {{username: probe, password_file: {tmp_path}/password}}"
-    endpoints = f"[{{service: smtp, imprint: deliver}}, {{service: imaps, {login}}}]"
-    text = f"paths: [{{name: vip, host: mail, endpoints: {endpoints}}}]\nchecks: {{spoof: true}}"
+def test_a_vantage_that_is_a_node(tmp_path: Path) -> None:
+    text = f"{VIP}vantage: {{addresses: [10.0.20.101]}}\ntopology: {{nodes: {{one: 10.0.20.101, two: 10.0.20.102}}}}"
     assert warnings_of(tmp_path, text) == [
-        "line 1, paths[0].endpoints[0].imprint: deliver is not in this version yet: ignored",
-        "line 2, checks.spoof: spoof is not in this version yet: ignored",
+        "line 2, vantage.addresses[0]: 10.0.20.101/32 covers topology.nodes.one: "
+        "from there no session walks the clients' path"
     ]
+
+
+def test_a_health_check_port_that_nobody_is_asked_on(tmp_path: Path) -> None:
+    assert warnings_of(tmp_path, f"{VIP}topology: {{health_check_node_port: 30234}}") == [
+        "line 2, topology.nodes: no node is named, so nobody is asked on health_check_node_port"
+    ]
+
+
+def test_a_node_may_have_several_addresses(tmp_path: Path) -> None:
+    settings = load_text(tmp_path, f"{VIP}topology: {{nodes: {{one: 10.0.20.101, two: [10.0.20.102, 'fd00::2']}}}}")
+    assert settings.topology is not None
+    assert {name: [*map(str, held)] for name, held in settings.topology.nodes.items()} == {
+        "one": ["10.0.20.101"],
+        "two": ["10.0.20.102", "fd00::2"],
+    }
 
 
 @pytest.mark.parametrize(
