@@ -9,18 +9,23 @@ from typing import Any
 from probe.evidence.events import Event, Line, LoginEnded, Observed, SessionId
 from probe.model import (
     Count,
+    Evidence,
     Failure,
     Fault,
     IdMoment,
     Imprint,
     ImprintKind,
+    Judgement,
+    MaskedBy,
     Peer,
     Phase,
     PhaseTiming,
+    Result,
     Service,
     Session,
     Span,
     Tally,
+    Verdict,
 )
 
 OURS = Peer(ip_address("192.168.1.10"), 48782)
@@ -98,3 +103,14 @@ def login_line(opened: float, peer: Peer, *, user: str = "", identity: str | Non
         tls=True,
         session=session,
     )
+
+
+def result(verdict: Verdict = Verdict.PRESERVED, *, masked_by: MaskedBy | None = None, **changes: Any) -> Result:
+    """A judged session on port 25; `changes` are the session's."""
+    session = smtp_session(**changes)
+    if "opened" in changes and "closed" not in changes:
+        session = replace(session, connected=session.opened + 0.1, closed=session.opened + 1.0)
+    judgement = Judgement(
+        verdict=verdict, rule=f"rule-of-{verdict}", explanation=f"It is {verdict}.", hint="Look.", masked_by=masked_by
+    )
+    return Result(session=session, evidence=Evidence(), judgement=judgement)

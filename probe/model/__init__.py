@@ -4,6 +4,7 @@
     (endpoint.py)      what the client saw   what the server saw  what it proves
                        (session.py)          (evidence.py)        (judgement.py)
 
+    Verdicts over time are changes and outages (outage.py).
     Surroundings: what is known about the cluster around a session, to say why (surroundings.py)
 
 Rules of this package:
@@ -25,6 +26,7 @@ from probe.model.address import (
 from probe.model.endpoint import (
     WHOAMI,
     Endpoint,
+    EndpointName,
     Login,
     Mailbox,
     Secret,
@@ -40,6 +42,10 @@ from probe.model.judgement import (
     Judgement,
     Result,
     Round,
+)
+from probe.model.outage import (
+    Change,
+    Outage,
 )
 from probe.model.session import (
     NO_TALLY,
@@ -99,12 +105,14 @@ __all__ = [
     "Announcer",
     "Announcers",
     "Beat",
+    "Change",
     "Clock",
     "Control",
     "ControlKind",
     "Count",
     "Delivery",
     "Endpoint",
+    "EndpointName",
     "Evidence",
     "Failure",
     "Fault",
@@ -125,6 +133,7 @@ __all__ = [
     "Networks",
     "Node",
     "Origin",
+    "Outage",
     "Peer",
     "Phase",
     "PhaseTiming",

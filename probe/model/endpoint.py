@@ -78,6 +78,19 @@ class Mailbox:
     reader: Endpoint
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class EndpointName:
+    """Which endpoint: what books are kept under. A path may have a service on two ports."""
+
+    path: str
+    service: Service
+    port: int
+
+    def __str__(self) -> str:
+        port = "" if self.port == self.service.default_port else f":{self.port}"
+        return f"{self.path}/{self.service}{port}"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Endpoint:
     """One service on a path, with all that opening a session needs.
@@ -99,6 +112,11 @@ class Endpoint:
     mailbox: Mailbox | None = None
     expected: tuple[Network, ...] = ()
     timeouts: Timeouts = Timeouts()
+
+    @property
+    def name(self) -> EndpointName:
+        """What its books are kept under."""
+        return EndpointName(self.path, self.service, self.port)
 
     def __str__(self) -> str:
         return f"{self.path}/{self.service}"

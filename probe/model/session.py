@@ -8,6 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from probe.model.address import Address, Network, Peer
+from probe.model.endpoint import EndpointName
 from probe.model.words import ControlKind, Failure, ImprintKind, Phase, ProxyHeader, Service
 
 Clock = Callable[[], float]
@@ -168,6 +169,11 @@ class Session:
     id_moments: IdMoments = field(default_factory=dict)
     beats: tuple[Beat, ...] = ()
     delivery: Delivery | None = None
+
+    @property
+    def endpoint(self) -> EndpointName:
+        """Which endpoint it was opened to."""
+        return EndpointName(self.path, self.service, self.port)
 
     @property
     def seconds(self) -> float:

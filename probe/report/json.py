@@ -28,8 +28,8 @@ def as_object(done: Round) -> dict[str, object]:
     }
 
 
-def session_object(result: Result) -> dict[str, object]:
-    """One judged session."""
+def session_object(result: Result, *, shift: float = 0.0) -> dict[str, object]:
+    """One judged session. `shift`: seconds by which the wall clock was set since the probe's clock began."""
     session, judgement = result.session, result.judgement
     client = session.client
     return {
@@ -47,20 +47,20 @@ def session_object(result: Result) -> dict[str, object]:
         "severity": judgement.verdict.severity,
         "rule": judgement.rule,
         "masked_by": judgement.masked_by,
-        "sightings": [_sighting_object(sighting) for sighting in result.evidence.sightings],
+        "sightings": [_sighting_object(sighting, shift) for sighting in result.evidence.sightings],
         "explanation": judgement.explanation,
         "cause": judgement.cause,
         "hint": judgement.hint,
     }
 
 
-def _sighting_object(sighting: Sighting) -> dict[str, object]:
+def _sighting_object(sighting: Sighting, shift: float) -> dict[str, object]:
     return {
         "address": str(sighting.address),
         "port": sighting.port,
         "link": sighting.link,
         "source": sighting.source,
-        "at": timestamp(sighting.at),
+        "at": timestamp(sighting.at + shift),
         "line": sighting.line,
     }
 

@@ -1,17 +1,50 @@
 """The probe's clock: seconds since the epoch that never jump within a process.
 
 Wall time may be set back and forth; sessions and log lines are compared with each other, so they need one clock
-that only goes forward. It is labelled with the wall time at which the process took it up.
+that only goes forward. It is labelled with the wall time at which the process took it up. Whoever tells a person, or
+Prometheus, or a file that outlives the process, when something was, asks `wall`: that follows a wall clock which was
+set meanwhile, and durations stay what they were.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
-from probe.model import Clock
+
+class SteadyClock:
+    """Reads the wall time once and then goes on monotonically."""
+
+    def __init__(
+        self, monotonic: Callable[[], float] = time.monotonic, wall_time: Callable[[], float] = time.time
+    ) -> None:
+        self._monotonic = monotonic
+        self._wall_time = wall_time
+        self._ahead = wall_time() - monotonic()
+
+    def __call__(self) -> float:
+        """Now."""
+        return self._monotonic() + self._ahead
+
+    @property
+    def shift(self) -> float:
+        """How far the wall clock has been set forward since the start; a millisecond or so is the reading's own."""
+        shift = self._wall_time() - self()
+        return shift if abs(shift) > NOTABLE_SHIFT else 0.0
+
+    def wall(self, moment: float) -> float:
+        """What the wall clock of today calls this moment."""
+        return moment + self.shift
+
+    def moment(self, wall: float) -> float:
+        """The moment that the wall clock of today calls so: for what an earlier process wrote down."""
+        return wall - self.shift
 
 
-def steady_clock() -> Clock:
-    """A clock that reads the wall time now and then goes on monotonically."""
-    ahead = time.time() - time.monotonic()
-    return lambda: time.monotonic() + ahead
+NOTABLE_SHIFT = 0.05
+"""Seconds; two clocks are not read at the same time."""
+
+
+def steady_clock() -> SteadyClock:
+    """The clock of this process."""
+    return SteadyClock()

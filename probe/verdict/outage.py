@@ -1,0 +1,45 @@
+"""Verdicts over time -> outages. Pure.
+
+Rule 1: an outage is what the contract says: a stretch of time in which an endpoint's verdict was critical. A warning
+        and `unverified` end it: the first because mail comes in, the second because nothing is known any more.
+Rule 2: it begins and ends when sessions were opened, so its length is wrong by less than one interval at either end
+        and right on average. Nothing finer is known, and nothing is guessed.
+Rule 3: one outage may change its verdict: a drop that becomes a refusal is still the same outage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from probe.model import Outage, Result, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one session did to an endpoint's outage: the one that lasts after it, and the one that it ended."""
+
+    lasting: Outage | None = None
+    ended: Outage | None = None
+
+
+def step(outage: Outage | None, result: Result) -> Step:
+    """Go on from the outage there was, None if there was none, by one judged session."""
+    session, judgement = result.session, result.judgement
+    if judgement.verdict.severity is not Severity.CRITICAL:
+        ended = replace(outage, ended=max(session.opened, outage.seen)) if outage else None
+        return Step(ended=ended)
+    verdicts = outage.verdicts if outage else ()
+    known = verdicts if judgement.verdict in verdicts else (*verdicts, judgement.verdict)
+    return Step(
+        lasting=Outage(
+            endpoint=session.endpoint,
+            began=outage.began if outage else session.opened,
+            seen=max(session.opened, outage.seen) if outage else session.opened,
+            verdicts=known,
+            session=session.id,
+            masked_by=judgement.masked_by,
+            explanation=judgement.explanation,
+            cause=judgement.cause,
+            hint=judgement.hint,
+        )
+    )

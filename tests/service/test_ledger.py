@@ -1,0 +1,135 @@
+"""The ledger keeps what became of every endpoint, bounded, and goes on where an earlier process stopped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from probe.model import Change, Endpoint, MaskedBy, Phase, PhaseTiming, Service, Verdict
+from probe.service.ledger import DAY, MOST_SESSIONS, Entry, Ledger, Restored, Room
+from tests.builders import result
+
+SMTP = Endpoint(path="vip", service=Service.SMTP, host="10.0.20.202", port=25)
+IMAPS = replace(SMTP, service=Service.IMAPS, port=993)
+
+
+def test_a_verdict_is_known_with_the_moment_it_began() -> None:
+    ledger = Ledger([SMTP])
+    for opened in (100.0, 130.0):
+        ledger.record(result(Verdict.PRESERVED, opened=opened))
+    ledger.record(result(Verdict.MASKED, opened=160.0, id="bad", masked_by=MaskedBy.NODE))
+    account = ledger.accounts[SMTP.name]
+    assert [(change.at, change.verdict) for change in account.changes] == [
+        (100.0, Verdict.PRESERVED),
+        (160.0, Verdict.MASKED),
+    ]
+    assert account.change == Change(
+        endpoint=SMTP.name, at=160.0, verdict=Verdict.MASKED, session="bad", masked_by=MaskedBy.NODE
+    )
+    assert account.counted == {Verdict.PRESERVED: 2, Verdict.MASKED: 1}
+
+
+def test_whoever_masks_is_part_of_what_changes() -> None:
+    ledger = Ledger([SMTP])
+    for opened, network in ((100.0, MaskedBy.NODE), (130.0, MaskedBy.PROXY)):
+        ledger.record(result(Verdict.MASKED, opened=opened, masked_by=network))
+    assert len(ledger.accounts[SMTP.name].changes) == 2
+
+
+def test_listeners_hear_of_every_session_in_order() -> None:
+    ledger, heard = Ledger([SMTP]), list[Entry]()
+    ledger.listeners.append(heard.append)
+    for opened, verdict in ((1.0, Verdict.REFUSED), (2.0, Verdict.REFUSED), (3.0, Verdict.PRESERVED)):
+        ledger.record(result(verdict, opened=opened))
+    assert [(bool(entry.change), bool(entry.began), bool(entry.ended)) for entry in heard] == [
+        (True, True, False),
+        (False, False, False),
+        (True, False, True),
+    ]
+
+
+def test_seconds_of_outage_never_go_back_and_end_with_the_outage() -> None:
+    account = Ledger([SMTP]).accounts[SMTP.name]
+    seen = []
+    for opened, verdict in ((10.0, "refused"), (40.0, "refused"), (70.0, "preserved"), (100.0, "masked")):
+        account.record(result(Verdict(verdict), opened=opened))
+        seen.append(account.seconds_of_outage)
+    assert seen == [0.0, 30.0, 60.0, 60.0]
+
+
+def test_a_restart_ends_no_outage_and_counts_its_seconds_once() -> None:
+    first = Ledger([SMTP])
+    first.record(result(Verdict.SILENT_DROP, opened=10.0))
+    first.record(result(Verdict.SILENT_DROP, opened=40.0))
+    before = first.accounts[SMTP.name]
+    assert before.outage is not None
+    again = Ledger([SMTP, IMAPS], Restored(changes=tuple(before.changes), lasting=(before.outage,)))
+    account = again.accounts[SMTP.name]
+    assert account.outage == before.outage
+    assert account.change == before.change
+    assert again.accounts[IMAPS.name].outage is None
+    assert account.seconds_of_outage == 0.0
+    entry = again.record(result(Verdict.SILENT_DROP, opened=100.0))
+    assert entry is not None
+    assert entry.began is None
+    assert account.seconds_of_outage == 0.0
+    entry = again.record(result(Verdict.PRESERVED, opened=130.0))
+    assert entry is not None
+    assert entry.ended is not None
+    assert entry.ended.seconds == 120.0
+    assert account.seconds_of_outage == 30.0
+
+
+def test_failures_are_kept_longer_than_successes_and_all_are_bounded() -> None:
+    ledger = Ledger([SMTP])
+    for number in range(400):
+        verdict = Verdict.REFUSED if number < 50 else Verdict.PRESERVED
+        ledger.record(result(verdict, opened=float(number), id=str(number)))
+    kept = list(ledger.accounts[SMTP.name].sessions())
+    assert [one.session.id for one in kept] == [str(n) for n in (*range(399, 379, -1), *range(49, -1, -1))]
+    assert ledger.session("7") is not None
+    assert ledger.session("200") is None
+    many = [replace(SMTP, path=str(number)) for number in range(2000)]
+    room = next(iter(Ledger(many).accounts.values())).room
+    assert (room.successes + room.failures) * len(many) <= MOST_SESSIONS
+    assert Room.among(100_000) == Room(successes=1, failures=2)
+
+
+def test_changes_older_than_a_day_go_but_for_the_one_the_day_began_with() -> None:
+    ledger = Ledger([SMTP])
+    for opened, verdict in ((0.0, "refused"), (10.0, "preserved"), (DAY + 20.0, "masked")):
+        ledger.record(result(Verdict(verdict), opened=opened))
+    assert [change.at for change in ledger.accounts[SMTP.name].changes] == [10.0, DAY + 20.0]
+
+
+def test_an_endpoint_that_leaves_takes_its_books_along() -> None:
+    ledger = Ledger([SMTP, IMAPS])
+    ledger.record(result(Verdict.REFUSED))
+    ledger.configure([IMAPS])
+    assert list(ledger.accounts) == [IMAPS.name]
+    assert ledger.record(result(Verdict.REFUSED)) is None
+    ledger.configure([SMTP, IMAPS])
+    assert ledger.accounts[SMTP.name].latest is None
+
+
+def test_books_go_on_over_a_configuration_that_is_read_again() -> None:
+    ledger = Ledger([SMTP])
+    ledger.record(result(Verdict.REFUSED))
+    ledger.configure([IMAPS, replace(SMTP, host="mail.example.org")])
+    account = ledger.accounts[SMTP.name]
+    assert account.outage is not None
+    assert account.host == "mail.example.org"
+    assert list(ledger.accounts) == [IMAPS.name, SMTP.name]
+
+
+def test_phases_are_counted_by_how_long_they_took_with_an_example() -> None:
+    ledger = Ledger([SMTP])
+    phases = (PhaseTiming(phase=Phase.CONNECT, seconds=0.002), PhaseTiming(phase=Phase.GREETING, seconds=70.0))
+    ledger.record(result(phases=phases, id="slow"))
+    account = ledger.accounts[SMTP.name]
+    connect, greeting = account.phases[Phase.CONNECT], account.phases[Phase.GREETING]
+    assert connect.counts[connect.bounds.index(0.0025)] == 1
+    assert greeting.counts[-1] == 1
+    example = greeting.examples[-1]
+    assert example is not None
+    assert (example.session, example.seconds) == ("slow", 70.0)
+    assert sum(account.durations.counts) == 1

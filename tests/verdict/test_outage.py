@@ -1,0 +1,71 @@
+"""Verdicts over time become outages: when they begin, what they are called, how long they last."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probe.model import MaskedBy, Outage, Severity, Verdict
+from probe.verdict.outage import step
+from tests.builders import result
+
+LASTING = Outage(
+    endpoint=result().session.endpoint, began=100.0, seen=130.0, verdicts=(Verdict.SILENT_DROP,), session="first"
+)
+
+
+def test_the_first_critical_session_begins_one() -> None:
+    after = step(None, result(Verdict.MASKED, opened=100.0, masked_by=MaskedBy.NODE))
+    assert after.ended is None
+    assert after.lasting is not None
+    assert (after.lasting.began, after.lasting.seen, after.lasting.ended) == (100.0, 100.0, None)
+    assert after.lasting.verdicts == (Verdict.MASKED,)
+    assert after.lasting.masked_by is MaskedBy.NODE
+    assert after.lasting.seconds == 0.0
+
+
+def test_another_critical_verdict_goes_on_with_it() -> None:
+    after = step(LASTING, result(Verdict.REFUSED, opened=160.0))
+    assert after.lasting is not None
+    assert after.lasting.began == 100.0
+    assert after.lasting.seconds == 60.0
+    assert after.lasting.verdicts == (Verdict.SILENT_DROP, Verdict.REFUSED)
+    assert after.lasting.verdict is Verdict.SILENT_DROP
+    again = step(after.lasting, result(Verdict.SILENT_DROP, opened=190.0))
+    assert again.lasting is not None
+    assert again.lasting.verdicts == (Verdict.SILENT_DROP, Verdict.REFUSED)
+
+
+@pytest.mark.parametrize("verdict", [verdict for verdict in Verdict if verdict.severity is not Severity.CRITICAL])
+def test_whatever_is_not_critical_ends_it(verdict: Verdict) -> None:
+    after = step(LASTING, result(verdict, opened=160.0))
+    assert after.lasting is None
+    assert after.ended is not None
+    assert after.ended.ended == 160.0
+    assert after.ended.seconds == 60.0
+
+
+def test_without_an_outage_a_session_that_is_fine_does_nothing() -> None:
+    assert step(None, result(Verdict.PRESERVED)) == step(None, result(Verdict.UNVERIFIED))
+
+
+def test_a_session_asked_for_beside_the_schedule_may_be_recorded_late() -> None:
+    """Results come in the order in which they are judged, which need not be that of their sessions."""
+    after = step(LASTING, result(Verdict.PRESERVED, opened=120.0))
+    assert after.ended is not None
+    assert after.ended.ended == 130.0
+
+
+@given(st.lists(st.sampled_from(list(Verdict)), max_size=40))
+def test_outages_are_the_runs_of_critical_verdicts(verdicts: list[Verdict]) -> None:
+    outage, ended = None, []
+    for number, verdict in enumerate(verdicts):
+        after = step(outage, result(verdict, opened=float(number)))
+        outage = after.lasting
+        ended += [after.ended] if after.ended else []
+    critical = [verdict.severity is Severity.CRITICAL for verdict in verdicts]
+    begins = [at for at in range(len(critical)) if critical[at] and (at == 0 or not critical[at - 1])]
+    ends = [at for at in range(1, len(critical)) if critical[at - 1] and not critical[at]]
+    assert [one.began for one in [*ended, *([outage] if outage else [])]] == begins
+    assert [one.ended for one in ended] == ends
