@@ -75,7 +75,8 @@ def _once(config: Path | None, paths: tuple[str, ...], form: str, wait: float) -
     import asyncio
 
     from probe.report.progress import shown_progress
-    from probe.service.once import UnusableCaFile, once
+    from probe.service.once import once
+    from probe.service.outfit import UnusableCaFile
 
     settings = _settings(config)
     _check_paths(settings, paths)
@@ -133,6 +134,24 @@ def check_config(context: click.Context, config: Path | None) -> None:
     click.echo("ok: " + ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counted.items()))
 
 
+@command.command("run")
+@CONFIG
+@click.pass_context
+def run_daemon(context: click.Context, config: Path | None) -> None:
+    """Run the daemon: sessions on a schedule, metrics, pages. SIGHUP reads the configuration again."""
+    import asyncio
+
+    from probe.service.outfit import UnusableCaFile
+    from probe.service.run import run
+    from probe.settings import ConfigurationError
+
+    chosen = _found(config or context.obj)
+    try:
+        asyncio.run(run(lambda: _loaded(chosen), os.environ))
+    except (ConfigurationError, UnusableCaFile) as error:
+        raise click.ClickException(f"{error}") from error
+
+
 @command.command()
 def schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
@@ -156,16 +175,31 @@ def demo() -> None:
 
 
 def _settings(config: Path | None) -> Settings:
-    from probe.settings import ConfigurationError, find_config, load
+    from probe.settings import ConfigurationError
 
+    chosen = _found(config)
     try:
-        chosen = find_config(config, environment=os.environ, cwd=Path.cwd())
-        settings = load(chosen, environment=os.environ, hostname=socket.gethostname())
+        settings = _loaded(chosen)
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from error
     for warning in settings.warnings:
         click.echo(f"warning: {chosen}: {warning}", err=True)
     return settings
+
+
+def _found(config: Path | None) -> Path:
+    from probe.settings import ConfigurationError, find_config
+
+    try:
+        return find_config(config, environment=os.environ, cwd=Path.cwd())
+    except ConfigurationError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _loaded(chosen: Path) -> Settings:
+    from probe.settings import load
+
+    return load(chosen, environment=os.environ, hostname=socket.gethostname())
 
 
 def _check_paths(settings: Settings, paths: tuple[str, ...]) -> None:
