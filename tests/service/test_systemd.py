@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,12 @@ from probe.service.systemd import Systemd
 
 
 @pytest.fixture(params=["path", "abstract"])
-def listener(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[socket.socket, str]:
+def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[socket.socket, str]]:
     name = f"@mailprobe-test-{os.getpid()}" if request.param == "abstract" else str(tmp_path / "notify")
-    heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    heard.bind("\0" + name[1:] if name.startswith("@") else name)
-    heard.settimeout(2)
-    request.addfinalizer(heard.close)
-    return heard, name
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind("\0" + name[1:] if name.startswith("@") else name)
+        heard.settimeout(2)
+        yield heard, name
 
 
 def test_every_word_arrives(listener: tuple[socket.socket, str]) -> None:
