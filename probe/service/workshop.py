@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
-from probe.evidence.scene import Clocks, Offset
+from probe.evidence.scene import Clocks, Offset, Scene
 from probe.model import Endpoint, Evidence, IdMoment, ImprintKind, Link, Networks, Service, Session
 from probe.service.logins import LoginCount
 from probe.service.survey import Survey
@@ -52,6 +52,13 @@ class Workshop:
 
     def __post_init__(self) -> None:
         self.fingerprints = Fingerprints(self.random)
+
+    def scene(self, others: Sequence[Session], now: float) -> Scene:
+        """All that a search may look at now."""
+        watch = self.watch
+        return Scene(
+            observed=watch.observed, others=others, clocks=self.clocks, paces=watch.paces, zones=watch.zones, now=now
+        )
 
     def questions(self, endpoint: Endpoint) -> tuple[str, ...]:
         """Verbs that ask a server to tell us our address: DATA out of turn, unless it has told nothing when asked.
