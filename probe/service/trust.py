@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 
 from probe.evidence.correlate import search
-from probe.evidence.scene import SETTLE, Scene
+from probe.evidence.scene import SETTLE
 from probe.model import Endpoint, Peer, Session, Sighting
 from probe.notices import warn
 from probe.service.pursuit import from_replies
@@ -101,7 +101,7 @@ async def _believed(
     replies = from_replies(session) if workshop.read_replies else ()
     while True:
         now = workshop.kit.clock()
-        scene = Scene(observed=workshop.watch.observed, others=others, clocks=workshop.clocks, now=now)
+        scene = workshop.scene(others, now)
         found = search(session, scene)
         seen = (*replies, *found.evidence.sightings)
         believed = next((one for one in seen if _is_claimed(one, session)), None)

@@ -9,7 +9,7 @@ from math import inf
 from random import Random
 from typing import TYPE_CHECKING
 
-from probe.evidence.scene import Clocks, Offset
+from probe.evidence.scene import Clocks, Offset, Scene
 from probe.model import Endpoint, Evidence, IdMoment, ImprintKind, Link, Networks, Service, Session
 from probe.service.budget import Budgets
 from probe.service.logins import LoginCount
@@ -88,6 +88,13 @@ class Workshop:
         """Connections were opened to this endpoint, or are about to be."""
         if connections:
             self.budgets.spend(endpoint.name, self.kit.clock(), connections)
+
+    def scene(self, others: Sequence[Session], now: float) -> Scene:
+        """All that a search may look at now."""
+        watch = self.watch
+        return Scene(
+            observed=watch.observed, others=others, clocks=self.clocks, paces=watch.paces, zones=watch.zones, now=now
+        )
 
     def questions(self, endpoint: Endpoint) -> tuple[str, ...]:
         """Verbs that ask a server to tell us our address: DATA out of turn, unless it has told nothing when asked.
