@@ -6,7 +6,7 @@ import asyncio
 import socket
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from aiohttp import ClientConnectionError, ClientSession, web
@@ -42,6 +42,12 @@ async def running(name: str, package: str, *arguments: str, ready: str) -> Async
             child.terminate()
         await child.wait()
         print((await said).decode())
+
+
+def pushgateway(*arguments: str) -> AbstractAsyncContextManager[str]:
+    """Debian's Pushgateway. It keeps nothing: by Debian's default it would be in /var/lib, for the next one to show."""
+    own = ("--web.listen-address=127.0.0.1:{port}", "--persistence.file=", *arguments)
+    return running("prometheus-pushgateway", "prometheus-pushgateway", *own, ready="/-/ready")
 
 
 async def _answers(url: str, child: asyncio.subprocess.Process) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.service.metrics.programs import free_port, get_text, running
+from tests.service.metrics.programs import free_port, get_text, pushgateway
 from tests.test_cli import PROBE, REPOSITORY, SETTINGS, run
 
 REFUSED = 'path="vip",service="smtp",vantage="lan-probe",verdict="refused"'
@@ -34,8 +34,7 @@ def test_a_textfile_beside_json(configured: Path) -> None:
 
 
 async def test_a_push_with_a_password_out_of_the_environment(configured: Path) -> None:
-    listening = "--web.listen-address=127.0.0.1:{port}"
-    async with running("prometheus-pushgateway", "prometheus-pushgateway", listening, ready="/-/ready") as url:
+    async with pushgateway() as url:
         template = url.replace("http://", "http://probe:${PUSH_PASSWORD}@")
         arguments = ("--once", "--push", template)
         done = await asyncio.to_thread(run, *arguments, cwd=configured, PUSH_PASSWORD="s3cret")
