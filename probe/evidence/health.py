@@ -37,7 +37,7 @@ class Heard:
     """What a source has brought since the watch began. `late`: the last few latenesses, the oldest first.
 
     `offset`: the server's clock less ours as sightings tell it, None if they do not. `counted`: how often lateness fell
-    into each of LAG_BUCKETS and above them; `late_in_all` is their sum.
+    into each of LAG_BUCKETS and above them; `late_in_all` is their sum, with stamps in the future as 0: it never falls.
     """
 
     source: str

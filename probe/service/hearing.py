@@ -40,7 +40,7 @@ class Hearing:
             late = lateness(lines.arrival, last)
             self._late.append(late)
             self._counted[bucket(late)] += 1
-            self._late_in_all += late
+            self._late_in_all += max(late, 0.0)
 
     def heard(self, offset: float | None) -> Heard:
         """All of it, as a value."""
