@@ -40,6 +40,7 @@ class Stamper(StrEnum):
 
     SOURCE = "source"
     HEADER = "header"
+    HEADER_WITHOUT_ZONE = "header_without_zone"
     SESSION_ID = "session_id"
 
 
@@ -98,7 +99,8 @@ def stamps_of(seen: Observed) -> Iterator[tuple[Stamper, Stamp]]:
     if seen.told is not None:
         yield Stamper.SOURCE, seen.told
     if seen.line.stamp is not None:
-        yield Stamper.HEADER, seen.line.stamp
+        # Postfix by way of syslog and Dovecot's own log may share a file, and only one of them name its zone.
+        yield Stamper.HEADER if seen.line.stamp.zoned else Stamper.HEADER_WITHOUT_ZONE, seen.line.stamp
     match seen.event:
         case LoginEnded(session=SessionId(opened=opened)):
             yield Stamper.SESSION_ID, Stamp(opened, 1e-6)

@@ -109,6 +109,11 @@ def test_every_stamp_must_agree() -> None:
     assert links(line(100.5, 100.6, told=100.6)) == [Link.PORT]
 
 
+def test_headers_with_and_without_a_zone_in_one_log_cost_no_proof() -> None:
+    local = replace(line(98.0 + HOUR, 98.1, zoned=False, grain=1.0), event=Connected(client=None))
+    assert links(local, line(100.5, 100.6), zones=(0.0, -HOUR)) == [Link.PORT]
+
+
 def test_a_session_id_of_yesterday_proves_nothing() -> None:
     yesterday = observed(login_line(100.12 - DAY, OURS), arrival=101.0)
     found = search(imaps_session(), Scene(observed=[yesterday], paces=paces([yesterday]), now=110.0))
