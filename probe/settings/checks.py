@@ -24,6 +24,12 @@ from probe.settings.paths import IMPRINTS, EndpointSettings, PathSettings
 from probe.settings.values import ReplyMode
 
 _VERSIONS = {AddressFamily.IPV4: 4, AddressFamily.IPV6: 6}
+USUAL_LIMIT = 10
+"""Connections a minute that one deployment in the field allows a client (smtpd_client_connection_rate_limit)."""
+
+REFUSALS = 1
+"""Refused recipients a minute above which a guard may ban: fail2ban's usual limit is 5 in 10 minutes."""
+
 _LARGEST_CA_FILE = 4 << 20
 _CERTIFICATE = b"-----BEGIN"
 
@@ -168,6 +174,42 @@ def _pace(draft: Draft) -> Iterator[Finding]:
         yield Found(("schedule", "interval"), f"{interval:g}s", expected)
 
 
+def _bans(draft: Draft) -> Iterator[Finding]:
+    """What servers and their guards take for an attack: too many connections, too many refusals."""
+    if draft.schedule is None:
+        return
+    place: Location = ("schedule", "max_sessions_per_minute")
+    most, each = draft.schedule.max_sessions_per_minute, 60.0 / draft.schedule.interval
+    if most > USUAL_LIMIT:
+        reason = (
+            f"{most} is more than servers usually allow ({USUAL_LIMIT} a minute): raise theirs for this client first"
+        )
+        yield Doubt(place, reason)
+    for (host, port), places in _servers(draft).items():
+        if len(places) > 1 and len(places) * each > USUAL_LIMIT:
+            reason = (
+                f"{len(places)} paths lead to port {port} of {host}, with {len(places) * each:g} sessions a minute in all; "
+                f"servers usually allow a client {USUAL_LIMIT}"
+            )
+            yield Doubt(places[-1], reason)
+    for where, endpoint in draft.endpoints:
+        if endpoint.imprint is ImprintKind.REJECT and each > REFUSALS:
+            reason = (
+                f"{each:g} refused recipients a minute may be counted as spam: tell fail2ban and the like to ignore us"
+            )
+            yield Doubt((*where, "imprint"), reason)
+
+
+def _servers(draft: Draft) -> dict[tuple[str, int], list[Location]]:
+    """The endpoints of each server's port, where they limit connections (Dovecot does not)."""
+    found: dict[tuple[str, int], list[Location]] = {}
+    for place, path in draft.paths:
+        for index, endpoint in enumerate(path.endpoints):
+            if endpoint.service.speaks_smtp:
+                found.setdefault((path.host.casefold(), endpoint.port), []).append((*place, "endpoints", index))
+    return found
+
+
 def _timeouts(draft: Draft) -> Iterator[Finding]:
     limits = draft.timeouts
     if limits is not None and limits.connect > limits.session:
@@ -274,6 +316,7 @@ CHECKS: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
     _authorities,
     _password_files,
     _pace,
+    _bans,
     _timeouts,
     _groups,
     _vantage_outside,

@@ -97,3 +97,33 @@ def test_authorities_are_a_pem_file(tmp_path: Path, content: str, fits: bool) ->
     else:
         with pytest.raises(ConfigurationError, match="no certificate in it"):
             load_text(tmp_path, text)
+
+
+QUIET = "evidence: {sources: [{kind: file, path: /var/log/mail.log}]}\n"
+
+
+def test_more_sessions_than_servers_usually_allow(tmp_path: Path) -> None:
+    assert warnings_of(tmp_path, f"{VIP}{QUIET}schedule: {{interval: 30s, max_sessions_per_minute: 20}}") == [
+        "line 3, schedule.max_sessions_per_minute: 20 is more than servers usually allow (10 a minute): "
+        "raise theirs for this client first"
+    ]
+    assert warnings_of(tmp_path, f"{VIP}{QUIET}schedule: {{interval: 30s, max_sessions_per_minute: 10}}") == []
+
+
+def test_several_paths_to_one_server_share_its_limit(tmp_path: Path) -> None:
+    one = "{{name: {}, host: mail.example.org, endpoints: [{{service: smtp}}, {{service: imaps}}]}}"
+    text = f"paths: [{', '.join(one.format(name) for name in ('a', 'b', 'c'))}]\n{QUIET}"
+    assert warnings_of(tmp_path, f"{text}schedule: {{interval: 15s}}") == [
+        "line 1, paths[2].endpoints[0]: 3 paths lead to port 25 of mail.example.org, with 12 sessions a minute in all; "
+        "servers usually allow a client 10"
+    ]
+    assert warnings_of(tmp_path, f"{text}schedule: {{interval: 30s}}") == []
+
+
+def test_refused_recipients_that_a_guard_may_count(tmp_path: Path) -> None:
+    path = "paths: [{name: vip, host: 10.0.20.202, endpoints: [{service: smtp, imprint: reject}]}]\n"
+    assert warnings_of(tmp_path, f"{path}{QUIET}") == [
+        "line 1, paths[0].endpoints[0].imprint: 2 refused recipients a minute may be counted as spam: "
+        "tell fail2ban and the like to ignore us"
+    ]
+    assert warnings_of(tmp_path, f"{path}{QUIET}schedule: {{interval: 5m}}") == []
