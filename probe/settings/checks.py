@@ -18,7 +18,7 @@ from typing import TypeVar
 from probe.model import WHOAMI, AddressFamily, ImprintKind, Network, Networks, plain_address
 from probe.settings.evidence import EvidenceSettings, Source, SyslogSource
 from probe.settings.faults import Location, dotted, shown, shown_name
-from probe.settings.loki import LokiSource, LokiTls
+from probe.settings.loki import LokiAccess, LokiSink, LokiSource, LokiTls
 from probe.settings.parts import ScheduleSettings, TimeoutSettings, TopologySettings, VantageSettings
 from probe.settings.paths import IMPRINTS, EndpointSettings, PathSettings
 from probe.settings.values import ReplyMode
@@ -66,6 +66,7 @@ class Draft:
     networks: Networks | None = None
     evidence: EvidenceSettings | None = None
     topology: TopologySettings | None = None
+    sink: LokiSink | None = None
 
 
 def findings(draft: Draft) -> Iterator[Finding]:
@@ -236,10 +237,14 @@ def _log_of(source: Source) -> Hashable:
 
 
 def _loki(draft: Draft) -> Iterator[Finding]:
-    for index, source in enumerate(draft.evidence.sources if draft.evidence else ()):
-        if not isinstance(source, LokiSource):
-            continue
-        place: Location = ("evidence", "sources", index)
+    asked: list[tuple[Location, LokiAccess]] = [
+        (("evidence", "sources", index), source)
+        for index, source in enumerate(draft.evidence.sources if draft.evidence else ())
+        if isinstance(source, LokiSource)
+    ]
+    if draft.sink is not None:
+        asked.append((("sink",), draft.sink))
+    for place, source in asked:
         yield from _loki_certificates(source, place)
         for name in ("password_file", "bearer_token_file"):
             file = getattr(source, name)
@@ -251,7 +256,7 @@ def _loki(draft: Draft) -> Iterator[Finding]:
             yield Doubt((*place, "bearer_token_file"), reason)
 
 
-def _loki_certificates(source: LokiSource, place: Location) -> Iterator[Finding]:
+def _loki_certificates(source: LokiAccess, place: Location) -> Iterator[Finding]:
     tls, where = source.tls, (*place, "tls")
     if tls != LokiTls() and not source.url.startswith("https:"):
         yield Found(where, "certificates", f"an https:// url where there is tls ({dotted((*place, 'url'))} is http://)")

@@ -32,8 +32,8 @@ from probe.service.history.faults import HistoryTrouble, Remedy, trouble_of
 from probe.service.history.file import HistoryFile
 from probe.service.history.place import move_aside
 from probe.service.history.restoring import restored
-from probe.service.history.standing import Standing
 from probe.service.ledger import DAY, Entry, Restored
+from probe.service.standing import Standing, rest
 from probe.settings.parts import HistorySettings
 from probe.verdict.outage import step
 
@@ -80,7 +80,9 @@ class History:
         self._retention = settings.retention
         self._clock = clock
         self._patience = patience
-        self._standing = Standing(warn)
+        self._standing: Standing[HistoryTrouble] = Standing(
+            warn, fails="history: sessions are not written down", works="history: sessions are written down again"
+        )
         self._backoff = Backoff(first=patience.again, most=patience.longest)
         self._backlog = Backlog()
         self._lasting: dict[EndpointName, Outage] = {}
@@ -123,7 +125,7 @@ class History:
 
     async def __aenter__(self) -> History:
         self._task = asyncio.create_task(self._work(), name="history")
-        await _rest(self._patience.start, self._begun)
+        await rest(self._patience.start, self._begun)
         if not self._begun.is_set():
             reason = "the disk does not answer in time: look at its load"
             self._standing.tell(HistoryTrouble("slow", self._path, reason))
@@ -212,14 +214,14 @@ class History:
 
     async def _until_due(self) -> None:
         if self._standing.trouble is not None:
-            await _rest(self._backoff.failed(), self._closing)
+            await rest(self._backoff.failed(), self._closing)
             return
         wait = self._prune_at - _now()
         if wait > 0 and not self._backlog:
             self._news.clear()
-            await _rest(wait, self._news)
+            await rest(wait, self._news)
         if self._backlog:
-            await _rest(self._patience.gather, self._closing)
+            await rest(self._patience.gather, self._closing)
 
     async def _turn(self) -> None:
         if self._standing.trouble is not None:
@@ -315,12 +317,6 @@ class History:
         self._unfit += 1
         event = "history: a session cannot be written down"
         self._standing.say("unfit", event, session=result.session.id, reason=str(error))
-
-
-async def _rest(seconds: float, until: asyncio.Event) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await until.wait()
 
 
 def _now() -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.service.history.keeping import asked, identities
 
-TIMES = 25
+TIMES = 20
 ROOT = Path(__file__).parents[3]
 
 
