@@ -46,7 +46,7 @@ class Patience:
     gather: float = 0.5
     again: float = 1.0
     longest: float = 60.0
-    close: float = 2.0
+    close: float = 1.0
     bounds: Bounds = field(default_factory=lambda: Bounds(answer=10.0))
 
 

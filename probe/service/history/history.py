@@ -58,7 +58,7 @@ class Patience:
     again: float = 1.0
     longest: float = 60.0
     start: float = 3.0
-    close: float = 2.0
+    close: float = 1.0
     prune: float = 60.0
 
 
@@ -220,7 +220,7 @@ class History:
         if wait > 0 and not self._backlog:
             self._news.clear()
             await rest(wait, self._news)
-        if self._backlog:
+        if self._backlog and not self._backlog.is_enough:
             await rest(self._patience.gather, self._closing)
 
     async def _turn(self) -> None:

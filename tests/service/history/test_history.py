@@ -219,7 +219,7 @@ async def test_pruning_goes_in_steps_and_the_file_shrinks(tmp_path: Path) -> Non
 
 async def test_a_reader_never_waits_behind_a_long_write(tmp_path: Path) -> None:
     file = tmp_path / "h.db"
-    async with keeping(file) as desk:
+    async with keeping(file, patience=replace(BRISK, prune=60.0)) as desk:
         desk.session(id="one")
         await desk.writes(1)
         with closing(sqlite3.connect(file, isolation_level=None)) as other:
@@ -242,18 +242,17 @@ async def test_what_is_told_at_the_end_is_written_at_the_end(tmp_path: Path) -> 
 
 async def test_sessions_that_come_together_are_written_together(tmp_path: Path) -> None:
     commits = 0
-    async with keeping(tmp_path / "h.db", patience=replace(BRISK, gather=0.1)) as desk:
-        before = asked(tmp_path / "h.db", "PRAGMA data_version")
-        assert before
+    async with keeping(tmp_path / "h.db", patience=replace(BRISK, gather=0.1, prune=60.0)) as desk:
         with closing(sqlite3.connect(tmp_path / "h.db")) as other:
             version = other.execute("PRAGMA data_version").fetchone()
-            for number in range(50):
+            for number in range(AT_ONCE - 1):
                 desk.session(id=str(number))
-            while desk.history.written < 50:
+                await asyncio.sleep(0.001)
+            while desk.history.written < AT_ONCE - 1:
                 await asyncio.sleep(0.001)
                 seen = other.execute("PRAGMA data_version").fetchone()
                 commits, version = commits + (seen != version), seen
-    assert commits <= 2
+    assert 1 <= commits < AT_ONCE / 3
 
 
 def test_the_tables_are_marked_as_ours_and_of_this_version(tmp_path: Path) -> None:
