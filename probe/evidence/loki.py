@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from types import MappingProxyType
 from typing import Any
 
 from probe.evidence.events import Stamp
@@ -104,12 +105,14 @@ def retry_after(text: str | None, *, now: float) -> float:
     return max(0.0, until - now) if until is not None else 0.0
 
 
-def reason_of(status: int, reply: str) -> str:
-    """What a status other than 200 means and what to do, with what the server said."""
+def reason_of(status: int, reply: str, meanings: Mapping[int, str] = MappingProxyType({})) -> str:
+    """What a status other than 200 means and what to do, with what the server said. `meanings`: of what is no query."""
     said = f" ({shown(reply)})" if reply.strip() and "<" not in reply[:64] else ""
     if status == 401 and "no org id" in reply:
         return f"wants to know the tenant{said}: set `tenant`"
-    meaning = _MEANINGS.get(status) or _CLASSES.get(status // 100, "gave an answer no Loki gives: check `url`")
+    meaning = {**_MEANINGS, **meanings}.get(status) or _CLASSES.get(
+        status // 100, "gave an answer no Loki gives: check `url`"
+    )
     return f"answered HTTP {status}{said}: {meaning}"
 
 

@@ -163,6 +163,7 @@ class Ledger:
         self._accounts: dict[EndpointName, Account] = {}
         self._restored = restored or Restored()
         self.configure(endpoints)
+        self._restored = Restored()  # it is of the start: an endpoint that comes back later begins anew
 
     @property
     def accounts(self) -> Mapping[EndpointName, Account]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from probe.evidence.sources.source import Source
 from probe.model import Clock
-from probe.settings import FileSource, JournaldSource, KubernetesSource, LokiSource, Settings, SyslogSource
+from probe.settings import FileSource, JournaldSource, KubernetesSource, LokiAccess, LokiSource, Settings, SyslogSource
+from probe.settings.loki import LokiTls
 
 LOOK = 0.01
 """Seconds between two looks at a file while somebody waits for a round: it lasts seconds."""
@@ -42,23 +43,16 @@ def _journald(source: JournaldSource, clock: Clock, _look: float) -> Source:
 def _loki(source: LokiSource, clock: Clock, _look: float) -> Source:
     from probe.evidence.sources import loki, loki_client  # noqa: PLC0415
 
-    tls = loki_client.Tls(
-        ca_file=source.tls.ca_file,
-        verify=source.tls.verify,
-        server_name=source.tls.server_name,
-        certificate_file=source.tls.certificate_file,
-        key_file=source.tls.key_file,
-    )
-    access = loki_client.Access(
-        url=source.url,
-        query=source.query,
-        tenant=source.tenant,
-        username=source.username,
-        password=source.password,
-        bearer_token_file=source.bearer_token_file,
-        tls=tls,
-    )
-    return loki.LokiSource(access, clock=clock)
+    return loki.LokiSource(loki_client.Access(query=source.query, **loki_server(source)), clock=clock)
+
+
+def loki_server(access: LokiAccess) -> dict[str, Any]:
+    """Where Loki is and as whom it is asked, as fields of loki_http.Server."""
+    from probe.evidence.sources.loki_http import Tls  # noqa: PLC0415
+
+    tls = Tls(**{name: getattr(access.tls, name) for name in LokiTls.model_fields})
+    names = ("url", "tenant", "username", "password", "bearer_token_file")
+    return {"tls": tls, **{name: getattr(access, name) for name in names}}
 
 
 def _kubernetes(source: KubernetesSource, clock: Clock, _look: float) -> Source:

@@ -15,8 +15,8 @@ from probe.settings.faults import (
     ConfigurationWarning,
 )
 from probe.settings.loading import find_config, load
-from probe.settings.loki import LokiSource
-from probe.settings.parts import KubernetesService, Settings
+from probe.settings.loki import LokiAccess, LokiSink, LokiSource
+from probe.settings.parts import HistorySettings, KubernetesService, Settings
 from probe.settings.paths import EndpointSettings, PathSettings
 from probe.settings.schema import schema
 from probe.settings.targets import targets, timeouts
@@ -28,9 +28,12 @@ __all__ = [
     "ConfigurationWarning",
     "EndpointSettings",
     "FileSource",
+    "HistorySettings",
     "JournaldSource",
     "KubernetesService",
     "KubernetesSource",
+    "LokiAccess",
+    "LokiSink",
     "LokiSource",
     "PathSettings",
     "Settings",

@@ -18,7 +18,7 @@ from typing import TypeVar
 from probe.model import WHOAMI, AddressFamily, ImprintKind, Network, Networks, plain_address
 from probe.settings.evidence import EvidenceSettings, Source, SyslogSource
 from probe.settings.faults import Location, dotted, shown, shown_name
-from probe.settings.loki import LokiSource, LokiTls
+from probe.settings.loki import LokiAccess, LokiSink, LokiSource, LokiTls
 from probe.settings.parts import ScheduleSettings, TimeoutSettings, TopologySettings, VantageSettings
 from probe.settings.paths import IMPRINTS, EndpointSettings, PathSettings
 from probe.settings.values import ReplyMode
@@ -72,6 +72,7 @@ class Draft:
     networks: Networks | None = None
     evidence: EvidenceSettings | None = None
     topology: TopologySettings | None = None
+    sink: LokiSink | None = None
 
 
 def findings(draft: Draft) -> Iterator[Finding]:
@@ -181,23 +182,19 @@ def _bans(draft: Draft) -> Iterator[Finding]:
     place: Location = ("schedule", "max_sessions_per_minute")
     most, each = draft.schedule.max_sessions_per_minute, 60.0 / draft.schedule.interval
     if most > USUAL_LIMIT:
-        reason = (
-            f"{most} is more than servers usually allow ({USUAL_LIMIT} a minute): raise theirs for this client first"
-        )
-        yield Doubt(place, reason)
+        usual = f"servers usually allow ({USUAL_LIMIT} a minute)"
+        yield Doubt(place, f"{most} is more than {usual}: raise theirs for this client first")
     for (host, port), places in _servers(draft).items():
         if len(places) > 1 and len(places) * each > USUAL_LIMIT:
+            paths = f"{len(places)} paths lead to port {port} of {host}"
             reason = (
-                f"{len(places)} paths lead to port {port} of {host}, with {len(places) * each:g} sessions a minute in all; "
-                f"servers usually allow a client {USUAL_LIMIT}"
+                f"with {len(places) * each:g} sessions a minute in all; servers usually allow a client {USUAL_LIMIT}"
             )
-            yield Doubt(places[-1], reason)
+            yield Doubt(places[-1], f"{paths}, {reason}")
     for where, endpoint in draft.endpoints:
         if endpoint.imprint is ImprintKind.REJECT and each > REFUSALS:
-            reason = (
-                f"{each:g} refused recipients a minute may be counted as spam: tell fail2ban and the like to ignore us"
-            )
-            yield Doubt((*where, "imprint"), reason)
+            reason = "refused recipients a minute may be counted as spam: tell fail2ban and the like to ignore us"
+            yield Doubt((*where, "imprint"), f"{each:g} {reason}")
 
 
 def _servers(draft: Draft) -> dict[tuple[str, int], list[Location]]:
@@ -278,10 +275,14 @@ def _log_of(source: Source) -> Hashable:
 
 
 def _loki(draft: Draft) -> Iterator[Finding]:
-    for index, source in enumerate(draft.evidence.sources if draft.evidence else ()):
-        if not isinstance(source, LokiSource):
-            continue
-        place: Location = ("evidence", "sources", index)
+    asked: list[tuple[Location, LokiAccess]] = [
+        (("evidence", "sources", index), source)
+        for index, source in enumerate(draft.evidence.sources if draft.evidence else ())
+        if isinstance(source, LokiSource)
+    ]
+    if draft.sink is not None:
+        asked.append((("sink",), draft.sink))
+    for place, source in asked:
         yield from _loki_certificates(source, place)
         for name in ("password_file", "bearer_token_file"):
             file = getattr(source, name)
@@ -293,7 +294,7 @@ def _loki(draft: Draft) -> Iterator[Finding]:
             yield Doubt((*place, "bearer_token_file"), reason)
 
 
-def _loki_certificates(source: LokiSource, place: Location) -> Iterator[Finding]:
+def _loki_certificates(source: LokiAccess, place: Location) -> Iterator[Finding]:
     tls, where = source.tls, (*place, "tls")
     if tls != LokiTls() and not source.url.startswith("https:"):
         yield Found(where, "certificates", f"an https:// url where there is tls ({dotted((*place, 'url'))} is http://)")

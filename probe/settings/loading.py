@@ -29,6 +29,7 @@ from probe.settings.faults import (
     shown,
     shown_name,
 )
+from probe.settings.loki import LokiSink
 from probe.settings.parts import (
     NetworkSettings,
     ScheduleSettings,
@@ -51,6 +52,7 @@ _EXPECTED: dict[str, str] = {
     "missing": "a value",
     "union_tag_not_found": "one of file, loki, kubernetes, journald, syslog",
     "union_tag_invalid": "one of file, loki, kubernetes, journald, syslog",
+    "literal_error": "loki",
     "too_short": "at least one",
 }
 _SHAPES = frozenset({"model_type", "model_attributes_type", "dict_type", "tuple_type"})
@@ -184,8 +186,8 @@ def _words(error: ErrorDetails, location: Location, raw: object) -> tuple[str, s
         return _found(context, error["input"], location, raw), context["expected"]
     if kind in ("missing", "union_tag_not_found"):
         return "nothing", _EXPECTED[kind]
-    if kind == "union_tag_invalid":
-        return shown(context.get("tag")), _EXPECTED[kind]
+    if kind in ("union_tag_invalid", "literal_error"):
+        return shown(context.get("tag", error["input"])), _EXPECTED[kind]
     if kind == "too_short":
         return "an empty list", _EXPECTED[kind]
     return kind_of(error["input"]), _EXPECTED.get(kind, "another value")
@@ -229,6 +231,7 @@ def _whole_draft(settings: Settings) -> Draft:
         networks=settings.networks,
         evidence=settings.evidence,
         topology=settings.topology,
+        sink=settings.sink,
     )
 
 
@@ -245,6 +248,7 @@ def _partial_draft(raw: object) -> Draft:
         networks=networks.as_networks() if networks else None,
         evidence=_part(EvidenceSettings, top.get("evidence")),
         topology=_part(TopologySettings, top.get("topology")),
+        sink=_part(LokiSink, top["sink"]) if top.get("sink") is not None else None,
     )
 
 

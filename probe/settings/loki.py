@@ -1,4 +1,5 @@
-"""A query to Grafana Loki, and as whom it is asked: nobody, a user with a password, or the bearer of a token.
+"""Grafana Loki: a query to read lines with, where to push verdicts to, and as whom it is asked: nobody, a user with a
+password, or the bearer of a token.
 
 A token stays in its file, for it is renewed there while the probe runs; a password is read when the file is loaded.
 """
@@ -14,7 +15,9 @@ from pydantic import ValidationInfo, field_validator
 from probe.model import Secret
 from probe.settings.part import Part, key
 from probe.settings.paths import read_password
-from probe.settings.values import NO_SECRET, FilePath, Flag, Host, Password, Text, Url, unfit
+from probe.settings.values import NO_SECRET, FilePath, Flag, Host, LabelName, LabelValue, Password, Text, Url, unfit
+
+MOST_LABELS = 10
 
 _API = "/loki/api/v1"
 
@@ -52,17 +55,30 @@ class LokiTls(Part):
         return given
 
 
-class LokiSource(Part):
-    """A query to Grafana Loki."""
+class _Loki(Part):
+    """Where Loki is."""
 
     kind: Literal["loki"] = key(description="Grafana Loki.", examples=["loki"])
     url: Url = key(
         description="Base URL of Loki, or of the proxy in front of it, without /loki/api/v1.",
         examples=["http://loki:3100"],
     )
-    query: Text = key(
-        description="LogQL log query that selects the mail server's lines.", examples=['{namespace="mailserver"}']
-    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_base(cls, given: str) -> str:
+        parts = urlsplit(given)
+        expected = f"the base URL of Loki, without {_API} and what follows it"
+        if parts.query or parts.fragment:
+            raise unfit(expected, found="a URL with a query or a fragment (not shown)")
+        if parts.path.rstrip("/").endswith(_API):
+            raise unfit(expected)
+        return given
+
+
+class LokiAccess(_Loki):
+    """Where Loki is, and as whom it is asked."""
+
     tenant: Text | None = key(
         default=None,
         description="Tenant, sent as X-Scope-OrgID. Needed where Loki runs with auth_enabled.",
@@ -90,17 +106,6 @@ class LokiSource(Part):
     )
     tls: LokiTls = key(default={}, description="Certificates, for an https:// url.")
 
-    @field_validator("url")
-    @classmethod
-    def _is_a_base(cls, given: str) -> str:
-        parts = urlsplit(given)
-        expected = f"the base URL of Loki, without {_API} and what follows it"
-        if parts.query or parts.fragment:
-            raise unfit(expected, found="a URL with a query or a fragment (not shown)")
-        if parts.path.rstrip("/").endswith(_API):
-            raise unfit(expected)
-        return given
-
     @field_validator("password")
     @classmethod
     def _of_a_user(cls, given: Secret, info: ValidationInfo) -> Secret:
@@ -121,4 +126,34 @@ class LokiSource(Part):
     def _instead_of_a_user(cls, given: Path | None, info: ValidationInfo) -> Path | None:
         if given is not None and info.data.get("username") is not None:
             raise unfit("username or bearer_token_file, not both", found="both")
+        return given
+
+
+class _Query(_Loki):
+    """What is asked."""
+
+    query: Text = key(
+        description="LogQL log query that selects the mail server's lines.", examples=['{namespace="mailserver"}']
+    )
+
+
+class LokiSource(LokiAccess, _Query):  # in this order the keys are listed as they are written: query after url
+    """A query to Grafana Loki."""
+
+
+class LokiSink(LokiAccess):
+    """Where each change of a verdict, and each outage as it begins and ends, is pushed to as one JSON line."""
+
+    labels: dict[LabelName, LabelValue] = key(
+        default={},
+        description="Labels of every line, beside `job` (mailprobe, unless it is given here), `vantage`, `path`, "
+        "`service` and `severity`.",
+        examples=[{"cluster": "home"}],
+    )
+
+    @field_validator("labels")
+    @classmethod
+    def _few(cls, given: dict[str, str]) -> dict[str, str]:
+        if len(given) > MOST_LABELS:
+            raise unfit(f"at most {MOST_LABELS} labels: Loki takes 15 a line", found=f"{len(given)} labels")
         return given

@@ -17,6 +17,7 @@ from pydantic_core import core_schema
 from probe.model import Networks
 from probe.settings.evidence import EvidenceSettings
 from probe.settings.faults import ConfigurationWarning
+from probe.settings.loki import LokiSink
 from probe.settings.part import Part, key
 from probe.settings.paths import PathSettings
 from probe.settings.values import (
@@ -235,6 +236,11 @@ class Settings(Part):
     )
     web: WebSettings = key(default={}, description="The daemon's pages and metrics.")
     history: HistorySettings = key(default={}, description="The daemon's memory of sessions and outages.")
+    sink: LokiSink | None = key(
+        default=None,
+        description="Where the daemon pushes each change of a verdict, and each outage as it begins and ends, as one "
+        "JSON line (docs/sink.md), so that many vantages share one store.",
+    )
 
     _warnings: tuple[ConfigurationWarning, ...] = PrivateAttr(default=())
 

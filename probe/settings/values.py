@@ -33,6 +33,9 @@ MAIL_ADDRESS = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`|~.-]{1,64}@(?=.{1,253}\Z)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*"
 )
 """Addresses that need neither quotes (RFC 5321 section 4.1.2) nor SMTPUTF8."""
+_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+OUR_LABELS = ("vantage", "path", "service", "severity")
+"""Labels of what is pushed that the configuration does not give; `job` it may."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _VARIABLE_PATTERN = r"\$\{"
 
@@ -139,6 +142,21 @@ def _network(value: object) -> Network:
         raise unfit("an address or a CIDR, like 10.0.20.1 or 10.0.20.0/24") from None
     single = f"{text.partition('/')[0]}/{whole.max_prefixlen}"
     raise unfit(f"a network without host bits: {whole} for the network, {single} for the one address")
+
+
+def _label(value: object) -> str:
+    if not isinstance(value, str) or not _LABEL.fullmatch(value) or value.startswith("__"):
+        raise unfit("the name of a label: letters, digits and _, not a digit first, nor __")
+    if value in OUR_LABELS:
+        raise unfit(f"another name: {value} is mailprobe's own")
+    return str(value)
+
+
+def _label_value(value: object) -> str:
+    text = _text(value)
+    if len(text) > 256:
+        raise unfit("text of at most 256 characters")
+    return text
 
 
 def _mail_address(value: object) -> str:
@@ -275,6 +293,8 @@ _PERCENTAGE: dict[str, Any] = {
 }
 
 Text = Annotated[str, Form(_text, _text_that_is("text"))]
+LabelName = Annotated[str, Form(_label, _text_that_is("label"))]
+LabelValue = Annotated[str, Form(_label_value, _text_that_is("text"))]
 Host = Annotated[str, Form(_host, _text_that_is("host name or address"))]
 MailAddress = Annotated[str, Form(_mail_address, _text_that_is("mail address"))]
 Sender = Annotated[str, Form(_sender, {"$comment": "mail address or empty", "type": "string"})]

@@ -79,6 +79,18 @@ def test_a_restart_ends_no_outage_and_counts_its_seconds_once() -> None:
     assert account.seconds_of_outage == 30.0
 
 
+def test_an_endpoint_that_comes_back_is_not_what_it_was_at_the_start() -> None:
+    first = Ledger([SMTP])
+    first.record(result(Verdict.REFUSED, opened=10.0))
+    lasting = first.accounts[SMTP.name].outage
+    assert lasting is not None
+    ledger = Ledger([SMTP], Restored(lasting=(lasting,)))
+    ledger.record(result(Verdict.PRESERVED, opened=40.0))
+    ledger.configure([IMAPS])
+    ledger.configure([SMTP])
+    assert ledger.accounts[SMTP.name].outage is None
+
+
 def test_failures_are_kept_longer_than_successes_and_all_are_bounded() -> None:
     ledger = Ledger([SMTP])
     for number in range(400):

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from probe.evidence.sources.loki import LokiSource
-from probe.evidence.sources.loki_client import Access, Tls
+from probe.evidence.sources.loki_client import Access
+from probe.evidence.sources.loki_http import Tls
 from probe.model import Secret
 from probe.service.sources import OPENERS, sources
 from probe.settings import load

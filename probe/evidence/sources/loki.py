@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 
 from probe.evidence import loki as wire
 from probe.evidence.sources.backoff import Backoff
-from probe.evidence.sources.loki_client import Access, Bounds, LokiClient, Page, Trouble
+from probe.evidence.sources.loki_client import Access, LokiClient, Page
+from probe.evidence.sources.loki_http import Bounds, Trouble
 from probe.evidence.sources.loki_ledger import Ledger, Way
 from probe.evidence.sources.loki_sweep import Sweeper
 from probe.evidence.sources.loki_tail import Ended, Heard, Opened, Tail

@@ -16,7 +16,8 @@ from aiohttp import ClientWebSocketResponse, WSMessage, WSMsgType
 
 from probe.evidence import loki as wire
 from probe.evidence.sources.backoff import Backoff
-from probe.evidence.sources.loki_client import MAX_FRAME, LokiClient, Trouble
+from probe.evidence.sources.loki_client import MAX_FRAME, LokiClient
+from probe.evidence.sources.loki_http import Trouble
 
 _NORMAL_END = "tail max duration"
 _TOO_LARGE = 1009

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from probe.evidence.sources.loki import LokiSource, Patience
-from probe.evidence.sources.loki_client import Access, Bounds
+from probe.evidence.sources.loki_client import Access
+from probe.evidence.sources.loki_http import Bounds
 from tests.evidence.sources.reading import Reading, consuming
 from tests.evidence.sources.scripted_loki import ScriptedLoki
 

@@ -3,7 +3,7 @@
 What it does as the real one: one line per stream, stamp and text; `start` inclusive, `end` exclusive, 100 entries and
 `backward` unless asked otherwise; refusals as plain text; tails that look back by `limit` newest entries, send at most
 100 entries a frame, hold at most ten frames, tell of what they dropped then, ping, and end with a reason in the close
-frame. Beyond that `script` and `tail_script` hold what to answer instead, once each.
+frame. Beyond that `script`, `tail_script` and `push_script` hold what to answer instead, once each.
 
     python -m tests.evidence.sources.scripted_loki PORT [--no-tail]     serves until it is ended
 """
@@ -29,6 +29,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 ENTRIES_PER_FRAME = 100
 FRAMES_HELD = 10
+MOST_LABELS = 15
 _SELECTOR = re.compile(r'\{((?:\w+=~?"[^"]*",?\s*)+)\}(?:\s*\|=\s*"([^"]*)")?')
 _MATCHER = re.compile(r'(\w+)(=~?)"([^"]*)"')
 
@@ -61,6 +62,8 @@ class ScriptedLoki:
         self.streams: dict[Labels, dict[tuple[int, str], None]] = defaultdict(dict)
         self.script: deque[Answer] = deque()
         self.tail_script: deque[Answer] = deque()
+        self.push_script: deque[Answer] = deque()
+        self.pushes: list[bytes] = []
         self.tails: list[Tailer] = []
         self.tails_allowed = tails
         self.max_entries_limit = max_entries_limit
@@ -138,9 +141,20 @@ class ScriptedLoki:
                 tail.news.set()
 
     async def _push(self, request: web.Request) -> web.StreamResponse:
-        for stream in (await request.json())["streams"]:
-            self.push(stream["stream"], [(int(at), line) for at, line, *_ in stream["values"]])
-        return web.Response(status=204)
+        self.pushes.append(await request.read())
+        if self.push_script:
+            return await self.push_script.popleft()(request)
+        try:
+            self._admit(request)
+            for stream in (await request.json())["streams"]:
+                labels, values = stream["stream"], stream["values"]
+                if len(labels) > MOST_LABELS:
+                    said = f"entry for stream '{labels}' has {len(labels)} label names; limit {MOST_LABELS}"
+                    raise Refused(400, said)
+                self.push(labels, [(int(at), line) for at, line, *_ in values])
+        except Refused as refused:
+            return self._dated(web.Response(status=refused.status, text=refused.text))
+        return self._dated(web.Response(status=204))
 
     # query_range
 

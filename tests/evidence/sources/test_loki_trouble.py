@@ -20,7 +20,8 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from probe.evidence.sources.loki import LokiSource
-from probe.evidence.sources.loki_client import Access, Bounds, Tls
+from probe.evidence.sources.loki_client import Access
+from probe.evidence.sources.loki_http import Bounds, Tls
 from probe.evidence.sources.source import Source, State
 from probe.model import Secret
 from tests.evidence.sources.loki_reading import BRISK, POD, access, now, reading_loki, serving, swept

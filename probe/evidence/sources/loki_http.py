@@ -1,0 +1,213 @@
+"""HTTP to Loki, on aiohttp, for whoever asks or tells it something. What goes wrong is a Trouble with a next step.
+
+Rules:
+- Nothing is followed elsewhere, no cookie is kept and nothing is unpacked: an answer is read up to a bound, whatever
+  the other side promises or sends.
+- Credentials go into headers of each request anew, so that a token that was renewed in its file is used at once.
+- `ahead` is Loki's clock minus ours, by the Date header of its last answer (to the second).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from probe.evidence import loki as wire
+from probe.model import Clock, Secret
+
+API = "/loki/api/v1"
+_LARGEST_TOKEN = 64 << 10
+
+
+class Trouble(Exception):
+    """Something does not work. `kind` names what, `wait` is how long Loki asks to be left alone."""
+
+    def __init__(self, kind: str, reason: str, *, wait: float = 0.0) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+        self.wait = wait
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tls:
+    """How Loki's certificate is checked, and the one to show."""
+
+    ca_file: Path | None = None
+    verify: bool = True
+    server_name: str | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Server:
+    """Where Loki is, and as whom it is asked."""
+
+    url: str
+    tenant: str | None = None
+    username: str | None = None
+    password: Secret = field(default=Secret(""))
+    bearer_token_file: Path | None = None
+    tls: Tls = Tls()
+
+    @property
+    def place(self) -> str:
+        """Where, and which tenant, without secrets."""
+        url = urlsplit(self.url)
+        tenant = f"{self.tenant}@" if self.tenant else ""
+        return f"loki:{tenant}{url.netloc.rpartition('@')[2]}{url.path.rstrip('/')}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bounds:
+    """Seconds until a connection, an answer, or silence on a tail is given up."""
+
+    connect: float = 5.0
+    answer: float = 30.0
+    silence: float = 15.0
+
+
+class LokiHttp:
+    """Connections to one Loki. Use within one event loop."""
+
+    def __init__(self, server: Server, clock: Clock, bounds: Bounds) -> None:
+        self.base = server.url.rstrip("/")
+        self.ahead = 0.0
+        self._server = server
+        self._clock = clock
+        self._bounds = bounds
+        self._session: aiohttp.ClientSession | None = None
+        self._ssl: ssl.SSLContext | None = None
+
+    def now(self) -> float:
+        """Loki's clock."""
+        return self._clock() + self.ahead
+
+    @asynccontextmanager
+    async def request(self, method: str, path: str, **more: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer to a request of the API, within Bounds.answer. Raises Trouble for what is no answer."""
+        async with (
+            self.translated(),
+            asyncio.timeout(self._bounds.answer),
+            self.opened().request(
+                method,
+                f"{self.base}{API}/{path}",
+                allow_redirects=False,
+                **self.identity(more.pop("headers", {})),
+                **more,
+            ) as answer,
+        ):
+            seconds = wire.seconds_of(answer.headers.get("Date"))
+            if seconds is not None:
+                self.ahead = seconds - self._clock()
+            yield answer
+
+    def refusal(self, answer: aiohttp.ClientResponse, reason: str) -> Trouble:
+        """What an answer other than 200 comes to."""
+        wait = wire.retry_after(answer.headers.get("Retry-After"), now=self.now())
+        return Trouble(f"http {answer.status}", f"{self.base} {reason}", wait=wait)
+
+    def opened(self) -> aiohttp.ClientSession:
+        """The session, opened with the first request."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                headers={"Accept-Encoding": "identity", "User-Agent": "mailprobe"},
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._bounds.connect),
+            )
+        return self._session
+
+    def identity(self, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Who asks, and how the other side's certificate is checked, as aiohttp's arguments."""
+        server = self._server
+        named = dict(headers or {})
+        if server.tenant:
+            named["X-Scope-OrgID"] = server.tenant
+        if server.username is not None:
+            pair = f"{server.username}:{server.password.reveal()}".encode()
+            named["Authorization"] = f"Basic {b64encode(pair).decode()}"
+        elif server.bearer_token_file is not None:
+            named["Authorization"] = f"Bearer {_token(server.bearer_token_file)}"
+        return {"headers": named, "ssl": self._checked_by(), "server_hostname": server.tls.server_name}
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _checked_by(self) -> ssl.SSLContext | bool:
+        if not self.base.startswith("https:"):
+            return True
+        if self._ssl is None:
+            try:
+                self._ssl = _context(self._server.tls)
+            except OSError as error:
+                reason = f"tls of {self.base} cannot be set up ({wire.shown(_root(error))})"
+                raise Trouble("tls", f"{reason}: check ca_file, certificate_file and key_file") from None
+        return self._ssl
+
+    @asynccontextmanager
+    async def translated(self) -> AsyncIterator[None]:
+        """Let what goes wrong with connections out as Trouble."""
+        try:
+            yield
+        except aiohttp.WSServerHandshakeError as refused:
+            reason = f"does not open a websocket (HTTP {refused.status})"
+            raise Trouble("websocket", f"{self.base} {reason}: let the proxy in front of it upgrade") from None
+        except aiohttp.ClientResponseError as odd:
+            reason = f"does not speak HTTP as Loki does ({wire.shown(odd.message)})"
+            raise Trouble("malformed", f"{self.base} {reason}: check `url`") from None
+        except TimeoutError:
+            raise Trouble("timeout", f"{self.base} did not answer in time: check the network and Loki's load") from None
+        except aiohttp.ClientConnectorCertificateError as untrusted:
+            reason = wire.shown(str(untrusted.certificate_error))
+            next_step = "set tls.ca_file, or tls.server_name to a name in the certificate"
+            raise Trouble(
+                "certificate", f"{self.base} shows a certificate that is refused ({reason}): {next_step}"
+            ) from None
+        except aiohttp.ClientPayloadError:
+            raise Trouble("broken off", f"{self.base} broke off in the middle of an answer; asked again") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            reason = wire.shown(_root(error))
+            raise Trouble(
+                "unreachable", f"{self.base} cannot be reached ({reason}): check `url` and the network"
+            ) from None
+
+
+def _context(tls: Tls) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=tls.ca_file)
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if tls.certificate_file is not None:
+        context.load_cert_chain(tls.certificate_file, tls.key_file)
+    return context
+
+
+def _root(error: BaseException) -> str:
+    """What the operating system said, where it said something."""
+    inner = getattr(error, "os_error", None) or error
+    return (getattr(inner, "strerror", None) or str(inner) or type(inner).__name__).strip()
+
+
+def _token(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            token = opened.read(_LARGEST_TOKEN).decode("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no ASCII text"
+        raise Trouble("token", f"bearer_token_file {file} holds no token ({reason}): write it there") from None
+    if not token or not token.isprintable() or " " in token:
+        raise Trouble("token", f"bearer_token_file {file} holds no token: write it there, and nothing else")
+    return token

@@ -1,0 +1,10 @@
+"""The history room: what the daemon wrote down, in one SQLite file that survives kill -9, and reads back.
+
+history.py is the task that writes and what the daemon and its pages see; file.py one open file; backlog.py what waits;
+rows.py values as rows; schema.py the tables; place.py directory, lock and broken files; faults.py what may be wrong.
+What is kept where, how long and how big: docs/history.md.
+"""
+
+from probe.service.history.history import History, Patience
+
+__all__ = ["History", "Patience"]

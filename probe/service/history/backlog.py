@@ -1,0 +1,105 @@
+"""What waits to be written. Pure, bounded: a history that cannot be written costs sessions, never memory.
+
+- In order: whatever is written, all that came before it is. Within a batch an outage is written as it stands last.
+- Sessions over the bound go, the oldest first, and are counted. What they changed is carried over to the next batch, so
+  changes and outages outlast the sessions they come from.
+- A batch that could not be written is given back and keeps its place.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from probe.model import Change, EndpointName, Outage, Result
+
+MOST_SESSIONS = 2_000
+"""Some 20 MiB with their transcripts: a minute of 1,000 endpoints, hours of a few."""
+
+MOST_CARRIED = 10_000
+"""Changes, and outages, of sessions that are gone."""
+
+AT_ONCE = 16
+"""Sessions in one transaction: making their records takes 2 to 3 ms, in which nothing else of the probe goes on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class News:
+    """What is to be written at once: a session, and what it changed."""
+
+    session: Result | None = None
+    changes: tuple[Change, ...] = ()
+    outages: tuple[Outage, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """What is written in one transaction."""
+
+    sessions: tuple[Result, ...] = ()
+    changes: tuple[Change, ...] = ()
+    outages: tuple[Outage, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.sessions or self.changes or self.outages)
+
+
+class Backlog:
+    """What came and is not written yet. `dropped`: sessions that found no room, since the start."""
+
+    def __init__(self, most: int = MOST_SESSIONS) -> None:
+        self._most = most
+        self._news: deque[News] = deque()
+        self._changes: deque[Change] = deque(maxlen=MOST_CARRIED)
+        self._outages: dict[tuple[EndpointName, float], Outage] = {}
+        self.dropped = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._news or self._changes or self._outages)
+
+    @property
+    def is_enough(self) -> bool:
+        """True if a whole batch waits."""
+        return len(self._news) >= AT_ONCE
+
+    def add(self, news: News) -> None:
+        """Something came."""
+        self._news.append(news)
+        self._trim()
+
+    def next(self) -> Batch:
+        """Take what is to be written next."""
+        news = [self._news.popleft() for _ in range(min(AT_ONCE, len(self._news)))]
+        for one in news:
+            self._carry(one.changes, one.outages)
+        batch = Batch(
+            sessions=tuple(one.session for one in news if one.session is not None),
+            changes=tuple(self._changes),
+            outages=tuple(self._outages.values()),
+        )
+        self._changes.clear()
+        self._outages.clear()
+        return batch
+
+    def give_back(self, batch: Batch) -> None:
+        """It could not be written; what came meanwhile is newer."""
+        newer = self._changes.copy(), self._outages.copy()
+        self._changes.clear()
+        self._outages.clear()
+        self._carry(batch.changes, batch.outages)
+        self._carry(newer[0], newer[1].values())
+        self._news.extendleft(News(session=session) for session in reversed(batch.sessions))
+        self._trim()
+
+    def _carry(self, changes: Iterable[Change], outages: Iterable[Outage]) -> None:
+        self._changes.extend(changes)
+        self._outages.update({(outage.endpoint, outage.began): outage for outage in outages})
+        while len(self._outages) > MOST_CARRIED:
+            self._outages.pop(next(iter(self._outages)))
+
+    def _trim(self) -> None:
+        while len(self._news) > self._most:
+            oldest = self._news.popleft()
+            self._carry(oldest.changes, oldest.outages)
+            self.dropped += oldest.session is not None

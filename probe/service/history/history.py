@@ -1,0 +1,323 @@
+"""The history: takes what the ledger tells, writes it in order, and never stops probing, whatever becomes of the file.
+
+    Ledger ──take──▶ Backlog ──one task──▶ HistoryFile      Past (sessions, session, outages), Restored ◀── HistoryFile
+
+Rules:
+- `take` never waits and never raises. What it takes is written within `Patience.gather`, several sessions at once.
+- Whatever goes wrong with the file is a trouble with a next step, said once; the file is closed and tried again.
+  A broken file is moved aside, and a new one begun.
+- Wall times in the file, the probe's clock in memory: the shift is read once for each batch.
+- An outage goes on where an earlier process left it, if the ledger was told of it (`restored`). Where the file could
+  not be opened in time, the ledger began without: what still lasts in the file then ended when it was last seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import TypeVar
+
+from probe.evidence.sources.backoff import Backoff
+from probe.model import Change, EndpointName, Outage, Result
+from probe.notices import warn
+from probe.report.json import timestamp
+from probe.service.clock import SteadyClock
+from probe.service.history import rows
+from probe.service.history.backlog import Backlog, Batch, News
+from probe.service.history.faults import HistoryTrouble, Remedy, trouble_of
+from probe.service.history.file import HistoryFile
+from probe.service.history.place import move_aside
+from probe.service.history.restoring import restored
+from probe.service.ledger import DAY, Entry, Restored
+from probe.service.standing import Standing, rest
+from probe.settings.parts import HistorySettings
+from probe.verdict.outage import step
+
+MOST_READ = 1_000
+
+_UNUSABLE = (sqlite3.Error, HistoryTrouble, OSError, ValueError)
+"""ValueError: aiosqlite's word for a connection that was closed meanwhile."""
+
+_Found = TypeVar("_Found")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """Bounds of time in seconds.
+
+    `gather`: how long sessions wait for others to be written with them. `again`, `longest`: the first and the longest
+    wait after a failure. `start`, `close`: how long opening and the last writing may hold up the daemon. `prune`:
+    between two looks for what is too old.
+    """
+
+    gather: float = 0.2
+    again: float = 1.0
+    longest: float = 60.0
+    start: float = 3.0
+    close: float = 1.0
+    prune: float = 60.0
+
+
+PATIENCE = Patience()
+
+
+class History:
+    """One history file, written while the context is open. Implements `station.Past`."""
+
+    def __init__(
+        self,
+        settings: HistorySettings,
+        clock: SteadyClock,
+        *,
+        warn: Callable[..., None] = warn,
+        patience: Patience = PATIENCE,
+    ) -> None:
+        self._path = settings.file
+        self._retention = settings.retention
+        self._clock = clock
+        self._patience = patience
+        self._standing: Standing[HistoryTrouble] = Standing(
+            warn, fails="history: sessions are not written down", works="history: sessions are written down again"
+        )
+        self._backoff = Backoff(first=patience.again, most=patience.longest)
+        self._backlog = Backlog()
+        self._lasting: dict[EndpointName, Outage] = {}
+        self._latest: dict[EndpointName, Change] = {}
+        self._restored: Restored | None = None
+        self._is_late = False
+        self._file: HistoryFile | None = None
+        self._prune_at = 0.0
+        self._unfit = self._lost_before = 0
+        self._begun, self._news, self._closing = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.written = 0
+
+    @property
+    def usable(self) -> bool:
+        """True if it can be read now."""
+        return self._file is not None
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with the file, with the next step; None while it serves."""
+        if self._standing.trouble is None:
+            return None
+        return self._standing.trouble.reason + (f"; {self._lost} sessions are lost so far" if self._lost else "")
+
+    @property
+    def dropped(self) -> int:
+        """Sessions that were never written, since the start."""
+        return self._backlog.dropped + self._unfit
+
+    @property
+    def _lost(self) -> int:
+        """Of these, since the file last served."""
+        return self.dropped - self._lost_before
+
+    @property
+    def restored(self) -> Restored:
+        """What earlier processes wrote down, on this process's clock; nothing where the file could not be read."""
+        return self._restored or Restored()
+
+    async def __aenter__(self) -> History:
+        self._task = asyncio.create_task(self._work(), name="history")
+        await rest(self._patience.start, self._begun)
+        if not self._begun.is_set():
+            reason = "the disk does not answer in time: look at its load"
+            self._standing.tell(HistoryTrouble("slow", self._path, reason))
+        if self._restored is None:
+            self._restored, self._is_late = Restored(), True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        self._news.set()
+        for task in filter(None, [self._task]):
+            await asyncio.wait([task], timeout=self._patience.close)
+            task.cancel()
+            await asyncio.wait([task], timeout=self._patience.close)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._patience.close):
+                await self._shut()
+
+    def take(self, entry: Entry) -> None:
+        """Keep what the ledger tells. For Ledger.listeners."""
+        name = entry.result.session.endpoint
+        if entry.change is not None:
+            self._latest[name] = entry.change
+        after = step(self._lasting.pop(name, None), entry.result)
+        if after.lasting is not None:
+            self._lasting[name] = after.lasting
+        changes = tuple(filter(None, [entry.change]))
+        outages = tuple(filter(None, [after.ended, after.lasting]))
+        self._backlog.add(News(session=entry.result, changes=changes, outages=outages))
+        if self._lost and self._standing.trouble is None:
+            event = "history: sessions come faster than they are written; some are lost"
+            self._standing.say("faster", event, file=str(self._path))
+        self._news.set()
+
+    def configure(self, endpoints: Collection[EndpointName]) -> None:
+        """Only these endpoints are watched from now on; an outage of another one ends where it was last seen."""
+        for name in [name for name in self._lasting if name not in endpoints]:
+            outage = self._lasting.pop(name)
+            self._backlog.add(News(outages=(replace(outage, ended=outage.seen),)))
+        self._latest = {name: change for name, change in self._latest.items() if name in endpoints}
+        self._news.set()
+
+    # Past
+
+    async def session(self, identity: str) -> Mapping[str, object] | None:
+        """The record of a session."""
+        return await self._read(lambda file: file.session(identity), None)
+
+    async def sessions(
+        self, *, endpoint: EndpointName | None = None, before: float | None = None, most: int = 100
+    ) -> Sequence[Mapping[str, object]]:
+        """Records of sessions opened before a wall time, the latest first, MOST_READ at most."""
+        most = max(0, min(most, MOST_READ))
+        return await self._read(lambda file: file.sessions(endpoint, before, most), ())
+
+    async def outages(self, *, since: float, most: int) -> Sequence[Outage]:
+        """Outages that ended after a wall time, and those that last, the latest first; their times are wall times."""
+        most = max(0, min(most, MOST_READ))
+        return rows.sound(rows.outage_of, await self._read(lambda file: file.outages(since, most), ()))
+
+    async def _read(self, ask: Callable[[HistoryFile], Awaitable[_Found]], nothing: _Found) -> _Found:
+        file = self._file
+        if file is None:
+            return nothing
+        try:
+            return await ask(file)
+        except _UNUSABLE as error:
+            if file is self._file:
+                self._standing.tell(trouble_of(error, self._path))
+                self._news.set()
+            return nothing
+
+    # The one task that writes
+
+    async def _work(self) -> None:
+        if not await self._begin() and await self._is_moved_aside():
+            await self._begin()
+        self._begun.set()
+        while True:
+            await self._until_due()
+            await self._turn()
+            if self._closing.is_set() and (self._standing.trouble is not None or not self._backlog):
+                return
+
+    async def _until_due(self) -> None:
+        if self._standing.trouble is not None:
+            await rest(self._backoff.failed(), self._closing)
+            return
+        wait = self._prune_at - _now()
+        if wait > 0 and not self._backlog:
+            self._news.clear()
+            await rest(wait, self._news)
+        if self._backlog and not self._backlog.is_enough:
+            await rest(self._patience.gather, self._closing)
+
+    async def _turn(self) -> None:
+        if self._standing.trouble is not None:
+            await self._shut()
+            await self._is_moved_aside()
+        if self._file is None and not await self._begin():
+            return
+        try:
+            await self._write()
+            await self._prune()
+        except Exception as error:  # be it a fault of our own: probing goes on, and it is said
+            await self._fail(error)
+
+    async def _write(self) -> None:
+        file, batch = self._file, self._backlog.next()
+        if file is None or not batch:
+            return
+        try:
+            await file.write(rows.rows_of(batch, self._clock.shift, self._on_unfit))
+        except BaseException:
+            self._backlog.give_back(batch)
+            raise
+        self.written += len(batch.sessions)
+        self._recovered()
+
+    async def _prune(self) -> None:
+        if self._file is None or _now() < self._prune_at or self._closing.is_set():
+            return
+        today = self._clock.wall(self._clock())
+        older = today - self._retention
+        more = await self._file.prune(fine=max(older, today - DAY), older=older, changes=min(older, today - DAY))
+        self._prune_at = _now() + (0.0 if more else self._patience.prune)
+
+    # The file, and what is wrong with it
+
+    async def _begin(self) -> bool:
+        """Open the file; False, and a trouble, if it cannot be."""
+        try:
+            self._file = await HistoryFile.opened(self._path)
+            await self._take_up(self._file)
+        except Exception as error:  # be it a fault of our own: probing goes on, and it is said
+            await self._fail(error)
+            return False
+        self._prune_at = _now()
+        if not self._backlog:
+            self._recovered()
+        return True
+
+    async def _take_up(self, file: HistoryFile) -> None:
+        """Go on where an earlier process stopped, if the ledger can still be told."""
+        found = await restored(file, self._clock) if self._restored is None else Restored()
+        if self._is_late:
+            await file.end_outages()
+            self._is_late = False
+        elif self._restored is None:
+            self._restored = found
+            self._lasting = {outage.endpoint: outage for outage in found.lasting}
+            self._latest = {change.endpoint: change for change in found.changes}
+
+    async def _is_moved_aside(self) -> bool:
+        """Move the file aside if it is broken; what still holds is written into the new one."""
+        trouble = self._standing.trouble
+        if trouble is None or trouble.remedy is not Remedy.BEGIN_ANEW:
+            return False
+        stamp = "".join(filter(str.isalnum, timestamp(self._clock.wall(self._clock()))))
+        try:
+            aside = await asyncio.to_thread(move_aside, self._path, stamp)
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            self._standing.tell(trouble_of(error, self._path))
+            return False
+        self._backlog.give_back(Batch(changes=tuple(self._latest.values()), outages=tuple(self._lasting.values())))
+        event = "history: the broken file is kept, a new one begun"
+        self._standing.say(f"kept {stamp}", event, file=str(self._path), kept_as=str(aside))
+        return True
+
+    async def _shut(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            await file.close()
+
+    async def _fail(self, error: Exception) -> None:
+        await self._shut()
+        self._standing.tell(trouble_of(error, self._path))
+
+    def _recovered(self) -> None:
+        self._standing.recovered(file=str(self._path), lost=self._lost)
+        self._backoff.succeeded()
+        self._lost_before = self.dropped
+
+    def _on_unfit(self, result: Result, error: Exception) -> None:
+        self._unfit += 1
+        event = "history: a session cannot be written down"
+        self._standing.say("unfit", event, session=result.session.id, reason=str(error))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,183 @@
+"""The sink: each change of a verdict, and each outage as it begins and ends, pushed to Loki as one JSON line, in order.
+
+Rules:
+- `take` never waits and never raises. At most MOST lines wait; the oldest go, and are counted.
+- What Loki refuses for good (4xx) is said once in its words and dropped; anything else is sent again, later and later,
+  and not before the moment that Retry-After names.
+- Few streams: labels are what the configuration gives, vantage, path, service and severity; the rest is in the line.
+- What waits when the process ends is sent within `Patience.close`, or lost: the history has it all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from probe.evidence.loki import reason_of
+from probe.evidence.loki_push import MEANINGS, Pushed, body_of, is_final
+from probe.evidence.sources.backoff import Backoff
+from probe.evidence.sources.loki_http import Bounds, LokiHttp, Server, Trouble
+from probe.notices import warn
+from probe.report.events import change_object, outage_object
+from probe.service.clock import SteadyClock
+from probe.service.ledger import Entry
+from probe.service.sources import loki_server
+from probe.service.standing import Standing, rest
+from probe.settings import LokiSink
+
+MOST = 1_000
+AT_ONCE = 100
+JOB = "mailprobe"
+_LARGEST_REPLY = 64 << 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """Bounds of time in seconds.
+
+    `gather`: how long lines wait for others to be sent with them. `again`, `longest`: the first and the longest wait
+    after a failure that Loki gave no time for. `close`: how long the last sending may hold up the end.
+    """
+
+    gather: float = 0.5
+    again: float = 1.0
+    longest: float = 60.0
+    close: float = 1.0
+    bounds: Bounds = field(default_factory=lambda: Bounds(answer=10.0))
+
+
+PATIENCE = Patience()
+
+
+class Sink:
+    """Pushes to one Loki while the context is open. `vantage`: its name in lines and labels."""
+
+    def __init__(
+        self,
+        settings: LokiSink,
+        vantage: str,
+        clock: SteadyClock,
+        *,
+        warn: Callable[..., None] = warn,
+        patience: Patience = PATIENCE,
+    ) -> None:
+        server = Server(**loki_server(settings))
+        self._labels = {"job": JOB, **settings.labels, "vantage": vantage}
+        self._vantage = vantage
+        self._clock = clock
+        self._patience = patience
+        self._http = LokiHttp(server, clock, patience.bounds)
+        self._standing: Standing[Trouble] = Standing(
+            warn, fails="sink: verdicts are not pushed", works="sink: verdicts are pushed again"
+        )
+        self._backoff = Backoff(first=patience.again, most=patience.longest)
+        self._waiting: deque[Pushed] = deque()
+        self._sent = self._lost_before = 0
+        self._news, self._closing = asyncio.Event(), asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.dropped = 0
+
+    @property
+    def pushed(self) -> int:
+        """Lines that Loki took."""
+        return self._sent
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is pushed, with the next step; None while it works."""
+        if self._standing.trouble is None:
+            return None
+        lost = self.dropped - self._lost_before
+        return f"sink: {self._standing.trouble.reason}" + (f"; {lost} lines are lost so far" if lost else "")
+
+    async def __aenter__(self) -> Sink:
+        self._task = asyncio.create_task(self._work(), name="sink")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        self._news.set()
+        for task in filter(None, [self._task]):
+            await asyncio.wait([task], timeout=self._patience.close)
+            task.cancel()
+            await asyncio.wait([task])
+        await self._http.close()
+
+    def take(self, entry: Entry) -> None:
+        """Push what an entry of the ledger changed. For Ledger.listeners."""
+        shift, result = self._clock.shift, entry.result
+        if entry.change is not None:
+            told = change_object(entry.change, result, vantage=self._vantage, shift=shift)
+            self._add(entry.change.at + shift, told)
+        for outage in filter(None, (entry.ended, entry.began)):
+            told = outage_object(outage, result, vantage=self._vantage, shift=shift)
+            self._add((outage.began if outage.ended is None else outage.ended) + shift, told)
+
+    def _add(self, at: float, told: Mapping[str, object]) -> None:
+        labels = {**self._labels, **{name: str(told[name]) for name in ("path", "service", "severity")}}
+        self._waiting.append(Pushed(at=at, labels=labels, line=json.dumps(told)))
+        self._trim()
+        self._news.set()
+
+    def _trim(self) -> None:
+        while len(self._waiting) > MOST:
+            self._waiting.popleft()
+            self.dropped += 1
+
+    # The one task that pushes
+
+    async def _work(self) -> None:
+        while True:
+            if not self._waiting:
+                if self._closing.is_set():
+                    return
+                self._news.clear()
+                await self._news.wait()
+                await rest(self._patience.gather, self._closing)
+            wait = await self._turn()
+            if wait and self._closing.is_set():
+                return
+            await rest(wait, self._closing)
+
+    async def _turn(self) -> float:
+        """Push one batch; seconds to wait before the next try."""
+        batch = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
+        if not batch:
+            return 0.0
+        try:
+            await self._push(body_of(batch))
+        except Exception as error:  # be it a fault of our own: probing goes on, and it is said
+            trouble = error if isinstance(error, Trouble) else _own_fault(error)
+            self._standing.tell(trouble)
+            if is_final(trouble.kind):
+                self.dropped += len(batch)
+                return 0.0
+            self._waiting.extendleft(reversed(batch))
+            self._trim()
+            return self._backoff.failed(at_least=trouble.wait)
+        self._sent += len(batch)
+        self._standing.recovered(lost=self.dropped - self._lost_before)
+        self._lost_before = self.dropped
+        self._backoff.succeeded()
+        return 0.0
+
+    async def _push(self, body: bytes) -> None:
+        headers = {"Content-Type": "application/json"}
+        async with self._http.request("POST", "push", data=body, headers=headers) as answer:
+            if answer.status // 100 == 2 and "html" not in answer.content_type:
+                return
+            reply = (await answer.content.read(_LARGEST_REPLY)).decode("utf-8", "replace")
+            if answer.status // 100 == 2:
+                reason = "answers with a web page: a login page or another service stands there; check `url`"
+                raise Trouble("web page", f"{self._http.base} {reason}")
+            raise self._http.refusal(answer, reason_of(answer.status, reply, MEANINGS))
+
+
+def _own_fault(error: Exception) -> Trouble:
+    return Trouble("fault", f"mailprobe itself is at fault ({type(error).__name__}: {error}): report it")

@@ -1,0 +1,345 @@
+"""Whatever is wrong with the file is said once with the next step, costs no probing, and passes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from probe.model import Verdict
+from probe.service.history.place import KEPT
+from probe.service.history.schema import VERSION
+from tests.service.history.keeping import BRISK, SMTP, Time, asked, identities, keeping
+
+ROOT = Path(__file__).parents[3]
+
+
+def in_a_child(*arguments: object, before: tuple[str, ...] = ()) -> dict[str, Any]:
+    command = [*before, sys.executable, "-m", "tests.service.history.child", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(one.name for one in folder.iterdir())
+
+
+def broken_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.broken-*"))
+
+
+async def filled(file: Path, count: int = 300) -> None:
+    async with keeping(file) as desk:
+        for number in range(count):
+            desk.session(Verdict.UNVERIFIED, id=f"old{number}")
+
+
+async def test_a_missing_directory_is_said_once_and_found_when_it_is_there(tmp_path: Path) -> None:
+    file = tmp_path / "later" / "h.db"
+    async with keeping(file) as desk:
+        assert desk.history.trouble == (
+            f"history.file {file}: there is no directory {file.parent}: create it for the probe's user"
+        )
+        assert not desk.history.usable
+        desk.session(Verdict.REFUSED, id="one")
+        assert desk.ledger.accounts[SMTP.name].outage is not None
+        assert await desk.history.sessions() == ()
+        assert await desk.history.session("one") is None
+        assert await desk.history.outages(since=0.0, most=1) == []
+        file.parent.mkdir()
+        await desk.writes(1)
+        assert desk.history.trouble is None
+        assert [event for event, _ in desk.said.events] == [
+            "history: sessions are not written down",
+            "history: sessions are written down again",
+        ]
+        assert len(desk.said.reasons) == 1
+    assert identities(file) == ["one"]
+    assert asked(file, "SELECT count(*) FROM outages WHERE ended IS NULL") == [(1,)]
+
+
+async def test_a_directory_or_a_device_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name, what in (("folder", "a directory"), ("pipe", "no regular file")):
+        async with keeping(tmp_path / name) as desk:
+            assert desk.history.trouble is not None
+            assert f"it is {what}: name a file, or move it away" in desk.history.trouble
+    (tmp_path / "file").write_text("x")
+    async with keeping(tmp_path / "file" / "h.db") as desk:
+        assert "is no directory" in str(desk.history.trouble)
+    assert names(tmp_path) == ["file", "folder", "pipe"]
+
+
+async def test_another_probe_on_the_same_file(tmp_path: Path) -> None:
+    file = tmp_path / "h.db"
+    async with keeping(file) as first, keeping(file) as second:
+        assert f"another probe (process {os.getpid()}) uses it" in str(second.history.trouble)
+        first.session(id="first")
+        second.session(id="second")
+        await first.writes(1)
+        assert identities(file) == ["first"]
+    # The second one's last try, as it ended before the first, was in vain.
+    assert identities(file) == ["first"]
+    async with keeping(file) as third:
+        assert third.history.trouble is None
+
+
+async def test_the_other_probe_ends(tmp_path: Path) -> None:
+    now, file = Time(), tmp_path / "h.db"
+    async with keeping(file, now.clock()) as first:
+        first.session(Verdict.REFUSED, id="first")
+        await first.writes(1)
+        seen = now.wall
+        now.passes(60)
+        second_keeping = keeping(file, now.clock())
+        second = await second_keeping.__aenter__()
+        second.session(Verdict.REFUSED, id="second")
+    await second.writes(1)
+    assert second.history.trouble is None
+    # The second began without what the first knew: its outage is another one.
+    assert asked(file, "SELECT began, ended FROM outages ORDER BY began") == [(seen, seen), (now.wall, None)]
+    await second_keeping.__aexit__(None, None, None)
+
+
+async def test_a_program_that_locks_the_file_for_a_while(tmp_path: Path) -> None:
+    file = tmp_path / "h.db"
+    async with keeping(file, patience=replace(BRISK, prune=60.0)) as desk:
+        desk.session(id="before")
+        await desk.writes(1)
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            desk.session(id="one")
+            await desk.until(lambda: desk.history.trouble is not None)
+            assert "another program holds it locked" in str(desk.history.trouble)
+            other.execute("ROLLBACK")
+        await desk.writes(2)
+    assert identities(file) == ["before", "one"]
+
+
+async def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "h.db"
+    await filled(file, 3)
+    with closing(sqlite3.connect(file)) as other:
+        other.execute(f"PRAGMA user_version = {VERSION + 1}")
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = file.read_bytes()
+    async with keeping(file) as desk:
+        desk.session(id="one")
+        assert f"version {VERSION + 1} of its tables, this one knows {VERSION}" in str(desk.history.trouble)
+        assert "update mailprobe, or name another file" in str(desk.history.trouble)
+    assert file.read_bytes() == before
+    assert broken_files(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["another database", "no database"])
+async def test_what_is_not_ours_is_left_alone(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "mail.log"
+    if kind == "another database":
+        with closing(sqlite3.connect(file)) as other:
+            other.execute("CREATE TABLE mine (number INTEGER)")
+    else:
+        file.write_text("Nov 22 18:29:06 mail postfix/smtpd[1]: connect from unknown[192.168.1.10]\n" * 100)
+    before = file.read_bytes()
+    async with keeping(file) as desk:
+        desk.session(id="one")
+        await desk.until(lambda: desk.history.trouble is not None)
+        assert "it is no history of mailprobe: name another file" in str(desk.history.trouble)
+    assert file.read_bytes() == before
+    assert names(tmp_path) == ["mail.log"]
+
+
+def _zeros_at_the_head(file: Path) -> None:
+    with file.open("r+b") as opened:
+        opened.write(bytes(8192))
+
+
+def _noise_in_the_middle(file: Path) -> None:
+    with file.open("r+b") as opened:
+        for offset in range(4096, file.stat().st_size, 8192):
+            opened.seek(offset)
+            opened.write(b"\xa5" * 2048)
+
+
+def _half(file: Path) -> None:
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def _crooked_length(file: Path) -> None:
+    os.truncate(file, file.stat().st_size - 1000)
+
+
+DAMAGES: tuple[Callable[[Path], None], ...] = (_zeros_at_the_head, _noise_in_the_middle, _half, _crooked_length)
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__.strip("_"))
+async def test_a_broken_file_is_kept_aside_and_a_new_one_begun(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    file = tmp_path / "h.db"
+    await filled(file)
+    damage(file)
+    broken = file.read_bytes()
+    async with keeping(file) as desk:
+        assert desk.history.trouble is None
+        desk.session(Verdict.REFUSED, id="new")
+        await desk.writes(1)
+        assert (await desk.history.session("new") or {})["verdict"] == "refused"
+    assert identities(file) == ["new"]
+    (aside,) = broken_files(tmp_path)
+    assert aside.read_bytes() == broken
+    assert [event for event, _ in desk.said.events] == [
+        "history: sessions are not written down",
+        "history: the broken file is kept, a new one begun",
+        "history: sessions are written down again",
+    ]
+
+
+async def test_a_file_that_breaks_meanwhile_loses_no_outage(tmp_path: Path) -> None:
+    now, file = Time(), tmp_path / "h.db"
+    async with keeping(file, now.clock()) as desk:
+        for number in range(300):
+            desk.session(Verdict.REFUSED, id=f"old{number}")
+        await desk.writes(300)
+        began = now.wall
+        asked(file, "PRAGMA wal_checkpoint(TRUNCATE)")
+        _zeros_at_the_head(file)
+        now.passes(30)
+        # SQLite keeps pages in memory: somebody has to look at the file.
+        for number in range(100):
+            desk.session(Verdict.REFUSED, id=f"new{number}")
+            await desk.writes(301 + number)
+            if broken_files(tmp_path):
+                break
+        desk.session(Verdict.REFUSED, id="last")
+        await desk.until(lambda: not desk.history.trouble and "last" in identities(file))
+    assert asked(file, "SELECT began, seen, ended FROM outages") == [(began, now.wall, None)]
+    async with keeping(file, now.clock()) as desk:
+        account = desk.ledger.accounts[SMTP.name]
+        assert [change.session for change in account.changes] == ["old0"]
+        assert account.outage is not None
+        assert account.outage.began == pytest.approx(began)
+
+
+async def test_few_broken_files_are_kept(tmp_path: Path) -> None:
+    now, file = Time(), tmp_path / "h.db"
+    for _ in range(KEPT + 2):
+        await filled(file, 3)
+        _zeros_at_the_head(file)
+        now.passes(1)
+        async with keeping(file, now.clock()):
+            pass
+    assert len(broken_files(tmp_path)) == KEPT
+
+
+async def test_what_is_kept_meanwhile_is_bounded_and_counted(tmp_path: Path) -> None:
+    now, file = Time(), tmp_path / "later" / "h.db"
+    async with keeping(file, now.clock()) as desk:
+        for number in range(3000):
+            desk.session(Verdict.REFUSED, id=str(number))
+            now.passes(1)
+        assert desk.history.dropped == 1000
+        assert str(desk.history.trouble).endswith("; 1000 sessions are lost so far")
+        file.parent.mkdir()
+        await desk.writes(2000)
+        assert ("history: sessions are written down again", {"file": str(file), "lost": 1000}) in desk.said.events
+    assert identities(file) == [str(number) for number in range(1000, 3000)]
+    # The outage is known from its first session on, although that one is lost.
+    assert asked(file, "SELECT seen - began, ended FROM outages") == [(2999.0, None)]
+
+
+async def test_sessions_faster_than_they_are_written(tmp_path: Path) -> None:
+    async with keeping(tmp_path / "h.db", patience=replace(BRISK, gather=0.2)) as desk:
+        for number in range(2100):
+            desk.session(id=str(number))
+        assert desk.history.dropped == 100
+        assert [event for event, _ in desk.said.events] == [
+            "history: sessions come faster than they are written; some are lost"
+        ]
+        await desk.writes(2000)
+    assert len(identities(tmp_path / "h.db")) == 2000
+
+
+async def test_a_session_that_cannot_be_written_down_costs_only_itself(tmp_path: Path) -> None:
+    async with keeping(tmp_path / "h.db") as desk:
+        desk.session(id="before")
+        desk.session(id="beyond", closed=1e300)
+        desk.session(id="after")
+        await desk.writes(3)
+        assert desk.history.dropped == 1
+        assert desk.history.trouble is None
+    assert identities(tmp_path / "h.db") == ["before", "after"]
+
+
+async def test_texts_of_a_hostile_server_are_kept_as_text(tmp_path: Path) -> None:
+    async with keeping(tmp_path / "h.db") as desk:
+        desk.session(Verdict.REFUSED, id="odd", path="vip\udcff")
+        desk.session(id="odd'; DROP TABLE sessions; --")
+        await desk.until(lambda: len(identities(tmp_path / "h.db")) >= 1)
+        assert (await desk.history.session("odd'; DROP TABLE sessions; --") or {})["verdict"] == "preserved"
+
+
+async def test_a_record_that_cannot_be_read_any_more_is_told_by_its_row(tmp_path: Path) -> None:
+    file = tmp_path / "h.db"
+    await filled(file, 2)
+    with closing(sqlite3.connect(file)) as other, other:
+        other.execute("UPDATE records SET record = x'00ff' WHERE number = 1")
+    async with keeping(file) as desk:
+        first = await desk.history.session("old0")
+        assert first is not None
+        assert (first["verdict"], first["transcript"]) == ("unverified", [])
+        assert desk.history.trouble is None
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """One that everybody may search, which pytest's own is not."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+async def test_a_directory_and_a_file_that_may_not_be_written(open_folder: Path) -> None:
+    file = open_folder / "h.db"
+    found = in_a_child("as-nobody", file)
+    assert "Permission denied: give the probe's user write access to the directory" in found["trouble"]
+    assert len(found["reasons"]) == 1
+    await filled(file, 3)
+    held = file.read_bytes()
+    found = in_a_child("as-nobody", file)
+    assert "give the probe's user write access" in found["trouble"]
+    assert str(file) in found["trouble"]
+    assert file.read_bytes() == held
+
+
+def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
+    found = in_a_child("limited", tmp_path / "h.db", 300_000)
+    _recovered(found)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs a mount of its own")
+def test_a_full_disk(tmp_path: Path) -> None:
+    mount = 'mount -t tmpfs -o size=2m none "$1"; shift; exec "$@"'
+    found = in_a_child(
+        "crowded", tmp_path / "h.db", before=("unshare", "--mount", "sh", "-ec", mount, "sh", str(tmp_path))
+    )
+    _recovered(found)
+
+
+def _recovered(found: dict[str, Any]) -> None:
+    assert "full" in found["trouble"]
+    assert found["after"] is None
+    assert found["held"] == [str(number) for number in range(found["told"])]
+    assert found["events"].count("history: sessions are not written down") == 1
+    assert found["events"][-1] == "history: sessions are written down again"

@@ -1,0 +1,288 @@
+"""The sink pushes every change and outage once and in order, whatever Loki says meanwhile, and never what is secret."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from probe.evidence.loki_push import Pushed, body_of
+from probe.evidence.sources.loki_http import Bounds
+from probe.model import Endpoint, MaskedBy, Service, Verdict
+from probe.service.clock import SteadyClock
+from probe.service.ledger import Ledger
+from probe.service.sink import AT_ONCE, MOST, Patience, Sink
+from probe.settings import LokiSink
+from probe.settings.document import Expanded
+from probe.settings.loki import MOST_LABELS
+from tests.builders import result
+from tests.evidence.sources.loki_reading import serving
+from tests.evidence.sources.scripted_loki import Answer, ScriptedLoki
+from tests.service.history.keeping import Said
+
+SMTP = Endpoint(path="vip", service=Service.SMTP, host="10.0.20.202", port=25)
+BRISK = Patience(gather=0.01, again=0.02, longest=0.05, close=2.0, bounds=Bounds(connect=1.0, answer=0.5))
+SECRET = "hunter2-in-a-file"
+
+
+@dataclass
+class Desk:
+    sink: Sink
+    ledger: Ledger
+    said: Said
+    clock: SteadyClock
+    number: int = 0
+
+    def session(self, verdict: Verdict, **changes: Any) -> None:
+        self.number += 1
+        opened = self.clock()
+        self.ledger.record(result(verdict, **{"opened": opened, "id": f"s{self.number}", **changes}))
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not reached():  # noqa: ASYNC110 - what the other side does sets no event here
+                await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def pushing(url: str, *, patience: Patience = BRISK, **more: Any) -> AsyncIterator[Desk]:
+    settings = LokiSink.model_validate({"kind": "loki", "url": url, **more})
+    clock, said = SteadyClock(time.monotonic, time.time), Said()
+    async with Sink(settings, "lan-probe", clock, warn=said, patience=patience) as sink:
+        ledger = Ledger([SMTP])
+        ledger.listeners.append(sink.take)
+        yield Desk(sink, ledger, said, clock)
+
+
+def held(loki: ScriptedLoki) -> list[tuple[int, dict[str, str], dict[str, Any]]]:
+    """What Loki holds: stamp, labels, line."""
+    lines = [(at, dict(labels), json.loads(line)) for labels, lines in loki.streams.items() for at, line in lines]
+    return sorted(lines, key=lambda one: one[0])
+
+
+def answers(status: int, body: str = "", **headers: str) -> Answer:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return web.Response(status=status, text=body, headers=named)
+
+    return answer
+
+
+async def never_answers(_: web.Request) -> web.StreamResponse:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def breaks_off(request: web.Request) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+async def test_changes_and_outages_become_lines_with_few_labels() -> None:
+    async with serving() as loki, pushing(loki.url, labels={"cluster": "home"}) as desk:
+        now = time.time()
+        for verdict in (
+            Verdict.PRESERVED,
+            Verdict.PRESERVED,
+            Verdict.MASKED,
+            Verdict.SILENT_DROP,
+            Verdict.RATE_LIMITED,
+        ):
+            masked_by = MaskedBy.NODE if verdict is Verdict.MASKED else None
+            desk.session(verdict, masked_by=masked_by)
+        await desk.until(lambda: desk.sink.pushed == 6)
+        lines = held(loki)
+    assert [(line["event"], line["verdict"], line["severity"]) for _, _, line in lines] == [
+        ("verdict", "preserved", "ok"),
+        ("verdict", "masked", "critical"),
+        ("outage_began", "masked", "critical"),
+        ("verdict", "silent_drop", "critical"),
+        ("verdict", "rate_limited", "warning"),
+        ("outage_ended", "masked", "warning"),
+    ]
+    for at, labels, line in lines:
+        assert labels == {
+            "job": "mailprobe",
+            "cluster": "home",
+            "vantage": "lan-probe",
+            "path": "vip",
+            "service": "smtp",
+            "severity": line["severity"],
+        }
+        assert abs(at / 1e9 - now) < 5
+        assert (line["vantage"], line["path"], line["service"], line["port"]) == ("lan-probe", "vip", "smtp", 25)
+    assert lines[1][2]["masked_by"] == "node"
+    ended = lines[-1][2]
+    assert (ended["verdicts"], ended["session"]) == (["masked", "silent_drop"], "s4")
+    assert ended["ended"] is not None
+    assert ended["seconds"] >= 0
+    assert desk.said.events == []
+    assert len(loki.pushes) <= 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        answers(429, "ingestion rate limit exceeded", Retry_After="0"),
+        answers(500, "empty ring"),
+        answers(503, "not ready"),
+        answers(408),
+        answers(302, Location="https://login.example.org/?next=x"),
+        never_answers,
+        breaks_off,
+    ],
+    ids=["429", "500", "503", "408", "302", "silent", "broken off"],
+)
+async def test_what_passes_is_sent_again_in_order_and_said_once(answer: Answer) -> None:
+    async with serving() as loki, pushing(loki.url) as desk:
+        loki.push_script.extend([answer] * 3)
+        desk.session(Verdict.PRESERVED)
+        await desk.until(lambda: desk.sink.trouble is not None)
+        assert loki.url in str(desk.sink.trouble)
+        desk.session(Verdict.REFUSED)
+        await desk.until(lambda: desk.sink.pushed == 3)
+        assert [line["event"] for _, _, line in held(loki)] == ["verdict", "verdict", "outage_began"]
+        assert desk.sink.trouble is None
+        assert desk.sink.dropped == 0
+        assert [event for event, _ in desk.said.events] == [
+            "sink: verdicts are not pushed",
+            "sink: verdicts are pushed again",
+        ]
+
+
+async def test_retry_after_is_honoured() -> None:
+    async with serving() as loki, pushing(loki.url) as desk:
+        loki.push_script.append(answers(429, "slow down", Retry_After="1"))
+        desk.session(Verdict.PRESERVED)
+        await desk.until(lambda: len(loki.pushes) == 1)
+        began = time.monotonic()
+        await desk.until(lambda: len(loki.pushes) == 2)
+        assert time.monotonic() - began > 0.9
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
+async def test_what_is_refused_for_good_is_said_in_loki_s_words_and_dropped(status: int) -> None:
+    said = "entry with timestamp 2020-01-01 ignored, reason: 'entry too far behind'"
+    async with serving() as loki, pushing(loki.url) as desk:
+        loki.push_script.extend([answers(status, said)] * 2)
+        desk.session(Verdict.PRESERVED)
+        await desk.until(lambda: desk.sink.dropped == 1)
+        desk.session(Verdict.REFUSED)
+        await desk.until(lambda: desk.sink.dropped == 3)
+        assert len(desk.said.reasons) == 1
+        assert said in desk.said.reasons[0]
+        assert str(desk.sink.trouble).endswith("; 3 lines are lost so far")
+        desk.session(Verdict.PRESERVED)
+        await desk.until(lambda: desk.sink.pushed == 2)
+        assert ("sink: verdicts are pushed again", {"lost": 3}) in desk.said.events
+        assert desk.sink.trouble is None
+
+
+async def test_a_login_page_takes_nothing() -> None:
+    async with serving() as loki, pushing(loki.url) as desk:
+        loki.push_script.append(answers(200, "<html>Please log in</html>", Content_Type="text/html"))
+        desk.session(Verdict.PRESERVED)
+        await desk.until(lambda: desk.sink.pushed == 1)
+        assert "a web page" in desk.said.reasons[0]
+        assert len(held(loki)) == 1
+
+
+async def test_as_many_labels_as_may_be_given_are_taken() -> None:
+    async with serving() as loki, pushing(loki.url, labels={f"label{n}": "x" for n in range(MOST_LABELS)}) as desk:
+        desk.session(Verdict.PRESERVED)
+        await desk.until(lambda: desk.sink.pushed == 1)
+        ((_, labels, _),) = held(loki)
+        assert len(labels) == 15
+
+
+async def test_a_loki_that_is_down_costs_lines_over_the_bound_and_no_more() -> None:
+    async with serving() as loki:
+        port, url = loki.port, loki.url
+        await loki.kill()
+        async with pushing(url) as desk:
+            for number in range(MOST + 50):
+                desk.session((Verdict.RATE_LIMITED, Verdict.SERVICE_ERROR)[number % 2], opened=desk.clock())
+            assert desk.sink.dropped == 50
+            await desk.until(lambda: desk.sink.trouble is not None)
+            assert str(desk.sink.trouble).endswith("; 50 lines are lost so far")
+            assert "cannot be reached" in str(desk.sink.trouble)
+            await loki.serve(port)
+            await desk.until(lambda: desk.sink.pushed == MOST)
+            assert [line["session"] for _, _, line in held(loki)] == [f"s{n}" for n in range(51, MOST + 51)]
+            assert len(loki.pushes) == MOST / AT_ONCE
+
+
+async def test_what_waits_at_the_end_is_sent_at_the_end() -> None:
+    async with serving() as loki:
+        async with pushing(loki.url, patience=replace(BRISK, gather=60.0)) as desk:
+            for number in range(AT_ONCE + 1):
+                desk.session((Verdict.RATE_LIMITED, Verdict.SERVICE_ERROR)[number % 2])
+        assert desk.sink.pushed == AT_ONCE + 1
+
+
+@pytest.mark.parametrize("answer", [never_answers, answers(503)], ids=["silent", "not ready"])
+async def test_a_loki_in_trouble_holds_up_no_end(answer: Answer) -> None:
+    async with serving() as loki:
+        loki.push_script.extend([answer] * 1000)
+        patience = replace(BRISK, close=0.2, bounds=Bounds(connect=1.0, answer=60.0))
+        async with pushing(loki.url, patience=patience) as desk:
+            desk.session(Verdict.PRESERVED)
+            await desk.until(lambda: len(loki.pushes) > 0)
+            began = time.monotonic()
+        assert time.monotonic() - began < 2.0
+
+
+async def test_it_says_who_it_is_and_tells_no_secret(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text(SECRET + "\n")
+    async with serving() as loki:
+        loki.tenant, loki.authorization = "mail", "Basic cHJvYmU6aHVudGVyMi1pbi1hLWZpbGU="
+        more: dict[str, Any] = {"tenant": "mail", "username": "probe", "password_file": str(file)}
+        async with pushing(loki.url, **more) as desk:
+            desk.session(Verdict.PRESERVED)
+            await desk.until(lambda: desk.sink.pushed == 1)
+            loki.authorization = "Basic another"
+            desk.session(Verdict.REFUSED)
+            await desk.until(lambda: desk.sink.dropped == 2)
+            told = f"{desk.said.events} {desk.sink.trouble} {vars(desk.sink)}"
+    assert SECRET not in told
+    assert "HTTP 401 (Unauthorized): the credentials are refused" in told
+    assert all(SECRET.encode() not in body for body in loki.pushes)
+
+
+async def test_a_token_is_read_anew_and_waited_for(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    async with serving() as loki, pushing(loki.url, bearer_token_file=str(token)) as desk:
+        loki.authorization = f"Bearer {SECRET}"
+        desk.session(Verdict.PRESERVED)
+        await desk.until(lambda: desk.sink.trouble is not None)
+        assert f"bearer_token_file {token} holds no token" in str(desk.sink.trouble)
+        token.write_text(SECRET)
+        await desk.until(lambda: desk.sink.pushed == 1)
+
+
+def test_the_secret_is_not_in_the_settings_as_told() -> None:
+    more = {"username": "probe", "password": Expanded(SECRET, "${PASSWORD}")}
+    settings = LokiSink.model_validate({"kind": "loki", "url": "http://loki:3100", **more})
+    assert SECRET not in f"{settings!r} {settings.model_dump_json()}"
+
+
+def test_lines_of_a_stream_stay_together_and_in_order() -> None:
+    first, second = {"path": "vip"}, {"path": "node1"}
+    batch = [Pushed(at=1.5, labels=first, line="a"), Pushed(at=2.0, labels=second, line="b")]
+    body = json.loads(body_of([*batch, Pushed(at=1.5, labels=first, line="c")]))
+    assert body == {
+        "streams": [
+            {"stream": first, "values": [["1500000000", "a"], ["1500000000", "c"]]},
+            {"stream": second, "values": [["2000000000", "b"]]},
+        ]
+    }
