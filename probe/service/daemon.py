@@ -43,15 +43,6 @@ Load = Callable[[], Settings]
 """Reads the configuration file; ConfigurationError with every fault."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shift:
-    """One configuration at work."""
-
-    settings: Settings
-    patrol: Patrol
-    stack: AsyncExitStack
-
-
 class Daemon:
     """Implements `Station`, which is how metrics and pages see it."""
 
