@@ -30,10 +30,10 @@ def session_page(site: Site, record: Record) -> str:
     main = html(
         _verdict(record, severity, words, name),
         _facts(record),
-        _phases(record),
-        _transcript(record),
         _sightings(record),
         _signs(record),
+        _phases(record),
+        _transcript(record),
         _controls(record),
         _rules(record),
         _neighbours(site, record),

@@ -85,7 +85,7 @@ def _hero(status: Status, now: float) -> Html:
         element("span", MARKS[status.severity], class_="big", aria_hidden="true"),
         element(
             "div",
-            element("h1", status.headline, role="status", id="headline"),
+            element("div", element("h1", status.headline), role="status"),
             element("p", below, class_="below"),
         ),
         class_=f"hero {status.severity if begun else 'unknown'}",

@@ -60,7 +60,7 @@ BAD = sorted((Path(__file__).parent / "bad").glob("*.yaml"))
 
 @pytest.mark.parametrize("file", BAD, ids=lambda file: file.stem)
 async def test_every_fault_is_told_at_once_and_nothing_is_served(tmp_path: Path, file: Path) -> None:
-    bad, expected = (one.read_text(encoding="utf-8") for one in (file, file.with_suffix(".txt")))  # noqa: ASYNC240
+    bad, expected = (one.read_text(encoding="utf-8") for one in (file, file.with_suffix(".txt")))
     certified(tmp_path)
     STRANGER.issue_cert("x").private_key_pem.write_to_path(tmp_path / "other.key")
     station = with_web(tmp_path, bad)
