@@ -14,6 +14,8 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from probe.model import Round
+    from probe.service.metrics.outlets import Outlets
     from probe.settings import Settings
 
 PIPED_WIDTH = 1000
@@ -53,9 +56,28 @@ CONFIG = click.option(
     metavar="SECONDS",
     help="Repeat until ok or so long, at the pace of max_sessions_per_minute.",
 )
+@click.option(
+    "--textfile",
+    type=click.Path(path_type=Path),
+    metavar="FILE.prom",
+    help="Also write the metrics of the round for node_exporter's textfile collector.",
+)
+@click.option(
+    "--push",
+    metavar="URL",
+    help="Also push them to this Pushgateway; 'http://USER:${VARIABLE}@HOST:9091' takes the password from a variable.",
+)
 @click.pass_context
 def command(  # noqa: PLR0913 - one parameter per option of the contract
-    context: click.Context, *, run_once: bool, config: Path | None, paths: tuple[str, ...], form: str, wait: float
+    context: click.Context,
+    *,
+    run_once: bool,
+    config: Path | None,
+    paths: tuple[str, ...],
+    form: str,
+    wait: float,
+    textfile: Path | None,
+    push: str | None,
 ) -> None:
     """Prove whether the client's real address survives the way into a mail server."""
     if context.invoked_subcommand is not None:
@@ -68,23 +90,46 @@ def command(  # noqa: PLR0913 - one parameter per option of the contract
     if not run_once:
         click.echo(context.get_help())
         context.exit(USAGE)
-    context.exit(_once(config, paths, form, wait))
+    outlets = _outlets(textfile, push)
+    done = _once(config, paths, wait)
+    code = _told(done, form)
+    if outlets is not None:
+        _complain(outlets.tell(done))
+    context.exit(code)
 
 
-def _once(config: Path | None, paths: tuple[str, ...], form: str, wait: float) -> int:
+def _outlets(textfile: Path | None, push: str | None) -> Outlets | None:
+    if textfile is None and push is None:
+        return None
+    from probe.service.metrics.outlets import outlets
+
+    try:
+        return outlets(textfile, push, os.environ)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _complain(complaints: Iterable[str]) -> None:
+    """On standard error, if there is anybody to read it; the exit code stays the verdict's."""
+    for complaint in complaints:
+        with suppress(OSError):
+            click.echo(f"probe: {complaint}", err=True)
+
+
+def _once(config: Path | None, paths: tuple[str, ...], wait: float) -> Round:
     import asyncio
 
     from probe.report.progress import shown_progress
-    from probe.service.once import UnusableCaFile, once
+    from probe.service.once import once
+    from probe.service.outfit import UnusableCaFile
 
     settings = _settings(config)
     _check_paths(settings, paths)
     with shown_progress(sys.stderr) as progress:
         try:
-            done = asyncio.run(once(settings, paths, wait, progress))
+            return asyncio.run(once(settings, paths, wait, progress))
         except UnusableCaFile as error:
             raise click.ClickException(f"{error}") from error
-    return _told(done, form)
 
 
 def _told(done: Round, form: str) -> int:
@@ -94,7 +139,7 @@ def _told(done: Round, form: str) -> int:
         sys.stdout.flush()
     except OSError as error:
         if not isinstance(error, BrokenPipeError):
-            click.echo(f"probe: the result could not be written: {error.strerror}", err=True)
+            _complain([f"the result could not be written: {error.strerror}"])
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return done.severity.exit_code
 
@@ -133,6 +178,24 @@ def check_config(context: click.Context, config: Path | None) -> None:
     click.echo("ok: " + ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counted.items()))
 
 
+@command.command("run")
+@CONFIG
+@click.pass_context
+def run_daemon(context: click.Context, config: Path | None) -> None:
+    """Run the daemon: sessions on a schedule, metrics, pages. SIGHUP reads the configuration again."""
+    import asyncio
+
+    from probe.service.outfit import UnusableCaFile
+    from probe.service.run import run
+    from probe.settings import ConfigurationError
+
+    chosen = _found(config or context.obj)
+    try:
+        asyncio.run(run(lambda: _loaded(chosen), os.environ))
+    except (ConfigurationError, UnusableCaFile) as error:
+        raise click.ClickException(f"{error}") from error
+
+
 @command.command()
 def schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
@@ -156,16 +219,31 @@ def demo() -> None:
 
 
 def _settings(config: Path | None) -> Settings:
-    from probe.settings import ConfigurationError, find_config, load
+    from probe.settings import ConfigurationError
 
+    chosen = _found(config)
     try:
-        chosen = find_config(config, environment=os.environ, cwd=Path.cwd())
-        settings = load(chosen, environment=os.environ, hostname=socket.gethostname())
+        settings = _loaded(chosen)
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from error
     for warning in settings.warnings:
         click.echo(f"warning: {chosen}: {warning}", err=True)
     return settings
+
+
+def _found(config: Path | None) -> Path:
+    from probe.settings import ConfigurationError, find_config
+
+    try:
+        return find_config(config, environment=os.environ, cwd=Path.cwd())
+    except ConfigurationError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _loaded(chosen: Path) -> Settings:
+    from probe.settings import load
+
+    return load(chosen, environment=os.environ, hostname=socket.gethostname())
 
 
 def _check_paths(settings: Settings, paths: tuple[str, ...]) -> None:

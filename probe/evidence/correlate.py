@@ -5,13 +5,15 @@ Rule 2: a line that fits alone may still be a stranger's, with ours lost on the 
 Rule 3: a rival may be on its way. A link that is not certain by itself settles SETTLE seconds after it was found,
         or twice as long as our own line took.
 Rule 4: every search that finds nothing says why, in words.
+Rule 5: a line that was written before the session opened is an old one that came late (age.py): no proof, no rival.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from probe.evidence.age import may_be_since
 from probe.evidence.events import FaultLine, Observed
 from probe.evidence.links import by_fingerprint, by_message, by_port, by_token
 from probe.evidence.moments import by_rhythm, by_time, candidates
@@ -50,13 +52,14 @@ class Search:
 
 def search(session: Session, scene: Scene) -> Search:
     """Look for one session by every link its service knows."""
-    since = [seen for seen in scene.observed if seen.arrival >= session.opened]
+    arrived = [seen for seen in scene.observed if seen.arrival >= session.opened]
+    since = [seen for seen in arrived if may_be_since(session.opened, seen, scene.paces, scene.zones)]
     findings = [find(session, since, scene) for find in FINDERS[session.service]]
     sightings = _without_repeats(finding.sighting for finding in findings if finding.sighting)
     evidence = Evidence(
         sightings=sightings,
         signs=_signs(session, since),
-        reasons=() if sightings else tuple(finding.reason for finding in findings if finding.reason),
+        reasons=() if sightings else (*_reasons(findings), *_too_old(len(arrived) - len(since))),
     )
     return Search(
         evidence=evidence,
@@ -64,6 +67,18 @@ def search(session: Session, scene: Scene) -> Search:
         candidates=0 if session.service.speaks_smtp else len(candidates(session, since)),
         clocks={key: offset for finding in findings for key, offset in finding.clocks.items()},
     )
+
+
+def _reasons(findings: Sequence[Finding]) -> Iterator[str]:
+    return (finding.reason for finding in findings if finding.reason)
+
+
+def _too_old(lines: int) -> Iterator[str]:
+    if lines:
+        yield (
+            f"{lines} of the lines that came since are older than the session by their time stamps: a log that is read "
+            "anew, or a clock that is wrong by more than 15 minutes"
+        )
 
 
 def _is_settled(session: Session, sighting: Sighting, now: float) -> bool:

@@ -33,11 +33,13 @@ def _part(kind: type[_T]) -> type[_T]:
 class Stamp:
     """Time in a line's own header or session id: seconds since the epoch on the server's clock.
 
-    The true moment lies in [seconds, seconds + resolution): RFC 3164 headers count whole seconds.
+    The true moment lies in [seconds, seconds + resolution): RFC 3164 headers count whole seconds. One that is not
+    `zoned` was written without its zone and read as UTC.
     """
 
     seconds: float
     resolution: float
+    zoned: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,10 +137,14 @@ Event = Connected | Disconnected | Rejected | Accepted | LoginEnded | IdSent | F
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """An event with the line it came from: when it reached the probe, and the line itself."""
+    """An event with the line it came from: when it reached the probe, and the line itself.
+
+    `told`: when it was written by the word of the source, where that has one beside the line's own header.
+    """
 
     event: Event
     line: Line
     arrival: float
     source: str
     raw: str
+    told: Stamp | None = None

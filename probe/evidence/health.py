@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from probe.evidence.events import Connected, Disconnected, Observed, Stamp
+from probe.evidence.events import Connected, Disconnected, Observed
 from probe.evidence.scene import AGREED, Clocks, from_dovecot
 from probe.model import Peer, Session
 
@@ -37,7 +37,7 @@ class Heard:
     """What a source has brought since the watch began. `late`: the last few latenesses, the oldest first.
 
     `offset`: the server's clock less ours as sightings tell it, None if they do not. `counted`: how often lateness fell
-    into each of LAG_BUCKETS and above them; `late_in_all` is their sum.
+    into each of LAG_BUCKETS and above them; `late_in_all` is their sum, with stamps in the future as 0: it never falls.
     """
 
     source: str
@@ -69,11 +69,6 @@ class Heard:
         if self.offset is not None:
             return self.offset
         return max(-min(self.late), 0.0) if self.late else None
-
-
-def lateness(arrival: float, stamp: Stamp) -> float:
-    """Seconds from the middle of a stamp's grain to its arrival."""
-    return arrival - stamp.seconds - stamp.resolution / 2
 
 
 def bucket(late: float) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from probe.evidence.age import UTC, Paces
 from probe.evidence.events import Connected, Disconnected, FaultLine, IdSent, LoginEnded, Observed, Rejected
 from probe.model import IdMoment, Link, Peer, Session, Sighting
 
@@ -42,11 +43,16 @@ AGREED = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scene:
-    """All that a search may look at: lines since before the session, our other sessions, known clocks, the time."""
+    """All that a search may look at: lines since before the session, our other sessions, known clocks, the time.
+
+    `paces` tell how old a line is, `zones` by how much stamps without a zone may be off: UTC's, and the probe's.
+    """
 
     observed: Sequence[Observed]
     others: Sequence[Session] = ()
     clocks: Clocks = field(default_factory=dict)
+    paces: Paces = field(default_factory=dict)
+    zones: Sequence[float] = (UTC,)
     now: float
 
 

@@ -1,8 +1,8 @@
 """Time stamps of log lines -> Stamp.
 
 Rules of this file:
-- RFC 3164 has no year: the one that puts the stamp nearest to `now`. No zone is read as UTC, for the correlation
-  estimates the server's offset anyway.
+- RFC 3164 has no year: the one that puts the stamp nearest to `now`. No zone is read as UTC and said so:
+  age.py learns by how much that is off.
 - The resolution is that of the digits written, but never finer than a float's microsecond.
 - Text that is no time (month 13, 31 February) gives None, never an exception.
 """
@@ -50,7 +50,7 @@ def _iso(text: bytes) -> Stamp | None:
     if seconds is None:
         return None
     east = (int(hours) * 3600 + int(minutes) * 60) * (-1 if sign == b"-" else 1) if sign else 0
-    return _with_fraction(seconds - east, fraction)
+    return _with_fraction(seconds - east, fraction, zoned=text[-1:] == b"Z" or sign is not None)
 
 
 def _clock(text: bytes, now: float) -> Stamp | None:
@@ -61,7 +61,7 @@ def _clock(text: bytes, now: float) -> Stamp | None:
     rest = [int(field) for field in match.groups()[1:5]]
     year = datetime.fromtimestamp(now, UTC).year
     near = [seconds for near in (year - 1, year, year + 1) if (seconds := _seconds([near, month, *rest])) is not None]
-    return _with_fraction(min(near, key=lambda seconds: abs(seconds - now)), match[6]) if near else None
+    return _with_fraction(min(near, key=lambda seconds: abs(seconds - now)), match[6], zoned=False) if near else None
 
 
 def _seconds(fields: list[int]) -> float | None:
@@ -74,7 +74,7 @@ def _seconds(fields: list[int]) -> float | None:
     return moment.timestamp() + (second == 60)
 
 
-def _with_fraction(seconds: float, fraction: bytes | None) -> Stamp:
+def _with_fraction(seconds: float, fraction: bytes | None, *, zoned: bool) -> Stamp:
     if not fraction:
-        return Stamp(seconds, 1.0)
-    return Stamp(seconds + int(fraction) / 10 ** len(fraction), max(10.0 ** -len(fraction), _FINEST))
+        return Stamp(seconds, 1.0, zoned)
+    return Stamp(seconds + int(fraction) / 10 ** len(fraction), max(10.0 ** -len(fraction), _FINEST), zoned)

@@ -180,6 +180,14 @@ class Session:
         """Duration of the whole session."""
         return self.closed - self.opened
 
+    @property
+    def connections(self) -> int:
+        """Connections that the server counts: the session and the control connections after it.
+
+        Beats of a rhythm are left out: only Dovecot gets them, which limits no connections that never log in.
+        """
+        return 1 + len(self.controls)
+
     def seconds_in(self, phase: Phase) -> float:
         """Time spent in a phase, 0 if it never ran."""
         return sum(timing.seconds for timing in self.phases if timing.phase is phase)

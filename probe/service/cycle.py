@@ -31,8 +31,7 @@ async def run_round(endpoints: Sequence[Endpoint], workshop: Workshop, vantage: 
     started = workshop.kit.clock()
     places = asyncio.Semaphore(SIDE_BY_SIDE)
     of_this_round: list[Session] = []
-    workshop.survey.begin(endpoints)
-    workshop.logins.begin()
+    workshop.begin(endpoints)
 
     async def one(endpoint: Endpoint) -> Result:
         async with places:
@@ -53,7 +52,7 @@ async def probe_endpoint(endpoint: Endpoint, workshop: Workshop, of_this_round: 
     """Open, look for, judge; a session that cannot be told from others is given up and another one opened."""
     for _ in range(ATTEMPTS):
         pursued = await _attempt(endpoint, workshop, of_this_round)
-        if not pursued.undecided:
+        if not pursued.undecided or not workshop.has_room(endpoint):
             break
     evidence = pursued.evidence
     if workshop.trust is not None:
@@ -74,8 +73,10 @@ async def _attempt(endpoint: Endpoint, workshop: Workshop, of_this_round: list[S
     workshop.progress(endpoint, "session")
     with workshop.fingerprints.draw() as verbs:
         await workshop.own_moment(endpoint)
+        workshop.spend(endpoint)
         with workshop.logins.expecting(endpoint) as opened:
             session = await open_session(endpoint, workshop.kit, [*verbs, *workshop.questions(endpoint)])
+            workshop.spend(endpoint, len(session.controls))
             opened.append(session)
             of_this_round.append(session)
             session = await _read_back(session, endpoint, workshop)
@@ -91,4 +92,5 @@ async def _read_back(session: Session, endpoint: Endpoint, workshop: Workshop) -
         return session
     workshop.progress(endpoint, "delivery")
     await workshop.own_moment(endpoint.mailbox.reader)
+    workshop.spend(endpoint.mailbox.reader)
     return await read_back(session, endpoint.mailbox, workshop.kit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 PHASE_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -37,3 +38,18 @@ class Distribution:
         self.counts[bucket] += 1
         self.total += seconds
         self.examples[bucket] = Example(session, seconds, at)
+
+
+def summed(parts: Sequence[Distribution]) -> Distribution:
+    """A distribution of its own with what several of the same bounds count together."""
+    whole = Distribution(parts[0].bounds) if parts else Distribution()
+    for part in parts:
+        whole.counts = [mine + theirs for mine, theirs in zip(whole.counts, part.counts, strict=True)]
+        whole.total += part.total
+        pairs = zip(whole.examples, part.examples, strict=True)
+        whole.examples = [_later(mine, theirs) for mine, theirs in pairs]
+    return whole
+
+
+def _later(one: Example | None, other: Example | None) -> Example | None:
+    return other if one is None or (other is not None and other.at > one.at) else one

@@ -7,10 +7,12 @@ costs the same however many lines come at once.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from probe.evidence.events import Stamp
-from probe.evidence.health import LAG_BUCKETS, REMEMBERED, Heard, bucket, lateness
+from probe.evidence.age import Pace, Stamper, lateness, pace_after, stamps_of
+from probe.evidence.events import Observed, Stamp
+from probe.evidence.health import LAG_BUCKETS, REMEMBERED, Heard, bucket
 from probe.evidence.line import parse_line
 from probe.evidence.sources.source import Lines, Source, State
 
@@ -20,21 +22,25 @@ class Hearing:
     """What one source has brought."""
 
     source: Source
+    paces: dict[Stamper, Pace] = field(default_factory=dict)
     _lines: int = 0
     _events: int = 0
     _late: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     _counted: list[int] = field(default_factory=lambda: [0] * (len(LAG_BUCKETS) + 1))
     _late_in_all: float = 0.0
 
-    def note(self, lines: Lines, events: int) -> None:
-        """Take note of a batch, of which so many lines were known events."""
+    def note(self, lines: Lines, found: Sequence[Observed]) -> None:
+        """Take note of a batch, and of the events in it."""
         self._lines += lines.text.count(b"\n")
-        self._events += events
-        if (stamp := _last_stamp(lines)) is not None:
-            late = lateness(lines.arrival, stamp)
+        self._events += len(found)
+        for seen in found:
+            for who, stamp in stamps_of(seen):
+                self.paces[who] = pace_after(self.paces.get(who), seen.arrival, stamp)
+        if (last := _last_stamp(lines)) is not None:
+            late = lateness(lines.arrival, last)
             self._late.append(late)
             self._counted[bucket(late)] += 1
-            self._late_in_all += late
+            self._late_in_all += max(late, 0.0)
 
     def heard(self, offset: float | None) -> Heard:
         """All of it, as a value."""

@@ -84,7 +84,7 @@ class _Pursuit:
 
     def _scene(self, now: float) -> Scene:
         workshop = self._workshop
-        return Scene(observed=workshop.watch.observed, others=self._others, clocks=workshop.clocks, now=now)
+        return workshop.scene(self._others, now)
 
     def _is_over(self, found: Search, now: float) -> bool:
         if self._is_open(found):

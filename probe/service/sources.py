@@ -10,31 +10,36 @@ from probe.evidence.sources.source import Source
 from probe.model import Clock
 from probe.settings import FileSource, JournaldSource, KubernetesSource, LokiSource, Settings, SyslogSource
 
+LOOK = 0.01
+"""Seconds between two looks at a file while somebody waits for a round: it lasts seconds."""
 
-def sources(settings: Settings, clock: Clock) -> list[Source]:
-    """The evidence sources of the configuration."""
-    return [OPENERS[source.kind](source, clock) for source in settings.evidence.sources]
+CALM_LOOK = 0.1
+"""The same for months; while an IMAPS session is open, sources hurry anyway."""
 
 
-def _file(source: FileSource, clock: Clock) -> Source:
+def sources(settings: Settings, clock: Clock, *, look: float = LOOK) -> list[Source]:
+    """The evidence sources of the configuration; files are looked at every `look` seconds."""
+    return [OPENERS[source.kind](source, clock, look) for source in settings.evidence.sources]
+
+
+def _file(source: FileSource, clock: Clock, look: float) -> Source:
     if str(source.path) == "-":
         from probe.evidence.sources import stdin  # noqa: PLC0415
 
         return stdin.StdinSource(sys.__stdin__.fileno() if sys.__stdin__ else None, clock=clock)
     from probe.evidence.sources import file  # noqa: PLC0415
 
-    # A round lasts seconds: who waits for it waits for the log.
-    return file.FileSource(source.path, clock=clock, patience=file.Patience(poll=0.01))
+    return file.FileSource(source.path, clock=clock, patience=file.Patience(poll=look))
 
 
-def _journald(source: JournaldSource, clock: Clock) -> Source:
+def _journald(source: JournaldSource, clock: Clock, _look: float) -> Source:
     from probe.evidence.sources import journald  # noqa: PLC0415
 
     journal = journald.Journal(units=source.units, directory=source.directory, namespace=source.namespace)
     return journald.JournaldSource(journal, clock=clock)
 
 
-def _loki(source: LokiSource, clock: Clock) -> Source:
+def _loki(source: LokiSource, clock: Clock, _look: float) -> Source:
     from probe.evidence.sources import loki, loki_client  # noqa: PLC0415
 
     tls = loki_client.Tls(
@@ -56,7 +61,7 @@ def _loki(source: LokiSource, clock: Clock) -> Source:
     return loki.LokiSource(access, clock=clock)
 
 
-def _kubernetes(source: KubernetesSource, clock: Clock) -> Source:
+def _kubernetes(source: KubernetesSource, clock: Clock, _look: float) -> Source:
     from probe.evidence.sources import kubernetes  # noqa: PLC0415
     from probe.kubernetes.ask import Access  # noqa: PLC0415
 
@@ -65,7 +70,7 @@ def _kubernetes(source: KubernetesSource, clock: Clock) -> Source:
     return kubernetes.KubernetesSource(selection, access, clock=clock)
 
 
-def _syslog(source: SyslogSource, clock: Clock) -> Source:
+def _syslog(source: SyslogSource, clock: Clock, _look: float) -> Source:
     from probe.evidence.sources import listening, syslog  # noqa: PLC0415
 
     at = source.listen
@@ -73,7 +78,7 @@ def _syslog(source: SyslogSource, clock: Clock) -> Source:
     return syslog.SyslogSource(where, clock=clock)
 
 
-OPENERS: dict[str, Callable[[Any, Clock], Source]] = {
+OPENERS: dict[str, Callable[[Any, Clock, float], Source]] = {
     "file": _file,
     "journald": _journald,
     "kubernetes": _kubernetes,

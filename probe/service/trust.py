@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 
 from probe.evidence.correlate import search
-from probe.evidence.scene import SETTLE, Scene
+from probe.evidence.scene import SETTLE
 from probe.model import Endpoint, Peer, Session, Sighting
 from probe.notices import warn
 from probe.service.pursuit import from_replies
@@ -46,12 +46,13 @@ class TrustChecks:
         if session.address is None or session.connected is None:
             return None
         last = self.memory.last(endpoint)
-        if last is None or not 0 <= workshop.kit.clock() - last.at < self.interval:
+        due = last is None or not 0 <= workshop.kit.clock() - last.at < self.interval
+        if due and workshop.has_room(endpoint):
             claim = fresh_claim(session.address.version, workshop.random)
             last = Checked(at=workshop.kit.clock(), believed=await self._check(endpoint, claim, workshop, others))
             self.memory.remember(endpoint, last)
             self._say(endpoint, claim, last)
-        return last.believed
+        return last.believed if last else None
 
     async def _check(
         self, endpoint: Endpoint, claim: Peer, workshop: Workshop, others: list[Session]
@@ -59,6 +60,7 @@ class TrustChecks:
         workshop.progress(endpoint, "trust check")
         with workshop.fingerprints.draw() as verbs:
             await workshop.own_moment(endpoint)
+            workshop.spend(endpoint)
             asking = [*verbs, *workshop.questions(endpoint)] if endpoint.service.speaks_smtp else []
             session = await open_claiming(endpoint, claim, workshop.kit, asking)
             others.append(session)
@@ -99,7 +101,7 @@ async def _believed(
     replies = from_replies(session) if workshop.read_replies else ()
     while True:
         now = workshop.kit.clock()
-        scene = Scene(observed=workshop.watch.observed, others=others, clocks=workshop.clocks, now=now)
+        scene = workshop.scene(others, now)
         found = search(session, scene)
         seen = (*replies, *found.evidence.sightings)
         believed = next((one for one in seen if _is_claimed(one, session)), None)

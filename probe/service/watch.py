@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
-from probe.evidence.events import Observed
+from probe.evidence.age import UTC, Paces
+from probe.evidence.events import Observed, Stamp
 from probe.evidence.health import Heard, offset_of
 from probe.evidence.read import events
 from probe.evidence.scene import Clocks
-from probe.evidence.sources.source import Source
+from probe.evidence.sources.source import Lines, Source
 from probe.model import Clock
 from probe.service.hearing import Hearing
 
@@ -20,7 +22,11 @@ MOST_KEPT = 50_000
 class Watch:
     """Follows every source; `observed` grows, and `news` is set whenever it did."""
 
-    def __init__(self, sources: Sequence[Source], clock: Clock) -> None:
+    def __init__(
+        self, sources: Sequence[Source], clock: Clock, east: Callable[[], float] = lambda: time.localtime().tm_gmtoff
+    ) -> None:
+        """`east`: seconds by which the probe's own zone is ahead of UTC."""
+        self._east = east
         self.sources = tuple(sources)
         self.observed: list[Observed] = []
         self.lines = 0
@@ -61,15 +67,26 @@ class Watch:
         """What each source has brought so far, with what is known of its clock."""
         return tuple(hearing.heard(offset_of(hearing.source.name, clocks)) for hearing in self._hearings)
 
+    @property
+    def zones(self) -> tuple[float, float]:
+        """How late stamps of now seem to be that name no zone: in UTC, as which they are read, and in the probe's."""
+        return UTC, -self._east()
+
+    @property
+    def paces(self) -> Paces:
+        """How late lines come, by source and by who stamps them."""
+        return {(one.source.name, who): pace for one in self._hearings for who, pace in one.paces.items()}
+
     async def _follow(self, hearing: Hearing) -> None:
         source = hearing.source
         async for lines in source.follow():
+            told = _told(lines)
             found = [
-                Observed(seen.event, seen.line, lines.arrival, source.name, seen.raw)
+                Observed(seen.event, seen.line, lines.arrival, source.name, raw := seen.raw, told.get(raw))
                 for seen in events(lines.text, now=self._clock())
             ]
             self.lines += lines.text.count(b"\n")
-            hearing.note(lines, len(found))
+            hearing.note(lines, found)
             if found:
                 self.observed.extend(found)
                 self._trim()
@@ -78,3 +95,14 @@ class Watch:
     def _trim(self) -> None:
         if len(self.observed) > MOST_KEPT:
             del self.observed[: MOST_KEPT // 2]
+
+
+def _told(lines: Lines) -> dict[str, Stamp]:
+    """When each line was written, by the word of its source; of equal lines the last one's."""
+    if not lines.stamps:
+        return {}
+    return {
+        text.decode("utf-8", "replace").rstrip("\r\n"): stamp
+        for text, stamp in zip(lines.text.split(b"\n"), lines.stamps, strict=False)  # split has one more, empty
+        if stamp is not None
+    }

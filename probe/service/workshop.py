@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from random import Random
 from typing import TYPE_CHECKING
 
-from probe.evidence.scene import Clocks, Offset
+from probe.evidence.scene import Clocks, Offset, Scene
 from probe.model import Endpoint, Evidence, IdMoment, ImprintKind, Link, Networks, Service, Session
+from probe.service.budget import Budgets
 from probe.service.logins import LoginCount
 from probe.service.survey import Survey
 from probe.service.watch import Watch
@@ -24,6 +26,9 @@ SPACING = (0.06, 0.25)
 
 HURRY = 0.5
 """Seconds for which the sources hurry after an IMAPS connection is opened: longer than most of them last."""
+
+SHARED = 1.0
+"""Seconds for which a look around the cluster is fresh enough for sessions that begin after it."""
 
 Progress = Callable[[Endpoint, str], None]
 
@@ -43,15 +48,53 @@ class Workshop:
     survey: Survey = field(default_factory=Survey)
     logins: LoginCount = field(default_factory=LoginCount)
     trust: TrustChecks | None = None
+    budgets: Budgets = field(default_factory=Budgets)
     read_replies: bool = True
     progress: Progress = quiet
     clocks: dict[tuple[str, IdMoment], Offset] = field(default_factory=dict)
     next_moments: dict[str, float] = field(default_factory=dict)
     tells: dict[Endpoint, bool] = field(default_factory=dict)
+    looked: float = -inf
     fingerprints: Fingerprints = field(init=False)
 
     def __post_init__(self) -> None:
         self.fingerprints = Fingerprints(self.random)
+
+    def begin(self, endpoints: Sequence[Endpoint]) -> None:
+        """Sessions to these endpoints begin: look around the cluster, and at the count of logins, beside them.
+
+        The daemon's sessions begin all the time; they share what was looked up less than SHARED seconds ago.
+        """
+        now = self.kit.clock()
+        if now < self.looked + SHARED:
+            return
+        self.looked = now
+        self.survey.begin(endpoints)
+        self.logins.begin()
+
+    def take_over(self, before: Workshop) -> None:
+        """What another workshop has learnt of servers and their clocks, and what it has spent of their budgets."""
+        self.clocks.update(before.clocks)
+        self.next_moments.update(before.next_moments)
+        self.tells.update(before.tells)
+        self.fingerprints = before.fingerprints
+
+    def has_room(self, endpoint: Endpoint) -> bool:
+        """Whether the endpoint's budget allows another connection now."""
+        now = self.kit.clock()
+        return self.budgets.room_at(endpoint.name, now) <= now
+
+    def spend(self, endpoint: Endpoint, connections: int = 1) -> None:
+        """Connections were opened to this endpoint, or are about to be."""
+        if connections:
+            self.budgets.spend(endpoint.name, self.kit.clock(), connections)
+
+    def scene(self, others: Sequence[Session], now: float) -> Scene:
+        """All that a search may look at now."""
+        watch = self.watch
+        return Scene(
+            observed=watch.observed, others=others, clocks=self.clocks, paces=watch.paces, zones=watch.zones, now=now
+        )
 
     def questions(self, endpoint: Endpoint) -> tuple[str, ...]:
         """Verbs that ask a server to tell us our address: DATA out of turn, unless it has told nothing when asked.

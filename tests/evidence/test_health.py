@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from probe.evidence.age import lateness
 from probe.evidence.events import Connected, Disconnected, Observed, Stamp
-from probe.evidence.health import LAG_BUCKETS, Heard, bucket, lateness, offset_of, troubles
+from probe.evidence.health import LAG_BUCKETS, Heard, bucket, offset_of, troubles
 from probe.evidence.scene import Offset
 from probe.model import IdMoment, Peer
 from tests.builders import FINGERPRINT, NODE, OURS, imaps_session, login_line, observed, smtp_session, tally

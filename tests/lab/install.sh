@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what the lab needs: the servers of this machine's distribution, and Debian 13's in a root of their own.
+# Installs what the lab needs: the servers of this machine's distribution, and Debian 13's in a root of their own; and
+# the programs that read metrics, for the tests of those.
 #
 # Rule 1: nothing that is installed here starts; a policy-rc.d of ours forbids it, and is gone again afterwards.
 # Rule 2: idempotent.  What is there is left alone, and the root appears whole or not at all.
@@ -14,6 +15,7 @@ export DEBIAN_FRONTEND=noninteractive
 CACHE=${MAILPROBE_LAB_CACHE:-/var/cache/mailprobe-lab/trixie}
 TOOLS="iproute2 iptables conntrack haproxy openssl util-linux procps debootstrap logrotate systemd-journal-remote rsyslog"
 SERVERS="postfix dovecot-core dovecot-imapd"
+READERS="prometheus prometheus-pushgateway prometheus-node-exporter"
 POLICY=/usr/sbin/policy-rc.d
 left_out=""
 guard=""
@@ -50,7 +52,7 @@ forbid_services() {
 }
 
 install_packages() {
-  wanted=$(missing $TOOLS $SERVERS)
+  wanted=$(missing $TOOLS $SERVERS $READERS)
   [ -n "$wanted" ] || return 0
   forbid_services
   echo "Installing: $wanted"

@@ -55,7 +55,8 @@ def test_lines_of_a_pod_prove_what_the_matrix_says(lab: Lab, kubeconfig: str, sc
     assert got == {service: (due.verdict, due.masked_by) for service, due in case.expected.items()}, done.stderr
     sightings = [sighting for session in sessions for sighting in session["sightings"]]
     assert {sighting["source"] for sighting in sightings} == {"kubernetes:mailserver/app=mailserver"}
-    assert done.stderr == ""
+    # A stream that breaks off is opened again and no trouble; a request that breaks off before its answer is one.
+    assert all("the connection failed" in line for line in done.stderr.splitlines()), done.stderr
 
 
 @pytest.mark.parametrize(

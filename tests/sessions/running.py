@@ -34,7 +34,9 @@ from tests.sessions.peers import NAME, Certificates, Peer, Visit
 PASSWORD = "correct-horse-battery"
 USER = "probe@lab.test"
 VERBS = ["noop", "rset", "ehlo", "helo", "noop"]
-SIDE_BY_SIDE = 24
+SIDE_BY_SIDE = 48
+LONGEST = 2.5
+"""Seconds of a session's timeout: a loaded machine must be able to say all of a conversation in it."""
 SOON = 2.0
 """Seconds within which a peer must have seen the client's end."""
 
@@ -45,7 +47,7 @@ def kit(contexts: TlsContexts | None = None) -> Kit:
     return Kit(clock=time.time, token=lambda: f"token{next(tokens)}", contexts=contexts or TlsContexts())
 
 
-def endpoint(peer: Peer, *, session: float = 1.5) -> Endpoint:
+def endpoint(peer: Peer, *, session: float = LONGEST) -> Endpoint:
     """The endpoint of a peer, with login and the imprint that says most."""
     imprint = ImprintKind.FINGERPRINT if peer.service.speaks_smtp else ImprintKind.ID
     return Endpoint(

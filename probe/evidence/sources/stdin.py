@@ -1,7 +1,7 @@
-"""Standard input: what somebody pipes in, as in `kubectl logs -f … | probe --once`.
+"""Standard input: what somebody pipes in, as in `kubectl logs -f --since=1s … | probe --once`.
 
 Rules:
-- A pipe's lines all count, also those that were written before the start: nobody can tell them apart.
+- A pipe's lines are all passed on, also those that were written before the start: stamps tell them apart (age.py).
 - A regular file is read from its end as it was at the start, and on as it grows; rotation is the business of a path.
 - Its end is told and stays: a pipe that is closed never opens again. Half a line before the end is no line.
 - The descriptor is left as it is. It may be shared with a shell or with our own output, so it must not become

@@ -1,0 +1,115 @@
+"""How old a line is: what was written before a session opened is not the session's, however late it arrives. Pure.
+
+Old lines arrive anew when a log is read from its beginning: `kubectl logs -f` into standard input, a shipper that lost
+its place, a backlog after an outage. Among them is a line with our own address and port for every session of ours.
+
+Rule 1: lateness, arrival less stamp, is lag and clock offset in one. The least that a source has shown is what its
+        clock and its way take; a line was written, at the latest, when its stamp says, by a clock that is off so much.
+Rule 2: a clock may be off by MINUTES, a stamp without a zone may be of UTC or of the probe's zone. What is further off
+        is no clock but an old log, and nothing of it counts: `unverified` is the price, a wrong `preserved` the other.
+Rule 3: lines that come late by the same time for STEADY seconds are live: old ones are read faster than they were
+        written. A stamp without a zone may then be of any, and a clock that was set back is believed again.
+Rule 4: a line may be stamped by its source, in its header, and in Dovecot's session id. Each has a pace of its own, and
+        all must agree. Of a line without a stamp nothing is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from probe.evidence.events import LoginEnded, Observed, SessionId, Stamp
+
+MINUTES = 900.0
+ZONES = 15 * 3600.0
+"""No place on earth is further than 14 hours from UTC."""
+
+SAME = 2.0
+"""Seconds by which two latenesses may differ and still be of one clock: whole seconds in a header, and some lag."""
+
+STEADY = 5.0
+SLACK = 1.0
+
+
+UTC = 0.0
+
+
+class Stamper(StrEnum):
+    """Who says when a line was written."""
+
+    SOURCE = "source"
+    HEADER = "header"
+    SESSION_ID = "session_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The least lateness that one kind of stamp of a source has shown.
+
+    `steady`: none was less than the `first` by more than SAME, STEADY seconds after it. `later`: the pace that lines
+    show meanwhile, which takes over once it is steady.
+    """
+
+    least: float
+    first: float
+    since: float
+    zoned: bool = True
+    steady: bool = False
+    later: Pace | None = None
+
+    def is_plausible(self, zones: Sequence[float]) -> bool:
+        """True for what a clock may be off by (rules 2 and 3); `zones`: how far those are off that may be left out."""
+        if self.zoned:
+            return abs(self.least) <= MINUTES
+        return (self.steady and abs(self.least) <= ZONES) or any(abs(self.least - zone) <= MINUTES for zone in zones)
+
+    def after(self, arrival: float, stamp: Stamp) -> Pace:
+        """What is known when another line has arrived."""
+        late = lateness(arrival, stamp)
+        if late < self.first - SAME:
+            return Pace(late, late, arrival, stamp.zoned)
+        if late <= self.least + SAME:
+            steady = self.steady or arrival >= self.since + STEADY
+            return replace(self, least=min(late, self.least), zoned=stamp.zoned, steady=steady)
+        if self.later is None or late > self.later.least + SAME:
+            return replace(self, later=Pace(late, late, arrival, stamp.zoned))
+        later = self.later.after(arrival, stamp)
+        return later if later.steady else replace(self, later=later)
+
+
+Paces = Mapping[tuple[str, Stamper], Pace]
+"""By source and kind of stamp."""
+
+
+def lateness(arrival: float, stamp: Stamp) -> float:
+    """Seconds from the middle of a stamp's grain to its arrival."""
+    return arrival - stamp.seconds - stamp.resolution / 2
+
+
+def pace_after(known: Pace | None, arrival: float, stamp: Stamp) -> Pace:
+    """The pace with one more line; the first line begins it."""
+    late = lateness(arrival, stamp)
+    return known.after(arrival, stamp) if known else Pace(late, late, arrival, stamp.zoned)
+
+
+def stamps_of(seen: Observed) -> Iterator[tuple[Stamper, Stamp]]:
+    """Everything that says when a line was written."""
+    if seen.told is not None:
+        yield Stamper.SOURCE, seen.told
+    if seen.line.stamp is not None:
+        yield Stamper.HEADER, seen.line.stamp
+    match seen.event:
+        case LoginEnded(session=SessionId(opened=opened)):
+            yield Stamper.SESSION_ID, Stamp(opened, 1e-6)
+
+
+def may_be_since(moment: float, seen: Observed, paces: Paces, zones: Sequence[float] = (UTC,)) -> bool:
+    """Whether a line that arrived after this moment may have been written after it too."""
+    return all(_is_since(moment, stamp, paces.get((seen.source, who)), zones) for who, stamp in stamps_of(seen))
+
+
+def _is_since(moment: float, stamp: Stamp, pace: Pace | None, zones: Sequence[float]) -> bool:
+    if pace is None:
+        return True
+    return pace.is_plausible(zones) and stamp.seconds + stamp.resolution + pace.least + SLACK >= moment

@@ -1,0 +1,73 @@
+"""What there is to tell, onto a page: endpoints, sources, the cluster. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import probe
+from probe.evidence.health import LAG_BUCKETS, Heard
+from probe.model import MaskedBy, Topology, Verdict
+from probe.service.distribution import Distribution, summed
+from probe.service.metrics.page import Page, Wall
+from probe.service.metrics.standing import Standing
+
+
+def endpoints(page: Page, told: Iterable[Standing], wall: Wall) -> None:
+    """What became of every service of every path. A certificate's end is a wall time already."""
+    for one in told:
+        labels = (one.path, one.service)
+        page.states("mailprobe_verdict", filter(None, (one.verdict,)), Verdict, *labels)
+        page.states("mailprobe_masked_by", one.masked_by, MaskedBy, *labels)
+        page.tell("mailprobe_client_address_preserved", one.preserved, *labels)
+        page.tell("mailprobe_up", one.up, *labels)
+        page.tell("mailprobe_last_session_timestamp_seconds", _wall(one.last_session, wall), *labels)
+        page.tell("mailprobe_tls_certificate_expiry_timestamp_seconds", one.certificate_expiry, *labels)
+        page.tell("mailprobe_outage_seconds_total", one.outage_seconds, *labels)
+        for verdict in Verdict:
+            page.tell("mailprobe_sessions_total", one.sessions.get(verdict, 0), *labels, verdict)
+        page.distribution("mailprobe_session_duration_seconds", one.durations, wall, *labels)
+        for phase, durations in one.phases.items():
+            page.distribution("mailprobe_phase_duration_seconds", durations, wall, *labels, phase)
+
+
+def sources(page: Page, heard: Iterable[Heard], wall: Wall) -> None:
+    """How each evidence source serves; should two be called the same, they are told together."""
+    by_name: dict[str, list[Heard]] = {}
+    for one in heard:
+        by_name.setdefault(one.source, []).append(one)
+    for name, same in by_name.items():
+        page.tell("mailprobe_evidence_source_up", all(one.up for one in same), name)
+        page.tell("mailprobe_evidence_lines_total", sum(one.lines for one in same), name)
+        last = max((one.last_line_at for one in same if one.last_line_at is not None), default=None)
+        page.tell("mailprobe_evidence_last_line_timestamp_seconds", _wall(last, wall), name)
+        page.distribution("mailprobe_evidence_lag_seconds", _lag(same), wall, name)
+
+
+def cluster(page: Page, topology: Topology | None) -> None:
+    """What is known of nodes. Whoever answers on the wire counts before who is said to."""
+    if topology is None:
+        return
+    counts = {node.name: node.local_endpoints.value for node in topology.nodes if node.local_endpoints}
+    for name, count in counts.items():
+        page.tell("mailprobe_node_local_endpoints", count, name)
+    most_telling = (told[0].value for told in topology.announcers.values() if told)
+    for name in sorted({one.node for announcers in most_telling for one in announcers if one.node}):
+        page.tell("mailprobe_announcer_info", 1, name)
+
+
+def build(page: Page) -> None:
+    """What we are."""
+    page.tell("mailprobe_build_info", 1, probe.__version__)
+
+
+def _wall(moment: float | None, wall: Wall) -> float | None:
+    return None if moment is None else wall(moment)
+
+
+def _lag(same: Sequence[Heard]) -> Distribution:
+    parts = []
+    for one in same:
+        part = Distribution(LAG_BUCKETS)
+        part.counts, part.total = list(one.counted), one.late_in_all
+        parts.append(part)
+    return summed(parts)

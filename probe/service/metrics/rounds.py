@@ -1,0 +1,68 @@
+"""Metrics of sessions that no ledger keeps: `/probe`, --textfile, --push. Each in a registry of its own.
+
+No counter is among them: nobody counts from one round to the next, and one that stands still at 1 would mislead rate().
+Histograms hold the one session of each endpoint, so their `_sum` is what it took.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from prometheus_client import CollectorRegistry
+from prometheus_client import Metric as Family
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from probe.model import Result, Round
+from probe.service.metrics import fill
+from probe.service.metrics.catalogue import OF_A_ROUND
+from probe.service.metrics.page import Page, Wall
+from probe.service.metrics.standing import standings_of
+
+
+class _Told(Collector):
+    """Families that were told once."""
+
+    def __init__(self, families: Sequence[Family]) -> None:
+        self._families = families
+
+    def collect(self) -> Sequence[Family]:
+        return self._families
+
+
+def round_registry(done: Round, wall: Wall = float) -> CollectorRegistry:
+    """Our metrics of one round. `wall`: what to call the moments of its sessions, as they are by default."""
+    page = _page(done.results, done.vantage, wall)
+    fill.cluster(page, done.topology)
+    return _registry(page.families(empty=False))
+
+
+def probe_registry(
+    result: Result | Sequence[Result], vantage: str, seconds: float, wall: Wall = float
+) -> CollectorRegistry:
+    """What one request to `/probe` is answered with; `seconds` is how long the answer took.
+
+    `probe_success`: the session worked, whatever address the server saw, which is what other probers mean by it.
+    """
+    results = (result,) if isinstance(result, Result) else result
+    worked = bool(results) and all(one.session.fault is None for one in results)
+    own = _page(results, vantage, wall).families(empty=False)
+    return _registry([*_of_every_prober(float(worked), seconds), *own])
+
+
+def _page(results: Sequence[Result], vantage: str, wall: Wall) -> Page:
+    page = Page(vantage, OF_A_ROUND)
+    fill.endpoints(page, standings_of(results), wall)
+    fill.build(page)
+    return page
+
+
+def _registry(families: Iterator[Family] | Sequence[Family]) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(_Told(tuple(families)))
+    return registry
+
+
+def _of_every_prober(success: float, seconds: float) -> Iterator[Family]:
+    yield GaugeMetricFamily("probe_success", "1 if the session worked, whatever address the server saw.", success)
+    yield GaugeMetricFamily("probe_duration_seconds", "How long the answer took, the wait for evidence too.", seconds)

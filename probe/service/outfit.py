@@ -1,0 +1,89 @@
+"""Settings -> a workshop in which sessions can be opened, with its sources followed, and all of it closed again."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from random import SystemRandom
+from typing import TYPE_CHECKING
+
+from probe.model import Clock, Endpoint
+from probe.service.logins import login_count
+from probe.service.sources import LOOK, sources
+from probe.service.survey import survey
+from probe.service.watch import Watch
+from probe.service.workshop import Progress, Workshop, quiet
+from probe.sessions.open import Kit
+from probe.sessions.tls import TlsContexts
+from probe.settings import Settings
+
+if TYPE_CHECKING:
+    from probe.service.trust import TrustChecks
+
+
+class UnusableCaFile(Exception):
+    """A configured CA file vanished or broke after the configuration was checked."""
+
+
+@asynccontextmanager
+async def outfitted(
+    settings: Settings, endpoints: Sequence[Endpoint], clock: Clock, *, progress: Progress = quiet, look: float = LOOK
+) -> AsyncIterator[Workshop]:
+    """A workshop for sessions to these endpoints. Raises UnusableCaFile before anything is opened."""
+    kit = Kit(
+        clock=clock,
+        token=lambda: secrets.token_hex(8),
+        contexts=contexts(endpoints),
+        name=hello_name(settings.vantage.name),
+    )
+    async with (
+        Watch(sources(settings, clock, look=look), clock) as watch,
+        survey(settings, clock) as around,
+        login_count(settings, clock) as logins,
+    ):
+        yield Workshop(
+            kit=kit,
+            watch=watch,
+            random=SystemRandom(),
+            networks=settings.networks,
+            survey=around,
+            logins=logins,
+            trust=_trust_checks(settings),
+            read_replies=settings.evidence.reply == "auto",
+            progress=progress,
+        )
+
+
+def _trust_checks(settings: Settings) -> TrustChecks | None:
+    if not settings.checks.spoof:
+        return None
+    from probe.service.trust import trust_checks  # noqa: PLC0415 - few ask for them
+
+    return trust_checks(settings)
+
+
+def contexts(endpoints: Sequence[Endpoint]) -> TlsContexts:
+    """One TLS context for each set of TLS options."""
+    made = TlsContexts()
+    for endpoint in endpoints:
+        try:
+            made.context(endpoint.tls)
+        except (OSError, ssl.SSLError) as error:
+            raise UnusableCaFile(f"path {endpoint.path}: tls.ca_file {endpoint.tls.ca_file}: {error}") from error
+    return made
+
+
+def hello_name(vantage: str) -> str:
+    """What to say in EHLO: the vantage's name if it is a domain name, else one below `mailprobe.invalid`.
+
+    Never an address: a server that echoes it would look like one that sees it.
+
+    >>> hello_name("probe.example.org"), hello_name("LAN probe")
+    ('probe.example.org', 'lan-probe.mailprobe.invalid')
+    """
+    plain = re.sub(r"[^a-z0-9.-]+", "-", vantage.lower()).strip("-.") or "probe"
+    is_domain = re.fullmatch(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", plain)
+    return plain if is_domain else f"{plain.replace('.', '-')[:63]}.mailprobe.invalid"

@@ -1,0 +1,185 @@
+"""Sessions to every endpoint, each on its own turns, for as long as the daemon runs; and those that are asked for.
+
+    Turns ──due──▶ Budget ──room──▶ probe_endpoint ──▶ Ledger
+    a question (`/probe`) ──────────▲
+
+Rules of this file:
+- Never two sessions at once on one endpoint: whoever comes while one is under way gets that one's result.
+- Whatever opens a connection draws on the endpoint's budget; a turn waits for room, a question does not.
+- A bug of ours ends one session and no patrol: it is told, and the endpoint has its next turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from traceback import format_exception
+
+from probe.model import Endpoint, EndpointName, Result, Session
+from probe.notices import warn
+from probe.service.cycle import probe_endpoint
+from probe.service.ledger import Ledger
+from probe.service.schedule import Turns, anchors
+from probe.service.station import Asked
+from probe.service.workshop import Workshop
+from probe.settings import Settings
+
+SIDE_BY_SIDE = 256
+"""Sessions under way at once: so many that a thousand endpoints, all dropped in silence, keep to their turns."""
+
+STUCK = 300.0
+"""Seconds without end after which a session is stuck, beside all the time it may take by its timeouts."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Post:
+    """One endpoint on its turns. `connections`: how many its last session took."""
+
+    endpoint: Endpoint
+    turns: Turns
+    connections: int = 1
+    begun: float | None = None
+    running: asyncio.Task[Result] | None = field(default=None, repr=False)
+
+    @property
+    def bound(self) -> float:
+        """Seconds that one session with all that belongs to it may take."""
+        limits = self.endpoint.timeouts
+        return 4 * (limits.session + limits.evidence) + STUCK
+
+
+class Patrol:
+    """Walks all posts between `async with`; a new patrol takes over the turns of the one before."""
+
+    def __init__(self, settings: Settings, endpoints: Sequence[Endpoint], workshop: Workshop, ledger: Ledger) -> None:
+        self.workshop = workshop
+        self._ledger = ledger
+        self._interval = settings.schedule.interval
+        self._jitter = settings.schedule.jitter
+        self._others: list[Session] = []
+        self._longest = settings.timeouts.session + settings.timeouts.evidence
+        self._places = asyncio.Semaphore(SIDE_BY_SIDE)
+        self._walks: list[asyncio.Task[None]] = []
+        begin = anchors(len(endpoints), self._interval, workshop.kit.clock())
+        self._posts = {
+            endpoint.name: Post(endpoint=endpoint, turns=self._turns(anchor))
+            for endpoint, anchor in zip(endpoints, begin, strict=True)
+        }
+
+    def take_over(self, before: Patrol) -> None:
+        """Go on with the turns of endpoints that stay, where the interval stays, and with what is known of them."""
+        self.workshop.take_over(before.workshop)
+        for name, post in self._posts.items():
+            known = before._posts.get(name)
+            if known is not None:
+                post.connections = known.connections
+                if known.turns.interval == self._interval:
+                    post.turns = known.turns
+
+    async def __aenter__(self) -> Patrol:
+        self.workshop.begin([post.endpoint for post in self._posts.values()])
+        self._walks = [asyncio.create_task(self._walk(post)) for post in self._posts.values()]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End all sessions politely: each says goodbye, as far as its server lets it."""
+        running = [post.running for post in self._posts.values() if post.running is not None]
+        await _cancelled([*self._walks, *running])
+
+    @property
+    def under_way(self) -> int:
+        """Sessions that are open, or whose lines are looked for."""
+        return sum(post.running is not None for post in self._posts.values())
+
+    def stuck(self, now: float) -> tuple[EndpointName, ...]:
+        """Endpoints whose session does not end, which is a bug of ours."""
+        return tuple(
+            name for name, post in self._posts.items() if post.begun is not None and now > post.begun + post.bound
+        )
+
+    async def ask(self, name: EndpointName, *, seconds: float) -> Asked:
+        """A session for somebody who waits at most so long; the one under way, or a new one if the budget has room."""
+        post = self._posts.get(name)
+        if post is None:
+            return Asked(refusal=f"{name} is not in the configuration")
+        now = self.workshop.kit.clock()
+        room = self.workshop.budgets.room_at(name, now, post.connections)
+        if post.running is None and room > now:
+            return self._without_room(name, room - now)
+        try:
+            async with asyncio.timeout(seconds):
+                return Asked(result=await asyncio.shield(self._session(post)))
+        except TimeoutError:
+            refusal = f"the session to {name} has not ended within {seconds:.1f} s; it goes on, and its result is kept"
+            return Asked(refusal=refusal)
+
+    def _without_room(self, name: EndpointName, wait: float) -> Asked:
+        account = self._ledger.accounts.get(name)
+        latest = account.latest if account else None
+        if latest is not None and self.workshop.kit.clock() - latest.session.closed < self._interval:
+            return Asked(result=latest, fresh=False, retry_after=wait)
+        refusal = f"schedule.max_sessions_per_minute is spent for {name}; there is room again in {wait:.0f} s"
+        return Asked(refusal=refusal, retry_after=wait)
+
+    def _turns(self, anchor: float) -> Turns:
+        return Turns(anchor=anchor, interval=self._interval, jitter=self._jitter, random=self.workshop.random)
+
+    async def _walk(self, post: Post) -> None:
+        clock = self.workshop.kit.clock
+        while True:
+            await _sleep(post.turns.next(clock()) - clock())
+            if post.running is None:
+                await _sleep(self.workshop.budgets.room_at(post.endpoint.name, clock(), post.connections) - clock())
+            try:
+                await asyncio.shield(self._session(post))
+            except Exception as error:  # rule 3
+                _tell_bug(post.endpoint, error)
+
+    def _session(self, post: Post) -> asyncio.Task[Result]:
+        """The session under way, or a new one."""
+        if post.running is None:
+            post.running = asyncio.create_task(self._probe(post))
+            post.running.add_done_callback(_heard)
+        return post.running
+
+    async def _probe(self, post: Post) -> Result:
+        try:
+            async with self._places:
+                post.begun = self.workshop.kit.clock()
+                self._forget()
+                self.workshop.begin([post.endpoint])
+                result = await probe_endpoint(post.endpoint, self.workshop, self._others)
+            post.connections = result.session.connections
+            self._ledger.record(result)
+            return result
+        finally:
+            post.begun = post.running = None
+
+    def _forget(self) -> None:
+        """Let go of sessions of which no line can come any more."""
+        oldest = self.workshop.kit.clock() - 2 * self._longest
+        self._others[:] = [session for session in self._others if session.closed > oldest]
+
+
+def _heard(task: asyncio.Task[Result]) -> None:
+    """What a session failed with is told by its walk, or by whoever asked."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _tell_bug(endpoint: Endpoint, error: BaseException) -> None:
+    told = "".join(format_exception(error))[-4000:]
+    warn("this is a bug of mailprobe's own, and says nothing about the mail server", endpoint=str(endpoint), bug=told)
+
+
+async def _sleep(seconds: float) -> None:
+    if seconds > 0:
+        await asyncio.sleep(seconds)
+
+
+async def _cancelled(tasks: Iterable[asyncio.Task[object]]) -> None:
+    waited_for = list(tasks)
+    for task in waited_for:
+        task.cancel()
+    await asyncio.gather(*waited_for, return_exceptions=True)

@@ -1,0 +1,37 @@
+"""The process of the daemon: signals, log, exit."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Mapping
+
+from probe import notices
+from probe.service.clock import steady_clock
+from probe.service.daemon import Daemon, Load
+from probe.service.systemd import Systemd
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+
+async def run(load: Load, environment: Mapping[str, str]) -> None:
+    """Run until SIGTERM or SIGINT. Raises ConfigurationError or UnusableCaFile where it cannot begin."""
+    settings = load()
+    notices.configure(as_json=not sys.stderr.isatty())
+    for warning in settings.warnings:
+        notices.warn("configuration", path=warning.path, reason=warning.reason)
+    daemon = Daemon(load, settings, steady_clock(), Systemd(environment))
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    reloads: set[asyncio.Task[object]] = set()
+
+    def reload() -> None:
+        task = asyncio.create_task(daemon.read_configuration_again())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    for number in STOPPING:
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    await daemon.run(stop)

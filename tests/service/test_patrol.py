@@ -1,0 +1,150 @@
+"""The patrol on a real loopback world: turns, budgets, questions, and that nothing of ours stops it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from random import Random, SystemRandom
+from typing import Any
+
+import pytest
+import yaml
+
+from probe.demo.world import DemoWorld, demo_world
+from probe.model import EndpointName, Service, Verdict
+from probe.service.budget import Budgets
+from probe.service.clock import steady_clock
+from probe.service.ledger import Entry, Ledger
+from probe.service.outfit import outfitted
+from probe.service.patrol import Patrol
+from probe.sessions.imprint import Fingerprints
+from probe.settings import load, targets
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[DemoWorld]:
+    async with demo_world(postfix_waits=1.5, dovecot_waits=1.0) as world:
+        yield world
+
+
+class Beat:
+    """A patrol over the world's smtp endpoint, and what became of its sessions."""
+
+    def __init__(self, stack: AsyncExitStack, world: DemoWorld) -> None:
+        self._stack = stack
+        self._world = world
+        self.recorded: asyncio.Queue[Entry] = asyncio.Queue()
+        self.name = EndpointName("vip", Service.SMTP, world.place(Service.SMTP)[1])
+
+    async def begin(self, *, most: int = 600, random: Random | None = None, **schedule: Any) -> Patrol:
+        content = yaml.safe_load(self._world.config_file.read_text())
+        (path,) = content["paths"]
+        path["endpoints"] = [one for one in path["endpoints"] if one["service"] == "smtp"]
+        content["schedule"] = {"interval": "1h", "max_sessions_per_minute": most, **schedule}
+        self._world.config_file.write_text(yaml.safe_dump(content))
+        settings = load(self._world.config_file, environment={}, hostname="test")
+        endpoints = targets(settings)
+        self.ledger = ledger = Ledger(endpoints)
+        ledger.listeners.append(self.recorded.put_nowait)
+        workshop = await self._stack.enter_async_context(outfitted(settings, endpoints, steady_clock()))
+        workshop.fingerprints = Fingerprints(random or SystemRandom())
+        workshop.budgets = Budgets(most)
+        return await self._stack.enter_async_context(Patrol(settings, endpoints, workshop, ledger))
+
+
+@pytest.fixture
+async def beat(world: DemoWorld) -> AsyncIterator[Beat]:
+    async with AsyncExitStack() as stack:
+        yield Beat(stack, world)
+
+
+async def test_sessions_come_on_their_turns(beat: Beat) -> None:
+    await beat.begin(interval="200ms", jitter="0%", most=600)
+    async with asyncio.timeout(20):
+        entries = [await beat.recorded.get() for _ in range(5)]
+    opened = [entry.result.session.opened for entry in entries]
+    assert {entry.result.judgement.verdict for entry in entries} == {Verdict.PRESERVED}
+    off = [(later - opened[0] + 0.1) % 0.2 for later in opened]
+    assert max(off) < 0.19  # on the grid, or a little after it: never before
+    assert len({entry.result.session.id for entry in entries}) == 5
+
+
+async def test_whoever_asks_meanwhile_gets_the_session_that_is_under_way(beat: Beat, world: DemoWorld) -> None:
+    patrol = await beat.begin()
+    asked = await asyncio.gather(*(patrol.ask(beat.name, seconds=20) for _ in range(5)))
+    assert {one.result.session.id for one in asked if one.result} == {(await beat.recorded.get()).result.session.id}
+    assert all(one.fresh and one.result for one in asked)
+    assert beat.recorded.empty()
+    assert patrol.under_way == 0
+
+
+async def test_a_spent_budget_gives_the_last_result_and_then_a_refusal(beat: Beat) -> None:
+    patrol = await beat.begin(most=2)
+    await beat.recorded.get()
+    second = await patrol.ask(beat.name, seconds=20)
+    third = await patrol.ask(beat.name, seconds=20)
+    assert second.result is not None
+    assert second.fresh
+    assert third.result is second.result
+    assert not third.fresh
+    assert third.retry_after is not None
+    assert 50 < third.retry_after <= 60
+
+
+async def test_without_a_recent_result_a_spent_budget_refuses(beat: Beat) -> None:
+    patrol = await beat.begin(most=1, interval="60s")
+    first = (await beat.recorded.get()).result
+    account = beat.ledger.accounts[beat.name]
+    assert account.latest is first
+    account.latest = None
+    refused = await patrol.ask(beat.name, seconds=20)
+    assert refused.result is None
+    assert "max_sessions_per_minute is spent for vip/smtp" in refused.refusal
+
+
+async def test_a_question_waits_no_longer_than_it_says(beat: Beat) -> None:
+    patrol = await beat.begin()
+    refused = await patrol.ask(beat.name, seconds=0)
+    assert refused.result is None
+    assert "has not ended within 0.0 s" in refused.refusal
+    assert (await beat.recorded.get()).result.judgement.verdict is Verdict.PRESERVED  # it went on all the same
+
+
+async def test_who_asks_for_an_unknown_endpoint_is_told(beat: Beat) -> None:
+    patrol = await beat.begin()
+    assert "not in the configuration" in (await patrol.ask(EndpointName("vip", Service.IMAPS, 1), seconds=1)).refusal
+
+
+class FirstFails(SystemRandom):
+    """Dice that break when they are thrown for the first time: a bug of ours in the middle of a session."""
+
+    thrown = 0
+
+    def randrange(self, *arguments: Any) -> int:
+        self.thrown += 1
+        if self.thrown == 1:
+            raise RuntimeError("the dice broke")
+        return super().randrange(*arguments)
+
+
+async def test_a_bug_ends_one_session_and_no_patrol(beat: Beat, capfd: pytest.CaptureFixture[str]) -> None:
+    await beat.begin(interval="200ms", jitter="0%", most=600, random=FirstFails())
+    async with asyncio.timeout(20):
+        assert (await beat.recorded.get()).result.judgement.verdict is Verdict.PRESERVED
+    assert "the dice broke" in capfd.readouterr().err
+
+
+async def test_the_end_of_a_patrol_leaves_no_session_behind(world: DemoWorld) -> None:
+    before = len(asyncio.all_tasks())
+    async with AsyncExitStack() as stack:
+        beat = Beat(stack, world)
+        patrol = await beat.begin()
+        question = asyncio.create_task(patrol.ask(beat.name, seconds=20))
+        while not patrol.under_way:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await question
+    async with asyncio.timeout(5):
+        while len(asyncio.all_tasks()) > before:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
