@@ -2,6 +2,5 @@
 
 from probe.service.web.app import Web
 from probe.service.web.front_door import CannotListen
-from probe.service.web.site import Exposition
 
-__all__ = ["CannotListen", "Exposition", "Web"]
+__all__ = ["CannotListen", "Web"]

@@ -6,8 +6,10 @@ import asyncio
 import gzip
 
 from aiohttp import hdrs, web
+from prometheus_client import CollectorRegistry
 
 from probe.report.json import timestamp
+from probe.service.metrics import exposition, snapshot_registry
 from probe.service.web.refusal import Refusal
 from probe.service.web.shown_config import as_yaml
 from probe.service.web.site import site_of
@@ -20,18 +22,25 @@ STARTING = 1.0
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """All metrics. They are rendered at one go, so that they all tell of the same moment; packing is done aside."""
-    body, content_type = site_of(request).exposition.scrape(request.headers.get(hdrs.ACCEPT, ""))
-    return await exposed(request, body, content_type)
+    """All metrics, of this moment."""
+    return await exposed(request, snapshot_registry(site_of(request).station))
 
 
-async def exposed(request: web.Request, body: bytes, content_type: str) -> web.Response:
-    """A page of metrics, packed where the client takes that."""
+async def exposed(request: web.Request, registry: CollectorRegistry) -> web.Response:
+    """A page of metrics, packed where the client takes that. It is written in a thread, and only one at a time."""
+    accept, encodings = (request.headers.get(name, "") for name in (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING))
+    async with site_of(request).writing:
+        body, content_type, packed = await asyncio.to_thread(_written, registry, accept, "gzip" in encodings)
     headers = {hdrs.CONTENT_TYPE: content_type, hdrs.VARY: "Accept, Accept-Encoding"}
-    if len(body) > WORTH_PACKING and "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
-        body = await asyncio.to_thread(gzip.compress, body, 5)
+    if packed:
         headers[hdrs.CONTENT_ENCODING] = "gzip"
     return web.Response(body=body, headers=headers)
+
+
+def _written(registry: CollectorRegistry, accept: str, packing: bool) -> tuple[bytes, str, bool]:  # noqa: FBT001
+    body, content_type = exposition(registry, accept)
+    packing = packing and len(body) > WORTH_PACKING
+    return gzip.compress(body, 5) if packing else body, content_type, packing
 
 
 async def config(request: web.Request) -> web.Response:

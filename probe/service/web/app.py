@@ -27,7 +27,7 @@ from probe.service.web.connection import DEFAULT_PATIENCE, Dialogue, Patience
 from probe.service.web.front_door import MOST_CONNECTIONS, FrontDoor, bound
 from probe.service.web.guard import Places, seated, welcome, well_formed
 from probe.service.web.password import Doorkeeper
-from probe.service.web.site import SITE, Exposition, Site
+from probe.service.web.site import SITE, Site
 from probe.service.web.standing import Standing
 
 PROBES = 64
@@ -74,7 +74,7 @@ ROUTES: tuple[Route, ...] = (
 
 
 class Web:
-    """Serves a station: `async with Web(station, exposition): …`.
+    """Serves a station: `async with Web(station): …`.
 
     Entering it binds web.listen (CannotListen says why not) and reads web.config_file (ConfigurationError).
     """
@@ -82,14 +82,13 @@ class Web:
     def __init__(
         self,
         station: Station,
-        exposition: Exposition,
         *,
         patience: Patience = DEFAULT_PATIENCE,
         most_connections: int = MOST_CONNECTIONS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._standing = Standing(lambda: station.settings.web.config_file)
-        self._site = Site(station=station, exposition=exposition, standing=self._standing)
+        self._site = Site(station=station, standing=self._standing)
         self._patience = patience
         self._most = most_connections
         self._monotonic = monotonic

@@ -17,9 +17,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aiohttp import hdrs, web
+from aiohttp import web
+from prometheus_client import CollectorRegistry
 
 from probe.model import Address, Endpoint, EndpointName, Result, Service, plain_address
+from probe.service.metrics import exposition, probe_registry
 from probe.service.station import Asked, Station
 from probe.service.web.administration import exposed
 from probe.service.web.query import Query
@@ -61,8 +63,7 @@ async def probe(request: web.Request) -> web.Response:
     took = site.station.clock() - began
     if debug:
         return web.Response(text=_debug(site, asked, results, took))
-    accept = request.headers.get(hdrs.ACCEPT, "")
-    return await exposed(request, *site.exposition.probe_page(results, took, accept))
+    return await exposed(request, _registry(site, results, took))
 
 
 def _names(query: Query, settings: Settings) -> tuple[EndpointName, ...]:
@@ -164,9 +165,13 @@ def _results(names: Sequence[EndpointName], asked: Sequence[Asked]) -> list[Resu
     return results
 
 
+def _registry(site: Site, results: Sequence[Result], took: float) -> CollectorRegistry:
+    return probe_registry(results, site.station.settings.vantage.name, took, site.wall)
+
+
 def _debug(site: Site, asked: Sequence[Asked], results: Sequence[Result], took: float) -> str:
     """Text for people, harmless on a terminal."""
     stale = "" if all(one.fresh for one in asked) else "\nNot fresh: the budget is used up, so the last one is told.\n"
-    metrics, _ = site.exposition.probe_page(results, took, "")
+    metrics, _ = exposition(_registry(site, results, took), "")
     told = "\n".join(as_text(result, site.shift) for result in results)
     return f"{told}{stale}\nMetrics that would have been returned ({took:.3f} s):\n{metrics.decode()}"

@@ -1,27 +1,14 @@
-"""What the handlers of the web server share: the station they show, and who renders its metrics."""
+"""What the handlers of the web server share: the station that they show."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from probe.model import Result
 from probe.service.station import Station
 from probe.service.web.standing import Standing
-
-
-class Exposition(Protocol):
-    """Whoever renders metrics. `accept` is the Accept header; what comes back is a body and its content type."""
-
-    def scrape(self, accept: str) -> tuple[bytes, str]:
-        """All metrics of the daemon."""
-
-    def probe_page(self, results: Sequence[Result], seconds: float, accept: str) -> tuple[bytes, str]:
-        """Metrics of just these sessions: `probe_success`, `probe_duration_seconds` (`seconds`), and our own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,8 +16,9 @@ class Site:
     """What is shown."""
 
     station: Station
-    exposition: Exposition
     standing: Standing
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while metrics are written: a page of many endpoints takes a processor for seconds."""
 
     def now(self) -> float:
         """Wall time of this moment, as everything that is shown to people and programs."""

@@ -12,7 +12,7 @@ import aiohttp
 
 from probe.service.web import Web
 from probe.service.web.connection import Patience
-from tests.service.web.stage import Pages, Scripted
+from tests.service.web.stage import Scripted
 
 SOON = 5.0
 """Seconds by which something happens that is due at once."""
@@ -62,6 +62,6 @@ async def serving(
     """A client of a server that shows this station."""
     if patience is not None:
         more["patience"] = patience
-    async with Web(station, Pages(), **more) as web, aiohttp.ClientSession() as session:
+    async with Web(station, **more) as web, aiohttp.ClientSession() as session:
         host, port = web.addresses[0]
         yield Client(session, f"{scheme}://{host}:{port}", (host, port))

@@ -162,19 +162,6 @@ class Scripted:
         return self.reload
 
 
-class Pages:
-    """Metrics that tell what they were made of."""
-
-    def scrape(self, accept: str) -> tuple[bytes, str]:
-        kind = "application/openmetrics-text; version=1.0.0" if "openmetrics" in accept else "text/plain; version=0.0.4"
-        return b"mailprobe_up 1\n" * 300, f"{kind}; charset=utf-8"
-
-    def probe_page(self, results: Sequence[Result], seconds: float, accept: str) -> tuple[bytes, str]:
-        fine = all(result.session.fault is None for result in results)
-        lines = [f"probe_success {int(fine)}", f"sessions {len(results)}"]
-        return "".join(f"{line}\n" for line in lines).encode(), "text/plain; version=0.0.4; charset=utf-8"
-
-
 def server(seconds: float, text: str) -> Spoken:
     return Spoken(seconds, ours=False, text=text)
 

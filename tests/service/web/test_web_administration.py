@@ -41,6 +41,8 @@ async def test_metrics_come_in_the_form_that_is_asked_for(station: Scripted) -> 
     assert plain.headers["Content-Encoding"] == "gzip"
     assert "Content-Encoding" not in unpacked.headers
     assert plain.text == unpacked.text
+    assert 'mailprobe_verdict{path="vip",service="smtp",vantage="lan-probe",verdict="masked"}' in plain.text
+    assert openmetrics.text.endswith("# EOF\n")
 
 
 async def test_the_configuration_is_shown_without_its_secrets(station: Scripted, tmp_path: Path) -> None:

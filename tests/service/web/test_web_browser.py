@@ -14,7 +14,7 @@ from probe.evidence.health import Heard
 from probe.model import EndpointName, Service, Verdict
 from probe.service.web import Web
 from tests.service.web.serving import serving
-from tests.service.web.stage import Pages, Scripted, session_of, story
+from tests.service.web.stage import Scripted, session_of, story
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts" / "web"
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
@@ -194,7 +194,7 @@ async def test_a_lost_connection_is_told_and_found_again(station: Scripted, brow
     assert await page.get_attribute("#lost", "role") == "alert"
     assert await page.inner_text("#pulse") == "lost"
     station.settings.web.__dict__["listen"] = type(station.settings.web.listen)("tcp", "127.0.0.1", port)
-    async with Web(station, Pages()):
+    async with Web(station):
         await page.wait_for_selector("#lost", state="hidden")
         assert await page.inner_text("#pulse") == "live"
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from probe.model import EndpointName, Spoken, Verdict
 from probe.service.station import Asked
 from tests.service.web.serving import serving
 from tests.service.web.stage import GOOD, Scripted, session_of
+
+
+def told(metrics: str) -> tuple[float, int]:
+    """probe_success, and of how many endpoints."""
+    families = {family.name: family.samples for family in text_string_to_metric_families(metrics)}
+    return families["probe_success"][0].value, len(families["mailprobe_up"])
 
 
 @pytest.mark.parametrize(
@@ -29,7 +36,7 @@ async def test_what_is_asked_for_is_probed(station: Scripted, query: str, asked:
     async with serving(station) as client:
         answer = await client.get(f"/probe?{query}")
     assert (answer.status, [str(name) for name, _ in station.asked]) == (200, asked)
-    assert answer.text == f"probe_success 1\nsessions {len(asked)}\n"
+    assert told(answer.text) == (1, len(asked))
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
 
 
@@ -88,7 +95,7 @@ async def test_endpoints_of_a_path_are_asked_side_by_side(station: Scripted) -> 
 
     station.answers = answer
     async with serving(station) as client, asyncio.timeout(10):
-        assert (await client.get("/probe?path=vip")).text == "probe_success 1\nsessions 4\n"
+        assert told((await client.get("/probe?path=vip")).text) == (1, 4)
 
 
 async def test_a_failed_session_is_an_answer(station: Scripted) -> None:
@@ -97,8 +104,8 @@ async def test_a_failed_session_is_an_answer(station: Scripted) -> None:
 
     station.answers = answer
     async with serving(station) as client:
-        told = await client.get("/probe?path=vip&service=smtp")
-    assert (told.status, told.text) == (200, "probe_success 0\nsessions 1\n")
+        answered = await client.get("/probe?path=vip&service=smtp")
+    assert (answered.status, told(answered.text)) == (200, (0, 1))
 
 
 async def test_without_a_session_there_is_no_answer(station: Scripted) -> None:
@@ -111,10 +118,10 @@ async def test_without_a_session_there_is_no_answer(station: Scripted) -> None:
 
     station.answers = answer
     async with serving(station) as client:
-        told = await client.get("/probe?path=vip")
-    assert (told.status, told.headers["Retry-After"]) == (503, "8")
-    assert "vip/imaps: the budget of 6 sessions a minute is used up" in told.text
-    assert "probe_success" not in told.text
+        answered = await client.get("/probe?path=vip")
+    assert (answered.status, answered.headers["Retry-After"]) == (503, "8")
+    assert "vip/imaps: the budget of 6 sessions a minute is used up" in answered.text
+    assert "probe_success" not in answered.text
 
 
 async def test_a_station_that_never_answers_is_given_up_on(station: Scripted) -> None:
@@ -125,10 +132,10 @@ async def test_a_station_that_never_answers_is_given_up_on(station: Scripted) ->
     station.answers = answer
     headers = {"X-Prometheus-Scrape-Timeout-Seconds": "0.1"}
     async with serving(station) as client, asyncio.timeout(10):
-        told = await client.get("/probe?path=vip&service=smtp", headers=headers)
-    assert told.status == 503
-    assert "no session ended within 0.1 s" in told.text
-    assert "Retry-After" not in told.headers
+        answered = await client.get("/probe?path=vip&service=smtp", headers=headers)
+    assert answered.status == 503
+    assert "no session ended within 0.1 s" in answered.text
+    assert "Retry-After" not in answered.headers
 
 
 async def test_debug_tells_people_how_it_came_about(station: Scripted) -> None:
@@ -139,15 +146,15 @@ async def test_debug_tells_people_how_it_came_about(station: Scripted) -> None:
 
     station.answers = answer
     async with serving(station) as client:
-        told = await client.get("/probe?path=vip&service=smtp&debug=true")
-    assert told.headers["Content-Type"].startswith("text/plain")
+        answered = await client.get("/probe?path=vip&service=smtp&debug=true")
+    assert answered.headers["Content-Type"].startswith("text/plain")
     for part in (
         "S: 220 mail.example.org ESMTP Postfix",
         "Rule: seen-as-another",
         "masked by node",
-        "probe_success 1",
+        "probe_success 1.0",
         "Not fresh",
     ):
-        assert part in told.text
-    assert r"250 \x1b[31mred\u202e <b>" in told.text
-    assert "\x1b" not in told.text
+        assert part in answered.text
+    assert r"250 \x1b[31mred\u202e <b>" in answered.text
+    assert "\x1b" not in answered.text
