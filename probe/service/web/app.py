@@ -32,6 +32,7 @@ from probe.service.web.standing import Standing
 
 PROBES = 64
 PAGES = 32
+SCRAPES = 8
 PAGE_SECONDS = 20.0
 LONGEST_LINE = 4_096
 MOST_HEADERS = 64
@@ -60,7 +61,7 @@ class Route:
 ROUTES: tuple[Route, ...] = (
     Route("/", pages.status),
     Route("/sessions/{id}", pages.session),
-    Route("/metrics", administration.metrics),
+    Route("/metrics", administration.metrics, "scrapes"),
     Route("/probe", probe_endpoint.probe, "probes"),
     Route("/api/v1/sessions", api.sessions),
     Route("/api/v1/sessions/{id}", api.session),
@@ -145,9 +146,9 @@ class Web:
             middlewares=[well_formed(), welcome(self._standing, doorkeeper, self._monotonic)], client_max_size=1
         )
         application[SITE] = self._site
-        places = {"probes": Places(PROBES), "pages": Places(PAGES)}
+        places = {"probes": Places(PROBES), "pages": Places(PAGES), "scrapes": Places(SCRAPES)}
         for route in ROUTES:
-            seconds = PAGE_SECONDS if route.places == "pages" else None
+            seconds = PAGE_SECONDS if route.places != "probes" else None
             handler = seated(places.get(route.places), seconds)(route.handler)
             application.router.add_route(route.method, route.path, handler)
             if route.method == "GET":
