@@ -187,12 +187,13 @@ def run_daemon(context: click.Context, config: Path | None) -> None:
 
     from probe.service.outfit import UnusableCaFile
     from probe.service.run import run
+    from probe.service.web import CannotListen
     from probe.settings import ConfigurationError
 
     chosen = _found(config or context.obj)
     try:
         asyncio.run(run(lambda: _loaded(chosen), os.environ))
-    except (ConfigurationError, UnusableCaFile) as error:
+    except (ConfigurationError, UnusableCaFile, CannotListen) as error:
         raise click.ClickException(f"{error}") from error
 
 

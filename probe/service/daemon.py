@@ -1,6 +1,6 @@
 """`probe run`: everything put together once, kept for months, and swapped whole when the configuration changes.
 
-    Shift (one configuration at work: workshop and patrol) ──▶ Ledger ──▶ logbook, metrics, pages
+    Shift (one configuration at work: workshop and patrol) ──▶ Ledger ──▶ logbook, history and sink, metrics, pages
 
 Rules of this file:
 - A configuration is taken whole or not at all: what can fail is tried before the shift that works is ended, and if
@@ -16,21 +16,22 @@ import asyncio
 import contextlib
 import resource
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
 
 from probe.evidence.health import Heard
 from probe.model import EndpointName, Severity, Topology
 from probe.notices import tell
 from probe.service.budget import Budgets
 from probe.service.clock import SteadyClock
-from probe.service.ledger import Ledger
+from probe.service.keeping import Keeping
+from probe.service.ledger import Entry, Ledger
 from probe.service.logbook import Logbook
-from probe.service.outfit import UnusableCaFile, contexts, outfitted
+from probe.service.outfit import UnusableCaFile, contexts
 from probe.service.patrol import Patrol
-from probe.service.sources import CALM_LOOK
+from probe.service.shift import Books, Shift, begin_shift
 from probe.service.station import Asked, Past, Reload
 from probe.service.systemd import Systemd
+from probe.service.web import CannotListen, Web
+from probe.service.web.web_config import read_web_config
 from probe.settings import ConfigurationError, Settings, targets
 
 FAREWELL = 4.0
@@ -50,12 +51,14 @@ class Daemon:
         self.clock = clock
         self.started = clock()
         self.reload = Reload(at=clock())
-        self.ledger = Ledger(targets(settings))
         self._load = load
         self._settings = settings
         self._systemd = systemd
-        self._budgets = Budgets(settings.schedule.max_sessions_per_minute)
+        budgets = Budgets(settings.schedule.max_sessions_per_minute)
+        self._books = Books(clock=clock, ledger=Ledger(targets(settings)), budgets=budgets)
         self._shift: Shift | None = None
+        self._keeping: Keeping | None = None
+        self._web: Web | None = None
         self._swapping = asyncio.Lock()
 
     @property
@@ -64,9 +67,15 @@ class Daemon:
         return self._settings
 
     @property
+    def ledger(self) -> Ledger:
+        """What became of every endpoint."""
+        return self._books.ledger
+
+    @property
     def past(self) -> Past | None:
-        """The history."""
-        return None
+        """The history, while it can be read."""
+        history = self._keeping.history if self._keeping else None
+        return history if history and history.usable else None
 
     @property
     def topology(self) -> Topology | None:
@@ -80,12 +89,12 @@ class Daemon:
 
     @property
     def clients(self) -> Mapping[str, int]:
-        """Clients seen in the logs since the start, by whose network they come from."""
+        """Clients seen in the logs since the sources were opened, by whose network they come from."""
         return {}
 
     @property
     def waiting_for(self) -> tuple[str, ...]:
-        """What the daemon waits for before it is ready."""
+        """What the daemon waits for before it is ready: sources that neither serve nor have said why."""
         if self._shift is None:
             return ("its sources to be opened",)
         return tuple(one.source for one in self.heard() if not one.up and not one.reason)
@@ -93,8 +102,8 @@ class Daemon:
     @property
     def troubles(self) -> tuple[str, ...]:
         """What is wrong with the daemon itself."""
-        stuck = self._shift.patrol.stuck(self.clock()) if self._shift else ()
-        return tuple(f"the session to {name} does not end: this is a bug of mailprobe's own" for name in stuck)
+        kept = self._keeping.troubles if self._keeping else ()
+        return (*kept, *(f"the session to {name} does not end: a bug of mailprobe's own" for name in self._stuck()))
 
     def heard(self) -> tuple[Heard, ...]:
         """How each evidence source serves."""
@@ -109,18 +118,16 @@ class Daemon:
         return await shift.patrol.ask(endpoint, seconds=seconds)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until told to stop. Raises UnusableCaFile if the first configuration cannot work."""
+        """Work until told to stop. Raises UnusableCaFile, ConfigurationError or CannotListen where it cannot begin."""
         _raise_limit()
-        self.ledger.listeners.append(Logbook(tell).note)
         try:
-            self._shift = await self._begin(self._settings, before=None)
+            await self._open()
             breath = asyncio.create_task(self._breathe())
             await stop.wait()
             self._systemd.stopping()
             await _cancelled(breath)
         finally:
-            if self._shift is not None:
-                await _bounded(self._shift.stack.aclose())
+            await self._close()
         tell("info", "stopped")
 
     async def read_configuration_again(self) -> Reload:
@@ -136,6 +143,24 @@ class Daemon:
             self._systemd.ready(self._status())
             return self.reload
 
+    async def _open(self) -> None:
+        """What can fail for the user first; sessions last, for the history must be read before they are told."""
+        contexts(targets(self._settings))
+        self._web = await Web(self).__aenter__()
+        self._keeping = await Keeping(self._settings, self.clock).__aenter__()
+        ledger = Ledger(targets(self._settings), self._keeping.history.restored)
+        ledger.listeners += [Logbook(tell).note, self._keep]
+        self._books = Books(clock=self.clock, ledger=ledger, budgets=self._books.budgets)
+        await self._begin(self._settings, before=None)
+
+    async def _close(self) -> None:
+        if self._shift is not None:
+            await _bounded(self._shift.end())
+        if self._keeping is not None:
+            await self._keeping.__aexit__()
+        if self._web is not None:
+            await _bounded(self._web.__aexit__(None, None, None))
+
     async def _swap(self) -> str | None:
         """Take the file's configuration; why not, if it cannot be."""
         before = self._shift
@@ -144,30 +169,51 @@ class Daemon:
         try:
             settings = self._load()
             contexts(targets(settings))
-        except (ConfigurationError, UnusableCaFile) as error:
+            if settings.web.config_file is not None:
+                read_web_config(settings.web.config_file)
+            await self._serve(settings)
+        except (ConfigurationError, UnusableCaFile, CannotListen) as error:
             return str(error)
-        await _bounded(before.stack.aclose())
+        await _bounded(before.end())
         self._shift = None
         try:
-            self._shift = await self._begin(settings, before=before.patrol)
+            await self._begin(settings, before=before.patrol)
         except (OSError, UnusableCaFile) as error:
-            self._shift = await self._begin(before.settings, before=before.patrol)
+            await self._serve(before.settings)
+            await self._begin(before.settings, before=before.patrol)
             return f"it could not be put to work: {error}"
         return None
 
-    async def _begin(self, settings: Settings, *, before: Patrol | None) -> Shift:
-        endpoints = targets(settings)
-        async with AsyncExitStack() as stack:
-            workshop = await stack.enter_async_context(outfitted(settings, endpoints, self.clock, look=CALM_LOOK))
-            workshop.budgets = self._budgets
-            patrol = Patrol(settings, endpoints, workshop, self.ledger)
-            if before is not None:
-                patrol.take_over(before)
-            self._budgets.limit(settings.schedule.max_sessions_per_minute)
-            self.ledger.configure(endpoints)
-            self._settings = settings
-            await stack.enter_async_context(patrol)
-            return Shift(settings=settings, patrol=patrol, stack=stack.pop_all())
+    async def _serve(self, settings: Settings) -> None:
+        """Serve pages where these settings say; the old place is left when the new one is taken."""
+        before, self._settings = self._settings, settings
+        if settings.web.listen == before.web.listen:
+            return
+        try:
+            web = await Web(self).__aenter__()
+        except (CannotListen, ConfigurationError):
+            self._settings = before
+            raise
+        old, self._web = self._web, web
+        if old is not None:
+            await _bounded(old.__aexit__(None, None, None))
+
+    async def _begin(self, settings: Settings, *, before: Patrol | None) -> None:
+        keeping = self._keeping
+        if keeping is not None and not keeping.serves(settings):
+            await keeping.__aexit__()
+            self._keeping = keeping = await Keeping(settings, self.clock).__aenter__()
+        self._settings = settings
+        self._shift = await begin_shift(settings, self._books, before)
+        if keeping is not None:
+            keeping.configure(list(self.ledger.accounts))
+
+    def _keep(self, entry: Entry) -> None:
+        if self._keeping is not None:
+            self._keeping.take(entry)
+
+    def _stuck(self) -> tuple[EndpointName, ...]:
+        return self._shift.patrol.stuck(self.clock()) if self._shift else ()
 
     async def _breathe(self) -> None:
         """Say when the daemon is ready, and from then on that it is alive, unless it is stuck."""
@@ -180,7 +226,7 @@ class Daemon:
                 tell("warning", "a source does not serve yet", source=one.source, reason=one.reason)
         while True:
             await asyncio.sleep(min(BREATH, (self._systemd.watchdog or BREATH) / 3))
-            if not self.troubles:
+            if not self._stuck():
                 self._systemd.alive(self._status())
 
     def _status(self) -> str:

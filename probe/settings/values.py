@@ -3,6 +3,7 @@
 - A type is a validator (file form -> domain value, or what was expected) and a JSON Schema of the file form.
 - Numbers and true/false may also come as text, because `${NAME}` always is text.
 - Defaults of the models are written in file form ("30s") and go through the same validators.
+- A text or a URL out of `${NAME}` stays `Expanded`: what is shown of it is what the file says.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def _or_variable(**schema: Any) -> dict[str, Any]:
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value.strip() or _CONTROL.search(value) or len(value) > 4096:
         raise unfit("text on one line" if not isinstance(value, int | float) else "text: put it in quotes")
-    return str(value)
+    return value
 
 
 def _flag(value: object) -> bool:
@@ -193,7 +194,7 @@ def _file(value: object) -> Path:
 
 
 def _url(value: object) -> str:
-    text = str(value) if isinstance(value, str) else ""
+    text = value if isinstance(value, str) else ""
     try:
         parts = urlsplit(text)
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -306,8 +307,10 @@ Port = Annotated[int, Form(_whole(1, 65535, "a TCP port"), _or_variable(type="in
 Rate = Annotated[
     int, Form(_whole(1, 600, "a number of sessions"), _or_variable(type="integer", minimum=1, maximum=600))
 ]
-Duration = Annotated[float, Form(_duration, _pattern("duration", r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)$"))]
-Fraction = Annotated[float, Form(_fraction, _PERCENTAGE)]
+DURATION = Form(_duration, _pattern("duration", r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)$"))
+FRACTION = Form(_fraction, _PERCENTAGE)
+Duration = Annotated[float, DURATION]
+Fraction = Annotated[float, FRACTION]
 IpAddress = Annotated[Address, Form(_address, _text_that_is("address"))]
 IpAddresses = Annotated[
     tuple[Address, ...],

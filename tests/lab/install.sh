@@ -15,6 +15,7 @@ export DEBIAN_FRONTEND=noninteractive
 CACHE=${MAILPROBE_LAB_CACHE:-/var/cache/mailprobe-lab/trixie}
 TOOLS="iproute2 iptables conntrack haproxy openssl util-linux procps debootstrap logrotate systemd-journal-remote rsyslog"
 SERVERS="postfix dovecot-core dovecot-imapd"
+BROWSER="chromium"
 READERS="prometheus prometheus-pushgateway prometheus-node-exporter"
 POLICY=/usr/sbin/policy-rc.d
 left_out=""
@@ -64,6 +65,14 @@ install_packages() {
   apt-get install -y -q --no-install-recommends $wanted
 }
 
+install_browser() {
+  [ -n "$(missing $BROWSER)" ] || return 0
+  echo "Installing: $BROWSER"
+  apt-get install -y -q --no-install-recommends $BROWSER >/dev/null 2>&1 && return 0
+  apt-get update -q >/dev/null 2>&1
+  apt-get install -y -q --no-install-recommends $BROWSER >/dev/null
+}
+
 # The mirror this machine's Debian comes from; empty elsewhere, which debootstrap takes for its own default.
 debian_mirror() {
   . /etc/os-release
@@ -96,6 +105,7 @@ build_root() {
 
 [ "$(id -u)" = 0 ] || unusable "it needs root, for network namespaces"
 command -v apt-get >/dev/null || unusable "no apt on this machine; the lab is made for Debian and Ubuntu"
+install_browser || note "the browser: apt-get could not install $BROWSER; tests of the pages are left out"
 install_packages || note "this machine's own servers: apt-get could not install them"
 unshare --net --mount true 2>/dev/null || unusable "network or mount namespaces are not allowed here"
 for tool in ip iptables-restore ip6tables-restore conntrack haproxy openssl; do

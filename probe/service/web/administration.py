@@ -1,0 +1,73 @@
+"""For programs that look after the daemon: metrics, configuration, life signs, reload."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+
+from aiohttp import hdrs, web
+from prometheus_client import CollectorRegistry
+
+from probe.report.json import timestamp
+from probe.service.metrics import exposition, snapshot_registry
+from probe.service.web.refusal import Refusal
+from probe.service.web.shown_config import as_yaml
+from probe.service.web.site import site_of
+
+WORTH_PACKING = 2_048
+"""Bytes above which a body is sent packed, to clients that unpack it."""
+
+STARTING = 1.0
+"""Seconds after which somebody who asks whether the daemon is ready should ask again."""
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """All metrics, of this moment."""
+    return await exposed(request, snapshot_registry(site_of(request).station))
+
+
+async def exposed(request: web.Request, registry: CollectorRegistry) -> web.Response:
+    """A page of metrics, packed where the client takes that. It is written in a thread, and only one at a time."""
+    accept, encodings = (request.headers.get(name, "") for name in (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING))
+    async with site_of(request).writing:
+        body, content_type, packed = await asyncio.to_thread(_written, registry, accept, "gzip" in encodings)
+    headers = {hdrs.CONTENT_TYPE: content_type, hdrs.VARY: "Accept, Accept-Encoding"}
+    if packed:
+        headers[hdrs.CONTENT_ENCODING] = "gzip"
+    return web.Response(body=body, headers=headers)
+
+
+def _written(registry: CollectorRegistry, accept: str, packing: bool) -> tuple[bytes, str, bool]:  # noqa: FBT001
+    body, content_type = exposition(registry, accept)
+    packing = packing and len(body) > WORTH_PACKING
+    return gzip.compress(body, 5) if packing else body, content_type, packing
+
+
+async def config(request: web.Request) -> web.Response:
+    """The configuration that is in force, without its secrets."""
+    return web.Response(text=as_yaml(site_of(request).station.settings), content_type="application/yaml")
+
+
+async def healthy(request: web.Request) -> web.Response:  # noqa: ARG001 - a handler's form
+    """The event loop turns."""
+    return web.Response(text="mailprobe is healthy.\n")
+
+
+async def ready(request: web.Request) -> web.Response:
+    """Whether probing has begun with all its sources connected or given up on."""
+    waiting = site_of(request).station.waiting_for
+    if waiting:
+        lines = "\n".join(["mailprobe is not ready yet. It waits for:", *(f"- {one}" for one in waiting)])
+        raise Refusal(503, lines, {"Retry-After": f"{STARTING:.0f}"})
+    return web.Response(text="mailprobe is ready.\n")
+
+
+async def reload(request: web.Request) -> web.Response:
+    """Read the configuration again, and the web-config with it."""
+    site = site_of(request)
+    done = await site.station.read_configuration_again()
+    site.standing.now()
+    faults = [fault for fault in (done.fault, site.standing.trouble) if fault]
+    if faults:
+        raise Refusal(500, "\n".join(["The configuration was not taken, the old one goes on.", *faults]))
+    return web.Response(text=f"The configuration was read again at {timestamp(site.wall(done.at))}.\n")

@@ -1,0 +1,83 @@
+"""The JSON API: sessions and outages. What a client sends and what it gets is told in docs/http.md."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from probe.model import Service, Verdict
+from probe.report.json import SCHEMA
+from probe.service.web import records
+from probe.service.web.query import Query
+from probe.service.web.records import Listed, Record, Wanted
+from probe.service.web.refusal import Refusal
+from probe.service.web.site import Site, site_of
+
+FILTERS = ("path", "service", "verdict", "limit", "before")
+
+
+async def sessions(request: web.Request) -> web.Response:
+    """Sessions, the latest first, without their transcripts."""
+    site = site_of(request)
+    wanted = wanted_of(request, site)
+    return _listed(request, "sessions", await records.sessions(site, wanted))
+
+
+async def session(request: web.Request) -> web.Response:
+    """One session, whole."""
+    record = await known_session(request)
+    return _json({"schema": SCHEMA, "vantage": site_of(request).station.settings.vantage.name, "session": record})
+
+
+async def outages(request: web.Request) -> web.Response:
+    """Outages, the latest first."""
+    site = site_of(request)
+    wanted = wanted_of(request, site)
+    return _listed(request, "outages", await records.outages(site, wanted))
+
+
+def wanted_of(request: web.Request, site: Site) -> Wanted:
+    """The filters of a list."""
+    query = Query(request, FILTERS)
+    path = query.text("path")
+    known = [one.name for one in site.station.settings.paths]
+    if path is not None and path not in known:
+        raise Refusal(404, f"No path of that name is configured: expected one of {', '.join(known)}.")
+    return Wanted(
+        path=path,
+        service=query.choice("service", Service),
+        verdict=query.choice("verdict", Verdict),
+        before=query.moment("before"),
+        limit=query.number("limit", 100, 500),
+    )
+
+
+async def known_session(request: web.Request) -> Record:
+    """The session that the path of the request names, or a Refusal."""
+    record = await records.session_record(site_of(request), request.match_info["id"])
+    if record is None:
+        text = "No session of that id is kept. Failures are kept longer than successes, all of them history.retention."
+        raise Refusal(404, text, links=(("/", "the status page"), ("/api/v1/sessions", "sessions that are kept")))
+    return record
+
+
+def _listed(request: web.Request, name: str, listed: Listed) -> web.Response:
+    following = None
+    if listed.more is not None:
+        following = f"{request.path}?{urlencode({**request.query, 'before': listed.more})}"
+    return _json(
+        {
+            "schema": SCHEMA,
+            "vantage": site_of(request).station.settings.vantage.name,
+            name: listed.items,
+            "complete": listed.complete,
+            "next": following,
+        }
+    )
+
+
+def _json(value: object) -> web.Response:
+    """ASCII only: what nobody can see is written as its number."""
+    return web.Response(text=json.dumps(value) + "\n", content_type="application/json")

@@ -1,0 +1,156 @@
+"""The web server of the daemon: what is where (ROUTES), and how it begins and ends.
+
+    front_door ──▶ connection ──▶ aiohttp ──▶ guard ──▶ a handler of ROUTES ──▶ what the Station shows
+
+It reads the Station and changes nothing of it, but for `/probe` (a session within the endpoint's budget) and
+`/-/reload`. Everything that is shown comes from strangers in part, so it is escaped where it is written (html.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from secrets import token_bytes
+from types import TracebackType
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from aiohttp.web_protocol import RequestHandler
+
+from probe.service.station import Station
+from probe.service.web import administration, api, pages, probe_endpoint
+from probe.service.web.connection import DEFAULT_PATIENCE, Dialogue, Patience
+from probe.service.web.front_door import MOST_CONNECTIONS, FrontDoor, bound
+from probe.service.web.guard import Places, seated, welcome, well_formed
+from probe.service.web.password import Doorkeeper
+from probe.service.web.site import SITE, Site
+from probe.service.web.standing import Standing
+
+PROBES = 64
+PAGES = 32
+SCRAPES = 8
+PAGE_SECONDS = 20.0
+LONGEST_LINE = 4_096
+MOST_HEADERS = 64
+"""Each line at most LONGEST_LINE bytes, so that a full house of heads takes some 64 MiB."""
+
+_SILENT = logging.getLogger("probe.service.web")
+"""aiohttp's own log: of broken requests, which are the clients' business. What is ours is told by guard.py."""
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = False
+
+LINGERING = 1.0
+FAREWELL = 3.0
+"""Seconds for requests under way when the daemon ends; systemd and Kubernetes wait longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row: where, what, and which places it takes ("": none, for it must answer in a full house too)."""
+
+    path: str
+    handler: Handler
+    places: str = "pages"
+    method: str = "GET"
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("/", pages.status),
+    Route("/sessions/{id}", pages.session),
+    Route("/metrics", administration.metrics, "scrapes"),
+    Route("/probe", probe_endpoint.probe, "probes"),
+    Route("/api/v1/sessions", api.sessions),
+    Route("/api/v1/sessions/{id}", api.session),
+    Route("/api/v1/outages", api.outages),
+    Route("/config", administration.config),
+    Route("/-/healthy", administration.healthy, ""),
+    Route("/-/ready", administration.ready, ""),
+    Route("/-/reload", administration.reload, method="POST"),
+    Route("/assets/{name}", pages.asset),
+)
+
+
+class Web:
+    """Serves a station: `async with Web(station): …`.
+
+    Entering it binds web.listen (CannotListen says why not) and reads web.config_file (ConfigurationError).
+    """
+
+    def __init__(
+        self,
+        station: Station,
+        *,
+        patience: Patience = DEFAULT_PATIENCE,
+        most_connections: int = MOST_CONNECTIONS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._standing = Standing(lambda: station.settings.web.config_file)
+        self._site = Site(station=station, standing=self._standing)
+        self._patience = patience
+        self._most = most_connections
+        self._monotonic = monotonic
+        self._runner: web.AppRunner | None = None
+        self._door: FrontDoor | None = None
+        self.addresses: Sequence[tuple[str, int]] = ()
+        """Where it serves, once it has been entered."""
+
+    async def __aenter__(self) -> Web:
+        self._standing.begin()
+        sockets = bound(self._site.station.settings.web.listen)
+        self.addresses = [one.getsockname()[:2] for one in sockets]
+        self._runner = web.AppRunner(
+            self._application(),
+            handle_signals=False,
+            shutdown_timeout=FAREWELL,
+        )
+        await self._runner.setup()
+        self._door = FrontDoor(self._behind, self._tls, patience=self._patience, most=self._most)
+        self._door.open(sockets)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._door is not None:
+            await self._door.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def _behind(self) -> RequestHandler:
+        """aiohttp's side of a new connection."""
+        server = self._runner.server if self._runner is not None else None
+        if server is None:
+            raise OSError("the web server has ended")
+        return Dialogue(
+            server,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # none, as its documentation has it
+            logger=_SILENT,
+            keepalive_timeout=self._patience.idle,
+            lingering_time=LINGERING,
+            max_line_size=LONGEST_LINE,
+            max_field_size=LONGEST_LINE,
+            max_headers=MOST_HEADERS,
+        )
+
+    def _tls(self) -> ssl.SSLContext | None:
+        return self._standing.now().context
+
+    def _application(self) -> web.Application:
+        doorkeeper = Doorkeeper(token_bytes(32))
+        application = web.Application(
+            middlewares=[well_formed(), welcome(self._standing, doorkeeper, self._monotonic)], client_max_size=1
+        )
+        application[SITE] = self._site
+        places = {"probes": Places(PROBES), "pages": Places(PAGES), "scrapes": Places(SCRAPES)}
+        for route in ROUTES:
+            seconds = PAGE_SECONDS if route.places != "probes" else None
+            handler = seated(places.get(route.places), seconds)(route.handler)
+            application.router.add_route(route.method, route.path, handler)
+            if route.method == "GET":
+                application.router.add_route("HEAD", route.path, handler)
+        return application

@@ -1,0 +1,131 @@
+"""One connection: bounded in time whatever the client does, with aiohttp behind it.
+
+    opened ──head──▶ busy ──▶ idle ──head──▶ busy ──▶ …        each state but busy ends by itself
+
+- aiohttp waits without an end for a head that trickles in, and for a client that does not read its answer. Here a head
+  has `Patience.head` seconds from its first byte (the first one from the connection), an answer that is not read
+  `Patience.unread`, and a connection without a request `Patience.idle`.
+- A request under way is not hurried here: what answers it has its own limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import cast
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from probe.service.web.headers import SECURITY
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """Seconds: for the head of a request, for the next request, for a client to read its answer, for TLS."""
+
+    head: float = 10.0
+    idle: float = 60.0
+    unread: float = 30.0
+    handshake: float = 10.0
+
+
+DEFAULT_PATIENCE = Patience()
+
+
+class Dialogue(RequestHandler):
+    """aiohttp's side of a connection, with our words for what is no request: they repeat nothing of it."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,  # noqa: ARG002 - aiohttp's form
+        message: str | None = None,  # noqa: ARG002
+    ) -> web.StreamResponse:
+        """The answer to something that never became a request, or that no handler could answer."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer is under way already")
+        broken = "This is no HTTP request, or one with longer or more header lines than are read here.\n"
+        answer = web.Response(status=status, text=broken if status == 400 else "The daemon failed on this request.\n")
+        answer.headers.update(SECURITY)
+        answer.force_close()
+        return answer
+
+
+class Connection(asyncio.Protocol):
+    """Passes everything on to `behind`, and hangs up on who makes it wait. It is in `among` while it is open."""
+
+    def __init__(self, behind: RequestHandler, patience: Patience, among: set[Connection]) -> None:
+        self._behind = behind
+        self._patience = patience
+        self._among = among
+        self._transport: asyncio.Transport | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._heard = False
+        self.busy = False
+        self.quiet_since = 0.0
+        """When it last became idle, on the loop's clock: who waits longest is the first to go."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._among.add(self)
+        self._transport.set_write_buffer_limits(high=0)  # so that we hear of every byte that is not read
+        self.quiet_since = asyncio.get_running_loop().time()
+        self._wait(self._patience.head)
+        self._behind.connection_made(self._transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        self._behind.connection_lost(exc)
+        self._among.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.busy:
+            self._heard = True
+        elif not self._heard:
+            self._heard = True
+            self._wait(self._patience.head)
+        self._behind.data_received(data)
+
+    def eof_received(self) -> None:
+        self._behind.eof_received()
+
+    def pause_writing(self) -> None:
+        self._behind.pause_writing()
+        self._wait(self._patience.unread)
+
+    def resume_writing(self) -> None:
+        self._behind.resume_writing()
+        if self.busy:
+            self._stop_waiting()
+        else:
+            self._wait(self._patience.head if self._heard else self._patience.idle)
+
+    def request_begins(self) -> None:
+        """A whole head has arrived."""
+        self.busy, self._heard = True, False
+        self._stop_waiting()
+
+    def request_ends(self) -> None:
+        """Its answer is made, and about to be written."""
+        self.busy = False
+        self.quiet_since = asyncio.get_running_loop().time()
+        self._wait(self._patience.head if self._heard else self._patience.idle)
+
+    def hang_up(self) -> None:
+        """At once."""
+        self._stop_waiting()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _wait(self, seconds: float) -> None:
+        self._stop_waiting()
+        self._deadline = asyncio.get_running_loop().call_later(seconds, self.hang_up)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None

@@ -1,0 +1,161 @@
+"""Where connections come in: bound sockets, how many may be open at once, TLS by what is configured at that moment.
+
+- Connections count from the moment they are accepted, before any handshake: whoever only connects uses up descriptors
+  too, and sessions need them.
+- With the house full the connection that has been idle longest makes room; without one the newcomer is turned away.
+- Every connection asks `tls` anew, so a renewed certificate serves the next client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from probe.notices import warn
+from probe.service.web.connection import Connection, Patience
+from probe.settings.values import Listen
+
+MOST_CONNECTIONS = 256
+BACKLOG = 128
+CLOSING = 1.0
+"""Seconds for the other side to end TLS."""
+
+PAUSE = 1.0
+"""Seconds without accepting, when this process or the machine has no descriptors left."""
+
+_SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_WHY = {
+    errno.EADDRINUSE: "something listens there already; stop it, or choose another port in web.listen",
+    errno.EADDRNOTAVAIL: "this machine does not have that address; see `ip address`",
+    errno.EACCES: "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE); choose a higher one in web.listen",
+}
+
+
+class CannotListen(OSError):
+    """Nothing can be served at the address of web.listen; the text says why and what to do."""
+
+
+def bound(listen: Listen) -> list[socket.socket]:
+    """Listening sockets, one for each address that the host has (none: all of the machine's). CannotListen."""
+    sockets: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(
+            listen.host or None, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_ADDRCONFIG
+        )
+        for family, _, _, _, address in dict.fromkeys(found):
+            sockets.append(_bound(family, address))
+    except OSError as error:
+        for one in sockets:
+            one.close()
+        raise CannotListen(_refused(listen, error)) from None
+    return sockets
+
+
+def _bound(family: int, address: object) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind(address)  # type: ignore[arg-type]  # as getaddrinfo gave it
+        made.listen(BACKLOG)
+        made.settimeout(0)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def _refused(listen: Listen, error: OSError) -> str:
+    host = f"[{listen.host}]" if ":" in listen.host else listen.host
+    reason = _WHY.get(error.errno or 0, "see that the host of web.listen is one of this machine's")
+    return f"cannot serve on {host}:{listen.port} ({(error.strerror or str(error)).lower()}): {reason}"
+
+
+class FrontDoor:
+    """Accepts connections. `behind` makes what serves one, `tls` says how it is spoken to (None: in clear)."""
+
+    def __init__(
+        self,
+        behind: Callable[[], RequestHandler],
+        tls: Callable[[], ssl.SSLContext | None],
+        *,
+        patience: Patience,
+        most: int = MOST_CONNECTIONS,
+    ) -> None:
+        self._behind = behind
+        self._tls = tls
+        self._patience = patience
+        self._most = most
+        self._connections: set[Connection] = set()
+        self._welcoming: set[asyncio.Task[None]] = set()
+        self._accepting: list[asyncio.Task[None]] = []
+        self.turned_away = 0
+        """Connections refused since the start because the house was full."""
+
+    def open(self, sockets: Sequence[socket.socket]) -> None:
+        """Begin to accept."""
+        loop = asyncio.get_running_loop()
+        self._accepting = [loop.create_task(self._accept(one)) for one in sockets]
+
+    async def close(self) -> None:
+        """Accept no more. Connections that are open stay so: the server sees to them."""
+        tasks = [*self._accepting, *self._welcoming]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        with listening:
+            while True:
+                try:
+                    peer, _ = await loop.sock_accept(listening)
+                except OSError as error:
+                    if error.errno in _SCARCE:
+                        warn("the web server cannot accept connections", reason=error.strerror)
+                        await asyncio.sleep(PAUSE)
+                    continue
+                if len(self._connections) + len(self._welcoming) >= self._most and not self._made_room():
+                    self.turned_away += 1
+                    peer.close()
+                    continue
+                task = loop.create_task(self._welcome(peer))
+                self._welcoming.add(task)
+                task.add_done_callback(self._welcoming.discard)
+
+    async def _welcome(self, peer: socket.socket) -> None:
+        """One connection, up to where it is handed over."""
+
+        def connection() -> Connection:
+            return Connection(self._behind(), self._patience, self._connections)
+
+        context = self._tls()
+        handshake = self._patience.handshake if context else None
+        shutdown = CLOSING if context else None
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(
+                connection, peer, ssl=context, ssl_handshake_timeout=handshake, ssl_shutdown_timeout=shutdown
+            )
+        except OSError:  # a handshake that failed is the client's business
+            peer.close()
+
+    def _made_room(self) -> bool:
+        idle = [one for one in self._connections if not one.busy]
+        if idle:
+            min(idle, key=lambda one: one.quiet_since).hang_up()
+        return bool(idle)
+
+
+def connection_of(request: web.BaseRequest) -> Connection | None:
+    """The connection that a request came in on."""
+    transport = request.transport
+    protocol = transport.get_protocol() if transport is not None else None
+    return protocol if isinstance(protocol, Connection) else None

@@ -1,0 +1,238 @@
+"""The status of everything at one moment, as values: what the status page says. Pure but for asking the station.
+
+- What is wrong comes first, endpoints that fail alike together: a node that masks one service masks its neighbours.
+- A verdict that nobody renewed for long is not trusted in silence: the cell says how old it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from probe.model import EndpointName, MaskedBy, Outage, Result, Service, Severity, Verdict, worst
+from probe.service.ledger import Account
+from probe.service.web.site import Site
+from probe.service.web.text import counted
+from probe.settings import Settings
+
+STALE_INTERVALS = 3
+"""So many intervals without a session, and what a session may take, make a verdict old."""
+
+Outcome = tuple[Verdict, MaskedBy | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """One endpoint now. Times are wall times. `session`: the one to look at; `stale`: no session came for long."""
+
+    endpoint: EndpointName
+    severity: Severity = Severity.UNKNOWN
+    words: str = "no session yet"
+    since: float | None = None
+    session: str | None = None
+    looked: float | None = None
+    stale: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """What is wrong with some services of a path, in words. `session`: the last one of the first of them."""
+
+    path: str
+    services: tuple[str, ...]
+    severity: Severity
+    words: str
+    since: float
+    session: str
+    explanation: str
+    cause: str | None
+    hint: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """A path: its cells by service. A service may be on two ports of it."""
+
+    path: str
+    host: str
+    cells: Mapping[Service, tuple[Cell, ...]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Status:
+    """All of it. `steady`: the wall time since when every verdict has been what it is."""
+
+    rows: Sequence[Row]
+    services: Sequence[Service]
+    problems: Sequence[Problem]
+    doubts: Sequence[str]
+    severity: Severity
+    headline: str
+    title: str
+    steady: float | None
+
+    @property
+    def cells(self) -> Iterator[Cell]:
+        """Every cell, path by path."""
+        return (cell for row in self.rows for cells in row.cells.values() for cell in cells)
+
+
+def status_of(site: Site) -> Status:
+    """The status now."""
+    accounts = list(site.station.ledger.accounts.values())
+    rows = [_row(site, path, accounts) for path in dict.fromkeys(one.endpoint.path for one in accounts)]
+    cells = [cell for row in rows for held in row.cells.values() for cell in held]
+    severity = worst([cell.severity for cell in cells])
+    problems = sorted(_problems(site, accounts), key=lambda one: (list(Severity).index(one.severity), one.since))
+    headline, title = _headline(cells, severity)
+    known = [cell.since for cell in cells if cell.since is not None]
+    latest = [one.latest for one in accounts if one.latest is not None]
+    return Status(
+        rows=rows,
+        services=[service for service in Service if any(service in row.cells for row in rows)],
+        problems=problems,
+        doubts=list(dict.fromkeys(one.judgement.doubt for one in latest if one.judgement.doubt)),
+        severity=severity,
+        headline=headline,
+        title=title,
+        steady=max(known) if known else None,
+    )
+
+
+def words_of(verdict: str, masked_by: str | None) -> str:
+    """A verdict for people: `masked by node`."""
+    words = verdict.replace("_", " ")
+    return f"{words} by {masked_by}" if masked_by else words
+
+
+def _row(site: Site, path: str, accounts: Sequence[Account]) -> Row:
+    here = [one for one in accounts if one.endpoint.path == path]
+    services = dict.fromkeys(one.endpoint.service for one in here)
+    cells = {
+        service: tuple(_cell(site, one) for one in here if one.endpoint.service is service) for service in services
+    }
+    return Row(path=path, host=here[0].host, cells=cells)
+
+
+def _cell(site: Site, account: Account) -> Cell:
+    change, latest = account.change, account.latest
+    looked = latest.session.opened if latest is not None else None
+    stale = site.station.clock() - (site.station.started if looked is None else looked) > _old(site)
+    if change is None:
+        return Cell(endpoint=account.endpoint, stale=stale)
+    return Cell(
+        endpoint=account.endpoint,
+        severity=change.verdict.severity,
+        words=words_of(change.verdict, change.masked_by),
+        since=site.wall(change.at),
+        session=latest.session.id if latest is not None else change.session,
+        looked=site.wall(looked) if looked is not None else None,
+        stale=stale,
+    )
+
+
+def _old(site: Site) -> float:
+    settings = site.station.settings
+    return STALE_INTERVALS * settings.schedule.interval + settings.timeouts.session + settings.timeouts.evidence
+
+
+def _problems(site: Site, accounts: Sequence[Account]) -> Iterator[Problem]:
+    alike: dict[tuple[str, Outcome, str | None], list[tuple[Account, Result]]] = {}
+    for account in accounts:
+        latest = account.latest
+        if latest is not None and latest.judgement.verdict.severity is not Severity.OK:
+            judgement = latest.judgement
+            outcome = (judgement.verdict, judgement.masked_by)
+            alike.setdefault((account.endpoint.path, outcome, judgement.cause), []).append((account, latest))
+        elif latest is None and account.outage is not None:
+            yield _restored(site, account.outage)
+    for (path, outcome, _), held in alike.items():
+        yield _problem(site, path, outcome, held)
+
+
+def _problem(site: Site, path: str, outcome: Outcome, held: Sequence[tuple[Account, Result]]) -> Problem:
+    first, judgement = held[0][1], held[0][1].judgement
+    return Problem(
+        path=path,
+        services=tuple(_service(account.endpoint) for account, _ in held),
+        severity=judgement.verdict.severity,
+        words=words_of(*outcome),
+        since=site.wall(min(_began(account, result) for account, result in held)),
+        session=first.session.id,
+        explanation=judgement.explanation,
+        cause=judgement.cause,
+        hint=judgement.hint,
+    )
+
+
+def _restored(site: Site, outage: Outage) -> Problem:
+    """An outage that an earlier process saw, before this one has a session of its own."""
+    return Problem(
+        path=outage.endpoint.path,
+        services=(_service(outage.endpoint),),
+        severity=Severity.CRITICAL,
+        words=words_of(outage.verdicts[-1], outage.masked_by),
+        since=site.wall(outage.began),
+        session=outage.session,
+        explanation=outage.explanation,
+        cause=outage.cause,
+        hint=outage.hint,
+    )
+
+
+def _began(account: Account, result: Result) -> float:
+    if account.outage is not None:
+        return account.outage.began
+    return account.change.at if account.change is not None else result.session.opened
+
+
+def _service(endpoint: EndpointName) -> str:
+    """The service, and its port where that is not its own."""
+    return str(endpoint).removeprefix(f"{endpoint.path}/")
+
+
+def alike_outages(outages: Sequence[Outage], settings: Settings) -> list[list[Outage]]:
+    """Outages of one path that began together and alike are one to a person; the latest first."""
+    apart = 2 * settings.schedule.interval
+    groups: list[list[Outage]] = []
+    for one in sorted(outages, key=lambda one: one.began, reverse=True):
+        group = next((held for held in groups if _alike(held[0], one) and held[0].began - one.began <= apart), None)
+        if group is None:
+            groups.append([one])
+        else:
+            group.append(one)
+    return groups
+
+
+def services_of(outages: Sequence[Outage]) -> str:
+    """Their services, in order."""
+    order = list(Service)
+    held = sorted(outages, key=lambda one: order.index(one.endpoint.service))
+    return ", ".join(dict.fromkeys(_service(one.endpoint) for one in held))
+
+
+def _alike(one: Outage, other: Outage) -> bool:
+    ours, theirs = ((each.endpoint.path, each.verdict, each.masked_by) for each in (one, other))
+    return ours == theirs
+
+
+def _headline(cells: Sequence[Cell], severity: Severity) -> tuple[str, str]:
+    """The one sentence of the page, and the shorter one of its tab."""
+    bad = [cell for cell in cells if cell.severity is severity]
+    known = [cell for cell in cells if cell.since is not None]
+    share = f"{len(bad)} of {counted(len(cells), 'endpoint')}"
+    what = " and ".join(sorted({cell.words for cell in bad})[:2])
+    if not known:
+        return "No session has ended yet.", "starting"
+    match severity:
+        case Severity.OK:
+            return "Every client arrives as itself.", "all preserved"
+        case Severity.CRITICAL:
+            return f"Outage: {share} {_is(bad)} {what}.", f"✕ {len(bad)} of {len(cells)} {what}"
+        case Severity.WARNING:
+            return f"{share} {_is(bad)} in trouble: {what}.", f"! {len(bad)} of {len(cells)} {what}"
+    return f"Nothing is known to be wrong, but {share} {_is(bad)} not proven.", f"? {len(bad)} of {len(cells)} {what}"
+
+
+def _is(cells: Sequence[Cell]) -> str:
+    return "is" if len(cells) == 1 else "are"

@@ -1,0 +1,330 @@
+"""The status page: calm when all is well, unmistakable when not. Words and order are told in docs/http.md.
+
+It is whole without scripts; live.js asks for the same page again and puts the differences in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from probe.evidence.health import Heard
+from probe.model import Outage, Service, Severity, Topology
+from probe.service.ledger import Account
+from probe.service.web import timeline
+from probe.service.web.html import NOTHING, Html, element, html
+from probe.service.web.layout import (
+    MARKS,
+    Frame,
+    ago,
+    badge,
+    clock_time,
+    day_time,
+    lasting,
+    moment,
+    page,
+    prose,
+    section,
+    session_link,
+    table,
+)
+from probe.service.web.site import Site
+from probe.service.web.status import Cell, Problem, Row, Status, alike_outages, services_of, status_of, words_of
+from probe.service.web.text import counted, span
+
+EVERY = 5.0
+ENDPOINTS_PER_SECOND = 50
+"""The page of a large installation is looked at less often."""
+
+FEW = 24
+"""Endpoints whose strips are all shown; of more, only those whose day was not all well."""
+
+WHOSE = {"node": "cluster nodes", "pod": "pods", "gateway": "gateways", "proxy": "proxies", "other": "elsewhere"}
+"""Networks of clients, for people."""
+
+RECENT = 8
+"""Outages that have ended and are still shown."""
+
+
+def status_page(site: Site) -> str:
+    """The whole document."""
+    status = status_of(site)
+    now = site.now()
+    accounts = list(site.station.ledger.accounts.values())
+    main = html(
+        _hero(status, now),
+        _problems(status, now),
+        _notices(site, status),
+        _matrix(status, now),
+        _days(site, accounts),
+        element(
+            "div", _sources(site, now), _recent(site, accounts), _clients(site), _cluster(site, now), class_="pair"
+        ),
+        _about(site, now),
+    )
+    title = f"{status.title} – mailprobe"
+    every = max(EVERY, len(accounts) / ENDPOINTS_PER_SECOND)
+    frame = Frame(vantage=site.station.settings.vantage.name, severity=status.severity, every=every, now=now)
+    return page(title, main, frame)
+
+
+def _hero(status: Status, now: float) -> Html:
+    cells = list(status.cells)
+    fine = sum(cell.severity is Severity.OK for cell in cells)
+    begun = status.steady is not None
+    below: Html | str = "The first sessions are under way."
+    if status.steady is not None:
+        looked = [cell.looked for cell in cells if cell.looked is not None]
+        below = html(
+            f"{fine} of {counted(len(cells), 'endpoint')} preserved, unchanged for ",
+            lasting(status.steady, now),
+            html("; the last session began ", ago(max(looked), now)) if looked else None,
+            ".",
+        )
+    return element(
+        "section",
+        element("span", MARKS[status.severity], class_="big", aria_hidden="true"),
+        element(
+            "div",
+            element("div", element("h1", status.headline), role="status"),
+            element("p", below, class_="below"),
+        ),
+        class_=f"hero {status.severity if begun else 'unknown'}",
+        id="hero",
+    )
+
+
+def _notices(site: Site, status: Status) -> Html:
+    """What is wrong with the daemon itself, or with how it stands; none of it is a verdict."""
+    waiting, reload = site.station.waiting_for, site.station.reload
+    notes: list[Html] = [element("li", element("b", "Still waiting for "), one) for one in waiting]
+    notes += [element("li", one) for one in site.troubles]
+    if reload.fault:
+        at = clock_time(site.wall(reload.at))
+        told = element("pre", reload.fault)
+        notes.append(
+            element("li", "The configuration read at ", at, " was not taken, the one before it goes on:", told)
+        )
+    notes += [element("li", one) for one in status.doubts]
+    stale = [cell for cell in status.cells if cell.stale]
+    if stale:
+        notes.append(element("li", f"{counted(len(stale), 'endpoint')} had no session for long: see the daemon's log."))
+    if not notes:
+        return NOTHING
+    return section("About the probe itself", element("ul", notes), identity="notices", class_="card notices")
+
+
+def _problems(status: Status, now: float) -> Html:
+    if not status.problems:
+        return NOTHING
+    critical = any(one.severity is Severity.CRITICAL for one in status.problems)
+    title = "Outages now" if critical else "Not proven or in trouble"
+    return section(title, [_problem(one, now) for one in status.problems], identity="problems", class_="problems")
+
+
+def _problem(one: Problem, now: float) -> Html:
+    where = f"{one.path}: {', '.join(one.services)}"
+    return element(
+        "article",
+        element(
+            "h3",
+            badge(one.severity, one.words),
+            " ",
+            element("span", where, class_="where"),
+            " ",
+            element("span", "for ", lasting(one.since, now), ", since ", clock_time(one.since), class_="since"),
+        ),
+        element("p", prose(one.explanation)),
+        element("p", element("b", "Cause: "), prose(one.cause), class_="cause") if one.cause else None,
+        element("p", element("b", "Next: "), prose(one.hint), class_="hint"),
+        element("p", session_link(one.session, "The session that shows it", about=f" ({where})")),
+        class_=f"problem {one.severity}",
+    )
+
+
+def _matrix(status: Status, now: float) -> Html:
+    headings = [element("th", name, scope="col", role="columnheader") for name in ("path", *map(str, status.services))]
+    rows = [_row(row, status.services, now) for row in status.rows]
+    made = element(
+        "table",
+        element("caption", "Verdict of every service on every path", class_="unseen"),
+        element("thead", element("tr", headings, role="row"), role="rowgroup"),
+        element("tbody", rows, role="rowgroup"),
+        class_="matrix",
+        role="table",
+        aria_label="Verdict of every service on every path",
+    )
+    return section("Paths and services", made, identity="matrix")
+
+
+def _row(row: Row, services: Sequence[Service], now: float) -> Html:
+    name = element("th", row.path, element("span", row.host, class_="host"), scope="row", role="rowheader")
+    return element("tr", name, [_cell_of(row, service, now) for service in services], role="row")
+
+
+def _cell_of(row: Row, service: Service, now: float) -> Html:
+    cells = row.cells.get(service, ())
+    if not cells:
+        nothing = html(element("span", "–", aria_hidden="true"), element("span", "not configured", class_="unseen"))
+        return element("td", nothing, role="cell", class_="none", data_service=str(service))
+    return element(
+        "td", [_cell(cell, now, several=len(cells) > 1) for cell in cells], role="cell", data_service=str(service)
+    )
+
+
+def _cell(cell: Cell, now: float, *, several: bool) -> Html:
+    content = html(
+        element("span", f"{cell.endpoint.path} {cell.endpoint.service}: ", class_="unseen"),
+        badge(cell.severity, cell.words),
+        element("span", f"port {cell.endpoint.port}", class_="port") if several else None,
+        element("span", "for ", lasting(cell.since, now), class_="since") if cell.since is not None else None,
+        element("span", "last looked ", _looked(cell, now), class_="stale") if cell.stale else None,
+    )
+    if cell.session is None:
+        return element("span", content, class_=f"cell {cell.severity}")
+    return session_link(cell.session, content, class_=f"cell {cell.severity}")
+
+
+def _looked(cell: Cell, now: float) -> Html | str:
+    return ago(cell.looked, now) if cell.looked is not None else "not since the daemon began"
+
+
+def _days(site: Site, accounts: Sequence[Account]) -> Html:
+    now = site.station.clock()
+    days = [(account, timeline.stretches(account.changes, now)) for account in accounts]
+    shown = [(account, day) for account, day in days if len(days) <= FEW or timeline.share(day) != 1.0]
+    calm = [one for one in days if one not in shown] if len(shown) < len(days) else []
+    more = None
+    if calm:
+        summary = element("summary", f"{counted(len(calm), 'endpoint')} more, preserved all the time")
+        more = element("details", summary, _strips(calm), id="calm")
+    title = "The last day"
+    return section(title, _strips(shown) if shown else None, more, _legend(), identity="days")
+
+
+def _strips(days: Sequence[tuple[Account, tuple[timeline.Stretch, ...]]]) -> Html:
+    rows = []
+    for account, day in days:
+        part = timeline.share(day)
+        rows.append(
+            element(
+                "li",
+                element("span", str(account.endpoint), class_="name"),
+                timeline.strip(str(account.endpoint), day),
+                element(
+                    "span", timeline.percentage(part) if part is not None else "–", class_="part", aria_hidden="true"
+                ),
+            )
+        )
+    scale = [element("span", words) for words in ("24 h ago", "18 h", "12 h", "6 h", "now")]
+    return html(element("ul", rows, class_="days"), element("p", scale, class_="scale", aria_hidden="true"))
+
+
+def _legend() -> Html:
+    meanings = (
+        (Severity.OK, "preserved"),
+        (Severity.UNKNOWN, "unverified"),
+        (Severity.WARNING, "warning"),
+        (Severity.CRITICAL, "outage"),
+    )
+    return element(
+        "ul", [element("li", words, class_=str(one)) for one, words in meanings], class_="legend", aria_hidden="true"
+    )
+
+
+def _sources(site: Site, now: float) -> Html:
+    heard = site.station.heard()
+    if not heard:
+        none = "No source is configured: only replies that carry the client's address prove anything."
+        return section("Evidence", element("p", none), identity="sources")
+    rows = [_source(site, one, now) for one in heard]
+    headings = ("source", "state", "last line", "lag", "lines")
+    return section("Evidence", table("How each evidence source serves", headings, rows), identity="sources")
+
+
+def _source(site: Site, one: Heard, now: float) -> Html:
+    state = badge(Severity.OK, "up") if one.up else badge(Severity.CRITICAL, "down")
+    last = ago(site.wall(one.last_line_at), now) if one.last_line_at is not None else "never"
+    gaps = element("span", f"gaps: {one.gaps}", class_="stale") if one.gaps else None
+    offset = one.clock_offset
+    clock = (
+        element("span", f"clock {offset:+.1f} s", class_="stale") if offset is not None and abs(offset) > 2 else None
+    )
+    return element(
+        "tr",
+        element("th", one.source, scope="row"),
+        element("td", state, element("span", one.reason, class_="reason") if one.reason and not one.up else None),
+        element("td", last),
+        element("td", f"{one.lag:.1f} s" if one.lag is not None else "–", clock, class_="number"),
+        element("td", f"{one.lines:,}", gaps, class_="number"),
+    )
+
+
+def _recent(site: Site, accounts: Sequence[Account]) -> Html:
+    title = "Outages that are over"
+    ended = alike_outages([one for account in accounts for one in account.outages], site.station.settings)
+    if not ended:
+        return section(title, element("p", "None that is remembered.", class_="calm"), identity="recent")
+    rows = [_over(site, held) for held in ended[:RECENT]]
+    more = element("p", element("a", "All outages as JSON", href="/api/v1/outages"))
+    headings = ("began", "where", "verdict", "lasted")
+    return section(title, table("Outages that have ended", headings, rows), more, identity="recent")
+
+
+def _over(site: Site, held: Sequence[Outage]) -> Html:
+    first = held[0]
+    words, where = words_of(first.verdict, first.masked_by), f"{first.endpoint.path}: {services_of(held)}"
+    return element(
+        "tr",
+        element("td", day_time(site.wall(min(one.began for one in held)))),
+        element("td", where),
+        element("td", session_link(first.session, words, about=f" on {where}")),
+        element("td", span(max(one.seconds for one in held)), class_="number"),
+    )
+
+
+def _clients(site: Site) -> Html:
+    clients = site.station.clients
+    if not any(clients.values()):
+        return NOTHING
+    whole = sum(clients.values())
+    rows = [
+        element(
+            "tr",
+            element("th", WHOSE.get(network, network), scope="row"),
+            element("td", f"{number:,}", class_="number"),
+            element("td", timeline.percentage(number / whole), class_="number"),
+        )
+        for network, number in sorted(clients.items(), key=lambda item: -item[1])
+        if number
+    ]
+    headings = ("network", "clients", "share")
+    return section(
+        "Clients in the logs", table("Whose addresses clients come from", headings, rows), identity="clients"
+    )
+
+
+def _cluster(site: Site, now: float) -> Html:
+    topology = site.station.topology
+    if topology is None:
+        return NOTHING
+    told = [element("li", one) for one in _facts(topology)]
+    unknown = [element("li", "Not known: ", one) for one in topology.unknown]
+    taken = element("p", "Looked at ", ago(site.wall(topology.taken), now), ".", class_="below")
+    return section("Around the mail server", element("ul", told, unknown), taken, identity="cluster")
+
+
+def _facts(topology: Topology) -> Iterator[str]:
+    for address, says in topology.announcers.items():
+        for known in says[:1]:
+            who = ", ".join(map(str, known.value)) or "nobody"
+            yield f"{address} is announced by {who} ({known.origin})."
+    for node in topology.nodes:
+        if node.local_endpoints is not None:
+            yield f"{node.name} has {counted(node.local_endpoints.value, 'local endpoint')}."
+
+
+def _about(site: Site, now: float) -> Html:
+    began = element(
+        "p", "The daemon began ", ago(site.wall(site.station.started), now), ". This page is from ", moment(now), "."
+    )
+    return element("div", began, class_="about", id="about")

@@ -1,0 +1,128 @@
+"""The last day of one endpoint as a strip, and in words for whoever does not see it.
+
+The worse a stretch, the taller it stands, so the strip reads without its colours; a short outage keeps a width that is
+seen. Sizes are attributes of the drawing, for no page holds a style.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice, zip_longest
+
+from probe.model import Change, Severity
+from probe.service.web.html import Html, element
+from probe.service.web.status import words_of
+from probe.service.web.text import counted, span
+
+DAY = 86_400.0
+WIDTH, HEIGHT = 1440, 24
+NARROWEST = 5.0
+MOST_STRETCHES = 240
+TALL = {Severity.OK: 7, Severity.UNKNOWN: 12, Severity.WARNING: 17, Severity.CRITICAL: HEIGHT}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stretch:
+    """A time with one verdict, in seconds before now. `session`: the one that began it."""
+
+    start: float
+    end: float
+    severity: Severity
+    words: str
+    session: str
+
+    @property
+    def seconds(self) -> float:
+        """How long."""
+        return self.start - self.end
+
+
+def stretches(changes: Sequence[Change], now: float) -> tuple[Stretch, ...]:
+    """The last day, the oldest first; what was before the first verdict is not known and left out."""
+    found = []
+    for change, following in zip_longest(changes, islice(changes, 1, None)):
+        start, end = min(now - change.at, DAY), now - following.at if following else 0.0
+        if start > end:
+            words = words_of(change.verdict, change.masked_by)
+            severity = change.verdict.severity
+            found.append(
+                Stretch(start=start, end=max(end, 0.0), severity=severity, words=words, session=change.session)
+            )
+    return tuple(found)
+
+
+def share(held: Sequence[Stretch]) -> float | None:
+    """Which part of the time that is known about was fine; None: nothing is known."""
+    known = sum(one.seconds for one in held)
+    fine = sum(one.seconds for one in held if one.severity is Severity.OK)
+    return fine / known if known > 0 else None
+
+
+def percentage(part: float) -> str:
+    """Never rounded up to all, nor down to nothing.
+
+    >>> percentage(1.0), percentage(0.99999), percentage(0.00001)
+    ('100 %', '99.9 %', '0.1 %')
+    """
+    return "100 %" if part == 1.0 else "0 %" if part == 0.0 else f"{min(max(part * 100, 0.1), 99.9):.1f} %"
+
+
+def in_words(held: Sequence[Stretch]) -> str:
+    """The strip for a screen reader."""
+    part = share(held)
+    if part is None:
+        return "nothing is known of the last day"
+    known = span(sum(one.seconds for one in held))
+    bad: dict[str, list[Stretch]] = {}
+    for one in held:
+        if one.severity is not Severity.OK:
+            bad.setdefault(one.words, []).append(one)
+    told = [
+        f"{words} {span(sum(one.seconds for one in of))} in {counted(len(of), 'stretch', 'stretches')}"
+        for words, of in bad.items()
+    ]
+    return f"{percentage(part)} preserved of {known}" + (f"; {'; '.join(told)}" if told else "")
+
+
+def strip(name: str, held: Sequence[Stretch]) -> Html:
+    """The drawing."""
+    return element(
+        "svg",
+        element("rect", x=0, y=HEIGHT - 1, width=WIDTH, height=1, class_="ground"),
+        [_bar(one) for one in (held if len(held) <= MOST_STRETCHES else _coarser(held))],
+        class_="strip",
+        viewBox=f"0 0 {WIDTH} {HEIGHT}",
+        preserveAspectRatio="none",
+        role="img",
+        aria_label=f"{name}, last day: {in_words(held)}",
+    )
+
+
+def _bar(one: Stretch) -> Html:
+    width = one.seconds / DAY * WIDTH
+    if one.severity is not Severity.OK:
+        width = max(width, NARROWEST)
+    left = min(WIDTH - one.start / DAY * WIDTH, WIDTH - width)
+    tall = TALL[one.severity]
+    words = f"{one.words} for {span(one.seconds)}, until {span(one.end)} ago" if one.end else f"{one.words} now"
+    return element(
+        "rect",
+        element("title", words),
+        x=f"{left:.1f}",
+        y=HEIGHT - tall,
+        width=f"{width:.1f}",
+        height=tall,
+        class_=str(one.severity),
+    )
+
+
+def _coarser(held: Sequence[Stretch]) -> Iterator[Stretch]:
+    """The worst of each of MOST_STRETCHES pieces of the day."""
+    order, size = list(Severity), DAY / MOST_STRETCHES
+    for piece in range(MOST_STRETCHES, 0, -1):
+        start, end = piece * size, (piece - 1) * size
+        within = [one for one in held if one.start > end and one.end < start]
+        if within:
+            worst = min(within, key=lambda one: order.index(one.severity))
+            yield Stretch(start=start, end=end, severity=worst.severity, words=worst.words, session=worst.session)

@@ -1,0 +1,282 @@
+"""The pages: whole without scripts, true to the ledger, and harmless whatever strangers write."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from probe.evidence.health import Heard
+from probe.model import EndpointName, Outage, Service, Spoken, Verdict
+from probe.report.record import record_object
+from probe.service.ledger import Ledger, Restored
+from probe.settings import targets
+from tests.service.web.serving import serving
+from tests.service.web.stage import BEGAN, CAUSES, GOOD, HOUR, Memory, Scripted, session_of, story
+
+SMTP = EndpointName("vip", Service.SMTP, 25)
+
+
+async def text_of(station: Scripted, path: str = "/") -> str:
+    async with serving(station) as client:
+        answer = await client.get(path, headers={"Accept": "text/html"})
+    assert answer.status == 200, answer.text
+    return answer.text
+
+
+def words(page: str) -> str:
+    """What a person reads, on one line."""
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+
+async def test_all_well_is_said_in_one_sentence(station: Scripted) -> None:
+    story(station, (26, Verdict.PRESERVED))
+    page = await text_of(station)
+    assert "Every client arrives as itself." in words(page)
+    assert "7 of 7 endpoints preserved, unchanged for 1 d 2 h" in words(page)
+    assert "<title>all preserved – mailprobe</title>" in page
+    assert "Outages now" not in page
+
+
+async def test_an_outage_is_on_top_with_cause_hint_and_its_services_together(station: Scripted) -> None:
+    story(station, (5, Verdict.PRESERVED), (0.5, Verdict.MASKED), only="vip")
+    story(station, (5, Verdict.PRESERVED), only="haproxy")
+    page = words(await text_of(station))
+    assert "Outage: 4 of 7 endpoints are masked by node." in page
+    outage = page[page.index("Outages now") : page.index("Paths and services")]
+    assert "masked by node vip: smtp, submission, submissions, imaps for 30 min" in outage
+    assert outage.count("Cause:") == 1
+    assert CAUSES[Verdict.MASKED] in outage
+    assert "Next: Check the Service's externalTrafficPolicy" in outage
+
+
+async def test_no_session_yet_is_not_all_well(station: Scripted) -> None:
+    station.waiting_for = ("loki:http://loki:3100",)
+    page = words(await text_of(station))
+    assert "No session has ended yet." in page
+    assert "Still waiting for loki:http://loki:3100" in page
+    assert "preserved, unchanged" not in page
+
+
+async def test_unverified_is_neither_well_nor_an_outage(station: Scripted) -> None:
+    story(station, (1, Verdict.UNVERIFIED))
+    page = words(await text_of(station))
+    assert "Nothing is known to be wrong, but 7 of 7 endpoints are not proven." in page
+    assert "Outages now" not in page
+    assert "Not proven or in trouble" in page
+
+
+async def test_an_outage_that_an_earlier_process_saw_goes_on(station: Scripted) -> None:
+    lasting = Outage(
+        endpoint=SMTP,
+        began=BEGAN - HOUR,
+        seen=BEGAN - 60,
+        verdicts=(Verdict.REFUSED,),
+        session="old",
+        explanation="It was so.",
+    )
+    station.ledger = Ledger(targets(station.settings), Restored(lasting=(lasting,)))
+    page = words(await text_of(station))
+    assert "refused vip: smtp for 1 h" in page
+    assert "It was so." in page
+
+
+async def test_every_cell_leads_to_a_session_that_is_shown(station: Scripted) -> None:
+    story(station, (1, Verdict.PRESERVED), (0.5, Verdict.NO_GREETING))
+    async with serving(station) as client:
+        page = (await client.get("/")).text
+        cells = re.findall(r'<a href="(/sessions/[^"]+)" class="cell critical">', page)
+        assert len(cells) == 7
+        for cell in cells:
+            assert "no greeting" in words((await client.get(cell)).text)
+
+
+async def test_a_session_is_told_with_all_that_led_to_its_verdict(station: Scripted) -> None:
+    station.ledger.record(session_of(SMTP, BEGAN - 60, Verdict.MASKED, cause="The node masks."))
+    page = words(await text_of(station, f"/sessions/vip-smtp-{BEGAN - 60:.0f}"))
+    for told in (
+        "masked by node vip smtp",
+        "Cause: The node masks.",
+        "Seen as 10.0.20.102",
+        "greeting 18.4 ms",
+        "220 mail.example.org ESMTP Postfix",
+        "fingerprint",
+        "seen-as-another , the 20th of 21; the first that holds decides.",
+    ):
+        assert told in page, told
+
+
+async def test_a_failed_session_tells_its_controls_and_signs(station: Scripted) -> None:
+    station.ledger.record(session_of(SMTP, BEGAN - 60, Verdict.NO_GREETING))
+    page = words(await text_of(station, f"/sessions/vip-smtp-{BEGAN - 60:.0f}"))
+    assert "Second connections" in page
+    assert "silent did not work" in page
+    assert "throttled file:/var/log/mail.log" in page
+
+
+async def test_a_session_of_long_ago_comes_out_of_the_history(station: Scripted) -> None:
+    old = record_object(session_of(SMTP, BEGAN - 900 * HOUR))
+    station.past = Memory(records=[old])
+    assert "preserved vip smtp" in words(await text_of(station, f"/sessions/{old['id']}"))
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"id": "odd"},
+        {"id": "odd", "phases": "no list", "sightings": [7], "transcript": [["x"], [1, 2, 3], None], "client": 5},
+        {"id": "odd", "severity": "dreadful", "opened": "yesterday", "rule": None, "phases": [{"seconds": "long"}]},
+    ],
+)
+async def test_a_damaged_record_still_makes_a_page(station: Scripted, record: dict[str, object]) -> None:
+    station.past = Memory(records=[record])
+    assert "<h1>" in await text_of(station, "/sessions/odd")
+
+
+async def test_a_broken_history_takes_no_page_down(station: Scripted) -> None:
+    story(station, (1, Verdict.PRESERVED))
+    station.past = Memory(broken=True)
+    async with serving(station) as client:
+        assert (await client.get("/")).status == 200
+        assert (await client.get("/sessions/nobody-knows")).status == 404
+        listed = json.loads((await client.get("/api/v1/sessions")).text)
+    assert listed["complete"] is False
+    assert len(listed["sessions"]) > 0
+
+
+async def test_sources_tell_state_and_lag(station: Scripted) -> None:
+    now = station.clock()
+    station.sources = (
+        Heard(source="loki:http://loki:3100", up=True, lines=48_211, last_line_at=now - 2, late=(0.4, 0.5, 0.6)),
+        Heard(source="file:/var/log/mail.log", up=False, reason="permission denied"),
+    )
+    page = words(await text_of(station))
+    assert "loki:http://loki:3100 ✓ up 2 s ago 0.5 s 48,211" in page
+    assert "file:/var/log/mail.log ✕ down permission denied never" in page
+
+
+async def test_troubles_and_a_refused_configuration_are_told(station: Scripted) -> None:
+    station.troubles = ("The history cannot be written: disk full.",)
+    station.reload = replace(station.reload, fault="mailprobe.yaml: 1 fault\n  line 3: found x, expected y")
+    page = words(await text_of(station))
+    assert "The history cannot be written: disk full." in page
+    assert "line 3: found x, expected y" in page
+
+
+async def test_a_verdict_that_nobody_renews_is_told_to_be_old(station: Scripted) -> None:
+    station.ledger.record(session_of(SMTP, BEGAN))
+    station.hands.now += HOUR
+    page = words(await text_of(station))
+    assert "last looked 1 h ago" in page
+    assert "7 endpoints had no session for long" in page
+
+
+async def test_times_follow_a_wall_clock_that_was_set(station: Scripted) -> None:
+    station.ledger.record(session_of(SMTP, BEGAN - 60))
+    station.hands.set_forward = HOUR
+    async with serving(station) as client:
+        listed = json.loads((await client.get("/api/v1/sessions")).text)
+    assert listed["sessions"][0]["opened"] == "2026-11-25T10:45:40.000Z"
+
+
+HOSTILE = "<script>alert(1)</script>\x1b[2J\u202egnol yrev\u2066<img src=x onerror=alert(2)>\"'\ud800\x00"
+
+
+class Reader(HTMLParser):
+    """What a browser would make of it: elements, and attributes that run something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements: list[str] = []
+        self.running: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(tag)
+        self.running += [
+            name
+            for name, value in attrs
+            if name.startswith("on") or name == "style" or (value or "").startswith("javascript:")
+        ]
+
+
+@pytest.mark.parametrize("path", ["/", "/sessions/hostile"])
+async def test_what_strangers_write_stays_text(station: Scripted, path: str) -> None:
+    made = session_of(
+        SMTP,
+        BEGAN - 60,
+        Verdict.MASKED,
+        line=HOSTILE,
+        cause=HOSTILE,
+        transcript=[*GOOD, Spoken(1.0, ours=False, text=HOSTILE)],
+    )
+    judgement = replace(made.judgement, explanation=HOSTILE, hint=HOSTILE, doubt=HOSTILE)
+    station.ledger.record(replace(made, session=replace(made.session, id="hostile"), judgement=judgement))
+    station.sources = (Heard(source=HOSTILE, up=False, reason=HOSTILE),)
+    station.troubles = (HOSTILE,)
+    page = await text_of(station, path)
+    reader = Reader()
+    reader.feed(page)
+    assert reader.elements.count("script") == 1
+    assert "img" not in reader.elements
+    assert reader.running == []
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", page)
+    assert r"\x1b[2J\u202egnol" in page
+
+
+@pytest.mark.parametrize("accept", ["text/html", "*/*"])
+@pytest.mark.parametrize(
+    "path", ["/nowhere", "/assets/../../app.py", "/assets/%2e%2e%2fapp.py", "/assets/page.css", "/%00", "//etc/passwd"]
+)
+async def test_what_is_not_there_says_what_is(station: Scripted, path: str, accept: str) -> None:
+    async with serving(station) as client:
+        raw = await client.raw(
+            f"GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nConnection: close\r\n\r\n".encode()
+        )
+    assert raw.startswith(b"HTTP/1.1 404 ")
+    assert b"/api/v1/outages" in raw
+    assert b"import" not in raw
+
+
+async def test_pages_name_only_what_is_served_here(station: Scripted) -> None:
+    story(station, (1, Verdict.PRESERVED))
+    async with serving(station) as client:
+        page = (await client.get("/")).text
+        for target in re.findall(r'(?:src|href)="([^"#]+)"', page):
+            assert target.startswith("/"), target
+            answer = await client.get(target)
+            assert answer.status == 200, target
+            if target.startswith("/assets/"):
+                assert "immutable" in answer.headers["Cache-Control"]
+
+
+async def test_every_answer_has_its_headers_and_head_no_body(station: Scripted) -> None:
+    async with serving(station) as client:
+        for path in ("/", "/metrics", "/config", "/api/v1/sessions", "/-/healthy", "/nowhere"):
+            answer, head = await client.get(path), await client.ask("HEAD", path)
+            assert (head.status, head.text) == (answer.status, "")
+            for name, value in (
+                ("X-Content-Type-Options", "nosniff"),
+                ("Referrer-Policy", "no-referrer"),
+                ("X-Frame-Options", "DENY"),
+                ("Server", "mailprobe"),
+            ):
+                assert answer.headers[name] == value
+            policy = answer.headers["Content-Security-Policy"]
+            assert policy.startswith("default-src 'none';")
+            assert "frame-ancestors 'none'" in policy
+            assert "unsafe" not in policy
+
+
+async def test_a_thousand_endpoints_fold_those_that_are_well(station: Scripted) -> None:
+    first = targets(station.settings)[0]
+    many = [replace(first, path=f"path-{number}") for number in range(60)]
+    station.ledger = Ledger(many)
+    for endpoint in many:
+        station.ledger.record(session_of(endpoint.name, BEGAN - 60))
+    station.ledger.record(session_of(many[7].name, BEGAN - 30, Verdict.REFUSED))
+    page = words(await text_of(station))
+    assert "59 endpoints more, preserved all the time" in page
+    assert "Outage: 1 of 60 endpoints is refused." in page
