@@ -1,4 +1,4 @@
-"""A shift: one configuration at work, its workshop and its patrol. The daemon ends one and begins another at a reload."""
+"""A shift: one configuration at work, its workshop and its patrol. A reload ends one and begins another."""
 
 from __future__ import annotations
 
