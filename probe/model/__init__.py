@@ -4,6 +4,7 @@
     (endpoint.py)      what the client saw   what the server saw  what it proves
                        (session.py)          (evidence.py)        (judgement.py)
 
+    Clients: everybody who comes in, by whose address they show (clients.py)
     Surroundings: what is known about the cluster around a session, to say why (surroundings.py)
 
 Rules of this package:
@@ -21,6 +22,24 @@ from probe.model.address import (
     plain_address,
     plain_network,
     within,
+)
+from probe.model.clients import (
+    NO_CLIENTS,
+    STAND_INS,
+    Caller,
+    Clients,
+    Explained,
+    Finding,
+    Headcount,
+    Listener,
+    Puzzle,
+    Reading,
+    SavedLog,
+    Trouble,
+    Whose,
+    at_door,
+    door_of,
+    in_all,
 )
 from probe.model.endpoint import (
     WHOAMI,
@@ -92,13 +111,17 @@ from probe.model.words import (
 
 __all__ = [
     "NOTHING_KNOWN",
+    "NO_CLIENTS",
     "NO_TALLY",
+    "STAND_INS",
     "WHOAMI",
     "Address",
     "AddressFamily",
     "Announcer",
     "Announcers",
     "Beat",
+    "Caller",
+    "Clients",
     "Clock",
     "Control",
     "ControlKind",
@@ -106,9 +129,12 @@ __all__ = [
     "Delivery",
     "Endpoint",
     "Evidence",
+    "Explained",
     "Failure",
     "Fault",
     "FaultSign",
+    "Finding",
+    "Headcount",
     "HealthPort",
     "IdMoment",
     "IdMoments",
@@ -117,6 +143,7 @@ __all__ = [
     "Judgement",
     "Known",
     "Link",
+    "Listener",
     "Login",
     "Logins",
     "Mailbox",
@@ -131,9 +158,12 @@ __all__ = [
     "PodEndpoint",
     "Policy",
     "ProxyHeader",
+    "Puzzle",
     "Question",
+    "Reading",
     "Result",
     "Round",
+    "SavedLog",
     "Secret",
     "Service",
     "ServiceFacts",
@@ -148,7 +178,12 @@ __all__ = [
     "Timeouts",
     "TlsOptions",
     "Topology",
+    "Trouble",
     "Verdict",
+    "Whose",
+    "at_door",
+    "door_of",
+    "in_all",
     "plain_address",
     "plain_network",
     "within",

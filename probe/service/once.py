@@ -18,6 +18,7 @@ from probe.model import Endpoint, Round, Severity
 from probe.service.clock import steady_clock
 from probe.service.cycle import run_round
 from probe.service.logins import login_count
+from probe.service.names import names_of
 from probe.service.sources import sources
 from probe.service.survey import survey
 from probe.service.watch import Watch
@@ -48,7 +49,7 @@ async def once(settings: Settings, paths: Sequence[str], wait: float, progress: 
         name=hello_name(settings.vantage.name),
     )
     async with (
-        Watch(sources(settings, clock), clock) as watch,
+        Watch(sources(settings, clock), clock, names_of(settings)[0]) as watch,
         survey(settings, clock) as around,
         login_count(settings, clock) as logins,
     ):
