@@ -197,7 +197,7 @@ class ClientCounter:
             callers.append(
                 Caller(address=caller.address, whose=caller.whose, count=count, users=users, first=caller.first)
             )
-        callers.sort(key=lambda caller: (-caller.count.clients, str(caller.address)))
+        callers.sort(key=lambda caller: (-caller.count.clients, caller.address.version, int(caller.address)))
         return Listener(
             name=name,
             by={whose: by[whose] for whose in Whose if whose in by},

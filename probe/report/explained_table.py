@@ -5,14 +5,18 @@ A log holds strangers' words. What of it is shown has its control characters esc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from probe.evidence.clients import MOST_USERS
 from probe.model import (
+    NO_CLIENTS,
+    STAND_INS,
     Caller,
     Clients,
     Explained,
@@ -80,9 +84,13 @@ def plain_sentence(text: str) -> str:
 
 def _summary(explained: Explained) -> str:
     reading, clients = explained.reading, explained.clients
-    total = sum(count.clients for count in in_all(clients.listeners).values())
+    by = in_all(clients.listeners)
+    total = sum(count.clients for count in by.values())
     addresses = f"{'more than ' if clients.forgotten else ''}{clients.addresses:,}"
     many = f"{_several(total, 'client')} from {addresses} address{'' if clients.addresses == 1 else 'es'}"
+    stand_ins = sum(count.clients for whose, count in by.items() if whose in STAND_INS)
+    if explained.named and total:
+        many += f", {stand_ins:,} of them ({stand_ins / total:.0%}) from nodes, pods, gateways or proxies"
     files = f" in {len(reading.logs)} files" if len(reading.logs) > 1 else ""
     nameless = sum(listener.nameless for listener in clients.listeners)
     gone = f", {nameless:,} more gone before their address was known" if nameless else ""
@@ -122,17 +130,16 @@ def _listeners(clients: Clients) -> Table:
     table = _table("clients by listener", *total, "all", "spoke", "began", left=1)
     for listener in clients.listeners:
         name = plain(listener.name) + (" (from postscreen)" if listener.behind else "")
-        table.add_row(name, *_row(listener.by, list(total), _is_told(listener)))
+        table.add_row(name, *_row(listener.by, tuple(total), told=_is_told(listener)))
     if len(clients.listeners) > 1:
-        table.add_row("each once", *_row(total, list(total), told=True), style="bold")
+        table.add_row("each once", *_row(total, tuple(total), told=True), style="bold")
     return table
 
 
-def _row(by: dict[Whose, Headcount] | object, networks: list[Whose], told: bool) -> list[str]:  # noqa: FBT001
-    counts = by if isinstance(by, dict) else {}
-    cells = [_number(counts[whose].clients) if whose in counts else "-" for whose in networks]
-    done = [_number(sum(getattr(count, what) for count in counts.values())) for what in ("spoke", "began")]
-    return [*cells, _number(sum(count.clients for count in counts.values())), *(done if told else ["?", "?"])]
+def _row(by: Mapping[Whose, Headcount], networks: tuple[Whose, ...], *, told: bool) -> list[str]:
+    cells = [_number(by[whose].clients) if whose in by else "-" for whose in networks]
+    every = sum(by.values(), start=NO_CLIENTS)
+    return [*cells, _number(every.clients), *([_number(every.spoke), _number(every.began)] if told else ["?", "?"])]
 
 
 def _is_told(listener: Listener) -> bool:
@@ -146,21 +153,27 @@ def _number(number: int) -> str:
 
 def _callers(clients: Clients) -> Table:
     table = _table("most clients from", "network", "listener", "clients", "spoke", "began", "users", left=3)
-    ranked = sorted(
-        ((caller, listener) for listener in clients.listeners for caller in listener.callers if caller.count.clients),
-        key=lambda pair: (-pair[0].count.clients, str(pair[0].address), pair[1].name),
-    )
-    inside = [pair for pair in ranked if pair[0].whose is not Whose.PUBLIC][:MOST_INSIDE]
-    public = [pair for pair in ranked if pair[0].whose is Whose.PUBLIC][:MOST_PUBLIC]
+    inside = _most(clients, MOST_INSIDE, lambda caller: caller.whose is not Whose.PUBLIC)
+    public = _most(clients, MOST_PUBLIC, lambda caller: caller.whose is Whose.PUBLIC)
     for caller, listener in inside + public:
         table.add_row(*_caller(caller, listener))
     return table
 
 
+def _most(clients: Clients, most: int, wanted: Callable[[Caller], bool]) -> list[tuple[Caller, Listener]]:
+    """Those with most clients. Each listener has its own in this order, so a few of each are enough to look at."""
+    found = [
+        (caller, listener)
+        for listener in clients.listeners
+        for caller in islice((caller for caller in listener.callers if wanted(caller) and caller.count.clients), most)
+    ]
+    return sorted(found, key=lambda pair: -pair[0].count.clients)[:most]
+
+
 def _caller(caller: Caller, listener: Listener) -> list[str]:
     count = caller.count
     done = [_number(count.spoke), _number(count.began)] if _is_told(listener) else ["?", "?"]
-    users = "?" if caller.whose is Whose.PUBLIC else _number(caller.users)
+    users = "?" if caller.whose is Whose.PUBLIC else f"{caller.users}{'+' if caller.users >= MOST_USERS else ''}"
     return [str(caller.address), caller.whose, plain(listener.name), _number(count.clients), *done, users]
 
 

@@ -58,6 +58,7 @@ DOOR_RULES: tuple[DoorRule, ...] = (
     DoorRule("cannot-tell", lambda d: not d.named and d.private_share >= NEARLY_ALL, Severity.UNKNOWN),
     DoorRule("no-sign", lambda _: True, Severity.OK),
 )
+_NO_CLIENTS = frozenset({"nobody", "only-knocks"})
 
 
 def _is_handful(door: Door, least: int) -> bool:
@@ -84,6 +85,13 @@ def _of_doors(clients: Clients, called: Mapping[Address, str], *, named: bool) -
     alike: dict[DoorRule, list[Door]] = {}
     for door in doors(clients, named=named):
         alike.setdefault(rule_of(door), []).append(door)
+    if alike and all(rule.name in _NO_CLIENTS for rule in alike):
+        yield Finding(
+            rule="no-clients",
+            severity=Severity.UNKNOWN,
+            sentence="No client did anything here: nothing tells whether clients' addresses survive.",
+            hint=_EMPTY,
+        )
     for rule in DOOR_RULES:
         if rule in alike:
             yield _finding(rule.name, rule.severity, told(rule.name, alike[rule], called))

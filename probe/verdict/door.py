@@ -23,7 +23,7 @@ class Level(Enum):
     BEGAN = "that began a mail or a login"
     SPOKE = "that spoke (none began a mail or a login)"
     ALL = "(the log does not tell what they did)"
-    SILENT = "that said nothing"
+    SILENT = "that did nothing"
 
     def of(self, count: Headcount) -> int:
         """How many of these clients count."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from probe.model import Address, Caller, MaskedBy, Whose
-from probe.verdict.door import Door
+from probe.verdict.door import Door, Level
 from probe.verdict.words import UNMASK
 
 MOST_NAMED = 3
@@ -66,7 +66,7 @@ class Crowd:
     def share(self) -> str:
         """`97% of 4,210 clients of imap-login that began a mail or a login`."""
         levels = {door.level for door in self.doors}
-        did = f" {levels.pop().value}" if len(levels) == 1 else ""
+        did = f" {levels.pop().value}" if len(levels) == 1 and Level.SILENT not in levels else ""
         clients = "client" if self.whole == 1 else "clients"
         return f"{_share(self.part, self.whole)} {clients} at {self.where}{did}"
 
@@ -132,8 +132,8 @@ def _masked(doors: Sequence[Door], called: Mapping[Address, str]) -> Told:
 def _mostly_stand_ins(doors: Sequence[Door], called: Mapping[Address, str]) -> Told:
     crowd = _of_stand_ins(doors, called)
     sentence = (
-        f"Likely masked: {crowd.share} {crowd.come} from {crowd.addresses}. Either {crowd.why}, or these are the "
-        "cluster's own: health checks, a webmail, a relay."
+        f"Likely masked: {crowd.share} {crowd.come} from {crowd.addresses}. Either {crowd.why}, or it has business "
+        "of its own here: health checks, a webmail, a relay."
     )
     return Told(sentence=sentence, first=crowd.first, hint=crowd.hint)
 
@@ -189,10 +189,12 @@ def _no_sign(doors: Sequence[Door], called: Mapping[Address, str]) -> Told:
 
 
 def _only_knocks(doors: Sequence[Door], called: Mapping[Address, str]) -> Told:
-    crowd = Crowd(doors=doors, callers=(), called=called, part=0)
-    sentence = (
-        f"All {crowd.whole:,} clients at {crowd.where} said nothing: health checks, scanners, or clients that gave up."
-    )
+    crowd = _of_stand_ins(doors, called)
+    everybody = Crowd(doors=doors, callers=(), called=called, part=crowd.whole)
+    kinds = {"/" in door.name for door in doors}
+    did = "said nothing" if kinds == {True} else "did not try to log in" if kinds == {False} else "did nothing"
+    some = f" ({crowd.part:,} from {crowd.addresses})" if crowd.part else ""
+    sentence = f"{everybody.share} {did}{some}: health checks, scanners, monitoring, or clients that gave up."
     return Told(sentence=sentence)
 
 
