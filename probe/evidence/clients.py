@@ -36,9 +36,9 @@ OTHERS = "(other listeners)"
 """Name of all listeners beyond the first MOST_LISTENERS: only a log that is made up has so many."""
 
 _NO_COUNT = Headcount()
-_BEGINNINGS = frozenset({"mail", "auth"})
 _PLAIN_HEAD = re.compile(
-    r"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:.]{8,18}(?:Z|[+-]\d\d:\d\d)) "
+    r"(?:\d{4}-\d\d-\d\dT[\d:.]{8,18}Z (?:std(?:out|err) F )?)?"
+    r"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:.]{8,18}(?:Z|[+-]\d\d:?\d\d)) "
     r"(?:[\w.-]{1,64} )?(?:dovecot: )?(\w[\w/.-]{0,100}(?:/smtpd|/postscreen|/master)|imap-login)(?:\[\d{1,10}\])?: "
 )
 
@@ -115,10 +115,8 @@ class ClientCounter:
             self._note_trouble(event, program, raw)
             if event.sign is not FaultSign.TLS_HANDSHAKE or program.endswith("smtpd"):
                 return  # Dovecot tells of a failed handshake and of the connection in one line
-        if isinstance(event, IdSent):
-            return  # the line that ends the connection follows
-        listener = self._listeners.get(program) or self._new_listener(program)
         client = event.client
+        listener = self._listeners.get(program) or self._new_listener(program)
         if client is None:
             listener.nameless_came += isinstance(event, Connected)
             listener.nameless_left += isinstance(event, Disconnected)
@@ -132,7 +130,7 @@ class ClientCounter:
             caller.left += 1
             if event.tally:
                 caller.spoke += 1
-                caller.began += not _BEGINNINGS.isdisjoint(event.tally)
+                caller.began += "mail" in event.tally or "auth" in event.tally
         else:
             _note_deed(caller, event)
 
@@ -245,6 +243,8 @@ def _note_deed(caller: _Caller, event: Event) -> None:
             user = event.user
         case Rejected():
             caller.deeds += 1
+        case IdSent():
+            pass  # the line that ends the connection follows
     if user and caller.users is not None and len(caller.users) < MOST_USERS:
         caller.users.add(user)
 

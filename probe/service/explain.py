@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from probe.evidence.clients import ClientCounter
 from probe.evidence.read import count_lines, events
-from probe.evidence.unread import KINDS, puzzles, span
+from probe.evidence.unread import OVERLONG, puzzles, span
 from probe.evidence.whose import Names
 from probe.model import Address, Explained, Puzzle, Reading, SavedLog
 from probe.service.saved_logs import Chunker, OpenLog, Unreadable, open_log
@@ -68,7 +68,7 @@ class Desk:
         if rest := chunker.rest():
             self._take(rest, log)
         if chunker.overlong:
-            self._note(Puzzle(kind=KINDS[-1], count=chunker.overlong, first=""))
+            self._note(Puzzle(kind=OVERLONG, count=chunker.overlong, first=""))
         log.close()
         self._octets += log.octets
         lines = self.lines - lines_before + chunker.overlong
@@ -91,7 +91,7 @@ class Desk:
         now = log.changed if log.changed is not None and LONG_AGO < log.changed < self._now else self._now
         self.events += self.counter.take(events(text, now=now))
         self.lines += count_lines(text)
-        for puzzle in puzzles(text):
+        for puzzle in puzzles(text, now=now):
             self._note(puzzle)
         if (ends := span(text, now=now)) is not None:
             self._since = ends[0] if self._since is None else min(self._since, ends[0])
