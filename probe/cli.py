@@ -279,6 +279,8 @@ def main() -> None:
         signal.signal(number, terminate)
     try:
         code = command.main(prog_name="probe", standalone_mode=False)
+        if code == INTERRUPTED and ended_by:
+            code = TERMINATING[ended_by[0]]
     except click.ClickException as error:
         error.show()
         code = USAGE

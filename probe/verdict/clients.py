@@ -49,7 +49,9 @@ DOOR_RULES: tuple[DoorRule, ...] = (
     DoorRule("nobody", lambda d: d.clients == 0, Severity.OK),
     DoorRule("only-knocks", lambda d: d.level is Level.SILENT, Severity.OK),
     # addresses that the configuration names
-    DoorRule("masked", lambda d: d.beyond_doubt and d.stand_ins >= MANY and d.stood_for >= MOST, Severity.CRITICAL),
+    DoorRule(
+        "masked", lambda d: d.beyond_doubt and d.stand_ins >= MANY and d.stood_for >= NEARLY_ALL, Severity.CRITICAL
+    ),
     DoorRule("mostly-stand-ins", lambda d: d.stand_ins > 0 and d.stood_for >= MOST, Severity.WARNING),
     DoorRule("some-stand-ins", lambda d: d.stand_ins >= MANY and d.stood_for >= SOME, Severity.WARNING),
     # addresses that it does not name
