@@ -20,7 +20,19 @@ from probe.evidence.events import Accepted, Connected, Disconnected, Event, Faul
 from probe.evidence.line import CARRIERS
 from probe.evidence.read import Found
 from probe.evidence.whose import LABELS
-from probe.model import Address, Caller, Clients, FaultSign, Headcount, Listener, MaskedBy, Trouble, Whose, in_all
+from probe.model import (
+    NO_CLIENTS,
+    Address,
+    Caller,
+    Clients,
+    FaultSign,
+    Headcount,
+    Listener,
+    MaskedBy,
+    Trouble,
+    Whose,
+    in_all,
+)
 
 MOST_ADDRESSES = 100_000
 """Kept one by one, of all listeners together; some 40 MB."""
@@ -35,7 +47,9 @@ LONGEST_SHOWN = 500
 OTHERS = "(other listeners)"
 """Name of all listeners beyond the first MOST_LISTENERS: only a log that is made up has so many."""
 
-_NO_COUNT = Headcount()
+_LONGEST_CLOCK = len("Nov 22 18:29:06 ")
+_LONGEST_ISO = len("2026-11-22T18:29:06.123456789+00:00 ")
+_MOST_HEADS = 4096
 _PLAIN_HEAD = re.compile(
     r"(?:\d{4}-\d\d-\d\dT[\d:.]{8,18}Z (?:std(?:out|err) F )?)?"
     r"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:.]{8,18}(?:Z|[+-]\d\d:?\d\d)) "
@@ -43,10 +57,35 @@ _PLAIN_HEAD = re.compile(
 )
 
 
-def listener_of(found: Found, raw: str) -> str:
-    """The program that logged an event. Most headers are plain; whatever is not is read by all rules, which is dear."""
-    match = _PLAIN_HEAD.match(raw)
-    return match[1] if match and not CARRIERS.fullmatch(match[1]) else found.line.program
+class Programs:
+    """Who logged an event. Most lines begin like one before, but for the stamp; what does not is read by all rules."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def of(self, found: Found, raw: str) -> str:
+        """The program of an event's line."""
+        if raw[3:10:3] == "  :":  # Nov 22 18:29:06
+            begin = _LONGEST_CLOCK
+        elif raw[4:11:3] == "--T":  # 2026-11-22T18:29:06
+            begin = raw.find(" ", _LONGEST_CLOCK, _LONGEST_ISO) + 1
+        else:
+            return found.line.program
+        end = raw.find(": ", begin)
+        if raw.endswith("dovecot", begin, end):
+            end = raw.find(": ", end + 1)
+        head = raw[begin:end]
+        return self._known.get(head) or self._learn(found, raw, end, head)
+
+    def _learn(self, found: Found, raw: str, end: int, head: str) -> str:
+        match = _PLAIN_HEAD.match(raw)
+        if not match or CARRIERS.fullmatch(match[1]):
+            return found.line.program
+        if match.end() == end + 2:
+            if len(self._known) >= _MOST_HEADS:
+                self._known.clear()
+            self._known[head] = match[1]
+        return match[1]
 
 
 class _Caller:
@@ -85,7 +124,7 @@ class _Listener:
     def forget(self, key: int) -> None:
         """Keep the clients of an address, but not the address."""
         caller = self.callers.pop(key)
-        self.forgotten[caller.whose] = self.forgotten.get(caller.whose, _NO_COUNT) + caller.count()
+        self.forgotten[caller.whose] = self.forgotten.get(caller.whose, NO_CLIENTS) + caller.count()
 
 
 class ClientCounter:
@@ -93,6 +132,7 @@ class ClientCounter:
 
     def __init__(self, whose: Callable[[Address], Whose], *, most_addresses: int = MOST_ADDRESSES) -> None:
         self._whose = whose
+        self._programs = Programs()
         self._most = most_addresses
         self._listeners: dict[str, _Listener] = {}
         self._troubles: dict[tuple[FaultSign, str, Whose | None], _Trouble] = {}
@@ -105,7 +145,7 @@ class ClientCounter:
         events = 0
         for one in found:
             raw = one.raw
-            self.note(one.event, listener_of(one, raw), raw)
+            self.note(one.event, self._programs.of(one, raw), raw)
             events += 1
         return events
 
@@ -190,7 +230,7 @@ class ClientCounter:
         callers = []
         for caller in counted.callers.values():
             count = caller.count()
-            by[caller.whose] = by.get(caller.whose, _NO_COUNT) + count
+            by[caller.whose] = by.get(caller.whose, NO_CLIENTS) + count
             users = len(caller.users or ())
             callers.append(
                 Caller(address=caller.address, whose=caller.whose, count=count, users=users, first=caller.first)
