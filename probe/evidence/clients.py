@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address
+from typing import Protocol
 
 from probe.evidence.events import Accepted, Connected, Disconnected, Event, FaultLine, IdSent, LoginEnded, Rejected
 from probe.evidence.line import CARRIERS
@@ -55,6 +56,13 @@ _PLAIN_HEAD = re.compile(
     r"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:.]{8,18}(?:Z|[+-]\d\d:?\d\d)) "
     r"(?:[\w.-]{1,64} )?(?:dovecot: )?(\w[\w/.-]{0,100}(?:/smtpd|/postscreen|/master)|imap-login)(?:\[\d{1,10}\])?: "
 )
+
+
+class Told(Protocol):
+    """Whatever knows the line an event came from; asking for it may be dear."""
+
+    @property
+    def raw(self) -> str: ...
 
 
 class Programs:
@@ -144,15 +152,14 @@ class ClientCounter:
         """Count the events of a chunk; how many there were."""
         events = 0
         for one in found:
-            raw = one.raw
-            self.note(one.event, self._programs.of(one, raw), raw)
+            self.note(one.event, self._programs.of(one, one.raw), one)
             events += 1
         return events
 
-    def note(self, event: Event, program: str, raw: str) -> None:
-        """Count one event of this program, told by this line. All work that is done for each event is here."""
+    def note(self, event: Event, program: str, told: Told) -> None:
+        """Count one event of this program, and keep its line where it is the first. Here is all work of each event."""
         if isinstance(event, FaultLine):
-            self._note_trouble(event, program, raw)
+            self._note_trouble(event, program, told)
             if event.sign is not FaultSign.TLS_HANDSHAKE or program.endswith("smtpd"):
                 return  # Dovecot tells of a failed handshake and of the connection in one line
         client = event.client
@@ -163,7 +170,7 @@ class ClientCounter:
             return
         address = client.address
         key = int(address) if type(address) is IPv4Address else int(address) | 1 << 128
-        caller = listener.callers.get(key) or self._new_caller(listener, key, address, raw)
+        caller = listener.callers.get(key) or self._new_caller(listener, key, address, told)
         if isinstance(event, Connected):
             caller.came += 1
         elif isinstance(event, Disconnected):
@@ -189,14 +196,14 @@ class ClientCounter:
         name = program if len(self._listeners) < MOST_LISTENERS else OTHERS
         return self._listeners.setdefault(name, _Listener())
 
-    def _new_caller(self, listener: _Listener, key: int, address: Address, raw: str) -> _Caller:
+    def _new_caller(self, listener: _Listener, key: int, address: Address, told: Told) -> _Caller:
         if self._kept >= self._most:
             self._forget_half()
         caller = listener.callers[key] = _Caller(address, self._whose(address))
         self._kept += 1
         if caller.whose is not Whose.PUBLIC and self._first_lines < MOST_FIRST_LINES:
             self._first_lines += 1
-            caller.first = raw[:LONGEST_SHOWN]
+            caller.first = told.raw[:LONGEST_SHOWN]
             caller.users = set()
         return caller
 
@@ -213,13 +220,13 @@ class ClientCounter:
             self._kept -= 1
             self._forgotten += 1
 
-    def _note_trouble(self, event: FaultLine, program: str, raw: str) -> None:
+    def _note_trouble(self, event: FaultLine, program: str, told: Told) -> None:
         listener = program if program in self._listeners or len(self._troubles) < MOST_LISTENERS else OTHERS
         address = event.client.address if event.client else None
         key = (event.sign, listener, None if address is None else self._whose(address))
         trouble = self._troubles.get(key)
         if trouble is None:
-            trouble = self._troubles[key] = _Trouble(raw[:LONGEST_SHOWN])
+            trouble = self._troubles[key] = _Trouble(told.raw[:LONGEST_SHOWN])
         trouble.count += 1
         if address is not None and len(trouble.addresses) < MOST_NAMED:
             trouble.addresses.setdefault(address)

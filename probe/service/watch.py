@@ -94,7 +94,7 @@ class Watch:
     def _count(self, found: list[Observed]) -> None:
         for seen in found:
             if self._telling.is_new(seen.source, seen.line):
-                self._counter.note(seen.event, seen.line.program, seen.raw)
+                self._counter.note(seen.event, seen.line.program, seen)
 
     def _trim(self) -> None:
         if len(self.observed) > MOST_KEPT:

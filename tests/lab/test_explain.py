@@ -84,7 +84,7 @@ def test_clients_that_come_as_themselves(lab: Lab, tmp_path: Path) -> None:
     ("name", "due"),
     [
         ("header-missing", {"header-missing": "warning"}),
-        ("header-unexpected", {"header-unexpected": "critical", "handshakes": "ok"}),
+        ("header-unexpected", {"header-unexpected": "warning", "handshakes": "ok"}),
         ("header-untrusted", {"header-untrusted": "critical"}),
         ("throttled", {"throttled": "critical", "health-check": "warning"}),
         ("rate-limited", {"probe-limit": "warning"}),
