@@ -12,7 +12,7 @@ SCENARIO ?= cluster
 GENERATION ?=
 SOURCE ?= file
 
-.PHONY: help demo test check lab bench bench-metrics bench-reader bench-sessions bench-startup bench-history format clean
+.PHONY: help demo test check lab bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history format clean
 
 help:
 	@echo 'make demo                     the product at work on this machine alone, no root'
@@ -44,13 +44,16 @@ lab: $(VENV)/.check lab-packages
 	$(BIN)/python -m tests.lab $(SCENARIO) $(if $(GENERATION),--generation $(GENERATION)) --source $(SOURCE) \
 		$(if $(filter list reap generations,$(SCENARIO)),,$(HOLD))
 
-bench: bench-metrics bench-reader bench-sessions bench-startup bench-history
+bench: bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history
 
 bench-metrics: $(VENV)/.check
 	$(BIN)/python bench/bench_metrics.py
 
 bench-reader: $(VENV)/.check
 	$(BIN)/python bench/bench_reader.py
+
+bench-explain: $(VENV)/.check
+	$(BIN)/python bench/bench_explain.py
 
 bench-sessions: $(VENV)/.check lab-packages
 	$(BIN)/python bench/bench_sessions.py

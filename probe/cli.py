@@ -13,8 +13,9 @@ import os
 import signal
 import socket
 import sys
+import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,8 @@ import probe
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from probe.model import Round
+    from probe.evidence.whose import Names
+    from probe.model import Address, Explained, Round
     from probe.service.metrics.outlets import Outlets
     from probe.settings import Settings
 
@@ -133,15 +135,20 @@ def _once(config: Path | None, paths: tuple[str, ...], wait: float) -> Round:
 
 
 def _told(done: Round, form: str) -> int:
-    """Print the round. Whoever closed the other end of the pipe, or filled the disk, still gets the exit code."""
+    """Print the round."""
+    return _written(lambda: _tell(done, form), done.severity.exit_code)
+
+
+def _written(tell: Callable[[], None], code: int) -> int:
+    """Print. Whoever closed the other end of the pipe, or filled the disk, still gets the exit code."""
     try:
-        _tell(done, form)
+        tell()
         sys.stdout.flush()
     except OSError as error:
         if not isinstance(error, BrokenPipeError):
             _complain([f"the result could not be written: {error.strerror}"])
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return done.severity.exit_code
+    return code
 
 
 def _tell(done: Round, form: str) -> None:
@@ -160,6 +167,71 @@ def _tell(done: Round, form: str) -> None:
         with console.capture() as drawn:  # rich itself exits with 1 where a pipe is closed
             table.render(done, console)
         click.echo(drawn.get(), nl=False)
+
+
+@command.command()
+@CONFIG
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.pass_context
+def explain(context: click.Context, *, config: Path | None, form: str, files: tuple[str, ...]) -> None:
+    """Whose addresses do clients come from: read saved logs, or standard input, and conclude.
+
+    Files may be compressed; `-` is standard input. A configuration is not needed: with one, its networks and nodes
+    name the addresses.
+    """
+    from probe.report.reading import shown_reading
+    from probe.service.explain import explain as explained
+    from probe.service.saved_logs import STANDARD_INPUT, size_in_all
+
+    named = config or context.obj
+    names, called = _names(named)
+    logs = files or (STANDARD_INPUT,)
+    if STANDARD_INPUT in logs and sys.stdin is not None and sys.stdin.isatty():
+        click.echo("probe: reading standard input; Ctrl-D ends it, Ctrl-C too", err=True)
+    with shown_reading(sys.stderr, size_in_all(logs)) as progress:
+        done = explained(logs, names, called, now=time.time(), progress=progress)
+    code = INTERRUPTED if done.reading.interrupted else done.severity.exit_code
+    context.exit(_written(lambda: _tell_explained(done, form), code))
+
+
+def _tell_explained(done: Explained, form: str) -> None:
+    if form == "json":
+        from probe.report import explained_json
+
+        click.echo(explained_json.render(done))
+        return
+    from probe.report import explained_table
+
+    console = _console()
+    with console.capture() as drawn:
+        explained_table.render(done, console)
+    click.echo(drawn.get(), nl=False)
+
+
+def _names(config: Path | None) -> tuple[Names, dict[Address, str]]:
+    """Whose addresses are whose, and what nodes are called: by the configuration where there is a sound one.
+
+    Only a file that was asked for has to be there and sound.
+    """
+    from probe.evidence.whose import Names
+    from probe.service.names import names_of
+    from probe.settings import ConfigurationError, ConfigurationNotFound, find_config, load
+
+    asked_for = config is not None or bool(os.environ.get("MAILPROBE_CONFIG"))
+    try:
+        chosen = find_config(config, environment=os.environ, cwd=Path.cwd())
+        settings = load(chosen, environment=os.environ, hostname=socket.gethostname())
+    except ConfigurationNotFound as error:
+        if asked_for:
+            raise click.ClickException(str(error)) from error
+        return Names(), {}
+    except ConfigurationError as error:
+        if asked_for:
+            raise click.ClickException(str(error)) from error
+        click.echo(f"warning: goes on without a configuration, for it has faults: {error}", err=True)
+        return Names(), {}
+    return names_of(settings)
 
 
 @command.command("check-config")
@@ -285,6 +357,8 @@ def main() -> None:
         signal.signal(number, terminate)
     try:
         code = command.main(prog_name="probe", standalone_mode=False)
+        if code == INTERRUPTED and ended_by:
+            code = TERMINATING[ended_by[0]]
     except click.ClickException as error:
         error.show()
         code = USAGE

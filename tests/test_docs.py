@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from probe.model import Link, Verdict
+from probe.model import Clients, Link, Reading, Verdict
+from probe.report.explained_json import as_object
+from probe.verdict.clients import DOOR_RULES, conclude
+from probe.verdict.troubles import TROUBLE_RULES
 from tests.lab.__main__ import markdown
 from tests.lab.scenarios import SCENARIOS
 
 REPOSITORY = Path(__file__).parent.parent
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")])
+NOTHING_READ = Reading(logs=(), lines=0, events=0, since=None, until=None, puzzles=())
 
 
 def read(name: str) -> str:
@@ -49,3 +53,18 @@ def test_make_targets_that_are_named_exist() -> None:
     for page in PAGES:
         named = set(re.findall(r"\bmake ([a-z][a-z-]+)\b(?! sure)", page.read_text(encoding="utf-8")))
         assert named <= targets, (page.name, named - targets)
+
+
+def test_every_rule_of_explain_is_in_its_document_with_its_severity() -> None:
+    concluded = read("docs/explain.md").partition("## JSON")[0]
+    rows = dict(re.findall(r"^\| `([\w-]+)` \| ([\w ]+) \|", concluded, re.M))
+    doors = {rule.name: rule.severity.value for rule in DOOR_RULES}
+    assert {name: rows[name] for name in doors} == doors
+    assert set(rows) == set(doors) | {rule.name for rule in TROUBLE_RULES}
+
+
+def test_every_key_of_explain_s_json_is_documented() -> None:
+    told = as_object(conclude(Clients(), NOTHING_READ, called={}, named=False))
+    first = read("docs/explain.md").partition("## JSON")[2]
+    documented = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*) \|", first, re.M))))
+    assert set(told) == documented

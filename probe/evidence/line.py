@@ -2,7 +2,7 @@ r"""A raw log line -> Line: all headers that syslog, containers and shippers put
 
 Rules of this file:
 - Layers come off one by one, outermost first, each by one row of LAYERS: JSON, CRI, RFC 5424, RFC 3164 and RFC 3339
-  headers, a bare `program: `. The innermost program wins.
+  headers, a bare `program: `, what kubectl and grep put before a line. The innermost program wins.
 - Below a program nothing is taken off, for there stands what a program logs, perhaps at a stranger's dictation.
   The exception are programs that only carry others' lines (CARRIERS), Dovecot's `dovecot: imap-login: …` among them.
 - Of the stamps the finest counts that was taken on the server's own machine: by its syslog, journald or container
@@ -35,6 +35,9 @@ HOST = rb"(?:[^\s(<{\"]++(?:(?<!:)|(?<=::)) )?+"
 
 CARRIERS = re.compile(r"dovecot|supervisord?|conmon|docker\S*|podman\S*|containerd\S*|[0-9a-f]{12}|[0-9a-f]{64}")
 """Programs whose messages are other programs' lines, header and all."""
+
+FOREIGN = rb"(?:\[[^\]\s]{1,255}+\] |[\w./-]{1,255}?[:-](?:\d{1,12}[:-])?)?"
+"""What `kubectl logs --prefix` and `grep -Hn` put before a line."""
 
 _LAYERS_DEEP = 6
 _TEXT_END = b"\r\n\t \0"
@@ -71,6 +74,9 @@ _SYSLOG = re.compile(
     rb"(?:<\d{1,3}>)?(" + stamp.CLOCK + rb"|" + stamp.ISO + rb"):? " + HOST + TAG + rb"(.*)", re.DOTALL
 )
 _BARE = re.compile(rb"(?:<\d{1,3}>)?" + TAG + rb"(.*)", re.DOTALL)
+_FOREIGN = re.compile(
+    FOREIGN + rb"(?:(" + stamp.ISO + rb") )?((?:" + stamp.CLOCK + rb"|" + stamp.ISO + rb")[ :].*)", re.DOTALL
+)
 _COMPOSE = re.compile(rb"[\w.-]{1,64}+ {1,64}+\| (.*)", re.DOTALL)
 
 
@@ -136,7 +142,23 @@ def _compose(text: bytes, _now: float) -> _Layer | None:
     return _Layer(below=match[1]) if match else None
 
 
-LAYERS: tuple[Callable[[bytes, float], _Layer | None], ...] = (_json, _cri, _rfc5424, _syslog, _bare, _compose)
+def _foreign(text: bytes, now: float) -> _Layer | None:
+    """The same, and the stamp of `kubectl logs --timestamps`, before a line that begins with a stamp of its own."""
+    match = _FOREIGN.fullmatch(text)
+    if not match or len(match[2]) == len(text):
+        return None
+    return _Layer(below=match[2], stamp=stamp.written(match[1], now=now) if match[1] else None)
+
+
+LAYERS: tuple[Callable[[bytes, float], _Layer | None], ...] = (
+    _json,
+    _cri,
+    _rfc5424,
+    _syslog,
+    _bare,
+    _compose,
+    _foreign,
+)
 """Every header that is understood; the first that fits comes off."""
 
 

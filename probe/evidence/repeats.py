@@ -11,13 +11,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Generic, TypeVar
 
 from probe.evidence.events import Line, Observed, Stamp
 
 FINE = 1e-6
 """Resolution in seconds of a stamp that tells two lines of one process apart."""
 
+MOST_TOLD = 20_000
+"""Lines that are remembered to know them again; some 10 MB. Sources lie minutes apart at worst."""
+
 Said = tuple[str, int | None, str]
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 def without_repeats(observed: Iterable[Observed]) -> list[Observed]:
@@ -40,6 +46,48 @@ def without_repeats(observed: Iterable[Observed]) -> list[Observed]:
             most[said] += 1
             kept.append(seen)
     return kept
+
+
+class Telling:
+    """The same of lines that go on coming, without an end: what was told long ago is forgotten.
+
+    Processes are not told apart where two sources are compared, so rule 3 needs no knowledge of lines yet to come.
+    """
+
+    def __init__(self, most: int = MOST_TOLD) -> None:
+        self._exact = _Recent[tuple[str, Said, Stamp], bool](most)
+        self._told = _Recent[tuple[str, str], dict[str, int]](most)
+
+    def is_new(self, source: str, line: Line) -> bool:
+        """Whether nobody has told this line yet; it is told now."""
+        if line.stamp is not None and line.stamp.resolution <= FINE:
+            exactly = (source, (line.program, line.pid, line.message), line.stamp)
+            if self._exact.get(exactly):
+                return False
+            self._exact.put(exactly, value=True)
+        said = (line.program, line.message)
+        times = self._told.get(said) or {}
+        most = max(times.values(), default=0)
+        times[source] = times.get(source, 0) + 1
+        self._told.put(said, times)
+        return times[source] > most
+
+
+class _Recent(Generic[Key, Value]):
+    """A mapping that forgets what was not looked up or put among the last so many."""
+
+    def __init__(self, most: int) -> None:
+        self._young: dict[Key, Value] = {}
+        self._old: dict[Key, Value] = {}
+        self._half = max(1, most // 2)
+
+    def get(self, key: Key) -> Value | None:
+        return self._young.get(key, self._old.get(key))
+
+    def put(self, key: Key, value: Value) -> None:
+        if len(self._young) >= self._half and key not in self._young:
+            self._old, self._young = self._young, {}
+        self._young[key] = value
 
 
 def are_alike(observed: Iterable[Observed]) -> bool:

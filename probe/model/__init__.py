@@ -5,6 +5,7 @@
                        (session.py)          (evidence.py)        (judgement.py)
 
     Verdicts over time are changes and outages (outage.py).
+    Clients: everybody who comes in, by whose address they show (clients.py)
     Surroundings: what is known about the cluster around a session, to say why (surroundings.py)
 
 Rules of this package:
@@ -22,6 +23,24 @@ from probe.model.address import (
     plain_address,
     plain_network,
     within,
+)
+from probe.model.clients import (
+    NO_CLIENTS,
+    STAND_INS,
+    Caller,
+    Clients,
+    Explained,
+    Finding,
+    Headcount,
+    Listener,
+    Puzzle,
+    Reading,
+    SavedLog,
+    Trouble,
+    Whose,
+    at_door,
+    door_of,
+    in_all,
 )
 from probe.model.endpoint import (
     WHOAMI,
@@ -98,14 +117,18 @@ from probe.model.words import (
 
 __all__ = [
     "NOTHING_KNOWN",
+    "NO_CLIENTS",
     "NO_TALLY",
+    "STAND_INS",
     "WHOAMI",
     "Address",
     "AddressFamily",
     "Announcer",
     "Announcers",
     "Beat",
+    "Caller",
     "Change",
+    "Clients",
     "Clock",
     "Control",
     "ControlKind",
@@ -114,9 +137,12 @@ __all__ = [
     "Endpoint",
     "EndpointName",
     "Evidence",
+    "Explained",
     "Failure",
     "Fault",
     "FaultSign",
+    "Finding",
+    "Headcount",
     "HealthPort",
     "IdMoment",
     "IdMoments",
@@ -125,6 +151,7 @@ __all__ = [
     "Judgement",
     "Known",
     "Link",
+    "Listener",
     "Login",
     "Logins",
     "Mailbox",
@@ -140,9 +167,12 @@ __all__ = [
     "PodEndpoint",
     "Policy",
     "ProxyHeader",
+    "Puzzle",
     "Question",
+    "Reading",
     "Result",
     "Round",
+    "SavedLog",
     "Secret",
     "Service",
     "ServiceFacts",
@@ -157,7 +187,12 @@ __all__ = [
     "Timeouts",
     "TlsOptions",
     "Topology",
+    "Trouble",
     "Verdict",
+    "Whose",
+    "at_door",
+    "door_of",
+    "in_all",
     "plain_address",
     "plain_network",
     "within",

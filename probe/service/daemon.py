@@ -17,6 +17,7 @@ import contextlib
 import resource
 from collections.abc import Awaitable, Callable, Mapping
 
+from probe.evidence.clients import by_network
 from probe.evidence.health import Heard
 from probe.model import EndpointName, Severity, Topology
 from probe.notices import tell
@@ -90,7 +91,7 @@ class Daemon:
     @property
     def clients(self) -> Mapping[str, int]:
         """Clients seen in the logs since the sources were opened, by whose network they come from."""
-        return {}
+        return by_network(self._shift.patrol.workshop.watch.clients()) if self._shift else {}
 
     @property
     def waiting_for(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from probe.model import Clock, Endpoint
 from probe.service.logins import login_count
+from probe.service.names import names_of
 from probe.service.sources import LOOK, sources
 from probe.service.survey import survey
 from probe.service.watch import Watch
@@ -40,7 +41,7 @@ async def outfitted(
         name=hello_name(settings.vantage.name),
     )
     async with (
-        Watch(sources(settings, clock, look=look), clock) as watch,
+        Watch(sources(settings, clock, look=look), clock, names_of(settings)[0]) as watch,
         survey(settings, clock) as around,
         login_count(settings, clock) as logins,
     ):

@@ -1,4 +1,7 @@
-"""Watch evidence sources and keep what they say, as long as somebody may need it."""
+"""Watch evidence sources and keep what they say, as long as somebody may need it.
+
+Besides, all clients in what they say are counted, each once, however many sources tell of it.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,33 @@ import time
 from collections.abc import Callable, Sequence
 
 from probe.evidence.age import UTC, Paces
+from probe.evidence.clients import ClientCounter
 from probe.evidence.events import Observed, Stamp
 from probe.evidence.health import Heard, offset_of
 from probe.evidence.read import events
+from probe.evidence.repeats import Telling
 from probe.evidence.scene import Clocks
 from probe.evidence.sources.source import Lines, Source
-from probe.model import Clock
+from probe.evidence.whose import Names
+from probe.model import Clients, Clock
 from probe.service.hearing import Hearing
 
 MOST_KEPT = 50_000
 """Observed lines; the oldest half goes when there are more (some 50 MB)."""
+
+MOST_ADDRESSES = 10_000
+"""Clients' addresses kept one by one, so that to ask for their count stays cheap (some 10 ms)."""
 
 
 class Watch:
     """Follows every source; `observed` grows, and `news` is set whenever it did."""
 
     def __init__(
-        self, sources: Sequence[Source], clock: Clock, east: Callable[[], float] = lambda: time.localtime().tm_gmtoff
+        self,
+        sources: Sequence[Source],
+        clock: Clock,
+        names: Names | None = None,
+        east: Callable[[], float] = lambda: time.localtime().tm_gmtoff,
     ) -> None:
         """`east`: seconds by which the probe's own zone is ahead of UTC."""
         self._east = east
@@ -31,6 +44,8 @@ class Watch:
         self.observed: list[Observed] = []
         self.lines = 0
         self._hearings = tuple(Hearing(source) for source in self.sources)
+        self._telling = Telling()
+        self._counter = ClientCounter((names or Names()).whose, most_addresses=MOST_ADDRESSES)
         self._clock = clock
         self._news = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -77,6 +92,10 @@ class Watch:
         """How late lines come, by source and by who stamps them."""
         return {(one.source.name, who): pace for one in self._hearings for who, pace in one.paces.items()}
 
+    def clients(self) -> Clients:
+        """All clients that the sources told of so far, not ours alone."""
+        return self._counter.clients()
+
     async def _follow(self, hearing: Hearing) -> None:
         source = hearing.source
         async for lines in source.follow():
@@ -87,10 +106,16 @@ class Watch:
             ]
             self.lines += lines.text.count(b"\n")
             hearing.note(lines, found)
+            self._count(found)
             if found:
                 self.observed.extend(found)
                 self._trim()
                 self._news.set()
+
+    def _count(self, found: list[Observed]) -> None:
+        for seen in found:
+            if self._telling.is_new(seen.source, seen.line):
+                self._counter.note(seen.event, seen.line.program, seen)
 
     def _trim(self) -> None:
         if len(self.observed) > MOST_KEPT:
