@@ -91,7 +91,8 @@ class Daemon:
     @property
     def clients(self) -> Mapping[str, int]:
         """Clients seen in the logs since the sources were opened, by whose network they come from."""
-        return by_network(self._shift.patrol.workshop.watch.clients()) if self._shift else {}
+        counted = by_network(self._shift.patrol.workshop.watch.clients()) if self._shift else {}
+        return {network.value: count for network, count in counted.items()}
 
     @property
     def waiting_for(self) -> tuple[str, ...]:
