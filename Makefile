@@ -44,16 +44,17 @@ lab: $(VENV)/.check lab-packages
 	$(BIN)/python -m tests.lab $(SCENARIO) $(if $(GENERATION),--generation $(GENERATION)) --source $(SOURCE) \
 		$(if $(filter list reap generations,$(SCENARIO)),,$(HOLD))
 
+# BESIDE=/another/venv/bin/python measures mailprobe under that Python as well; it has to be installed there.
 bench: bench-reader bench-sessions bench-startup
 
 bench-reader: $(VENV)/.check
 	$(BIN)/python bench/bench_reader.py
 
 bench-sessions: $(VENV)/.check lab-packages
-	$(BIN)/python bench/bench_sessions.py
+	$(BIN)/python bench/bench_sessions.py $(if $(BESIDE),--beside $(BESIDE))
 
 bench-startup: $(VENV)/.check lab-packages
-	$(BIN)/python bench/bench_startup.py
+	$(BIN)/python bench/bench_startup.py $(if $(BESIDE),--beside $(BESIDE))
 
 # 3 is install.sh's way to say that there can be no lab here and why; the tests then leave the lab out and say so.
 .PHONY: lab-packages
