@@ -75,7 +75,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the contract
 
 
 def _once(config: Path | None, paths: tuple[str, ...], form: str, wait: float) -> int:
-    with _kept_to_the_end():
+    with kept_to_the_end():
         import asyncio
 
         from probe.report.progress import shown_progress
@@ -92,7 +92,7 @@ def _once(config: Path | None, paths: tuple[str, ...], form: str, wait: float) -
 
 
 @contextmanager
-def _kept_to_the_end() -> Iterator[None]:
+def kept_to_the_end() -> Iterator[None]:
     """What is made here stays: to look through it for garbage, now and at each later turn, is an eighth of a start."""
     gc.disable()
     try:

@@ -98,10 +98,15 @@ def settle(event: asyncio.Future[None]) -> None:
 
 
 async def within(seconds: float, event: asyncio.Future[None]) -> None:
-    """Wait for an event, but not for ever; it is of no use afterwards. asyncio.wait takes a turn of the loop more."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event
+    """Wait for an event, but not for ever: when the time is over it counts as happened, for who waits here looks after.
+
+    asyncio.timeout costs twice as much, asyncio.wait a turn of the loop more.
+    """
+    over = asyncio.get_running_loop().call_later(seconds, settle, event)
+    try:
+        await event
+    finally:
+        over.cancel()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
