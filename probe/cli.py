@@ -93,7 +93,7 @@ def _once(config: Path | None, paths: tuple[str, ...], form: str, wait: float) -
 
 @contextmanager
 def kept_to_the_end() -> Iterator[None]:
-    """What is made here stays: to look through it for garbage, now and at each later turn, is an eighth of a start."""
+    """What is made here stays: to look through it for garbage, now and at each later turn, is a sixth of a start."""
     gc.disable()
     try:
         yield
