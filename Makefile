@@ -44,6 +44,7 @@ lab: $(VENV)/.check lab-packages
 	$(BIN)/python -m tests.lab $(SCENARIO) $(if $(GENERATION),--generation $(GENERATION)) --source $(SOURCE) \
 		$(if $(filter list reap generations,$(SCENARIO)),,$(HOLD))
 
+# BESIDE=/another/venv/bin/python measures mailprobe under that Python as well; it has to be installed there.
 bench: bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history
 
 bench-metrics: $(VENV)/.check
@@ -56,10 +57,10 @@ bench-explain: $(VENV)/.check
 	$(BIN)/python bench/bench_explain.py
 
 bench-sessions: $(VENV)/.check lab-packages
-	$(BIN)/python bench/bench_sessions.py
+	$(BIN)/python bench/bench_sessions.py $(if $(BESIDE),--beside $(BESIDE))
 
 bench-startup: $(VENV)/.check lab-packages
-	$(BIN)/python bench/bench_startup.py
+	$(BIN)/python bench/bench_startup.py $(if $(BESIDE),--beside $(BESIDE))
 
 bench-history: $(VENV)/.check
 	$(BIN)/python bench/bench_history.py

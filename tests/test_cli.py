@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any
@@ -18,6 +20,7 @@ import pytest
 import yaml
 
 import probe
+from probe.cli import kept_to_the_end
 from probe.demo.door import Arrival
 from probe.demo.scenes import Scene
 from probe.demo.world import CLIENT, DemoWorld, demo_world
@@ -171,6 +174,31 @@ class TestUsage:
         code = f"import sys, probe.cli; print(sorted({heavy} & set(sys.modules)))"
         done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "[]"
+
+    def test_a_round_loads_nothing_that_it_does_not_use(self, tmp_path: Path) -> None:
+        (tmp_path / "mailprobe.yaml").write_text(yaml.safe_dump({"paths": SETTINGS["paths"]}))
+        code = (
+            "import gc, sys\nfrom probe.cli import command\n"
+            "command.main(['--once', '--format', 'json'], standalone_mode=False)\n"
+            "print({name.partition('.')[0] for name in sys.modules}, gc.isenabled(), file=sys.stderr)"
+        )
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        program = [sys.executable, "-c", code]
+        done = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        loaded, _, collecting = done.stderr.strip().rpartition(" ")
+        used = {"pydantic", "aiosmtplib", "aioimaplib"}
+        unused = {"rich", "structlog", "aiohttp", "lightkube", "proxyprotocol", "aiosmtpd"}
+        assert set(re.findall(r"'(\w+)'", loaded)) & (used | unused) == used
+        assert collecting == "True", "what a round leaves behind must be collected"
+
+    def test_garbage_is_collected_again_where_a_start_fails(self) -> None:
+        collecting = []
+        with suppress(LookupError), kept_to_the_end():
+            collecting.append(gc.isenabled())
+            raise LookupError
+        kept = gc.get_freeze_count()
+        gc.unfreeze()
+        assert (collecting, gc.isenabled(), kept > 0) == ([False], True, True)
 
     def test_no_command_prints_the_help(self, tmp_path: Path) -> None:
         done = run(cwd=tmp_path)
