@@ -155,14 +155,15 @@ async def _add_history(site: Site, wanted: Wanted, found: dict[str, Record]) -> 
 
 async def _add_of_one(past: Past, name: EndpointName | None, wanted: Wanted, found: dict[str, Record]) -> bool:
     before = wanted.before
+    most = MOST if wanted.verdict else wanted.limit + TIES + 1
     for _ in range(PAGES):
-        asked = await _from_history(partial(past.sessions, endpoint=name, before=before, most=MOST))
+        asked = await _from_history(partial(past.sessions, endpoint=name, before=before, most=most))
         if asked is None:
             return False
         fitting = [record for record in asked if wanted.record(record)]
         for record in fitting:
             found.setdefault(str(record.get("id")), record)
-        if len(asked) < MOST or len(fitting) > wanted.limit:
+        if len(asked) < most or len(fitting) > wanted.limit:
             break
         before = _opened(asked[-1])
     return True

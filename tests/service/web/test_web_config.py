@@ -81,7 +81,8 @@ def test_what_the_toolkit_s_sample_says_is_read(tmp_path: Path) -> None:
         f"basic_auth_users: {{alice: '{hashed('a')}'}}\nrate_limit: {{interval: 1m30s, burst: 5}}\n",
         encoding="utf-8",
     )
-    read = read_web_config(tmp_path / "web.yaml")
+    read, faults = read_web_config(tmp_path / "web.yaml")
+    assert faults == ()
     assert read.tls is not None
     assert read.tls.files == (tmp_path / "server.crt", tmp_path / "server.key")
     assert read.tls.ciphers == ("ECDHE-RSA-AES128-GCM-SHA256",)
