@@ -96,7 +96,7 @@ async def sessions(site: Site, wanted: Wanted) -> Listed:
 async def outages(site: Site, wanted: Wanted) -> Listed:
     """Outages, the latest first; those that last are among them whenever they began."""
     own = [_on_wall(outage, site) for outage in _own_outages(site)]
-    past, complete = site.station.past, True
+    past, complete = site.station.past, False
     older: Sequence[Outage] = ()
     if past is not None:
         asked = await _from_history(lambda: past.outages(since=0.0, most=MOST))
@@ -145,7 +145,7 @@ def _kept(site: Site, wanted: Wanted) -> Iterable[Record]:
 async def _add_history(site: Site, wanted: Wanted, found: dict[str, Record]) -> bool:
     past = site.station.past
     if past is None:
-        return True
+        return False
     names: list[EndpointName | None] = [None]
     if wanted.path or wanted.service:
         names = [name for name in site.station.ledger.accounts if wanted.endpoint(name)]
