@@ -89,7 +89,7 @@ class Web:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._standing = Standing(lambda: station.settings.web.config_file)
-        self._site = Site(station=station, standing=self._standing)
+        self._site = Site(station=station, standing=self._standing, listen=station.settings.web.listen)
         self._patience = patience
         self._most = most_connections
         self._monotonic = monotonic
@@ -100,7 +100,7 @@ class Web:
 
     async def __aenter__(self) -> Web:
         self._standing.begin()
-        sockets = bound(self._site.station.settings.web.listen)
+        sockets = bound(self._site.listen)
         self.addresses = [one.getsockname()[:2] for one in sockets]
         self._runner = web.AppRunner(
             self._application(),

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from probe.service.station import Station
 from probe.service.web.standing import Standing
+from probe.settings.values import Listen
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,6 +18,7 @@ class Site:
 
     station: Station
     standing: Standing
+    listen: Listen
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while metrics are written: a page of many endpoints takes a processor for seconds."""
 
@@ -37,8 +39,11 @@ class Site:
     def troubles(self) -> tuple[str, ...]:
         """What is wrong with the daemon itself."""
         own = (self.standing.trouble,) if self.standing.trouble else ()
-        return (*self.station.troubles, *own)
+        moved = () if self.station.settings.web.listen == self.listen else (MOVED,)
+        return (*self.station.troubles, *own, *moved)
 
+
+MOVED = "web.listen is another one now: until the daemon is started anew, it serves where it did."
 
 SITE = web.AppKey("site", Site)
 

@@ -56,9 +56,11 @@ class Standing:
         return self._now
 
     def _read(self, file: Path | None) -> None:
-        config = read_web_config(file) if file is not None else OPEN
+        config, faults = read_web_config(file) if file is not None else (OPEN, ())
         self._beside = config.tls.files if config.tls else ()  # a missing certificate may come later
-        context = context_of(config.tls, file) if file is not None and config.tls else None
+        context, unfit = context_of(config.tls) if config.tls else (None, ())
+        if faults or unfit:
+            raise ConfigurationError(str(file), [*faults, *unfit])
         self._now, self._mark = InForce(config=config, context=context), self._marked(file)
         for warning in config.warnings:
             warn("the web-config file", file=str(file), warning=warning)
