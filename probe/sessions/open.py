@@ -135,21 +135,23 @@ async def read_back(session: Session, mailbox: Mailbox, kit: Kit) -> Session:
     if delivery is None:
         return session
     waiting = patience if delivery.accepted else min(patience, UNTOLD_SECONDS)
-    errand = Errand(token=session.id, until=session.closed + waiting, clock=kit.clock)
+    errand = Errand(token=session.id, recipient=mailbox.recipient, until=session.closed + waiting, clock=kit.clock)
     attempt = _attempt(replace(mailbox.reader, imprint=ImprintKind.NONE), kit, [])
     attempt.errand = errand
     await _run(attempt, waiting + mailbox.reader.timeouts.session)
     now = errand.found or kit.clock()
-    trouble = "" if errand.found else _trouble(attempt, waiting)
+    trouble = "" if errand.found else _trouble(attempt, errand, waiting)
     delivery = replace(delivery, found=errand.found, header=errand.header, trouble=trouble)
     others = tuple(timing for timing in session.phases if timing.phase is not Phase.DELIVERY)
     delay = PhaseTiming(phase=Phase.DELIVERY, seconds=now - delivery.begun)
     return replace(session, phases=(*others, delay), delivery=delivery)
 
 
-def _trouble(attempt: _Attempt, waited: float) -> str:
-    if attempt.fault is not None:
-        return f"the mailbox could not be read back over {attempt.endpoint}: {attempt.fault.detail}"
+def _trouble(attempt: _Attempt, errand: Errand, waited: float) -> str:
+    detail = "the server found a message and did not show its header" if errand.unshown else ""
+    if attempt.fault is not None or detail:
+        detail = attempt.fault.detail if attempt.fault else detail
+        return f"the mailbox could not be read back over {attempt.endpoint}: {detail}"
     return (
         f"the server took our message, but it was not in INBOX within {waited:g} s (delayed, filtered into another "
         "folder or bounced); if it still comes, a later run deletes it"
