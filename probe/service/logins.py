@@ -171,7 +171,8 @@ class LoginCount:
 
 
 def _may_have_logged_in(session: Session) -> bool:
-    return session.delivery is not None or any(timing.phase is Phase.LOGIN for timing in session.phases)
+    """It logged in itself, or its mailbox was looked at after a delivery or the attempt at one."""
+    return any(timing.phase in (Phase.LOGIN, Phase.DELIVERY) for timing in session.phases)
 
 
 def _usual(before: Scrape, after: Scrape) -> float | None:

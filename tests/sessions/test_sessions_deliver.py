@@ -259,6 +259,23 @@ async def test_leftovers_are_swept_and_nothing_else(post: OpenPost) -> None:
     assert set(lab.box.kept) == kept
 
 
+async def test_a_full_mailbox_is_swept_though_it_takes_no_message(post: OpenPost) -> None:
+    lab = post(acts={Moment.RCPT: say(b"552 5.2.2 <probe@lab.test>: Mailbox is full\r\n")})
+    for token in ("aaaa", "bbbb"):
+        lab.box.put(leftover(token, LEFTOVER + 60))
+    foreign = lab.box.put(FOREIGN)
+    result = await lab.deliver()
+    assert result.judgement.verdict is Verdict.SERVICE_ERROR
+    assert "is full" in result.judgement.explanation
+    assert list(lab.box.kept) == [foreign]
+
+
+async def test_no_mailbox_is_looked_at_where_no_message_was_offered(post: OpenPost) -> None:
+    lab = post(acts={Moment.GREETING: hang_up})
+    await lab.deliver()
+    assert lab.shower.visits == []
+
+
 async def test_strangers_tokens_do_not_stop_the_sweeping(post: OpenPost) -> None:
     """Only so many headers are looked at in one run; which ones changes from run to run."""
     lab = post()
