@@ -41,6 +41,7 @@ from probe.model.judgement import (
     Result,
     Round,
 )
+from probe.model.mask import without_credentials
 from probe.model.session import (
     NO_TALLY,
     Beat,
@@ -152,5 +153,6 @@ __all__ = [
     "plain_address",
     "plain_network",
     "within",
+    "without_credentials",
     "worst",
 ]

@@ -213,7 +213,8 @@ class KubernetesSource:
         kind, said = text(event, "type"), part(event, "object")
         if kind == "ERROR":
             code = number(said, "code")
-            raise Refusal(f"{self._access}: watch pods: {code}: {text(said, 'message')[:300]}", code=code)
+            message = self._connected().plain(text(said, "message"))
+            raise Refusal(f"{self._access}: watch pods: {code}: {message}", code=code)
         pod = pod_of(said, self._selection.container)
         if pod is None:
             return

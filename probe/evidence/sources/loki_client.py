@@ -3,7 +3,8 @@
 Rules:
 - Nothing is followed elsewhere, no cookie is kept and nothing is unpacked: an answer is read up to MAX_BODY bytes and a
   tail's frame up to MAX_FRAME, whatever the other side promises or sends.
-- Credentials go into headers of each request anew, so that a token that was renewed in its file is used at once.
+- Credentials go into headers of each request anew, so that a token that was renewed in its file is used at once. What
+  the other side says is shown without them.
 - An answer too large, or a limit above what Loki allows, is asked for again in smaller pages.
 - `ahead` is Loki's clock minus ours, by the Date header of its last answer (to the second).
 """
@@ -22,7 +23,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from probe.evidence import loki as wire
-from probe.model import Clock, Secret
+from probe.model import Clock, Secret, without_credentials
 
 MAX_BODY = 16 << 20
 MAX_FRAME = 4 << 20
@@ -101,11 +102,16 @@ class LokiClient:
         self._ssl: ssl.SSLContext | None = None
         self._allowed = LIMIT
         self._limit = LIMIT
+        self._authorization = ""
         self.ahead = 0.0
 
     def now(self) -> float:
         """Loki's clock."""
         return self._clock() + self.ahead
+
+    def plain(self, said: str) -> str:
+        """A text of the other side's as it may be shown: without our credentials, on one line, short."""
+        return wire.shown(without_credentials(said, self._authorization))
 
     def relax(self) -> None:
         """Ask for as many entries as Loki allows again: what was too large has passed."""
@@ -164,7 +170,7 @@ class LokiClient:
             body = await self._body(answer)
             if answer.status == 200 and "html" not in answer.content_type:
                 return body
-            raise self._refusal(answer, body.decode("utf-8", "replace"))
+            raise self._refusal(answer, without_credentials(body.decode("utf-8", "replace"), self._authorization))
 
     async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
         body = bytearray()
@@ -210,6 +216,7 @@ class LokiClient:
             headers["Authorization"] = f"Basic {b64encode(pair).decode()}"
         elif access.bearer_token_file is not None:
             headers["Authorization"] = f"Bearer {_token(access.bearer_token_file)}"
+        self._authorization = headers.get("Authorization", "")
         return headers
 
     def _context(self) -> ssl.SSLContext | bool:
@@ -233,7 +240,7 @@ class LokiClient:
             reason = f"does not open a websocket (HTTP {refused.status})"
             raise Trouble("websocket", f"{self._base} {reason}: let the proxy in front of it upgrade") from None
         except aiohttp.ClientResponseError as odd:
-            reason = f"does not speak HTTP as Loki does ({wire.shown(odd.message)})"
+            reason = f"does not speak HTTP as Loki does ({self.plain(odd.message)})"
             raise Trouble("malformed", f"{self._base} {reason}: check `url`") from None
         except TimeoutError:
             raise Trouble(
@@ -248,7 +255,7 @@ class LokiClient:
         except aiohttp.ClientPayloadError:
             raise Trouble("broken off", f"{self._base} broke off in the middle of an answer; asked again") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            reason = wire.shown(_root(error))
+            reason = self.plain(_root(error))
             raise Trouble(
                 "unreachable", f"{self._base} cannot be reached ({reason}): check `url` and the network"
             ) from None

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 NOT_KEPT = "the API keeps the log of a pod that exists, and of one run before: see why the connection was lost"
 ROTATED = "raise the kubelet's containerLogMaxSize, and see why the connection was lost"
-_LONGEST_QUOTE = 200
+_MOST_QUOTED = 4096
 _NOT_FOUND = 404
 _NO_SUCH_LOG = (400, _NOT_FOUND)
 _NOT_THIS_POD_S = (None, 401, 403)
@@ -240,7 +240,7 @@ class PodLog:
         written, _, text = line.partition(b" ")
         stamped = stamp.written(written, now=0.0)
         if stamped is None:
-            quote = line[:_LONGEST_QUOTE].decode("utf-8", "replace")
+            quote = self._around.api.plain(line[:_MOST_QUOTED].decode("utf-8", "replace"))
             self.state = State.FAILED
             strange = Refusal(f"{self}: instead of its log came {quote!r}", kind=f"text of {self}")
             self._around.trouble(f"{self.pod.uid} text", strange)

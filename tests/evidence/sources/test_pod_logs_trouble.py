@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -238,6 +239,72 @@ async def test_a_kubeconfig_that_is_none(
         assert len(warnings) == 1
         assert str(file) in warnings[0]
         assert sentence in warnings[0]
+
+
+SECRET = "s3cr3t-s3cr3t"
+SLIPS = {
+    "a colon": (f"{SECRET}: x", "no YAML at line 9, column"),
+    "a quote": (f'"{SECRET}', "no YAML at line"),
+    "a bracket": (f"[{SECRET}", "no YAML at line"),
+    "an at sign": (f"@{SECRET}", "no YAML at line 9, column 12"),
+    "a tag": (f"!{SECRET} x", "no YAML at line 9, column 12"),
+    "an alias": (f"*{SECRET}", "no YAML at line 9, column 12"),
+    "a list": (f"[{SECRET}]", "got `array` - at `$.token`"),
+    "a newline": (f"|\n      {SECRET}", "the token holds a character that no header may have"),
+    "a space": (f'"{SECRET} "', "the token holds a character that no header may have"),
+    "a NUL": (f'"{SECRET}\\0"', "the token holds a character that no header may have"),
+    "a file of that name": (f"null\n    tokenFile: {SECRET}", "the file that its tokenFile names is not there"),
+}
+CARELESS = """apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:PORT", insecure-skip-tls-verify: true}}]
+users:
+- name: u
+  user:
+    token: SLIP
+"""
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+async def test_a_slip_in_a_kubeconfig_is_told_without_the_token(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], slip: str
+) -> None:
+    token, sentence = SLIPS[slip]
+    async with serving(Cluster()) as api:
+        file = tmp_path / "kubeconfig"
+        file.write_text(CARELESS.replace("PORT", str(api.port)).replace("SLIP", token))
+        async with consuming(source_of(api, tmp_path, kubeconfig=file)) as reading:
+            await reading.settled()
+            reason = reading.source.health.reason
+    warnings = said(capsys)
+    assert sentence in reason
+    assert len(warnings) == 1
+    assert SECRET not in reason + warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("target", "answer"),
+    [
+        ("/pods[?]", Answer(status=500, body=b'{"message": "denied: Authorization: Bearer %t; %t"}')),
+        ("watch=true", Answer(status=500, body=b'{"message": "Basic realm, asked with %t"}')),
+        ("/log", Answer(body=b"GET /log Authorization: Bearer %t\n")),
+    ],
+)
+async def test_a_token_that_comes_back_is_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str, answer: Answer
+) -> None:
+    cluster = Cluster()
+    cluster.add()
+    async with serving(cluster) as api:
+        api.token = SECRET
+        api.replace[target] = Answer(status=answer.status, body=answer.body.replace(b"%t", SECRET.encode()))
+        async with consuming(source_of(api, tmp_path)) as reading:
+            await reading.until(lambda: sum(bool(re.search(target, one)) for one in api.asked) > 2)
+            warnings = said(capsys)
+            assert "****" in warnings[-1]
+            assert SECRET not in "".join(warnings) + reading.source.health.reason
 
 
 async def test_a_stranger_s_certificate_is_not_trusted(tmp_path: Path) -> None:
