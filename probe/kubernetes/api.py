@@ -170,7 +170,7 @@ class Api:
             whole = f"{self._access}: {user[1] if user else 'the probe'} may not {ask} (403)"
         else:
             whole = f"{self._access}: {ask}: {code}" + (f" ({said})" if said else "")
-        kind = "credentials" if code == httpx2.codes.UNAUTHORIZED else ""
+        kind = "credentials" if code == httpx2.codes.UNAUTHORIZED else _kind(code, ask)
         next_step = _NEXT_STEPS.get(code)
         seconds = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
         return Refusal(f"{whole}: {next_step}" if next_step else whole, code=code, retry_after=seconds, kind=kind)
@@ -219,6 +219,12 @@ class Api:
         except (ValueError, OverflowError):
             return
         self._told = seconds, asyncio.get_running_loop().time()
+
+
+def _kind(code: int, ask: Ask) -> str:
+    """Which refusals are one trouble: the server's text may be another each time. What is busy is so for all names."""
+    whose = ask.name if code in (httpx2.codes.BAD_REQUEST, httpx2.codes.NOT_FOUND) else ""
+    return f"{code} {ask} {whose}".strip()
 
 
 def _wrong_with(error: BaseException) -> str:

@@ -6,7 +6,7 @@ Rules:
   lines count. Times are compared on the server's clock alone.
 - Each pod's log has a reader of its own (pod_log.py); all deliver into one queue. It is short: a slow consumer slows
   the readers down, and them the servers; nothing is dropped.
-- The same trouble is told once, however many pods have it, until it is over.
+- The same trouble is told once, however many pods have it, until it is over; what comes and goes once in a while.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from probe.evidence.sources.standing import Standing
 from probe.kubernetes.ask import NOT_INSTALLED, Access, Ask, Refusal
 from probe.kubernetes.objects import number, part, parts, text
 from probe.model import Clock
-from probe.notices import warn
+from probe.notices import Once
 
 if TYPE_CHECKING:
     from probe.kubernetes.api import Api
@@ -72,7 +72,8 @@ class KubernetesSource:
         self._started = 0.0
         self._started_there: float | None = None
         self._watching = self._closed = False
-        self._standing = Standing(self.name)
+        self._once = Once()
+        self._standing = Standing(self.name, self._once)
 
     @property
     def name(self) -> str:
@@ -214,7 +215,7 @@ class KubernetesSource:
         if kind == "ERROR":
             code = number(said, "code")
             message = self._connected().plain(text(said, "message"))
-            raise Refusal(f"{self._access}: watch pods: {code}: {message}", code=code)
+            raise Refusal(f"{self._access}: watch pods: {code}: {message}", code=code, kind=f"{code} watch pods")
         pod = pod_of(said, self._selection.container)
         if pod is None:
             return
@@ -314,4 +315,4 @@ class KubernetesSource:
         if (known := self._troubles.get(subject)) is None or known.kind != refusal.kind:
             self._troubles[subject] = refusal
         if refusal.kind not in said:
-            warn("pod logs cannot be read", source=self.name, reason=refusal.reason)
+            self._once.warn("pod logs cannot be read", kind=refusal.kind, source=self.name, reason=refusal.reason)

@@ -92,6 +92,31 @@ async def written(directory: Path, count: int) -> None:
             await asyncio.sleep(0.02)
 
 
+STUCK = r"""#!/bin/sh
+echo started >>"$0.calls"
+echo '{"MESSAGE":"last","SYSLOG_IDENTIFIER":"postfix/smtpd","__REALTIME_TIMESTAMP":"1795463504214409","__CURSOR":"c1"}'
+case "$*" in *--lines=1*) exit 0;; esac
+echo "Failed to iterate through journal, entry $$: Bad message" >&2
+exit 1
+"""
+
+
+async def test_a_journal_that_is_broken_behind_the_known_entry_is_told_once(tmp_path: Path) -> None:
+    """journalctl prints the entry at the cursor, and fails on the next one."""
+    program, calls = tmp_path / "journalctl", tmp_path / "journalctl.calls"
+    program.write_text(STUCK)
+    program.chmod(0o755)
+    with capture_logs() as said:
+        async with consuming(JournaldSource(Journal(program=str(program)), clock=time.time)) as consumer:
+            begun = time.monotonic()
+            await consumer.until(lambda: len(calls.read_text().splitlines()) >= 6)
+            assert time.monotonic() - begun > 0.9  # half of 0.25, 0.5, 1 and 2 s at the least: it is left alone
+            assert consumer.state() is State.FAILED
+            assert "Bad message" in consumer.source.health.reason
+            assert consumer.lines == []
+    assert len(said) == 1, said
+
+
 async def test_what_is_logged_between_start_and_follow_is_delivered(tmp_path: Path, remote: RemoteJournal) -> None:
     remote.write("before the start")
     await written(tmp_path, 1)

@@ -130,6 +130,25 @@ async def test_a_watch_that_is_too_old_lists_anew(
     assert len(said(capsys)) == 1  # that no pod matches, before
 
 
+async def test_a_trouble_that_comes_and_goes_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And so is one that reads differently each time: it carries the number of a request."""
+    cluster = Cluster()
+    pods = [cluster.add(f"mailserver-{number}") for number in range(2)]
+    async with following(cluster, tmp_path) as scene:
+        for turn in range(4):
+            refusal = json.dumps({"message": f"request {turn:08x} failed"}).encode()
+            scene.api.replace["/log"] = Answer(status=500, body=refusal)
+            scene.api.break_off()
+            await scene.reading.until(lambda: scene.source.health.state is State.FAILED)
+            assert "request 0000000" in scene.source.health.reason
+            for pod in pods:
+                cluster.log(pod, f"{pod.name} {turn}")
+            scene.api.replace.clear()
+            await scene.reading.until(lambda turn=turn: len(scene.texts) == 2 * (turn + 1))  # type: ignore[misc]
+            assert scene.source.health.state is State.FOLLOWING
+    assert len(said(capsys)) == 1
+
+
 async def test_a_selector_that_matches_nothing_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with following(Cluster(), tmp_path, selector="app=mial") as scene:
         await scene.reading.until(lambda: sum("watch=true" in one for one in scene.api.asked) > 1)
