@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from probe.evidence.sources.pod_log import MOST_EMPTY
 from probe.evidence.sources.source import State
 from tests.evidence.sources.pods import following, source_of
 from tests.evidence.sources.reading import consuming
@@ -147,6 +148,47 @@ async def test_a_trouble_that_comes_and_goes_is_told_once(tmp_path: Path, capsys
             await scene.reading.until(lambda turn=turn: len(scene.texts) == 2 * (turn + 1))  # type: ignore[misc]
             assert scene.source.health.state is State.FOLLOWING
     assert len(said(capsys)) == 1
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(headers={"Content-Length": "1000"}, cut=True), Answer()], ids=["broken off", "empty"]
+)
+async def test_streams_that_are_cut_before_their_first_byte_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: Answer
+) -> None:
+    cluster = Cluster()
+    pod = cluster.add()
+    cluster.log(pod, "known")
+    async with serving(cluster) as api:
+        api.replace["follow=true"] = answer
+        async with consuming(source_of(api, tmp_path)) as reading:
+            await reading.until(lambda: sum("follow=true" in one for one in api.asked) > MOST_EMPTY)
+            cluster.log(pod, "meanwhile")
+            assert reading.state() is State.FAILED
+            assert "ends before a line of it comes" in reading.source.health.reason
+            asked = len(api.asked)
+            await reading.until(lambda: len(api.asked) > asked + 3)
+            assert len(said(capsys)) == 1
+            api.replace.clear()
+            await reading.until(lambda: reading.lines == [b"meanwhile\n"])
+            assert reading.state() is State.FOLLOWING
+
+
+async def test_a_container_that_ended_without_a_word_is_no_trouble(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = Cluster()
+    async with following(cluster, tmp_path) as scene:
+        pod = cluster.add()
+        cluster.crash(pod)
+        cluster.publish(pod)
+        logs = "follow=true"
+        await scene.reading.until(lambda: sum(logs in one for one in scene.api.asked) > MOST_EMPTY)
+        assert scene.source.health.state is not State.FAILED
+        cluster.run(pod)
+        cluster.log(pod, "a")
+        await scene.receives("a")
+    assert len(said(capsys)) == 1  # that no pod matches, before
 
 
 async def test_a_selector_that_matches_nothing_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
