@@ -30,6 +30,9 @@ from probe.model import Clock
 ANSWER = 10.0
 """Seconds in which journalctl must tell the last entry; it is a matter of milliseconds unless a disk hangs."""
 
+MOST_ANSWER = 8 * MAX_LINE
+"""Bytes that this entry may have; the place cannot be told by a larger one."""
+
 CALM = 1.0
 """A follower that is silent for so many seconds, and has not ended, follows."""
 
@@ -119,15 +122,15 @@ class JournaldSource:
         self._judge(child.complaints, otherwise=State.FOLLOWING)
 
     async def _answer(self, child: Child) -> bytes | None:
-        """All that a call prints; None if it does not end in time."""
+        """All that a call prints; None if it does not end in time, or prints more than one entry may have."""
         answer = b""
         try:
             async with asyncio.timeout(ANSWER):
-                while chunk := await child.read(MAX_LINE, ANSWER):
+                while len(answer) <= MOST_ANSWER and (chunk := await child.read(MAX_LINE, ANSWER)):
                     answer += chunk
         except TimeoutError:
             return None
-        return answer
+        return answer if len(answer) <= MOST_ANSWER else None
 
     async def follow(self) -> AsyncIterator[Lines]:
         """The entries since `start`, as lines, until `close`."""
