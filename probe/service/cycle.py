@@ -17,7 +17,7 @@ from dataclasses import replace
 from probe.model import Endpoint, Result, Round, Session
 from probe.service.pursuit import Pursued, pursue
 from probe.service.workshop import Workshop
-from probe.sessions.open import open_session, read_back
+from probe.sessions.open import goes_to_mailbox, open_session, read_back
 from probe.verdict.cause import explained
 from probe.verdict.judge import judge
 
@@ -87,8 +87,8 @@ async def _attempt(endpoint: Endpoint, workshop: Workshop, of_this_round: list[S
 
 
 async def _read_back(session: Session, endpoint: Endpoint, workshop: Workshop) -> Session:
-    """Fetch the message of a `deliver` imprint, if there may be one."""
-    if endpoint.mailbox is None or session.delivery is None:
+    """Fetch the message of a `deliver` imprint, if there may be one; sweep the mailbox where it was refused."""
+    if endpoint.mailbox is None or not goes_to_mailbox(session):
         return session
     workshop.progress(endpoint, "delivery")
     await workshop.own_moment(endpoint.mailbox.reader)

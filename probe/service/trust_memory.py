@@ -8,6 +8,7 @@ Rule 3: an endpoint that is configured differently is another endpoint.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ class TrustMemory:
             whole.replace(self.file)
         except OSError:
             self.file = None
+            with contextlib.suppress(OSError):
+                whole.unlink()
 
     def _read(self) -> dict[str, Checked]:
         try:

@@ -127,29 +127,39 @@ async def open_claiming(endpoint: Endpoint, claim: Peer, kit: Kit, verbs: list[s
     return _session(attempt)
 
 
+def goes_to_mailbox(session: Session) -> bool:
+    """True where a message of ours may be there, or was refused: a full mailbox may be full of our leftovers."""
+    fault = session.fault
+    refused = fault is not None and (fault.phase, fault.failure) == (Phase.DELIVERY, Failure.REJECTED)
+    return session.delivery is not None or refused
+
+
 async def read_back(session: Session, mailbox: Mailbox, kit: Kit) -> Session:
-    """The session with what became of its message, which is deleted where it is found."""
+    """The session with what became of its message, which is deleted where it is found; leftovers are swept."""
     from probe.sessions.mailbox import Errand  # noqa: PLC0415 - few ask for it
 
     delivery, patience = session.delivery, mailbox.reader.timeouts.evidence
-    if delivery is None:
-        return session
-    waiting = patience if delivery.accepted else min(patience, UNTOLD_SECONDS)
-    errand = Errand(token=session.id, until=session.closed + waiting, clock=kit.clock)
+    untold = min(patience, UNTOLD_SECONDS)
+    waiting = 0.0 if delivery is None else patience if delivery.accepted else untold
+    errand = Errand(token=session.id, recipient=mailbox.recipient, until=session.closed + waiting, clock=kit.clock)
     attempt = _attempt(replace(mailbox.reader, imprint=ImprintKind.NONE), kit, [])
     attempt.errand = errand
     await _run(attempt, waiting + mailbox.reader.timeouts.session)
+    if delivery is None:
+        return session
     now = errand.found or kit.clock()
-    trouble = "" if errand.found else _trouble(attempt, waiting)
+    trouble = "" if errand.found else _trouble(attempt, errand, waiting)
     delivery = replace(delivery, found=errand.found, header=errand.header, trouble=trouble)
     others = tuple(timing for timing in session.phases if timing.phase is not Phase.DELIVERY)
     delay = PhaseTiming(phase=Phase.DELIVERY, seconds=now - delivery.begun)
     return replace(session, phases=(*others, delay), delivery=delivery)
 
 
-def _trouble(attempt: _Attempt, waited: float) -> str:
-    if attempt.fault is not None:
-        return f"the mailbox could not be read back over {attempt.endpoint}: {attempt.fault.detail}"
+def _trouble(attempt: _Attempt, errand: Errand, waited: float) -> str:
+    detail = "the server found a message and did not show its header" if errand.unshown else ""
+    if attempt.fault is not None or detail:
+        detail = attempt.fault.detail if attempt.fault else detail
+        return f"the mailbox could not be read back over {attempt.endpoint}: {detail}"
     return (
         f"the server took our message, but it was not in INBOX within {waited:g} s (delayed, filtered into another "
         "folder or bounced); if it still comes, a later run deletes it"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated
 
-from pydantic import GetPydanticSchema, PrivateAttr
+from pydantic import GetPydanticSchema, PrivateAttr, field_validator
 from pydantic_core import core_schema
 
 from probe.model import Networks
@@ -33,6 +33,7 @@ from probe.settings.values import (
     TcpListen,
     Text,
     Url,
+    without_query,
 )
 
 
@@ -145,6 +146,11 @@ class DovecotMetricsSettings(Part):
         description="The counter of successful logins. Default: the most telling of those in docs/dovecot-metrics.md.",
         examples=['dovecot_auth_by_user_total{success="yes"}'],
     )
+
+    @field_validator("url")
+    @classmethod
+    def _shows_no_token(cls, given: str) -> str:
+        return without_query(given, "the URL of a page that needs no query")
 
 
 class KubernetesService(Part):

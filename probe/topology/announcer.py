@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from probe.model import Address, Announcer, Announcers, Clock, Known, Origin
-from probe.notices import warn
+from probe.notices import Once
 from probe.topology import netlink
 from probe.topology.exchange import Asker, who_has
 from probe.topology.netlink import IN_USE, Neighbour, Route, State
@@ -44,11 +44,11 @@ class LinkFacts:
 
 
 class Link:
-    """Looks at the links of this machine. `said` is what a person has been told already."""
+    """Looks at the links of this machine."""
 
-    def __init__(self, clock: Clock, said: set[str]) -> None:
+    def __init__(self, clock: Clock, once: Once) -> None:
         self._clock = clock
-        self._said = said
+        self._once = once
 
     async def look(self, addresses: Sequence[Address], nodes: Nodes, *, exchange: bool) -> LinkFacts:
         """Find who announces each address; by an exchange too, where asked for and permitted."""
@@ -56,7 +56,7 @@ class Link:
             return await self._look(addresses, nodes, exchange=exchange)
         except OSError as error:
             reason = f"the kernel of this machine does not tell its neighbours ({error.strerror})"
-            return LinkFacts(unknown=(once(self._said, reason),))
+            return LinkFacts(unknown=(said(self._once, reason, kind="netlink"),))
 
     async def _look(self, addresses: Sequence[Address], nodes: Nodes, *, exchange: bool) -> LinkFacts:
         ways = {address: netlink.route_to(address) for address in addresses}
@@ -84,17 +84,15 @@ class Link:
         try:
             heard = await who_has(address, Asker(interface=way.interface, mac=own, source=way.source))
         except PermissionError:
-            return once(self._said, NO_PRIVILEGE)
+            return said(self._once, NO_PRIVILEGE, kind="privilege")
         except OSError as error:
             return f"asking on the link for {address} failed: {error.strerror}"
         return Known(tuple(_announcer(mac, macs) for mac in heard), Origin.EXCHANGE, at)
 
 
-def once(said: set[str], reason: str) -> str:
+def said(once: Once, reason: str, *, kind: str) -> str:
     """Tell a person, unless that was done before."""
-    if reason not in said:
-        said.add(reason)
-        warn(f"topology: {reason}")
+    once.warn(f"topology: {reason}", kind=kind)
     return reason
 
 

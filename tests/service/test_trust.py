@@ -189,6 +189,14 @@ async def test_a_directory_that_is_not_there_is_not_made(town: Town, probe: Prob
     assert os.listdir(tmp_path) == []
 
 
+async def test_a_memory_that_cannot_be_written_leaves_nothing_behind(town: Town, probe: Probe, tmp_path: Path) -> None:
+    (tmp_path / NAME / "in the way").mkdir(parents=True)
+    server = peer(town)
+    await probe.session(endpoint(server))
+    assert len(forgeries(server)) == 1
+    assert os.listdir(tmp_path) == [NAME]
+
+
 async def test_every_check_is_said_once(town: Town, probe: Probe) -> None:
     server = peer(town)
     with structlog.testing.capture_logs() as said:

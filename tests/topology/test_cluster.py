@@ -160,6 +160,17 @@ async def test_an_api_that_babbles_tells_nothing_and_ends_nothing(
     assert [one.name for one in facts.nodes] == ["a"]
 
 
+async def test_refusals_that_read_differently_each_time_are_told_once_for_each_rule(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with serving(cluster()) as api, lookout(api, tmp_path) as looking:
+        for turn in range(3):
+            api.replace["/api"] = Answer(status=500, body=b'{"message": "request %d failed"}' % turn)
+            facts = await looking.look(QUESTION)
+            assert [reason for reason in facts.unknown if f"request {turn} failed" in reason]
+    assert capsys.readouterr().err.count("failed)") == len(SUBJECT.questions())
+
+
 async def test_an_api_that_never_answers_holds_a_look_back_for_its_bound_only(tmp_path: Path) -> None:
 
     async with serving(cluster()) as api:
