@@ -145,10 +145,11 @@ class Case:
     # Announcements.
 
     def told_by(self, *origins: Origin) -> tuple[Announcer, ...] | None:
-        """Who announces, by the first of these origins that says anything."""
+        """Who announces, by the first of these origins that says anything; two link addresses of one node are one."""
         told = self.topology.announcers.get(self.session.address, ()) if self.session.address else ()
         by_origin = {known.origin: known.value for known in reversed(told)}
-        return next((by_origin[origin] for origin in origins if origin in by_origin), None)
+        found = next((by_origin[origin] for origin in origins if origin in by_origin), None)
+        return found and tuple({one.node or one.mac: one for one in reversed(found)}.values())[::-1]
 
     @property
     def announced(self) -> tuple[Announcer, ...] | None:
@@ -157,9 +158,8 @@ class Case:
 
     @property
     def answering(self) -> tuple[Announcer, ...]:
-        """Everybody who answered when asked; two link addresses of one node are one."""
-        heard = self.told_by(Origin.EXCHANGE) or ()
-        return tuple({announcer.node or announcer.mac: announcer for announcer in heard}.values())
+        """Everybody who answered when asked."""
+        return self.told_by(Origin.EXCHANGE) or ()
 
     @property
     def nobody_answers(self) -> bool:

@@ -233,6 +233,21 @@ def test_two_nodes_that_answer_are_both_named(lab: Lab, family: int) -> None:
 
 
 @once
+def test_a_node_that_answers_by_two_interfaces_is_one(lab: Lab) -> None:
+    """As Linux does by default: whatever address it has, over whatever interface it is asked (ARP alone)."""
+    wanted = scenario(DROP, vantage="lan")
+    lab.apply(wanted)
+    second = "ip link add second link eth0 type macvlan mode bridge && ip link set second up"
+    assert lab.run(["sh", "-c", second], namespace="node2").returncode == 0
+    try:
+        session, _ = probed(lab, wanted)
+    finally:
+        lab.run(["ip", "link", "del", "second"], namespace="node2")
+    assert session["verdict"] == "silent_drop", session
+    assert session["cause"] == f"{VIP.v4} is announced by node2, which has no local endpoint; the pod runs on node1."
+
+
+@once
 @both_families
 def test_a_neighbour_entry_that_is_out_of_date(lab: Lab, family: int) -> None:
     """The announcement moved and this machine did not hear of it, as routers in the field do not."""

@@ -144,6 +144,13 @@ CASES: list[tuple[str, str, Session, Topology, tuple[str, ...]]] = [
         topology(*POD_ON_ONE, announcers=announced(BY_TWO), may_announce=known(("k8s-node2",), Origin.METALLB)),
         (),
     ),
+    (  # a node that answers by two interfaces is one
+        "announced-without-endpoint",
+        "10.0.20.202 is announced by k8s-node2, which has no local endpoint; the pod runs on k8s-node1.",
+        DROPPED,
+        topology(*POD_ON_ONE, announcers=announced(BY_TWO, Announcer("k8s-node2", MAC_OTHER))),
+        (),
+    ),
     (
         "behind-the-node",
         "10.0.20.202 is announced by k8s-node1, which has a local endpoint: announcement and endpoint agree, so "
