@@ -21,6 +21,8 @@ from tests.lab.lab import Case, Lab
 
 REPOSITORY = Path(__file__).parents[2]
 SYSLOG_PORT = 5514
+LOKI_PORT = 3100
+LOKI_URL = f"http://127.0.0.1:{LOKI_PORT}"
 
 Settings = dict[str, Any]
 
@@ -33,11 +35,15 @@ class Way:
     piped: tuple[Path, ...] = ()
     dropping: str = ""
     """What stands in lines that are lost on the way to standard input."""
+    evidence: str = ""
+    """`timeouts.evidence`, where lines by this way take longer than from a file."""
 
     def config(self, case: Case) -> Path:
         """The scenario's configuration with these sources."""
         content = json.loads(case.config_file.read_text())
         content["evidence"]["sources"] = list(self.sources)
+        if self.evidence:
+            content["timeouts"]["evidence"] = self.evidence
         path = case.config_file.with_name("way.yaml")
         path.write_text(json.dumps(content))
         return path
@@ -92,6 +98,38 @@ def _journald(lab: Lab) -> Iterator[Way]:
         shipper.wait()
 
 
+def _loki(lab: Lab, *options: str) -> contextlib.AbstractContextManager[Way]:
+    """A Loki in the vantage's network, and a shipper that feeds it."""
+    source = {"kind": "loki", "url": LOKI_URL, "query": '{namespace="mailserver"}'}
+    loki = [sys.executable, "-m", "tests.evidence.sources.scripted_loki", str(LOKI_PORT), *options]
+    shipper = [sys.executable, "-m", "tests.lab.loki_shipper", LOKI_URL, *map(str, _logs(lab))]
+    return _served(lab, lambda _: Way(sources=(source,), evidence="10s"), loki, shipper)
+
+
+def _kubernetes(lab: Lab, breaking: str = "0") -> contextlib.AbstractContextManager[Way]:
+    """A Kubernetes API in the vantage's network, with the servers' logs as a pod's; its streams may break often."""
+    here = tempfile.mkdtemp(prefix="kubernetes-", dir=lab.directory)
+    source = {"kind": "kubernetes", "namespace": "mailserver", "selector": "app=mailserver"}
+    # Where streams keep breaking, up to five seconds lie between two.
+    evidence = "15s" if float(breaking) else ""
+    api = [sys.executable, "-m", "tests.kubernetes", here, breaking, *map(str, _logs(lab))]
+    return _served(lab, lambda said: Way(sources=({**source, "kubeconfig": said},), evidence=evidence), api)
+
+
+@contextlib.contextmanager
+def _served(lab: Lab, way: Callable[[str], Way], *commands: Sequence[str]) -> Iterator[Way]:
+    """What these commands serve, each once it has said that it is there."""
+    with contextlib.ExitStack() as running:
+        said = ""
+        for command in commands:
+            process = lab.popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY)
+            running.callback(process.wait)
+            running.callback(process.terminate)
+            assert process.stdout is not None
+            said = process.stdout.readline().strip()
+        yield way(said)
+
+
 @contextlib.contextmanager
 def _together(lab: Lab) -> Iterator[Way]:
     """Every line three times over."""
@@ -109,5 +147,9 @@ WAYS: dict[str, Callable[[Lab], contextlib.AbstractContextManager[Way]]] = {
     "stdin": _stdin,
     "syslog": _syslog,
     "journald": _journald,
+    "loki": _loki,
+    "loki-by-query": lambda lab: _loki(lab, "--no-tail"),
+    "kubernetes": _kubernetes,
+    "kubernetes-breaking-off": lambda lab: _kubernetes(lab, "0.3"),
     "together": _together,
 }
