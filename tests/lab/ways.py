@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ LOKI_URL = f"http://127.0.0.1:{LOKI_PORT}"
 Settings = dict[str, Any]
 
 
+def nothing() -> None:
+    """Nothing serves on this way."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Way:
     """The sources to configure, and the log files that the command reads on standard input."""
@@ -37,6 +42,9 @@ class Way:
     """What stands in lines that are lost on the way to standard input."""
     evidence: str = ""
     """`timeouts.evidence`, where lines by this way take longer than from a file."""
+    kill: Callable[[], None] = nothing
+    start: Callable[[], None] = nothing
+    """End what serves on this way without a word, and let it be there again."""
 
     def config(self, case: Case) -> Path:
         """The scenario's configuration with these sources."""
@@ -75,11 +83,12 @@ def _stdin(lab: Lab) -> Iterator[Way]:
 
 
 @contextlib.contextmanager
-def _syslog(lab: Lab) -> Iterator[Way]:
+def _syslog(lab: Lab, transport: str = "udp") -> Iterator[Way]:
     here = Path(tempfile.mkdtemp(prefix="rsyslog-", dir=lab.directory))
-    relay = Rsyslog(here, list(_logs(lab)), forwarding(SYSLOG_PORT, "udp"), prefix=lab.inside([]))
+    relay = Rsyslog(here, list(_logs(lab)), forwarding(SYSLOG_PORT, transport), prefix=lab.inside([]))
     try:
-        yield Way(sources=({"kind": "syslog", "listen": f"udp://127.0.0.1:{SYSLOG_PORT}"},))
+        source = {"kind": "syslog", "listen": f"{transport}://127.0.0.1:{SYSLOG_PORT}"}
+        yield Way(sources=(source,), kill=relay.kill, start=relay.start)
     finally:
         relay.close()
 
@@ -120,14 +129,22 @@ def _kubernetes(lab: Lab, breaking: str = "0") -> contextlib.AbstractContextMana
 def _served(lab: Lab, way: Callable[[str], Way], *commands: Sequence[str]) -> Iterator[Way]:
     """What these commands serve, each once it has said that it is there."""
     with contextlib.ExitStack() as running:
-        said = ""
-        for command in commands:
-            process = lab.popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY)
+        processes = [lab.popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY) for command in commands]
+        first, said = processes[0], ""
+        for process in processes:
             running.callback(process.wait)
             running.callback(process.terminate)
             assert process.stdout is not None
-            said = process.stdout.readline().strip()
-        yield way(said)
+            line = process.stdout.readline().strip()
+            said = said or line
+        yield replace(way(said), kill=lambda: _tell(first, signal.SIGUSR1), start=lambda: _tell(first, signal.SIGUSR2))
+
+
+def _tell(process: subprocess.Popen[str], word: signal.Signals) -> None:
+    """Send a signal to what serves, and wait until it has done what that means."""
+    process.send_signal(word)
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == word.name
 
 
 @contextlib.contextmanager
@@ -146,6 +163,7 @@ WAYS: dict[str, Callable[[Lab], contextlib.AbstractContextManager[Way]]] = {
     "file": _file,
     "stdin": _stdin,
     "syslog": _syslog,
+    "syslog-tcp": lambda lab: _syslog(lab, "tcp"),
     "journald": _journald,
     "loki": _loki,
     "loki-by-query": lambda lab: _loki(lab, "--no-tail"),
