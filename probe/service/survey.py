@@ -151,7 +151,8 @@ class Survey:
         )
 
     def _with(self, topology: Topology | None) -> Surroundings:
-        return replace(self._known, topology=topology, networks=self.networks(self._known.networks))
+        networks = self.networks(self._known.networks)
+        return replace(self._known, topology=topology, networks=networks, addresses=tuple(self._addresses))
 
     async def __aenter__(self) -> Survey:
         return self

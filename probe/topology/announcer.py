@@ -3,8 +3,9 @@
 - The kernel's neighbour table tells where this machine's packets go. It costs nothing and needs no privilege.
 - An exchange (exchange.py) tells who answers now, all of them. It is done after a failure only, and after the table
   was read, because the answer refreshes the table: an entry that has gone stale is what we came to see.
-- A node is known by its link address, which the table has once something was sent to the node. One link address for
-  several nodes (a router that answers for them) tells nothing, and a virtual one (VRRP) names no machine.
+- A node is known by its link address, which the table has once something was sent to the node. With two interfaces on
+  the link it may answer by both, so where an unknown one answers, who answers for the nodes is asked as well. A link
+  address of several nodes (a router that answers for them) tells nothing, and a virtual one (VRRP) names no machine.
 - An address behind a router, or one of this machine's own: nobody here can tell who announces it.
 """
 
@@ -24,6 +25,9 @@ from probe.topology.netlink import IN_USE, Neighbour, Route, State
 
 NUDGES = (0.02, 0.04, 0.08, 0.16)
 """Seconds between readings of the table, while it lacks link addresses of nodes that nothing was sent to lately."""
+
+MOST_ASKED = 64
+"""Nodes' addresses that are asked for on the link at most, side by side."""
 
 DISCARD = 9
 NO_PRIVILEGE = (
@@ -69,15 +73,28 @@ class Link:
         macs = await _macs_of(nodes)
         found = {address: _by_table(entries.get(address), macs, at) for address in near}
         if exchange:
-            answers = await asyncio.gather(*(self._by_exchange(address, way, macs) for address, way in near.items()))
+            answers = await asyncio.gather(*(self._by_exchange(address, way) for address, way in near.items()))
             unknown += [answer for answer in answers if isinstance(answer, str)]
             heard = {a: answer for a, answer in zip(near, answers, strict=True) if isinstance(answer, Known)}
-            found = {address: (*([heard[address]] if address in heard else []), *found[address]) for address in near}
+            macs = await self._also_by_exchange(nodes, macs, {mac for told in heard.values() for mac in told.value})
+            found = {a: (*_by_answers(heard.get(a), macs), *_by_table(entries.get(a), macs, at)) for a in near}
         announcers = {address: told for address, told in found.items() if told}
         return LinkFacts(macs=macs, announcers=announcers, unknown=tuple(dict.fromkeys(unknown)))
 
-    async def _by_exchange(self, address: Address, way: Route, macs: Macs) -> Announcers | str:
-        """Everybody who answers, or why nobody could be asked."""
+    async def _also_by_exchange(self, nodes: Nodes, macs: Macs, heard: set[str]) -> Macs:
+        """The nodes' link addresses; if an unknown one was heard also those by which they answer for their own."""
+        if heard <= {mac for held in macs.values() for mac in held}:
+            return macs
+        ways = {address: netlink.route_to(address) for addresses in nodes.values() for address in addresses}
+        near = {a: way for a, way in list(ways.items())[:MOST_ASKED] if way is not None and way.on_link}
+        answers = await asyncio.gather(*(self._by_exchange(address, way) for address, way in near.items()))
+        told = {a: answer.value for a, answer in zip(near, answers, strict=True) if isinstance(answer, Known)}
+        own = {name: [mac for address in held for mac in told.get(address, ())] for name, held in nodes.items()}
+        every = {name: tuple(dict.fromkeys((*macs.get(name, ()), *own[name]))) for name in nodes}
+        return {name: held for name, held in every.items() if held}
+
+    async def _by_exchange(self, address: Address, way: Route) -> Known[tuple[str, ...]] | str:
+        """The link addresses of everybody who answers, or why nobody could be asked."""
         own, at = netlink.own_macs().get(way.interface), self._clock()
         if own is None or way.source is None or way.source.version != address.version:
             return f"{address} is reached through an interface on which nobody can be asked for it"
@@ -87,7 +104,7 @@ class Link:
             return said(self._once, NO_PRIVILEGE, kind="privilege")
         except OSError as error:
             return f"asking on the link for {address} failed: {error.strerror}"
-        return Known(tuple(_announcer(mac, macs) for mac in heard), Origin.EXCHANGE, at)
+        return Known(heard, Origin.EXCHANGE, at)
 
 
 def said(once: Once, reason: str, *, kind: str) -> str:
@@ -130,6 +147,10 @@ def _nudge(addresses: set[Address]) -> None:
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as ours:
             ours.settimeout(0)
             ours.sendto(b"", (str(address), DISCARD))
+
+
+def _by_answers(heard: Known[tuple[str, ...]] | None, macs: Macs) -> tuple[Announcers, ...]:
+    return (Known(tuple(_announcer(mac, macs) for mac in heard.value), heard.origin, heard.at),) if heard else ()
 
 
 def _by_table(entry: Neighbour | None, macs: Macs, at: float) -> tuple[Announcers, ...]:

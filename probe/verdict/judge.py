@@ -27,7 +27,7 @@ from probe.model import (
     Verdict,
     within,
 )
-from probe.verdict.words import told
+from probe.verdict.words import believed, told
 
 AT_ONCE = 1.0
 """Seconds within which a Dovecot that does not trust a header's sender hangs up (measured: 10 ms)."""
@@ -94,6 +94,17 @@ class Facts:
         return (own is not None and own.address == client) or self.networks.owner(client) is not MaskedBy.OTHER
 
     @property
+    def believes_anybody(self) -> bool:
+        """A forged header was believed, and nothing is broken but that this path's own header is missing.
+
+        That finding may be an hour old and must not hide what is broken now; a listener that wants a header and gets
+        none is what it was found on.
+        """
+        return self.evidence.forged is not None and (
+            self.session.fault is None or self.worked(ControlKind.LOCAL_HEADER)
+        )
+
+    @property
     def hung_up_at_once(self) -> bool:
         """Closed without waiting for anything, with and without a header."""
         connected = self.session.connected if self.session.connected is not None else self.session.closed
@@ -145,7 +156,7 @@ RULES: tuple[Rule, ...] = (
     Rule("nobody-answers", lambda f: f.failed_in(Phase.CONNECT) and f.failed(Failure.UNREACHABLE), Verdict.UNANNOUNCED),
     Rule("connection-refused", lambda f: f.failed_in(Phase.CONNECT), Verdict.REFUSED),
     # got there, and the door stands open to anybody
-    Rule("forged-header-believed", lambda f: f.evidence.forged is not None, Verdict.SPOOFABLE),
+    Rule("forged-header-believed", lambda f: f.believes_anybody, Verdict.SPOOFABLE),
     # got there, and a second connection told what the first could not
     Rule("works-with-local-header", lambda f: f.worked(ControlKind.LOCAL_HEADER), Verdict.PROXY_HEADER_TIMEOUT),
     Rule("works-without-header", lambda f: f.worked(ControlKind.NO_HEADER), Verdict.PROXY_HEADER_UNEXPECTED),
@@ -174,11 +185,12 @@ def judge(session: Session, evidence: Evidence, networks: Networks) -> Judgement
     seen = sorted(facts.unexpected, key=str)
     masked_by = networks.owner(seen[0]) if rule.verdict is Verdict.MASKED and seen else None
     words = told(rule.name, session, evidence, masked_by)
+    hidden = evidence.forged is not None and rule.verdict is not Verdict.SPOOFABLE
     return Judgement(
         verdict=rule.verdict,
         rule=rule.name,
         masked_by=masked_by,
         seen=tuple(seen) if rule.verdict is Verdict.MASKED else (),
-        explanation=words.explanation,
+        explanation=f"{words.explanation} {believed(session, evidence)}" if hidden else words.explanation,
         hint=words.hint,
     )

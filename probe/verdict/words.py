@@ -141,6 +141,8 @@ WORDS: dict[str, Words] = {
     ),
 }
 
+BELIEVED = "It also took a forged PROXY header's {forged} for the client's address ({forged_source}, {forged_when})."
+
 SIGNS = {
     FaultSign.PROXY_HEADER_MISSING: "the log says that a PROXY header is missing",
     FaultSign.PROXY_HEADER_UNEXPECTED: "the log shows a PROXY header where none is wanted",
@@ -158,6 +160,11 @@ def told(rule: str, session: Session, evidence: Evidence, masked_by: MaskedBy | 
     facts = _facts(session, evidence, masked_by)
     words = WORDS[rule]
     return Words(explanation=words.explanation.format_map(facts), hint=words.hint.format_map(facts))
+
+
+def believed(session: Session, evidence: Evidence) -> str:
+    """That the listener believes anybody, where something else is the verdict."""
+    return BELIEVED.format_map(_facts(session, evidence, None))
 
 
 def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> Mapping[str, object]:

@@ -215,7 +215,8 @@ GOING = endpoint("k8s-node2", ready=False, terminating=True)
         (
             {"nodes": [node("k8s-node2", "127.0.0.2", cordoned=True), NODES[1]]}
             | {"endpointslices": [endpoint_slice(GOING, endpoint("k8s-node3"))]},
-            "k8s-node2 is cordoned and its pod terminating; the pod runs on k8s-node3.",
+            f"{VIP} is announced by k8s-node2, which has no local endpoint (it is cordoned and its pod terminating); "
+            "the pod runs on k8s-node3.",
         ),
         (
             {"endpointslices": [endpoint_slice(endpoint("k8s-node2", ready=False))]},

@@ -96,6 +96,15 @@ CASES: list[tuple[str, Session, Evidence, Verdict]] = [
         Evidence(forged=FORGED),
         Verdict.SILENT_DROP,
     ),
+    # What was found on a forged header may be an hour old: it hides nothing that is broken now.
+    *(
+        (rule, smtp(fault=failed(phase, failure)), Evidence(forged=FORGED), verdict)
+        for rule, phase, failure, verdict in (
+            ("no-byte-or-no-greeting", Phase.FIRST_BYTE, Failure.CLOSED, Verdict.NO_GREETING),
+            ("certificate-invalid", Phase.TLS, Failure.CERTIFICATE_INVALID, Verdict.TLS_FAILED),
+            ("too-many-connections", Phase.GREETING, Failure.RATE_LIMITED, Verdict.RATE_LIMITED),
+        )
+    ),
     (
         "works-with-local-header",
         smtp(fault=failed(Phase.GREETING, Failure.REJECTED, "421 no"), controls=(LOCAL_WORKED,)),
@@ -301,3 +310,11 @@ def test_the_worst_session_decides_in_the_contract_s_order() -> None:
     assert worst([Severity.OK, Severity.UNKNOWN]) is Severity.UNKNOWN
     assert worst([]) is Severity.UNKNOWN
     assert [severity.exit_code for severity in Severity] == [2, 1, 3, 0]
+
+
+def test_what_a_forged_header_showed_is_said_beside_another_verdict() -> None:
+    broken = judge(smtp(fault=failed(Phase.FIRST_BYTE, Failure.CLOSED)), Evidence(forged=FORGED), NETWORKS)
+    assert "gave no greeting" in broken.explanation
+    assert f"It also took a forged PROXY header's {FORGED.address} for the client's address" in broken.explanation
+    open_door = judge(smtp(), replace(seen(OURS.address), forged=FORGED), NETWORKS)
+    assert "It also" not in open_door.explanation

@@ -31,9 +31,10 @@ class Rsyslog:
         self._configuration = here / "rsyslog.conf"
         self._configuration.write_text(_HEAD.format(here=here) + _RAW + inputs + action + "\n")
         self._pid_file = here / "pid"
-        self._start()
+        self.start()
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Begin, or go on after an end, from where the state that is left says."""
         command = [*self._prefix, RSYSLOGD, "-n", "-f", str(self._configuration), "-i", str(self._pid_file)]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 10
@@ -41,6 +42,12 @@ class Rsyslog:
             assert self.process.poll() is None, "rsyslogd refuses its configuration"
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+    def kill(self) -> None:
+        """End without a word."""
+        self.process.kill()
+        self.process.wait()
+        self._pid_file.unlink(missing_ok=True)
 
     def close(self) -> None:
         self.process.terminate()
