@@ -31,7 +31,7 @@ from probe.model import (
     ProxyHeader,
     Session,
 )
-from probe.sessions.dial import RELEASE_SECONDS, connect, resolve
+from probe.sessions.dial import RELEASE_SECONDS, Ports, connect, resolve
 from probe.sessions.faults import as_refusal
 from probe.sessions.journal import Journal
 
@@ -99,13 +99,13 @@ CALLS = (
 """The table above: the first row that holds names the connection; one that was made is not made again."""
 
 
-async def listen(endpoint: Endpoint, journal: Journal, seconds: float) -> Control:
+async def listen(endpoint: Endpoint, journal: Journal, seconds: float, ports: Ports) -> Control:
     """Connect, say nothing, and note what comes: a good server greets (or, TLS first, waits in silence)."""
     begun = journal.clock()
     fault: Fault | None = None
     try:
         async with asyncio.timeout(CONTROL_SECONDS):
-            heard, closed = await _overhear(endpoint, journal, min(seconds, CONTROL_SECONDS - 1))
+            heard, closed = await _overhear(endpoint, journal, min(seconds, CONTROL_SECONDS - 1), ports)
         fault = _told(heard.decode("latin-1"), closed=closed)
     except Exception as error:
         refusal = as_refusal(error)
@@ -117,9 +117,9 @@ async def listen(endpoint: Endpoint, journal: Journal, seconds: float) -> Contro
     return Control(kind=ControlKind.SILENT, worked=fault is None, seconds=journal.clock() - begun, fault=fault)
 
 
-async def _overhear(endpoint: Endpoint, journal: Journal, seconds: float) -> tuple[bytes, bool]:
+async def _overhear(endpoint: Endpoint, journal: Journal, seconds: float, ports: Ports) -> tuple[bytes, bool]:
     family, address = await resolve(endpoint, journal)
-    dialled = await connect(endpoint, family, address, journal)
+    dialled = await connect(endpoint, family, address, journal, ports)
     reader, writer = await asyncio.open_connection(sock=dialled.sock, limit=8192)
     heard = b""
     try:
