@@ -9,10 +9,11 @@ more connection that differs in a single thing tells them apart:
     SILENT          answers to commands we never sent              spoken to although we said nothing: somebody
                                                                    before us sent a header
     SILENT          TLS-first handshake, and LOCAL did not help    the same, or closed at once
-    LOCAL_HEADER    no greeting, 421 after a wait, or TLS-first    greeting or handshake now: a header was wanted
-                    handshake
+    LOCAL_HEADER    no greeting, 421 after a wait, or TLS-first    greeting and an answer to EHLO, or handshake, now: a
+                    handshake                                      header was wanted
 
-LOCAL (PROXY protocol section 2.2, command 0) claims no address. Nothing here logs in or leaves an imprint.
+A greeting alone proves no header wanted: the first connection may have met a moment of trouble. LOCAL (PROXY protocol
+section 2.2, command 0) claims no address. Nothing here logs in or leaves an imprint.
 """
 
 from __future__ import annotations

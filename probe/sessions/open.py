@@ -241,6 +241,9 @@ async def _converse(attempt: _Attempt, farewell: AsyncExitStack) -> LeaveBehind:
 async def _smtp(attempt: _Attempt, talk: smtp.Conversation) -> LeaveBehind:
     endpoint = attempt.endpoint
     await talk.greeted()
+    if attempt.local_header and not endpoint.service.tls_first:
+        # A server that wants no header greets before it reads one, and answers its octets, among them a QUIT, then.
+        await talk.hello(endpoint.service)
     if attempt.only_greeting:
         return _nothing
     await talk.hello(endpoint.service)

@@ -170,7 +170,7 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
         "socket": socket,
         "host": session.host,
         "server": session.server_name or session.host,
-        "no_help": "; a PROXY header did not help" if _tried_header(session) else "",
+        "no_help": _no_help(session),
         "starttls": "" if session.service.tls_first else " -starttls smtp",
         "connect": session.seconds_in(Phase.CONNECT),
         "waited": session.closed - session.seconds_in(Phase.QUIT) - connected,
@@ -201,8 +201,13 @@ def _ago(seconds: float) -> str:
     return "just now" if seconds < 120 else f"{seconds // 60:.0f} minutes ago"
 
 
-def _tried_header(session: Session) -> bool:
-    return any(control.kind is ControlKind.LOCAL_HEADER for control in session.controls)
+def _no_help(session: Session) -> str:
+    """What a PROXY header before everything else changed, where one was tried in vain."""
+    tried = [control.fault for control in session.controls if control.kind is ControlKind.LOCAL_HEADER]
+    if not tried:
+        return ""
+    greeted = any(fault is not None and fault.phase is Phase.HELLO for fault in tried)
+    return "; the next connection was greeted" if greeted else "; a PROXY header did not help"
 
 
 def _signs(evidence: Evidence) -> str:

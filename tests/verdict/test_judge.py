@@ -301,3 +301,13 @@ def test_the_worst_session_decides_in_the_contract_s_order() -> None:
     assert worst([Severity.OK, Severity.UNKNOWN]) is Severity.UNKNOWN
     assert worst([]) is Severity.UNKNOWN
     assert [severity.exit_code for severity in Severity] == [2, 1, 3, 0]
+
+
+@pytest.mark.parametrize(
+    ("phase", "words"),
+    [(Phase.FIRST_BYTE, "a PROXY header did not help"), (Phase.HELLO, "the next connection was greeted")],
+)
+def test_what_the_second_connection_met(phase: Phase, words: str) -> None:
+    second = control(ControlKind.LOCAL_HEADER, worked=False, fault=failed(phase, Failure.PROTOCOL_BROKEN))
+    told = judge(smtp(fault=CLOSED, controls=(second,)), NOTHING, NETWORKS)
+    assert (told.verdict, words in told.explanation) == (Verdict.NO_GREETING, True)
