@@ -14,12 +14,15 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
 import probe
+from probe.streams import open_streams
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -88,14 +91,7 @@ def _once(config: Path | None, paths: tuple[str, ...], form: str, wait: float) -
 
 
 def _told(done: Round, form: str) -> int:
-    """Print the round. Whoever closed the other end of the pipe, or filled the disk, still gets the exit code."""
-    try:
-        _tell(done, form)
-        sys.stdout.flush()
-    except OSError as error:
-        if not isinstance(error, BrokenPipeError):
-            click.echo(f"probe: the result could not be written: {error.strerror}", err=True)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _tell(done, form)
     return done.severity.exit_code
 
 
@@ -182,28 +178,19 @@ def _console() -> Console:
     return Console(file=sys.stdout, width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False)
 
 
-def _open_streams() -> None:
-    """Callers such as cron may close a stream; a terminal may not know our marks. Neither may cost the verdict."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open to the end
-        else:
-            stream.reconfigure(errors="replace")
-
-
 def main() -> None:
     """Run the command; every fault of usage or configuration exits 64 with its reason."""
     ended_by: list[int] = []
 
-    def terminate(number: int, _: object) -> None:
+    def terminate(number: int, frame: FrameType | None) -> None:
         # asyncio ends politely on SIGINT alone: sessions say QUIT, folders go.
         ended_by.append(number)
-        signal.raise_signal(signal.SIGINT)
+        interrupt = signal.getsignal(signal.SIGINT)
+        if callable(interrupt):
+            interrupt(signal.SIGINT, frame)
 
-    _open_streams()
-    for number in TERMINATING:
-        signal.signal(number, terminate)
+    written = open_streams()
+    _heed(terminate)
     try:
         code = command.main(prog_name="probe", standalone_mode=False)
     except click.ClickException as error:
@@ -217,4 +204,18 @@ def main() -> None:
         traceback.print_exc()
         click.echo("probe: this is a bug of mailprobe's own, and says nothing about the mail server", err=True)
         code = UNKNOWN
+    sys.stdout.flush()
+    if written.lost is not None and not isinstance(written.lost, BrokenPipeError):
+        click.echo(f"probe: the result could not be written: {written.lost.strerror}", err=True)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _heed(terminate: Callable[[int, FrameType | None], None]) -> None:
+    """End on signals, but for those that whoever started us wants ignored (`nohup`)."""
+    for number in TERMINATING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, terminate)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As a script's background job: deaf to Ctrl-C, but asyncio must have SIGINT's handler to end on the others.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, signal.default_int_handler)
