@@ -68,7 +68,10 @@ def _free_text(seen: Observed) -> str:
 
 
 def by_port(session: Session, since: Sequence[Observed], scene: Scene) -> Finding:
-    """A line with our own address and port. Our port with another address is no link: strangers draw ports too."""
+    """A line with our own address and port. Our port with another address is no link: strangers draw ports too.
+
+    That no other connection of ours has both rests on sessions/dial.py, which binds a port of its own for each.
+    """
     if session.client is None:
         return Finding()
     if any(other.client == session.client for other in _rivals(session, scene)):

@@ -11,8 +11,9 @@ import socket
 import ssl
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar, cast
@@ -36,6 +37,8 @@ TCPI_BYTES_RECEIVED = slice(128, 136)
 A_FIN = 1
 RELEASE_SECONDS = 0.5
 """How long the other side may take to let go of a connection that we have closed (TLS: its close_notify)."""
+
+NEW_PORT_TRIES = 16
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
@@ -172,13 +175,31 @@ def _family(endpoint: Endpoint) -> socket.AddressFamily:
     return FAMILIES[endpoint.family]
 
 
-async def connect(endpoint: Endpoint, family: int, address: SocketAddress, journal: Journal) -> Dialled:
+class Ports:
+    """The local ports of our latest connections: none is taken again while late lines about it may come."""
+
+    def __init__(self, remembered: int = 512) -> None:
+        self._latest: deque[int] = deque(maxlen=remembered)
+
+    def bound(self, endpoint: Endpoint, family: int) -> socket.socket:
+        """A socket with a port of its own: a new one, unless nearly all that the machine gives are among the latest."""
+        with ExitStack() as passed_over:
+            for _ in range(NEW_PORT_TRIES):
+                sock = _bound(endpoint, family)
+                if sock.getsockname()[1] not in self._latest:
+                    break
+                passed_over.callback(sock.close)  # only afterwards, or it might come again
+            else:
+                sock = _bound(endpoint, family)
+        self._latest.append(sock.getsockname()[1])
+        return sock
+
+
+async def connect(endpoint: Endpoint, family: int, address: SocketAddress, journal: Journal, ports: Ports) -> Dialled:
     """Connect within the endpoint's connect timeout."""
     with journal.phase(Phase.CONNECT):
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock = ports.bound(endpoint, family)
         try:
-            sock.settimeout(0)
-            _bind(sock, endpoint)
             await _reach(sock, address, endpoint.timeouts.connect)
             client = _peer(sock.getsockname())
         except BaseException:
@@ -188,14 +209,23 @@ async def connect(endpoint: Endpoint, family: int, address: SocketAddress, journ
     return Dialled(sock=sock, client=client, server=_peer(address), connected=journal.clock())
 
 
-def _bind(sock: socket.socket, endpoint: Endpoint) -> None:
-    if endpoint.source_address is None:
-        return
+def _bound(endpoint: Endpoint, family: int) -> socket.socket:
+    """Bound before it connects: connect() alone gives one port to two connections, if they go to different servers."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        sock.bind((str(endpoint.source_address), 0))
+        sock.settimeout(0)
+        sock.bind((_local_address(endpoint, family), 0))
     except OSError as error:
-        detail = f"{error.strerror} (source_address {endpoint.source_address})"
-        raise Refusal(Failure.VANTAGE, detail) from None
+        sock.close()
+        asked = f" (source_address {endpoint.source_address})" if endpoint.source_address else ""
+        raise Refusal(Failure.VANTAGE, f"{error.strerror}{asked}") from None
+    return sock
+
+
+def _local_address(endpoint: Endpoint, family: int) -> str:
+    if endpoint.source_address is not None:
+        return str(endpoint.source_address)
+    return "::" if family == socket.AF_INET6 else "0.0.0.0"  # noqa: S104 - nothing listens here
 
 
 async def _reach(sock: socket.socket, address: SocketAddress, seconds: float) -> None:

@@ -43,7 +43,7 @@ from probe.model import (
 )
 from probe.sessions import imap, smtp
 from probe.sessions.control import CONTROL_SECONDS, LISTEN_SECONDS, called_for, listen
-from probe.sessions.dial import Dialled, connect, hand_over, resolve, send_header
+from probe.sessions.dial import Dialled, Ports, connect, hand_over, resolve, send_header
 from probe.sessions.faults import Refusal, as_refusal
 from probe.sessions.journal import KEPT_CHARACTERS, Journal
 from probe.sessions.tls import TlsContexts, certificate_expiry
@@ -59,12 +59,13 @@ NO_IMPRINT = Imprint(kind=ImprintKind.NONE)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kit:
-    """What sessions need from outside: a clock, fresh tokens, TLS contexts, the name to say in EHLO."""
+    """What sessions need from outside: a clock, fresh tokens, TLS contexts, the name to say in EHLO, their ports."""
 
     clock: Clock
     token: Callable[[], str]
     contexts: TlsContexts
     name: str = "probe.mailprobe.invalid"
+    ports: Ports = field(default_factory=Ports)
 
 
 LeaveBehind = Callable[[], None]
@@ -190,7 +191,7 @@ def _forms(login: Login) -> tuple[str, ...]:
 async def _control(kind: ControlKind, session: Session, endpoint: Endpoint, kit: Kit) -> Control:
     if kind is ControlKind.SILENT:
         failed_after = session.closed - (session.connected or session.closed)
-        return await listen(endpoint, Journal(kit.clock), failed_after + LISTEN_SECONDS)
+        return await listen(endpoint, Journal(kit.clock), failed_after + LISTEN_SECONDS, kit.ports)
     headerless = replace(endpoint, proxy_header=ProxyHeader.NONE, login=None, imprint=ImprintKind.NONE)
     attempt = _attempt(headerless, kit, [])
     attempt.local_header = kind is ControlKind.LOCAL_HEADER
@@ -235,7 +236,7 @@ async def _converse(attempt: _Attempt, farewell: AsyncExitStack) -> LeaveBehind:
     context, name = attempt.tls
     family, address = await resolve(endpoint, journal)
     attempt.address = plain_address(address[0])
-    attempt.dialled = dialled = await connect(endpoint, family, address, journal)
+    attempt.dialled = dialled = await connect(endpoint, family, address, journal, attempt.kit.ports)
     farewell.callback(dialled.sock.close)  # whoever the socket was handed to, here it ends
     await send_header(endpoint, dialled, journal, local=attempt.local_header)
     if not endpoint.service.speaks_smtp:
@@ -250,6 +251,9 @@ async def _converse(attempt: _Attempt, farewell: AsyncExitStack) -> LeaveBehind:
 async def _smtp(attempt: _Attempt, talk: smtp.Conversation) -> LeaveBehind:
     endpoint = attempt.endpoint
     await talk.greeted()
+    if attempt.local_header and not endpoint.service.tls_first:
+        # A server that wants no header greets before it reads one, and answers its octets, among them a QUIT, then.
+        await talk.hello(endpoint.service)
     if attempt.only_greeting:
         return _nothing
     await talk.hello(endpoint.service)

@@ -48,7 +48,9 @@ class VantageSettings(Part):
     addresses: tuple[Cidr, ...] = key(
         default=(),
         description="Addresses or CIDRs that servers should see as the client. Name them where something between "
-        "here and the server translates addresses on purpose. Default: each session's own socket address.",
+        "here and the server translates addresses on purpose. A CIDR must not overlap networks or topology.nodes; an "
+        "address known as a node's, pod's, gateway's or proxy's is expected only where it is listed by itself. "
+        "Default: each session's own socket address.",
         examples=[["192.168.1.10"]],
     )
 

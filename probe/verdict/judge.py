@@ -51,7 +51,16 @@ class Facts:
     @property
     def unexpected(self) -> set[Address]:
         """Those of them that are not the client's."""
-        return {address for address in self.addresses if not within(address, self.session.expected)}
+        return {address for address in self.addresses if not self._is_expected(address)}
+
+    def _is_expected(self, address: Address) -> bool:
+        """Of a range of expected addresses, those that are known to be a node's or the like do not count."""
+        own = self.session.client
+        by_itself = tuple(network for network in self.session.expected if network.num_addresses == 1)
+        if within(address, by_itself):
+            return True
+        known = self.networks.owner(address) is not MaskedBy.OTHER and (own is None or own.address != address)
+        return within(address, self.session.expected) and not known
 
     @property
     def preserved(self) -> bool:

@@ -22,6 +22,7 @@ from probe.model import (
     Link,
     MaskedBy,
     Networks,
+    Peer,
     Phase,
     ProxyHeader,
     Service,
@@ -318,3 +319,40 @@ def test_what_a_forged_header_showed_is_said_beside_another_verdict() -> None:
     assert f"It also took a forged PROXY header's {FORGED.address} for the client's address" in broken.explanation
     open_door = judge(smtp(), replace(seen(OURS.address), forged=FORGED), NETWORKS)
     assert "It also" not in open_door.explanation
+
+
+@pytest.mark.parametrize(
+    ("phase", "words"),
+    [(Phase.FIRST_BYTE, "a PROXY header did not help"), (Phase.HELLO, "the next connection was greeted")],
+)
+def test_what_the_second_connection_met(phase: Phase, words: str) -> None:
+    second = control(ControlKind.LOCAL_HEADER, worked=False, fault=failed(phase, Failure.PROTOCOL_BROKEN))
+    told = judge(smtp(fault=CLOSED, controls=(second,)), NOTHING, NETWORKS)
+    assert (told.verdict, words in told.explanation) == (Verdict.NO_GREETING, True)
+
+
+@pytest.mark.parametrize(
+    ("expected", "at", "verdict"),
+    [
+        (["10.0.0.0/8"], NODE, Verdict.MASKED),
+        (["10.0.0.0/8"], ip_address("10.0.30.7"), Verdict.PRESERVED),
+        (["10.0.0.0/8", str(NODE)], NODE, Verdict.PRESERVED),
+        (["0.0.0.0/0"], ip_address("10.10.3.4"), Verdict.MASKED),
+    ],
+)
+def test_of_a_wide_range_a_known_nodes_address_is_not_the_clients(
+    expected: list[str], at: Address, verdict: Verdict
+) -> None:
+    session = smtp_session(expected=tuple(map(ip_network, expected)))
+    assert judge(session, seen(at), NETWORKS).verdict is verdict
+
+
+def test_a_vantage_that_is_a_node_is_seen_as_itself() -> None:
+    session = smtp_session(client=Peer(NODE, 4000), expected=(ip_network("10.0.20.0/24"),))
+    told = judge(session, seen(NODE), NETWORKS)
+    assert (told.verdict, "the client's own address" in told.explanation) == (Verdict.PRESERVED, True)
+
+
+def test_an_expected_address_is_not_called_the_clients_own() -> None:
+    told = judge(smtp_session(expected=(ip_network("198.51.100.0/24"),)), seen(ip_address("198.51.100.9")), NETWORKS)
+    assert told.explanation == "The server saw 198.51.100.9, an expected address."
