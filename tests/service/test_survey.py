@@ -236,7 +236,9 @@ def test_the_judge_s_word_is_what_the_survey_goes_by() -> None:
 
 
 async def test_all_addresses_of_the_paths_are_known_to_whoever_explains_one_of_them() -> None:
-    one = Survey(Looks())
+    looks = Looks()
+    looks.now = DROPPED.closed + 1
+    one = Survey(looks)
     other = smtp_session(address=ip_address("10.0.20.60"))
     await one.around(other, GOOD)
     known = await one.around(DROPPED, SILENT)
