@@ -138,6 +138,9 @@ class Beat:
     id_moments: IdMoments
 
 
+BEFORE_GREETING = (Phase.PROXY_HEADER, Phase.TLS, Phase.FIRST_BYTE, Phase.GREETING)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
     """One connection from resolve to close, as the client saw it. A session always ends in a value.
@@ -173,6 +176,11 @@ class Session:
     def seconds(self) -> float:
         """Duration of the whole session."""
         return self.closed - self.opened
+
+    @property
+    def fell_before_greeting(self) -> bool:
+        """Whether it was connected, and failed before it was greeted."""
+        return self.fault is not None and self.fault.phase in BEFORE_GREETING
 
     def seconds_in(self, phase: Phase) -> float:
         """Time spent in a phase, 0 if it never ran."""
