@@ -58,7 +58,7 @@ def search(session: Session, scene: Scene) -> Search:
     sightings = _without_repeats(finding.sighting for finding in findings if finding.sighting)
     evidence = Evidence(
         sightings=sightings,
-        signs=_signs(session, since),
+        signs=_signs(session, since, scene),
         reasons=() if sightings else (*_reasons(findings), *_too_old(len(arrived) - len(since))),
     )
     return Search(
@@ -99,10 +99,11 @@ def _without_repeats(sightings: Iterable[Sighting]) -> tuple[Sighting, ...]:
     return tuple(kept.values())
 
 
-def _signs(session: Session, since: Sequence[Observed]) -> tuple[Sign, ...]:
+def _signs(session: Session, since: Sequence[Observed], scene: Scene) -> tuple[Sign, ...]:
     """Fault lines of this session's kind of server; they are never an address's proof, so they need no link."""
     if session.fault is None or session.fault.failure in (Failure.NAME_UNKNOWN, Failure.VANTAGE):
         return ()
+    disputed = _another_fell(session, scene)
     return tuple(
         Sign(
             sign=seen.event.sign,
@@ -110,7 +111,22 @@ def _signs(session: Session, since: Sequence[Observed]) -> tuple[Sign, ...]:
             source=seen.source,
             at=seen.arrival,
             line=seen.raw,
+            disputed=disputed,
         )
         for seen in since
         if isinstance(seen.event, FaultLine) and from_dovecot(seen) is not session.service.speaks_smtp
     )
+
+
+def _another_fell(session: Session, scene: Scene) -> bool:
+    """Whether a fault line may be about another session of ours, on another path to the same kind of server."""
+    kind = session.service.speaks_smtp
+    if any(service.speaks_smtp is kind for service in scene.underway):
+        return True
+    others = (other for other in scene.others if other.id != session.id and other.service.speaks_smtp is kind)
+    return any(other.fell_before_greeting and _over(other) >= session.opened for other in others)
+
+
+def _over(session: Session) -> float:
+    """When its last control connection was over too."""
+    return session.closed + sum(control.seconds for control in session.controls)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from probe.evidence.age import UTC, Paces
 from probe.evidence.events import Connected, Disconnected, FaultLine, IdSent, LoginEnded, Observed, Rejected
-from probe.model import IdMoment, Link, Peer, Session, Sighting
+from probe.model import IdMoment, Link, Peer, Service, Session, Sighting
 
 SETTLE = 0.5
 """Seconds in which a rival of a line that fits may still be on its way."""
@@ -45,11 +45,13 @@ AGREED = 2
 class Scene:
     """All that a search may look at: lines since before the session, our other sessions, known clocks, the time.
 
-    `paces` tell how old a line is, `zones` by how much stamps without a zone may be off: UTC's, and the probe's.
+    `underway`: of which services others are being opened now. `paces` tell how old a line is, `zones` by how much
+    stamps without a zone may be off: UTC's, and the probe's.
     """
 
     observed: Sequence[Observed]
     others: Sequence[Session] = ()
+    underway: Sequence[Service] = ()
     clocks: Clocks = field(default_factory=dict)
     paces: Paces = field(default_factory=dict)
     zones: Sequence[float] = (UTC,)

@@ -75,7 +75,8 @@ async def _attempt(endpoint: Endpoint, workshop: Workshop, of_this_round: list[S
         await workshop.own_moment(endpoint)
         workshop.spend(endpoint)
         with workshop.logins.expecting(endpoint) as opened:
-            session = await open_session(endpoint, workshop.kit, [*verbs, *workshop.questions(endpoint)])
+            with workshop.opening(endpoint):
+                session = await open_session(endpoint, workshop.kit, [*verbs, *workshop.questions(endpoint)])
             workshop.spend(endpoint, len(session.controls))
             opened.append(session)
             of_this_round.append(session)

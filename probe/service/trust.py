@@ -89,7 +89,8 @@ class TrustChecks:
             await workshop.own_moment(endpoint)
             workshop.spend(endpoint)
             asking = [*verbs, *workshop.questions(endpoint)] if endpoint.service.speaks_smtp else []
-            session = await open_claiming(endpoint, claim, workshop.kit, asking)
+            with workshop.opening(endpoint):
+                session = await open_claiming(endpoint, claim, workshop.kit, asking)
             others.append(session)
             return await _believed(session, endpoint, workshop, others)
 

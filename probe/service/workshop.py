@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
 from random import Random
@@ -55,6 +56,7 @@ class Workshop:
     next_moments: dict[str, float] = field(default_factory=dict)
     tells: dict[Endpoint, bool] = field(default_factory=dict)
     looked: float = -inf
+    underway: list[Service] = field(default_factory=list)
     fingerprints: Fingerprints = field(init=False)
 
     def __post_init__(self) -> None:
@@ -93,8 +95,23 @@ class Workshop:
         """All that a search may look at now."""
         watch = self.watch
         return Scene(
-            observed=watch.observed, others=others, clocks=self.clocks, paces=watch.paces, zones=watch.zones, now=now
+            observed=watch.observed,
+            others=others,
+            underway=self.underway,
+            clocks=self.clocks,
+            paces=watch.paces,
+            zones=watch.zones,
+            now=now,
         )
+
+    @contextmanager
+    def opening(self, endpoint: Endpoint) -> Iterator[None]:
+        """While a session is opened: what a log says of our address meanwhile may be said of it."""
+        self.underway.append(endpoint.service)
+        try:
+            yield
+        finally:
+            self.underway.remove(endpoint.service)
 
     def questions(self, endpoint: Endpoint) -> tuple[str, ...]:
         """Verbs that ask a server to tell us our address: DATA out of turn, unless it has told nothing when asked.

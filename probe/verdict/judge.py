@@ -32,8 +32,6 @@ from probe.verdict.words import believed, told
 AT_ONCE = 1.0
 """Seconds within which a Dovecot that does not trust a header's sender hangs up (measured: 10 ms)."""
 
-BEFORE_GREETING = (Phase.PROXY_HEADER, Phase.TLS, Phase.FIRST_BYTE, Phase.GREETING)
-
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -90,11 +88,12 @@ class Facts:
         return any(fault is not None and fault.failure is failure for fault in faults)
 
     def signed(self, sign: FaultSign) -> bool:
-        """Whether the server's log named this fault while the session ran, and not of a client that is not us.
+        """Whether the server's log named this fault while the session ran, and of nobody else that we know.
 
         We are who has our address, or the address of something of ours on the way.
         """
-        return any(found.sign is sign and self._may_be_us(found.client) for found in self.evidence.signs)
+        undisputed = [found for found in self.evidence.signs if found.sign is sign and not found.disputed]
+        return any(self._may_be_us(found.client) for found in undisputed)
 
     def _may_be_us(self, client: Address | None) -> bool:
         if client is None or within(client, self.session.expected):
@@ -133,7 +132,7 @@ class Facts:
     @property
     def sender_untrusted(self) -> bool:
         """Dovecot hangs up on senders outside haproxy_trusted_networks, header or not; it says so only in its log."""
-        if self.session.service is not Service.IMAPS or not self.failed_in(*BEFORE_GREETING):
+        if self.session.service is not Service.IMAPS or not self.session.fell_before_greeting:
             return False
         sent = self.session.header_sent is not ProxyHeader.NONE
         return self.signed(FaultSign.PROXY_HEADER_UNTRUSTED) or (sent and self.hung_up_at_once)

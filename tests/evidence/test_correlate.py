@@ -10,13 +10,31 @@ from types import MappingProxyType
 import pytest
 
 from probe.evidence.correlate import search
-from probe.evidence.events import Connected, Disconnected, IdSent, Observed, Rejected, SessionId
+from probe.evidence.events import Connected, Disconnected, FaultLine, IdSent, Line, Observed, Rejected, SessionId
 from probe.evidence.scene import SETTLE, Clocks, Offset, Scene
-from probe.model import Address, Beat, Count, IdMoment, Imprint, ImprintKind, Link, Peer, Session, Sighting
+from probe.model import (
+    Address,
+    Beat,
+    Control,
+    ControlKind,
+    Count,
+    Failure,
+    FaultSign,
+    IdMoment,
+    Imprint,
+    ImprintKind,
+    Link,
+    Peer,
+    Phase,
+    Service,
+    Session,
+    Sighting,
+)
 from tests.builders import (
     FINGERPRINT,
     NODE,
     OURS,
+    failed,
     id_moments,
     imaps_session,
     login_line,
@@ -333,3 +351,36 @@ class TestTime:
 def test_every_search_without_a_sighting_gives_reasons() -> None:
     assert "disconnect lines" in reasons(smtp_session())
     assert "clock" in reasons(imaps_session())
+
+
+class TestSigns:
+    """Dovecot's fault lines name an address at most: which of our sessions is meant they do not say."""
+
+    UNTRUSTED = FaultLine(sign=FaultSign.PROXY_HEADER_UNTRUSTED, client=Peer(OURS.address))
+    FELL = failed(Phase.TLS, Failure.CLOSED)
+
+    def disputed(self, *others: Session, underway: tuple[Service, ...] = ()) -> bool:
+        session = imaps_session(fault=self.FELL)
+        line = replace(observed(self.UNTRUSTED), line=Line(message="", program="dovecot", pid=1))
+        (sign,) = search(
+            session, Scene(observed=[line], others=[session, *others], underway=underway, now=LATER)
+        ).evidence.signs
+        return sign.disputed
+
+    def test_a_session_alone_is_meant(self) -> None:
+        assert not self.disputed(imaps_session(id="other"), smtp_session(id="third", fault=self.FELL))
+
+    def test_another_that_fell_may_be_meant(self) -> None:
+        assert self.disputed(imaps_session(id="other", path="proxy", fault=self.FELL))
+
+    def test_another_that_fell_before_is_not_meant(self) -> None:
+        assert not self.disputed(imaps_session(id="other", path="proxy", fault=self.FELL, opened=90.0, closed=91.0))
+
+    def test_its_control_connections_may_be_meant(self) -> None:
+        control = Control(kind=ControlKind.LOCAL_HEADER, worked=False, seconds=9.5)
+        before = imaps_session(id="other", fault=self.FELL, opened=90.0, closed=91.0, controls=(control,))
+        assert self.disputed(before)
+
+    def test_one_that_is_being_opened_may_be_meant(self) -> None:
+        assert self.disputed(underway=(Service.IMAPS,))
+        assert not self.disputed(underway=(Service.SMTP,))

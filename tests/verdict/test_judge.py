@@ -356,3 +356,10 @@ def test_a_vantage_that_is_a_node_is_seen_as_itself() -> None:
 def test_an_expected_address_is_not_called_the_clients_own() -> None:
     told = judge(smtp_session(expected=(ip_network("198.51.100.0/24"),)), seen(ip_address("198.51.100.9")), NETWORKS)
     assert told.explanation == "The server saw 198.51.100.9, an expected address."
+
+
+def test_a_sign_that_may_be_anothers_decides_nothing() -> None:
+    session = imaps(fault=failed(Phase.TLS, Failure.TIMED_OUT), server_spoke=False)
+    sign = Sign(sign=FaultSign.PROXY_HEADER_UNTRUSTED, client=OURS.address, source="file:/log", at=101.0, line="line")
+    told = [judge(session, Evidence(signs=(replace(sign, disputed=is_so),)), NETWORKS) for is_so in (False, True)]
+    assert [one.verdict for one in told] == [Verdict.PROXY_HEADER_UNTRUSTED, Verdict.NO_GREETING]
