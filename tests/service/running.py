@@ -1,10 +1,11 @@
-"""`probe run` as a process beside the demo's world: started, asked over HTTP, signalled, and read like a person would."""
+"""`probe run` as a process beside the demo's world: started, asked, signalled, and read as a person would."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -74,6 +75,10 @@ class Running:
         """Write the configuration, with these parts of it changed."""
         self.content.update(changed)
         self.config.write_text(yaml.safe_dump(self.content), encoding="utf-8")
+
+    def offer(self, **changed: Any) -> None:
+        """Write a configuration that is not to be taken, or not yet."""
+        self.config.write_text(yaml.safe_dump({**self.content, **changed}), encoding="utf-8")
 
     async def launch(self) -> asyncio.subprocess.Process:
         """Start the process, and wait for nothing."""
@@ -165,7 +170,11 @@ def _verdict(service: str, verdict: str) -> str:
 def series(text: str) -> dict[str, float]:
     """A page of metrics, each series with its value; the vantage, which is the same in all of them, is left out."""
     rows = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
-    return {name.replace('vantage="demo",', "").replace('{vantage="demo"}', ""): float(value) for name, _, value in rows}
+    return {_without_vantage(name): float(value) for name, _, value in rows}
+
+
+def _without_vantage(name: str) -> str:
+    return re.sub(r'\{vantage="demo"\}|,vantage="demo"|vantage="demo",', "", name)
 
 
 @asynccontextmanager

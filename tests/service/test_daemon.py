@@ -60,7 +60,7 @@ class TestBegin:
         place = str(daemon.folder / "notify")
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
             heard.bind(place)
-            heard.setblocking(False)
+            heard.settimeout(0)
             daemon.environment = {"NOTIFY_SOCKET": place, "WATCHDOG_USEC": "600000"}
             await daemon.start()
             await daemon.sees("preserved")
