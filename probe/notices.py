@@ -10,6 +10,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from traceback import format_exception
 from typing import Any
 
 AGAIN = 600.0
@@ -36,6 +37,12 @@ def configure(*, as_json: bool) -> None:
 def warn(event: str, **fields: Any) -> None:
     """Say that something wants attention."""
     tell("warning", event, **fields)
+
+
+def tell_bug(error: BaseException, **where: Any) -> None:
+    """Say that we are at fault, and that it says nothing about the mail server."""
+    bug = "".join(format_exception(error))[-4000:]
+    warn("this is a bug of mailprobe's own, and says nothing about the mail server", **where, bug=bug)
 
 
 def tell(level: str, event: str, **fields: Any) -> None:

@@ -15,12 +15,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 from probe.evidence.clients import by_network
 from probe.evidence.health import Heard
 from probe.model import EndpointName, Severity, Topology
-from probe.notices import tell
+from probe.notices import tell, tell_bug
 from probe.service.budget import Budgets
 from probe.service.clock import SteadyClock
 from probe.service.keeping import Keeping
@@ -35,11 +36,16 @@ from probe.service.web import CannotListen, Web
 from probe.service.web.web_config import read_web_config
 from probe.settings import ConfigurationError, Settings, targets
 
-FAREWELL = 4.0
-"""Seconds for sessions under way to say goodbye; service managers and container runtimes wait 10 s and more."""
+FAREWELL = 2.0
+"""Seconds for sessions under way to say goodbye, and as many for what is still to be written down: 5 s in all, of the
+10 s and more for which service managers and container runtimes wait."""
+
+BUG = "a bug of mailprobe's own"
 
 BREATH = 5.0
 """Seconds between two signs of life, less where a watchdog wants more."""
+
+T = TypeVar("T")
 
 Load = Callable[[], Settings]
 """Reads the configuration file; ConfigurationError with every fault."""
@@ -61,6 +67,9 @@ class Daemon:
         self._keeping: Keeping | None = None
         self._web: Web | None = None
         self._swapping = asyncio.Lock()
+        self._stop = asyncio.Event()
+        self._failed: Exception | None = None
+        self._chores: set[asyncio.Task[Any]] = set()
 
     @property
     def settings(self) -> Settings:
@@ -105,7 +114,10 @@ class Daemon:
     def troubles(self) -> tuple[str, ...]:
         """What is wrong with the daemon itself."""
         kept = self._keeping.troubles if self._keeping else ()
-        return (*kept, *(f"the session to {name} does not end: a bug of mailprobe's own" for name in self._stuck()))
+        stuck = (f"the session to {name} does not end: {BUG}" for name in self._stuck())
+        bugs = self._shift.patrol.bugs if self._shift else ()
+        failed = (f"the latest session to {name} gave no verdict: {BUG} ({bug}); see the log" for name, bug in bugs)
+        return (*kept, *stuck, *failed)
 
     def heard(self) -> tuple[Heard, ...]:
         """How each evidence source serves."""
@@ -120,20 +132,33 @@ class Daemon:
         return await shift.patrol.ask(endpoint, seconds=seconds)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until told to stop. Raises UnusableCaFile, ConfigurationError or CannotListen where it cannot begin."""
+        """Work until told to stop. Raises UnusableCaFile, ConfigurationError or CannotListen where it cannot begin.
+
+        Where neither a new configuration nor the old one can be put to work, it ends with that error.
+        """
         _raise_limit()
+        self._stop = stop
         try:
-            await self._open()
-            breath = asyncio.create_task(self._breathe())
+            async with self._swapping:
+                await self._open()
+            self._chore(self._breathe())
             await stop.wait()
             self._systemd.stopping()
-            await _cancelled(breath)
         finally:
             await self._close()
         tell("info", "stopped")
+        if self._failed is not None:
+            raise self._failed
 
     async def read_configuration_again(self) -> Reload:
-        """Read the file again and take it whole, or not at all."""
+        """Read the file again and take it whole, or not at all, even if whoever asks does not wait for it."""
+        return await asyncio.shield(self._chore(self._read_again()))
+
+    def hang_up(self) -> None:
+        """Read the file again; nobody waits for it."""
+        self._chore(self._read_again())
+
+    async def _read_again(self) -> Reload:
         async with self._swapping:
             self._systemd.reloading()
             fault = await self._swap()
@@ -156,59 +181,95 @@ class Daemon:
         await self._begin(self._settings, before=None)
 
     async def _close(self) -> None:
-        if self._shift is not None:
-            await _bounded(self._shift.end())
+        """Everything ends, whatever fails; sessions and pages together, then what is still to be written down."""
+        shift, self._shift = self._shift, None
+        chores = list(self._chores)
+        for chore in chores:
+            chore.cancel()
+        ends = [shift.end()] if shift else []
+        ends += [self._web.__aexit__(None, None, None)] if self._web else []
+        await asyncio.gather(*map(_farewell, ends), *chores, return_exceptions=True)
         if self._keeping is not None:
-            await self._keeping.__aexit__()
-        if self._web is not None:
-            await _bounded(self._web.__aexit__(None, None, None))
+            await _farewell(self._keeping.__aexit__())
 
     async def _swap(self) -> str | None:
         """Take the file's configuration; why not, if it cannot be."""
         before = self._shift
         if before is None:
-            return "the daemon has not begun, or has ended"
+            return "the daemon ends"
         try:
-            settings = self._load()
-            contexts(targets(settings))
-            if settings.web.config_file is not None:
-                read_web_config(settings.web.config_file)
-            await self._serve(settings)
+            settings = await self._tried()
         except (ConfigurationError, UnusableCaFile, CannotListen) as error:
             return str(error)
-        await _bounded(before.end())
+        except Exception as error:
+            tell_bug(error)
+            return f"{BUG} ({type(error).__name__}: {error})"
         self._shift = None
+        await _farewell(before.end())
         try:
             await self._begin(settings, before=before.patrol)
-        except (OSError, UnusableCaFile) as error:
+        except Exception as error:
+            await self._go_back(before)
+            return f"it could not be put to work: {_named(error)}"
+        return None
+
+    async def _tried(self) -> Settings:
+        """The configuration of the file, after all that can fail has been tried; pages are where it says by now."""
+        settings = self._load()
+        contexts(targets(settings))
+        if settings.web.config_file is not None:
+            read_web_config(settings.web.config_file)
+        await self._serve(settings)
+        return settings
+
+    async def _go_back(self, before: Shift) -> None:
+        """The old configuration goes on, or the daemon ends: without one it would only look alive."""
+        try:
             await self._serve(before.settings)
             await self._begin(before.settings, before=before.patrol)
-            return f"it could not be put to work: {error}"
-        return None
+        except Exception as error:
+            self._failed = error
+            self._stop.set()
 
     async def _serve(self, settings: Settings) -> None:
         """Serve pages where these settings say; the old place is left when the new one is taken."""
         before, self._settings = self._settings, settings
-        if settings.web.listen == before.web.listen:
+        here, there, old = before.web.listen, settings.web.listen, self._web
+        if here == there:
             return
+        if old is not None and here.port == there.port:
+            await old.rest()  # the same port of all addresses and of one cannot be had at once
         try:
-            web = await Web(self).__aenter__()
+            self._web = await Web(self).__aenter__()
         except (CannotListen, ConfigurationError):
             self._settings = before
+            if old is not None and here.port == there.port:
+                old.serve_again()
             raise
-        old, self._web = self._web, web
-        if old is not None:
-            await _bounded(old.__aexit__(None, None, None))
+        if old is not None:  # beside all else: a request to it may be what asked for this
+            self._chore(_farewell(old.__aexit__(None, None, None)))
 
     async def _begin(self, settings: Settings, *, before: Patrol | None) -> None:
         keeping = self._keeping
         if keeping is not None and not keeping.serves(settings):
-            await keeping.__aexit__()
-            self._keeping = keeping = await Keeping(settings, self.clock).__aenter__()
+            await _farewell(keeping.__aexit__())
+            self._keeping = keeping = await Keeping(settings, self.clock, self.ledger.known).__aenter__()
         self._settings = settings
         self._shift = await begin_shift(settings, self._books, before)
         if keeping is not None:
             keeping.configure(list(self.ledger.accounts))
+
+    def _chore(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Something done beside all else; at the end of the daemon it is broken off."""
+        chore = asyncio.create_task(work)
+        self._chores.add(chore)
+        chore.add_done_callback(self._done)
+        return chore
+
+    def _done(self, chore: asyncio.Task[Any]) -> None:
+        self._chores.discard(chore)
+        if not chore.cancelled() and (error := chore.exception()) is not None:
+            tell_bug(error)
 
     def _keep(self, entry: Entry) -> None:
         if self._keeping is not None:
@@ -238,17 +299,22 @@ class Daemon:
         return f"{ok} of {len(self.ledger.accounts)} endpoints ok, {critical} critical"
 
 
-async def _bounded(farewell: Awaitable[None]) -> None:
-    """Wait for a farewell, but not for ever."""
-    with contextlib.suppress(TimeoutError):
+async def _farewell(end: Awaitable[None]) -> None:
+    """Wait for an end, but not for ever; what fails in it is told and keeps nothing else from ending."""
+    try:
         async with asyncio.timeout(FAREWELL):
-            await farewell
+            await end
+    except TimeoutError:
+        return
+    except Exception as error:
+        tell_bug(error)
 
 
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+def _named(error: Exception) -> str:
+    if isinstance(error, OSError | UnusableCaFile):
+        return str(error)
+    tell_bug(error)
+    return f"{BUG} ({type(error).__name__}: {error})"
 
 
 def _raise_limit() -> None:

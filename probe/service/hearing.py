@@ -19,10 +19,11 @@ from probe.evidence.sources.source import Lines, Source, State
 
 @dataclass(slots=True)
 class Hearing:
-    """What one source has brought."""
+    """What one source has brought. `bug`: what mailprobe itself failed with on its latest lines."""
 
     source: Source
     paces: dict[Stamper, Pace] = field(default_factory=dict)
+    bug: str = ""
     _lines: int = 0
     _events: int = 0
     _late: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
@@ -47,8 +48,8 @@ class Hearing:
         health = self.source.health
         return Heard(
             source=self.source.name,
-            up=health.state is State.FOLLOWING,
-            reason=health.reason,
+            up=health.state is State.FOLLOWING and not self.bug,
+            reason=self.bug or health.reason,
             lines=self._lines,
             events=self._events,
             last_line_at=health.last_line_at,

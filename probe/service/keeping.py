@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from probe.model import EndpointName
 from probe.service.clock import SteadyClock
 from probe.service.history import History
-from probe.service.ledger import Entry
+from probe.service.ledger import Entry, Restored
 from probe.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 class Keeping:
     """History and sink of one configuration, open between `async with`."""
 
-    def __init__(self, settings: Settings, clock: SteadyClock) -> None:
+    def __init__(self, settings: Settings, clock: SteadyClock, known: Restored | None = None) -> None:
+        """`known`: what the ledger knows, where the daemon is at work already."""
         self.history = History(settings.history, clock)
+        if known is not None:
+            self.history.go_on(known)
         self._sink = _sink(settings, clock)
         self._serves = _asked_for(settings)
         self._stack = AsyncExitStack()

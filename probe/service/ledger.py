@@ -170,6 +170,15 @@ class Ledger:
         """By endpoint."""
         return self._accounts
 
+    @property
+    def known(self) -> Restored:
+        """Where another history is to go on: the verdict of every endpoint, and the outages that last."""
+        accounts = self._accounts.values()
+        return Restored(
+            changes=tuple(account.change for account in accounts if account.change is not None),
+            lasting=tuple(account.outage for account in accounts if account.outage is not None),
+        )
+
     def configure(self, endpoints: Sequence[Endpoint]) -> None:
         """Keep books for just these endpoints; those that were there keep theirs."""
         before, self._accounts = self._accounts, {}

@@ -14,10 +14,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from traceback import format_exception
 
 from probe.model import Endpoint, EndpointName, Result, Session
-from probe.notices import warn
+from probe.notices import tell_bug
 from probe.service.cycle import probe_endpoint
 from probe.service.ledger import Ledger
 from probe.service.schedule import Turns, anchors
@@ -32,13 +31,18 @@ STUCK = 300.0
 """Seconds without end after which a session is stuck, beside all the time it may take by its timeouts."""
 
 
+BREATHER = 0.1
+"""Seconds after a bug, so that one in the walk itself takes no processor."""
+
+
 @dataclass(kw_only=True, slots=True)
 class Post:
-    """One endpoint on its turns. `connections`: how many its last session took."""
+    """One endpoint on its turns. `connections`: how many its last session took; `bug`: how it failed by our own."""
 
     endpoint: Endpoint
     turns: Turns
     connections: int = 1
+    bug: str = ""
     begun: float | None = None
     running: asyncio.Task[Result] | None = field(default=None, repr=False)
 
@@ -98,6 +102,11 @@ class Patrol:
             name for name, post in self._posts.items() if post.begun is not None and now > post.begun + post.bound
         )
 
+    @property
+    def bugs(self) -> tuple[tuple[EndpointName, str], ...]:
+        """Endpoints whose latest session failed by a bug of ours, so that their last verdict grows old."""
+        return tuple((name, post.bug) for name, post in self._posts.items() if post.bug)
+
     async def ask(self, name: EndpointName, *, seconds: float) -> Asked:
         """A session for somebody who waits at most so long; the one under way, or a new one if the budget has room."""
         post = self._posts.get(name)
@@ -107,12 +116,15 @@ class Patrol:
         room = self.workshop.budgets.room_at(name, now, post.connections)
         if post.running is None and room > now:
             return self._without_room(name, room - now)
-        try:
-            async with asyncio.timeout(seconds):
-                return Asked(result=await asyncio.shield(self._session(post)))
-        except TimeoutError:
+        session = self._session(post)
+        await asyncio.wait([session], timeout=seconds)
+        if not session.done():
             refusal = f"the session to {name} has not ended within {seconds:.1f} s; it goes on, and its result is kept"
             return Asked(refusal=refusal)
+        if session.cancelled():
+            refusal = f"the session to {name} was broken off, for the daemon ends or reads its configuration again"
+            return Asked(refusal=refusal, retry_after=1.0)
+        return Asked(result=session.result())
 
     def _without_room(self, name: EndpointName, wait: float) -> Asked:
         account = self._ledger.accounts.get(name)
@@ -128,13 +140,24 @@ class Patrol:
     async def _walk(self, post: Post) -> None:
         clock = self.workshop.kit.clock
         while True:
-            await _sleep(post.turns.next(clock()) - clock())
-            if post.running is None:
-                await _sleep(self.workshop.budgets.room_at(post.endpoint.name, clock(), post.connections) - clock())
             try:
+                await _sleep(post.turns.next(clock()) - clock())
+                await self._until_room(post)
                 await asyncio.shield(self._session(post))
             except Exception as error:  # rule 3
-                _tell_bug(post.endpoint, error)
+                post.bug = f"{type(error).__name__}: {error}"
+                tell_bug(error, endpoint=str(post.endpoint))
+                await asyncio.sleep(BREATHER)
+
+    async def _until_room(self, post: Post) -> None:
+        """Wait until the budget has room, or a session that somebody asked for is under way."""
+        clock = self.workshop.kit.clock
+        while post.running is None:
+            now = clock()
+            room = self.workshop.budgets.room_at(post.endpoint.name, now, post.connections)
+            if room <= now:
+                return
+            await asyncio.sleep(room - now)
 
     def _session(self, post: Post) -> asyncio.Task[Result]:
         """The session under way, or a new one."""
@@ -150,7 +173,7 @@ class Patrol:
                 self._forget()
                 self.workshop.begin([post.endpoint])
                 result = await probe_endpoint(post.endpoint, self.workshop, self._others)
-            post.connections = result.session.connections
+            post.connections, post.bug = result.session.connections, ""
             self._ledger.record(result)
             return result
         finally:
@@ -166,11 +189,6 @@ def _heard(task: asyncio.Task[Result]) -> None:
     """What a session failed with is told by its walk, or by whoever asked."""
     if not task.cancelled():
         task.exception()
-
-
-def _tell_bug(endpoint: Endpoint, error: BaseException) -> None:
-    told = "".join(format_exception(error))[-4000:]
-    warn("this is a bug of mailprobe's own, and says nothing about the mail server", endpoint=str(endpoint), bug=told)
 
 
 async def _sleep(seconds: float) -> None:

@@ -24,14 +24,7 @@ async def run(load: Load, environment: Mapping[str, str]) -> None:
     daemon = Daemon(load, settings, steady_clock(), Systemd(environment))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    reloads: set[asyncio.Task[object]] = set()
-
-    def reload() -> None:
-        task = asyncio.create_task(daemon.read_configuration_again())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
     for number in STOPPING:
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    loop.add_signal_handler(signal.SIGHUP, daemon.hang_up)
     await daemon.run(stop)

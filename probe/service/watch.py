@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from math import inf
 
 from probe.evidence.age import UTC, Paces
 from probe.evidence.clients import ClientCounter
@@ -16,9 +17,11 @@ from probe.evidence.health import Heard, offset_of
 from probe.evidence.read import events
 from probe.evidence.repeats import Telling
 from probe.evidence.scene import Clocks
+from probe.evidence.sources.backoff import Backoff
 from probe.evidence.sources.source import Lines, Source
 from probe.evidence.whose import Names
 from probe.model import Clients, Clock
+from probe.notices import tell_bug
 from probe.service.hearing import Hearing
 
 MOST_KEPT = 50_000
@@ -26,6 +29,10 @@ MOST_KEPT = 50_000
 
 MOST_ADDRESSES = 10_000
 """Clients' addresses kept one by one, so that to ask for their count stays cheap (some 10 ms)."""
+
+
+REPEAT = 600.0
+"""Seconds in which a bug of ours in what a source brings is told once."""
 
 
 class Watch:
@@ -48,6 +55,7 @@ class Watch:
         self._counter = ClientCounter((names or Names()).whose, most_addresses=MOST_ADDRESSES)
         self._clock = clock
         self._news = asyncio.Event()
+        self._bugs_told: dict[tuple[str, str], float] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Watch:
@@ -62,10 +70,7 @@ class Watch:
         await asyncio.gather(*(source.close() for source in self.sources))
 
     async def news(self, seconds: float) -> None:
-        """Return when something was observed, or after so many seconds; a bug of a source's is raised here."""
-        for task in self._tasks:
-            if task.done() and not task.cancelled() and (bug := task.exception()):
-                raise bug
+        """Return when something was observed, or after so many seconds."""
         self._news.clear()
         try:
             async with asyncio.timeout(max(0.0, seconds)):
@@ -97,20 +102,47 @@ class Watch:
         return self._counter.clients()
 
     async def _follow(self, hearing: Hearing) -> None:
-        source = hearing.source
-        async for lines in source.follow():
-            told = _told(lines)
-            found = [
-                Observed(seen.event, seen.line, lines.arrival, source.name, raw := seen.raw, told.get(raw))
-                for seen in events(lines.text, now=self._clock())
-            ]
-            self.lines += lines.text.count(b"\n")
-            hearing.note(lines, found)
-            self._count(found)
-            if found:
-                self.observed.extend(found)
-                self._trim()
-                self._news.set()
+        """Take what a source brings to its end. Our own bugs cost lines, and neither other sources nor verdicts."""
+        backoff = Backoff(first=1.0, most=60.0)
+        while True:
+            try:
+                async for lines in hearing.source.follow():
+                    self._tried(hearing, lines)
+                    backoff.succeeded()
+            except Exception as error:
+                self._stumbled(hearing, error)
+            else:
+                return
+            await asyncio.sleep(backoff.failed())
+
+    def _tried(self, hearing: Hearing, lines: Lines) -> None:
+        try:
+            self._take(hearing, lines)
+            hearing.bug = ""
+        except Exception as error:
+            self._stumbled(hearing, error)
+
+    def _take(self, hearing: Hearing, lines: Lines) -> None:
+        told, name = _told(lines), hearing.source.name
+        found = [
+            Observed(seen.event, seen.line, lines.arrival, name, raw := seen.raw, told.get(raw))
+            for seen in events(lines.text, now=self._clock())
+        ]
+        self.lines += lines.text.count(b"\n")
+        hearing.note(lines, found)
+        self._count(found)
+        if found:
+            self.observed.extend(found)
+            self._trim()
+            self._news.set()
+
+    def _stumbled(self, hearing: Hearing, error: Exception) -> None:
+        """Say it, of each kind at most once in REPEAT seconds."""
+        hearing.bug = f"mailprobe itself is at fault ({type(error).__name__}: {error}): report it, with the log"
+        kind, now = (hearing.source.name, type(error).__name__), self._clock()
+        if now >= self._bugs_told.get(kind, -inf) + REPEAT:
+            self._bugs_told[kind] = now
+            tell_bug(error, source=hearing.source.name)
 
     def _count(self, found: list[Observed]) -> None:
         for seen in found:

@@ -143,8 +143,7 @@ async def test_the_end_of_a_patrol_leaves_no_session_behind(world: DemoWorld) ->
         question = asyncio.create_task(patrol.ask(beat.name, seconds=20))
         while not patrol.under_way:  # noqa: ASYNC110
             await asyncio.sleep(0)
-    with pytest.raises(asyncio.CancelledError):
-        await question
+    assert "was broken off" in (await question).refusal
     async with asyncio.timeout(5):
         while len(asyncio.all_tasks()) > before:  # noqa: ASYNC110
             await asyncio.sleep(0.01)

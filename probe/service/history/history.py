@@ -8,7 +8,8 @@ Rules:
   A broken file is moved aside, and a new one begun.
 - Wall times in the file, the probe's clock in memory: the shift is read once for each batch.
 - An outage goes on where an earlier process left it, if the ledger was told of it (`restored`). Where the file could
-  not be opened in time, the ledger began without: what still lasts in the file then ended when it was last seen.
+  not be opened in time, or is one that a daemon at work changes to, the ledger goes by what it knows itself: what still
+  lasts in the file then ended when it was last seen.
 """
 
 from __future__ import annotations
@@ -122,6 +123,13 @@ class History:
     def restored(self) -> Restored:
         """What earlier processes wrote down, on this process's clock; nothing where the file could not be read."""
         return self._restored or Restored()
+
+    def go_on(self, known: Restored) -> None:
+        """Begin with what the ledger knows, and tell it nothing, for it is at work already. Before it is entered."""
+        self._restored, self._is_late = Restored(), True
+        self._lasting = {outage.endpoint: outage for outage in known.lasting}
+        self._latest = {change.endpoint: change for change in known.changes}
+        self._backlog.give_back(Batch(changes=known.changes, outages=known.lasting))
 
     async def __aenter__(self) -> History:
         self._task = asyncio.create_task(self._work(), name="history")

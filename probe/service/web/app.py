@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
@@ -44,8 +45,8 @@ _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
 
 LINGERING = 1.0
-FAREWELL = 3.0
-"""Seconds for requests under way when the daemon ends; systemd and Kubernetes wait longer."""
+FAREWELL = 1.5
+"""Seconds for requests under way when the daemon ends; it has 2 s for everything that ends together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Web:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._standing = Standing(lambda: station.settings.web.config_file)
-        self._site = Site(station=station, standing=self._standing, listen=station.settings.web.listen)
+        self._site = Site(station=station, standing=self._standing)
         self._patience = patience
         self._most = most_connections
         self._monotonic = monotonic
@@ -100,17 +101,29 @@ class Web:
 
     async def __aenter__(self) -> Web:
         self._standing.begin()
-        sockets = bound(self._site.listen)
-        self.addresses = [one.getsockname()[:2] for one in sockets]
+        sockets = bound(self._site.station.settings.web.listen)
         self._runner = web.AppRunner(
             self._application(),
             handle_signals=False,
             shutdown_timeout=FAREWELL,
         )
         await self._runner.setup()
+        self._open(sockets)
+        return self
+
+    async def rest(self) -> None:
+        """Give the port back, and serve only connections that are open already."""
+        if self._door is not None:
+            await self._door.close()
+
+    def serve_again(self) -> None:
+        """Take the port again. CannotListen: somebody else has it."""
+        self._open(bound(self._site.station.settings.web.listen))
+
+    def _open(self, sockets: Sequence[socket.socket]) -> None:
+        self.addresses = [one.getsockname()[:2] for one in sockets]
         self._door = FrontDoor(self._behind, self._tls, patience=self._patience, most=self._most)
         self._door.open(sockets)
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -9,7 +9,6 @@ from aiohttp import web
 
 from probe.service.station import Station
 from probe.service.web.standing import Standing
-from probe.settings.values import Listen
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,7 +17,6 @@ class Site:
 
     station: Station
     standing: Standing
-    listen: Listen
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while metrics are written: a page of many endpoints takes a processor for seconds."""
 
@@ -39,11 +37,8 @@ class Site:
     def troubles(self) -> tuple[str, ...]:
         """What is wrong with the daemon itself."""
         own = (self.standing.trouble,) if self.standing.trouble else ()
-        moved = () if self.station.settings.web.listen == self.listen else (MOVED,)
-        return (*self.station.troubles, *own, *moved)
+        return (*self.station.troubles, *own)
 
-
-MOVED = "web.listen is another one now: until the daemon is started anew, it serves where it did."
 
 SITE = web.AppKey("site", Site)
 

@@ -11,7 +11,7 @@ import yaml
 from probe.model import EndpointName, Service, Spoken, Verdict
 from probe.settings import load
 from tests.service.web.serving import serving
-from tests.service.web.stage import GOOD, SECRETS, SETTINGS, Scripted, session_of, settings_of, story
+from tests.service.web.stage import GOOD, SECRETS, Scripted, session_of, story
 
 EVERYWHERE = (
     "/",
@@ -105,13 +105,6 @@ async def test_reload_by_post_alone(station: Scripted) -> None:
     assert refused.status == 500
     assert "the old one goes on" in refused.text
     assert "line 3, paths: found nothing, expected a list" in refused.text
-
-
-async def test_a_new_address_waits_for_a_new_start_and_the_page_says_so(station: Scripted, tmp_path: Path) -> None:
-    async with serving(station) as client:
-        assert "web.listen is another one now" not in (await client.get("/")).text
-        station.settings = settings_of(tmp_path, SETTINGS.replace("127.0.0.1:0", "127.0.0.1:9797"))
-        assert "web.listen is another one now" in (await client.get("/")).text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,254 @@
+"""`probe run` reads its configuration again: whole or not at all, and says which, beside sessions that go on."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import re
+import signal
+import socket
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from probe.demo.door import Arrival
+from probe.demo.scenes import Scene
+from probe.demo.ways import nowhere
+from probe.demo.world import CLIENT, DemoWorld, demo_world
+from probe.model import Service
+from tests.service.running import Running, free_port, running, until
+
+SUCCESSFUL = "mailprobe_config_last_reload_successful"
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[DemoWorld]:
+    async with demo_world(postfix_waits=1.5, dovecot_waits=1.0) as world:
+        yield world
+
+
+@pytest.fixture
+async def daemon(world: DemoWorld, tmp_path: Path) -> AsyncIterator[Running]:
+    """A daemon that runs and has judged every endpoint."""
+    async with running(world, tmp_path) as one:
+        await one.start()
+        await one.sees("preserved")
+        yield one
+
+
+async def goes_on(daemon: Running) -> None:
+    """Every endpoint of the configuration is probed from here on."""
+    before = await counted(daemon)
+    places = [(path["name"], one["service"]) for path in daemon.content["paths"] for one in path["endpoints"]]
+
+    async def more() -> bool:
+        now = await counted(daemon)
+        return all(now[place] > before[place] for place in places)
+
+    await until(more, "sessions after the reload")
+
+
+async def counted(daemon: Running) -> Counter[tuple[str, str]]:
+    """Judged sessions by path and service."""
+    found: Counter[tuple[str, str]] = Counter()
+    for name, value in (await daemon.metrics()).items():
+        if fits := re.match(r'mailprobe_sessions_total\{path="(\w+)",service="(\w+)"', name):
+            found[fits[1], fits[2]] += int(value)
+    return found
+
+
+async def reads_again(daemon: Running) -> tuple[int, str]:
+    """POST /-/reload, as a script does it."""
+    return await daemon.get("/-/reload", method="POST")
+
+
+def second_path(daemon: Running) -> dict[str, Any]:
+    """Another path to the same server, with its imaps alone."""
+    path: dict[str, Any] = copy.deepcopy(daemon.content["paths"][0])
+    (path["endpoints"],) = ([one] for one in path["endpoints"] if one["service"] == "imaps")
+    return {**path, "name": "other"}
+
+
+class TestNotTaken:
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("paths: [{name: vip, host: 10.0.20.202, endpoints: [{service: pop3}]}]", "paths[0].endpoints[0].service"),
+            ("paths: [", "mailprobe.yaml"),
+            ("paths: \x00", "mailprobe.yaml"),
+        ],
+    )
+    async def test_a_broken_file(self, daemon: Running, text: str, said: str) -> None:
+        good = daemon.config.read_text()
+        daemon.config.write_text(text)
+        assert said in await daemon.hang_up()
+        assert await daemon.metric(SUCCESSFUL) == 0
+        assert said in (await daemon.get("/"))[1]
+        status, answer = await reads_again(daemon)
+        assert (status, said in answer) == (500, True)
+        await goes_on(daemon)
+        daemon.config.write_text(good)
+        assert await daemon.hang_up() == ""
+        assert await daemon.metric(SUCCESSFUL) == 1
+        assert said not in (await daemon.get("/"))[1]
+
+    async def test_a_file_that_is_gone_or_no_text(self, daemon: Running) -> None:
+        daemon.config.write_bytes(b"\xff\xfe\x00paths")
+        assert "mailprobe.yaml" in await daemon.hang_up()
+        daemon.config.unlink()
+        assert "mailprobe.yaml" in await daemon.hang_up()
+        await goes_on(daemon)
+
+    async def test_a_port_in_use_refuses_all_of_it(self, daemon: Running) -> None:
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            daemon.offer(web={"listen": f"127.0.0.1:{other.getsockname()[1]}"}, paths=[second_path(daemon)])
+            assert "something listens there already" in await daemon.hang_up()
+        told = await daemon.metrics()
+        assert told[SUCCESSFUL] == 0
+        assert not any('path="other"' in name for name in told)
+        assert daemon.content["web"]["listen"] in (await daemon.get("/config"))[1]
+        await goes_on(daemon)
+
+    async def test_a_broken_web_config_refuses_all_of_it(self, daemon: Running) -> None:
+        web_config = daemon.folder / "web.yaml"
+        web_config.write_text("basic_auth_users: {prometheus: no-hash}\n")
+        daemon.offer(web={**daemon.content["web"], "config_file": str(web_config)}, paths=[second_path(daemon)])
+        assert "basic_auth_users" in await daemon.hang_up()
+        told = await daemon.metrics()
+        assert told[SUCCESSFUL] == 0
+        assert not any('path="other"' in name for name in told)
+        assert "basic_auth_users" in (await daemon.get("/"))[1]
+
+    async def test_a_ca_file_that_vanished(self, daemon: Running) -> None:
+        daemon.content["paths"][0]["tls"]["ca_file"] = str(daemon.folder / "none.pem")
+        daemon.write()
+        assert "tls.ca_file" in await daemon.hang_up()
+        await goes_on(daemon)
+
+
+class TestTaken:
+    async def test_paths_come_and_go_with_their_series(self, daemon: Running) -> None:
+        first, other = daemon.content["paths"][0], second_path(daemon)
+        daemon.write(paths=[first, other])
+        assert await daemon.hang_up() == ""
+        assert len([name for name in await daemon.metrics() if _verdict_of(name, "other")]) == 16
+
+        async def other_is_judged() -> bool:
+            return await daemon.metric('mailprobe_up{path="other",service="imaps"}') == 1
+
+        await until(other_is_judged, "a session on the new path")
+        assert await daemon.metric('mailprobe_up{path="vip",service="smtp"}') == 1  # what was known stays known
+        daemon.write(paths=[other])
+        assert await daemon.hang_up() == ""
+        told = await daemon.metrics()
+        assert not any('path="vip"' in name for name in told)
+        assert told['mailprobe_up{path="other",service="imaps"}'] == 1
+        await goes_on(daemon)
+
+    @pytest.mark.parametrize("by_signal", [True, False], ids=["SIGHUP", "POST"])
+    async def test_pages_move(self, daemon: Running, *, by_signal: bool) -> None:
+        old = daemon.url
+        moved = {"web": {"listen": f"127.0.0.1:{free_port()}"}, "paths": [second_path(daemon)]}
+        daemon.offer(**moved)
+        if by_signal:
+            assert await daemon.hang_up() == ""
+        else:
+            assert (await reads_again(daemon))[0] == 200
+        daemon.content.update(moved)
+        told = await daemon.metrics()
+        assert told[SUCCESSFUL] == 1
+        assert not any('path="vip"' in name for name in told)
+
+        async def is_closed() -> bool:
+            try:
+                async with daemon.session.get(f"{old}/-/healthy"):
+                    return False
+            except aiohttp.ClientConnectionError:
+                return True
+
+        await until(is_closed, "the old port closed")
+        await goes_on(daemon)
+        assert (await daemon.ended(signal.SIGTERM))[0] == 0
+
+    async def test_pages_move_to_all_addresses_of_the_same_port(self, daemon: Running) -> None:
+        port = daemon.content["web"]["listen"].rpartition(":")[2]
+        daemon.write(web={"listen": f"0.0.0.0:{port}"})
+        assert await daemon.hang_up() == ""
+        daemon.write(web={"listen": f"127.0.0.1:{port}"})
+        assert await daemon.hang_up() == ""
+        await goes_on(daemon)
+
+    async def test_an_outage_goes_on_in_another_history(self, daemon: Running, world: DemoWorld) -> None:
+        await world.change_to(Scene.BEHIND_NODE)
+        await daemon.sees("masked")
+        before = await _began(daemon)
+        other = daemon.folder / "other.db"
+        daemon.write(history={"file": str(other)})
+        assert await daemon.hang_up() == ""
+        await goes_on(daemon)
+        assert await _began(daemon) == before
+        await until(lambda: len(_lasting(other)) == 4, "the outages in the other history")
+        assert (await daemon.ended(signal.SIGKILL))[0] == -signal.SIGKILL
+        await daemon.start()
+        await daemon.sees("masked")
+        assert await _began(daemon) == before
+
+    async def test_who_waits_for_a_session_meanwhile_is_told(self, daemon: Running, world: DemoWorld) -> None:
+        daemon.write(timeouts={"connect": "1s", "session": "30s", "evidence": "2s"})
+        assert await daemon.hang_up() == ""
+        reached = asyncio.Event()
+
+        async def dead(arrival: Arrival) -> None:
+            if str(arrival.client.address) == CLIENT:
+                reached.set()
+            await nowhere(arrival)
+
+        await world.junctions[Service.SMTP].lead(dead)
+        await reached.wait()
+        question = asyncio.create_task(daemon.get("/probe?path=vip&service=smtp"))
+        await until(lambda: not question.done(), "a question")
+        assert (await daemon.get("/-/healthy"))[0] == 200  # it comes in after the question
+        assert await daemon.hang_up() == ""
+        status, text = await question
+        assert status == 503
+        assert re.search("was broken off|is being read again", text), text
+
+    async def test_many_reloads_at_once_leave_one_daemon(self, daemon: Running) -> None:
+        answers = await asyncio.gather(*(reads_again(daemon) for _ in range(5)))
+        assert {status for status, _ in answers} == {200}
+        assert daemon.process is not None
+        for _ in range(5):
+            daemon.process.send_signal(signal.SIGHUP)
+        await goes_on(daemon)
+        assert (await daemon.ended(signal.SIGTERM))[0] == 0
+        assert "bug" not in daemon.said()
+        assert "never retrieved" not in daemon.said()
+
+
+def _verdict_of(series: str, path: str) -> bool:
+    return series.startswith("mailprobe_verdict") and f'path="{path}"' in series
+
+
+async def _began(daemon: Running) -> dict[str, str]:
+    """When the outages that last began, by service."""
+    told = json.loads((await daemon.get("/api/v1/outages"))[1])
+    return {one["service"]: one["began"] for one in told["outages"] if one["ended"] is None}
+
+
+def _lasting(file: Path) -> list[Any]:
+    if not file.exists():
+        return []
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as opened:
+        try:
+            return opened.execute("SELECT began FROM outages WHERE ended IS NULL").fetchall()
+        except sqlite3.OperationalError:
+            return []
