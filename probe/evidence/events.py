@@ -10,7 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar, dataclass_transform
+from typing import Protocol, TypeVar, dataclass_transform
 
 from probe.model import FaultSign, Peer, Tally
 
@@ -133,12 +133,45 @@ class FaultLine:
 Event = Connected | Disconnected | Rejected | Accepted | LoginEnded | IdSent | FaultLine
 
 
+class Told(Protocol):
+    """An event and the line that tells of it. `line` may cost far more than the rest; `program` is the line's."""
+
+    @property
+    def event(self) -> Event: ...
+
+    @property
+    def program(self) -> str: ...
+
+    @property
+    def line(self) -> Line: ...
+
+    @property
+    def raw(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """An event with the line it came from: when it reached the probe, and the line itself."""
+    """An event with the line it came from: when it reached the probe, and from which source.
 
-    event: Event
-    line: Line
+    A line is taken apart only when somebody asks: a search looks at a few lines of thousands.
+    """
+
+    told: Told
     arrival: float
     source: str
-    raw: str
+
+    @property
+    def event(self) -> Event:
+        return self.told.event
+
+    @property
+    def program(self) -> str:
+        return self.told.program
+
+    @property
+    def line(self) -> Line:
+        return self.told.line
+
+    @property
+    def raw(self) -> str:
+        return self.told.raw

@@ -14,7 +14,7 @@ from probe.model import Clock
 from probe.service.hearing import Hearing
 
 MOST_KEPT = 50_000
-"""Observed lines; the oldest half goes when there are more (some 50 MB)."""
+"""Observed lines; the oldest half goes when there are more (some 25 MB)."""
 
 
 class Watch:
@@ -64,10 +64,7 @@ class Watch:
     async def _follow(self, hearing: Hearing) -> None:
         source = hearing.source
         async for lines in source.follow():
-            found = [
-                Observed(seen.event, seen.line, lines.arrival, source.name, seen.raw)
-                for seen in events(lines.text, now=self._clock())
-            ]
+            found = [Observed(told, lines.arrival, source.name) for told in events(lines.text, now=self._clock())]
             self.lines += lines.text.count(b"\n")
             hearing.note(lines, len(found))
             if found:
