@@ -145,7 +145,7 @@ def versions() -> str:
     parts = (
         f"{os.cpu_count()} × {cpu}",
         load,
-        f"Linux {platform.release()}",
+        f"Linux {platform.release().partition('-')[0]}",
         f"Python {platform.python_version()}",
         *first,
     )
@@ -208,11 +208,11 @@ def count_clients(log: Path) -> int:
     """Who came by which program, and what for: the least that tells whose addresses clients come from."""
     from probe.evidence.read import events  # noqa: PLC0415
 
-    counts: Counter[tuple[type, str, object]] = Counter()
+    counts: Counter[tuple[type, str, int | None]] = Counter()
     for chunk in chunks(log):
         for found in events(chunk, now=mail_log.START):
             client = found.event.client
-            counts[type(found.event), found.program, client.address if client else None] += 1
+            counts[type(found.event), found.program, int(client.address) if client else None] += 1
     return counts.total()
 
 

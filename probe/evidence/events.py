@@ -149,7 +149,7 @@ class Told(Protocol):
     def raw(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
+@_part
 class Observed:
     """An event with the line it came from: when it reached the probe, and from which source.
 

@@ -36,23 +36,20 @@ UNKNOWN = Head(slice(0), contained=False)
 
 
 class Heads(dict[bytes, Head]):
-    """By shape; `learn` adds one."""
-
-    def __init__(self, now: float) -> None:
-        super().__init__()
-        self._now = now
+    """By shape; `learn` adds one. What a header says hangs on nothing but itself, so that one memory serves all logs."""
 
     def learn(self, header: bytes, ending: str) -> Head:
         """Understand a header in front of a message by a program with this ending."""
+        if len(header) > _LONGEST or b"{" in header or b"<" in header:
+            return UNKNOWN
         if len(self) >= _REMEMBERED:
             self.clear()
         head = self[header.translate(ZEROS)] = self._understood(header, ending)
         return head
 
-    def _understood(self, header: bytes, ending: str) -> Head:
-        if len(header) > _LONGEST or b"{" in header or b"<" in header:
-            return UNKNOWN
-        line = parse_line(header + b"x", now=self._now)
+    @staticmethod
+    def _understood(header: bytes, ending: str) -> Head:
+        line = parse_line(header + b"x", now=0.0)
         if not line or not _LEVEL_X.fullmatch(line.message) or CARRIERS.fullmatch(line.program):
             return UNKNOWN
         program, name = line.program.encode(), ending.lstrip("/ ").encode()
@@ -61,3 +58,6 @@ class Heads(dict[bytes, Head]):
         if header[start:end] != program or not f" {line.program}".endswith(ending):
             return UNKNOWN
         return Head(slice(start, end), contained=b" stdout " in header or b" stderr " in header)
+
+
+HEADS = Heads()

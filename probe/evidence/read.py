@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 
 from probe.evidence import dovecot, postfix, wrapped
 from probe.evidence.events import Event, Line
-from probe.evidence.heads import UNKNOWN, ZEROS, Head, Heads
+from probe.evidence.heads import HEADS, UNKNOWN, ZEROS, Head
 from probe.evidence.line import LONGEST, message_of, parse_line
 from probe.evidence.pattern import LEVEL, Pattern
 
@@ -134,12 +134,11 @@ def events(text: bytes, *, now: float) -> Iterator[Found]:
 
 
 class _Chunk:
-    """One chunk and what was understood of it so far."""
+    """One chunk of a log."""
 
     def __init__(self, text: bytes, now: float) -> None:
         self._text = text
         self._now = now
-        self._heads = Heads(now)
         self._arrays = b'"' in text and b"MESSAGE" in text  # the first is a hundred times faster to seek, and rare
 
     def events(self) -> Iterator[Found]:
@@ -158,7 +157,7 @@ class _Chunk:
 
     def _search(self, search: _Search, start: int, end: int, found: dict[int, Found]) -> None:
         """Add the events of one program's lines, by where the lines begin. Written out: this is the inner loop."""
-        text, now, heads, readers, newline_before = self._text, self._now, self._heads, search.readers, self._text.rfind
+        text, now, known, readers, newline_before = self._text, self._now, HEADS.get, search.readers, self._text.rfind
         for match in search.regex.finditer(text, start, end):
             row = match.lastindex
             if row is None:
@@ -167,7 +166,7 @@ class _Chunk:
             at, stop = match.span(row)
             begin = newline_before(b"\n", start, at) + 1 or start
             header = text[begin:at]
-            head = heads.get(header.translate(ZEROS)) or heads.learn(header, search.ending)
+            head = known(header.translate(ZEROS)) or HEADS.learn(header, search.ending)
             if head is UNKNOWN or stop - begin >= LONGEST or (head.contained and self._is_rest(begin)):
                 self._read_in_full(start, at, stop, found)
                 continue
