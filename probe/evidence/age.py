@@ -96,8 +96,8 @@ def pace_after(known: Pace | None, arrival: float, stamp: Stamp) -> Pace:
 
 def stamps_of(seen: Observed) -> Iterator[tuple[Stamper, Stamp]]:
     """Everything that says when a line was written."""
-    if seen.told is not None:
-        yield Stamper.SOURCE, seen.told
+    if seen.stamped is not None:
+        yield Stamper.SOURCE, seen.stamped
     if seen.line.stamp is not None:
         # Postfix by way of syslog and Dovecot's own log may share a file, and only one of them name its zone.
         yield Stamper.HEADER if seen.line.stamp.zoned else Stamper.HEADER_WITHOUT_ZONE, seen.line.stamp

@@ -89,6 +89,6 @@ def from_dovecot(seen: Observed) -> bool:
     """True for what Dovecot wrote, False for Postfix: by the event, or by the program where both may say the like."""
     match seen.event:
         case FaultLine():
-            return "imap" in seen.line.program or "dovecot" in seen.line.program
+            return "imap" in seen.program or "dovecot" in seen.program
         case event:
             return isinstance(event, LoginEnded | IdSent)

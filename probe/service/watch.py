@@ -25,7 +25,7 @@ from probe.notices import tell_bug
 from probe.service.hearing import Hearing
 
 MOST_KEPT = 50_000
-"""Observed lines; the oldest half goes when there are more (some 50 MB)."""
+"""Observed lines; the oldest half goes when there are more (some 25 MB)."""
 
 MOST_ADDRESSES = 10_000
 """Clients' addresses kept one by one, so that to ask for their count stays cheap (some 10 ms)."""
@@ -123,10 +123,10 @@ class Watch:
             self._stumbled(hearing, error)
 
     def _take(self, hearing: Hearing, lines: Lines) -> None:
-        told, name = _told(lines), hearing.source.name
+        stamped, name = _stamped(lines), hearing.source.name
         found = [
-            Observed(seen.event, seen.line, lines.arrival, name, raw := seen.raw, told.get(raw))
-            for seen in events(lines.text, now=self._clock())
+            Observed(told, lines.arrival, name, stamped.get(told.raw) if stamped else None)
+            for told in events(lines.text, now=self._clock())
         ]
         self.lines += lines.text.count(b"\n")
         hearing.note(lines, found)
@@ -147,14 +147,14 @@ class Watch:
     def _count(self, found: list[Observed]) -> None:
         for seen in found:
             if self._telling.is_new(seen.source, seen.line):
-                self._counter.note(seen.event, seen.line.program, seen)
+                self._counter.note(seen.event, seen.program, seen)
 
     def _trim(self) -> None:
         if len(self.observed) > MOST_KEPT:
             del self.observed[: MOST_KEPT // 2]
 
 
-def _told(lines: Lines) -> dict[str, Stamp]:
+def _stamped(lines: Lines) -> dict[str, Stamp]:
     """When each line was written, by the word of its source; of equal lines the last one's."""
     if not lines.stamps:
         return {}

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import pytest
 
 from probe.evidence.correlate import search
-from probe.evidence.events import Connected, Disconnected, FaultLine, IdSent, Line, Observed, Rejected, SessionId
+from probe.evidence.events import Connected, Disconnected, FaultLine, IdSent, Line, Observed, Rejected, SessionId, Stamp
 from probe.evidence.scene import SETTLE, Clocks, Offset, Scene
 from probe.model import (
     Address,
@@ -34,6 +34,7 @@ from tests.builders import (
     FINGERPRINT,
     NODE,
     OURS,
+    Said,
     failed,
     id_moments,
     imaps_session,
@@ -72,8 +73,8 @@ class TestFingerprint:
         assert sightings(smtp_session(), observed(left(), pid=7), observed(left(), pid=8)) == ()
 
     def test_the_same_line_from_two_sources_is_one(self) -> None:
-        line = observed(left())
-        assert len(sightings(smtp_session(), line, replace(line, source="loki:x", raw="other header"))) == 1
+        elsewhere = observed(left(), source="loki:x", stamp=Stamp(101.0, 1.0))
+        assert len(sightings(smtp_session(), observed(left()), elsewhere)) == 1
 
     def test_different_lines_from_two_sources_prove_nothing(self) -> None:
         one, other = observed(left(), pid=7), observed(left(OURS.address), pid=8, source="loki:x")
@@ -361,7 +362,7 @@ class TestSigns:
 
     def disputed(self, *others: Session, underway: tuple[Service, ...] = ()) -> bool:
         session = imaps_session(fault=self.FELL)
-        line = replace(observed(self.UNTRUSTED), line=Line(message="", program="dovecot", pid=1))
+        line = Observed(Said(self.UNTRUSTED, Line(message="", program="dovecot", pid=1), ""), 101.02, "file:/log")
         (sign,) = search(
             session, Scene(observed=[line], others=[session, *others], underway=underway, now=LATER)
         ).evidence.signs
