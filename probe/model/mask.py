@@ -16,10 +16,10 @@ import json
 import re
 from base64 import b64decode
 from binascii import Error as Base64Error
-from urllib.parse import quote
 
 _MASK = "****"
 _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _QUOTED = re.compile(r"""(\bauthorization\b["']?\s*[:=]\s*\[?["']?)\s*(?:(?:bearer|basic)\s+)?[^\s"',<>\]})]+""", re.I)
 
 
@@ -56,6 +56,12 @@ def _forms(secret: str) -> set[str]:
         told,
         told.replace("/", "\\/"),
         secret.translate(_HTML),
-        quote(secret),
-        quote(secret, safe=""),
+        _in_url(secret, b"/"),
+        _in_url(secret, b""),
     }
+
+
+def _in_url(secret: str, kept: bytes) -> str:
+    """Percent-encoded (RFC 3986), but for these octets."""
+    octets = secret.encode("utf-8", "replace")
+    return "".join(chr(octet) if octet in _UNRESERVED or octet in kept else f"%{octet:02X}" for octet in octets)

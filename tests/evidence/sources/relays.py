@@ -13,6 +13,7 @@ USABLE = Path(RSYSLOGD).exists()
 
 _HEAD = """\
 global(workDirectory="{here}/state")
+main_queue(queue.type="Direct")
 module(load="imfile" mode="inotify")
 """
 _INPUT = 'input(type="imfile" file="{file}" tag="raw" reopenOnTruncate="on" readTimeout="0")\n'
@@ -34,7 +35,12 @@ class Rsyslog:
         self.start()
 
     def start(self) -> None:
+<<<<<<< ours
         """Begin, or go on after an end, from where the state that is left says."""
+=======
+        """Run; after `close` again, with the same queue and state."""
+        self._pid_file.unlink(missing_ok=True)
+>>>>>>> theirs
         command = [*self._prefix, RSYSLOGD, "-n", "-f", str(self._configuration), "-i", str(self._pid_file)]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 10
@@ -59,7 +65,7 @@ class Rsyslog:
 
 
 _DISK_QUEUE = (
-    'queue.type="LinkedList" queue.filename="forward" queue.saveOnShutdown="on" '
+    'queue.type="LinkedList" queue.filename="forward" queue.saveOnShutdown="on" queue.timeoutShutdown="10000" '
     'action.resumeRetryCount="-1" action.resumeInterval="1"'
 )
 
