@@ -35,12 +35,8 @@ class Rsyslog:
         self.start()
 
     def start(self) -> None:
-<<<<<<< ours
         """Begin, or go on after an end, from where the state that is left says."""
-=======
-        """Run; after `close` again, with the same queue and state."""
         self._pid_file.unlink(missing_ok=True)
->>>>>>> theirs
         command = [*self._prefix, RSYSLOGD, "-n", "-f", str(self._configuration), "-i", str(self._pid_file)]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 10
