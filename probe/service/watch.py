@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from math import inf
 
 from probe.evidence.age import UTC, Paces
 from probe.evidence.events import Observed, Stamp
@@ -20,15 +21,24 @@ MOST_KEPT = 50_000
 
 
 class Watch:
-    """Follows every source; `observed` grows, and `news` is set whenever it did."""
+    """Follows every source; `observed` grows, and `news` is set whenever it did.
+
+    `forgotten_until`: when the last line arrived that was too many to keep.
+    """
 
     def __init__(
-        self, sources: Sequence[Source], clock: Clock, east: Callable[[], float] = lambda: time.localtime().tm_gmtoff
+        self,
+        sources: Sequence[Source],
+        clock: Clock,
+        east: Callable[[], float] = lambda: time.localtime().tm_gmtoff,
+        most_kept: int = MOST_KEPT,
     ) -> None:
         """`east`: seconds by which the probe's own zone is ahead of UTC."""
+        self._most_kept = most_kept
         self._east = east
         self.sources = tuple(sources)
         self.observed: list[Observed] = []
+        self.forgotten_until = -inf
         self.lines = 0
         self._hearings = tuple(Hearing(source) for source in self.sources)
         self._clock = clock
@@ -93,8 +103,10 @@ class Watch:
                 self._news.set()
 
     def _trim(self) -> None:
-        if len(self.observed) > MOST_KEPT:
-            del self.observed[: MOST_KEPT // 2]
+        if len(self.observed) > self._most_kept:
+            oldest = slice(self._most_kept // 2)
+            self.forgotten_until = max(seen.arrival for seen in self.observed[oldest])
+            del self.observed[oldest]
 
 
 def _told(lines: Lines) -> dict[str, Stamp]:

@@ -62,6 +62,7 @@ class Workshop:
             observed=watch.observed,
             others=others,
             underway=self.underway,
+            forgotten_until=watch.forgotten_until,
             clocks=self.clocks,
             paces=watch.paces,
             zones=watch.zones,
