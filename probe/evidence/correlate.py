@@ -35,6 +35,11 @@ FINDERS: dict[Service, tuple[Finder, ...]] = {
 }
 """In the order of the reasons that a person reads."""
 
+WEIGHED: tuple[Finder, ...] = (by_fingerprint, by_rhythm, by_time)
+"""Those that count rivals and look-alikes."""
+
+TOO_MANY = "more lines came than can be kept, so a line that fits may have had rivals"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Search:
@@ -54,7 +59,7 @@ def search(session: Session, scene: Scene) -> Search:
     """Look for one session by every link its service knows."""
     arrived = [seen for seen in scene.observed if seen.arrival >= session.opened]
     since = [seen for seen in arrived if may_be_since(session.opened, seen, scene.paces, scene.zones)]
-    findings = [find(session, since, scene) for find in FINDERS[session.service]]
+    findings = [_finding(find, session, since, scene) for find in FINDERS[session.service]]
     sightings = _without_repeats(finding.sighting for finding in findings if finding.sighting)
     evidence = Evidence(
         sightings=sightings,
@@ -69,8 +74,14 @@ def search(session: Session, scene: Scene) -> Search:
     )
 
 
+def _finding(find: Finder, session: Session, since: Sequence[Observed], scene: Scene) -> Finding:
+    if find in WEIGHED and session.opened <= scene.forgotten_until:
+        return Finding(reason=TOO_MANY)
+    return find(session, since, scene)
+
+
 def _reasons(findings: Sequence[Finding]) -> Iterator[str]:
-    return (finding.reason for finding in findings if finding.reason)
+    return iter(dict.fromkeys(finding.reason for finding in findings if finding.reason))
 
 
 def _too_old(lines: int) -> Iterator[str]:

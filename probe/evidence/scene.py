@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from probe.evidence.age import UTC, Paces
 from probe.evidence.events import Connected, Disconnected, FaultLine, IdSent, LoginEnded, Observed, Rejected
@@ -45,13 +46,15 @@ AGREED = 2
 class Scene:
     """All that a search may look at: lines since before the session, our other sessions, known clocks, the time.
 
-    `underway`: of which services others are being opened now. `paces` tell how old a line is, `zones` by how much
-    stamps without a zone may be off: UTC's, and the probe's.
+    `forgotten_until`: lines that arrived by then may be missing, for there were too many to keep. `underway`: of which
+    services others are being opened now. `paces` tell how old a line is, `zones` by how much stamps without a zone may
+    be off: UTC's, and the probe's.
     """
 
     observed: Sequence[Observed]
     others: Sequence[Session] = ()
     underway: Sequence[Service] = ()
+    forgotten_until: float = -inf
     clocks: Clocks = field(default_factory=dict)
     paces: Paces = field(default_factory=dict)
     zones: Sequence[float] = (UTC,)

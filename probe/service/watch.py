@@ -36,7 +36,10 @@ REPEAT = 600.0
 
 
 class Watch:
-    """Follows every source; `observed` grows, and `news` is set whenever it did."""
+    """Follows every source; `observed` grows, and `news` is set whenever it did.
+
+    `forgotten_until`: when the last line arrived that was too many to keep.
+    """
 
     def __init__(
         self,
@@ -44,11 +47,14 @@ class Watch:
         clock: Clock,
         names: Names | None = None,
         east: Callable[[], float] = lambda: time.localtime().tm_gmtoff,
+        most_kept: int = MOST_KEPT,
     ) -> None:
         """`east`: seconds by which the probe's own zone is ahead of UTC."""
+        self._most_kept = most_kept
         self._east = east
         self.sources = tuple(sources)
         self.observed: list[Observed] = []
+        self.forgotten_until = -inf
         self.lines = 0
         self._hearings = tuple(Hearing(source) for source in self.sources)
         self._telling = Telling()
@@ -150,8 +156,10 @@ class Watch:
                 self._counter.note(seen.event, seen.program, seen)
 
     def _trim(self) -> None:
-        if len(self.observed) > MOST_KEPT:
-            del self.observed[: MOST_KEPT // 2]
+        if len(self.observed) > self._most_kept:
+            oldest = slice(self._most_kept // 2)
+            self.forgotten_until = max(seen.arrival for seen in self.observed[oldest])
+            del self.observed[oldest]
 
 
 def _stamped(lines: Lines) -> dict[str, Stamp]:

@@ -98,6 +98,7 @@ class Workshop:
             observed=watch.observed,
             others=others,
             underway=self.underway,
+            forgotten_until=watch.forgotten_until,
             clocks=self.clocks,
             paces=watch.paces,
             zones=watch.zones,

@@ -236,6 +236,19 @@ class TestRhythm:
             wrong += bool(sightings(session, *strangers))
         assert wrong <= 2  # RHYTHM_CHANCE is 1 in 1,000
 
+    def test_another_probe_s_beats_are_no_rhythm_of_ours(self) -> None:
+        """Ours are lost; strangers come as a burst of our own kind, and a single line long after it."""
+        wrong = 0
+        for seed in range(300):
+            random = Random(seed)
+            session = imaps_session(beats=beats(4, random))
+            late = random.uniform(0, 3)
+            moments = (session.id_moments, *(beat.id_moments for beat in beats(4, random)))
+            burst = [late + one[IdMoment.ACCEPTED].start for one in moments]
+            strangers = [stranger_line(at, number, random) for number, at in enumerate([*burst, 114.0], 1)]
+            wrong += bool(sightings(session, *strangers))
+        assert wrong <= 2
+
     def test_found_by_when_lines_arrive_where_the_server_makes_ids_at_random_times(self) -> None:
         """Dovecot 2.4 that forks for every connection under load: its ids jitter, its lines come at once."""
         random = Random(7)
@@ -352,6 +365,14 @@ class TestTime:
 def test_every_search_without_a_sighting_gives_reasons() -> None:
     assert "disconnect lines" in reasons(smtp_session())
     assert "clock" in reasons(imaps_session())
+
+
+@pytest.mark.parametrize(("until", "found"), [(99.9, 1), (100.0, 0), (100.9, 0)])
+def test_where_lines_were_dropped_since_the_session_opened_nothing_is_weighed(until: float, found: int) -> None:
+    """A rival, or a hundred that look alike, may be among those that are gone."""
+    assert len(sightings(smtp_session(), observed(left()), forgotten_until=until)) == found
+    own = observed(Connected(client=OURS))
+    assert len(sightings(smtp_session(), own, forgotten_until=until)) == 1
 
 
 class TestSigns:
