@@ -46,6 +46,7 @@ class Scene:
     """All that a search may look at: lines since before the session, our other sessions, known clocks, the time.
 
     `paces` tell how old a line is, `zones` by how much stamps without a zone may be off: UTC's, and the probe's.
+    `shift`: by how much the probe's wall clock has been set since its own began.
     """
 
     observed: Sequence[Observed]
@@ -53,6 +54,7 @@ class Scene:
     clocks: Clocks = field(default_factory=dict)
     paces: Paces = field(default_factory=dict)
     zones: Sequence[float] = (UTC,)
+    shift: float = 0.0
     now: float
 
 

@@ -132,6 +132,9 @@ async def _asking(one: Running, over: float) -> Counter[int]:
     return told
 
 
+SEEN = {Scene.STRAIGHT: Verdict.PRESERVED, Scene.BEHIND_NODE: Verdict.MASKED}
+
+
 class Ship:
     """Carries the mail server's log on into another file; `set_forward` is what somebody did to the server's clock."""
 
@@ -210,24 +213,28 @@ async def test_a_wall_clock_that_is_set_moves_labels_and_nothing_else(
         await one.sees("preserved")
 
 
-@pytest.mark.parametrize("jump", [3_600.0, -3_600.0])
-async def test_a_server_whose_clock_is_set_is_never_believed_wrongly_and_soon_again(
-    world: DemoWorld, ship: Ship, tmp_path: Path, jump: float
+@pytest.mark.parametrize(("jump", "scene"), [(3_600.0, Scene.BEHIND_NODE), (-3_600.0, Scene.STRAIGHT)])
+async def test_a_machine_whose_clock_is_set_is_never_believed_wrongly_and_soon_again(
+    world: DemoWorld, ship: Ship, tmp_path: Path, jump: float, scene: Scene
 ) -> None:
-    """An hour is more than a clock may be off by that names its zone, as Dovecot's ids do (evidence/age.py)."""
-    ticks = Ticks()
+    """The probe and the log on one machine: lines are an hour off the probe's moments, which do not follow."""
+    ticks, due = Ticks(), SEEN[scene]
     sources = {"sources": [{"kind": "file", "path": str(tmp_path / "shipped.log")}]}
     async with running(world, tmp_path, evidence=sources) as one, at_work(one, ticks.clock()) as daemon:
         await one.sees("preserved")
-        await world.change_to(Scene.BEHIND_NODE)
-        await one.sees("masked")
+        await world.change_to(scene)
+        await one.sees(due)
         ticks.set_forward = ship.set_forward = jump
-        results = await judged(daemon, 4)
-        assert {result.judgement.verdict for result in results} <= {Verdict.MASKED, Verdict.UNVERIFIED}
-        latest = {result.session.service: result.judgement.verdict for result in results}
-        assert latest[Service.SMTP] is Verdict.MASKED
-        why = [result.evidence.reasons for result in results if result.session.service is Service.IMAPS][-1]
-        assert not why or any("by their time stamps" in reason for reason in why)
+        results: list[Result] = []
+        daemon.ledger.listeners.append(lambda entry: results.append(entry.result))
+        await until(lambda: {_verdict(results, name) for name in Service} == {due}, f"{due}, as before", 45)
+        assert {result.judgement.verdict for result in results} <= {due, Verdict.UNVERIFIED}
+
+
+def _verdict(results: Sequence[Result], service: Service) -> Verdict | None:
+    """The latest one, when there have been four: the first may know nothing yet of a clock that was set."""
+    mine = [result.judgement.verdict for result in results if result.session.service is service]
+    return mine[-1] if len(mine) >= 4 else None
 
 
 def on_the_grid(results: Sequence[Result], interval: float) -> bool:
