@@ -8,7 +8,8 @@ Rule 1: lateness, arrival less stamp, is lag and clock offset in one. The least 
 Rule 2: a clock may be off by MINUTES, a stamp without a zone may be of UTC or of the probe's zone. What is further off
         is no clock but an old log, and nothing of it counts: `unverified` is the price, a wrong `preserved` the other.
 Rule 3: lines that come late by the same time for STEADY seconds are live: old ones are read faster than they were
-        written. A stamp without a zone may then be of any, and a clock that was set back is believed again.
+        written. A stamp without a zone may then be of any, and a clock that was set back is believed again; so is one
+        that was set by as much as the probe's own (`shift`), for the probe's moments do not follow a clock that is set.
 Rule 4: a line may be stamped by its source, in its header, and in Dovecot's session id. Each has a pace of its own, and
         all must agree. Of a line without a stamp nothing is known.
 """
@@ -59,11 +60,15 @@ class Pace:
     steady: bool = False
     later: Pace | None = None
 
-    def is_plausible(self, zones: Sequence[float]) -> bool:
+    def is_plausible(self, zones: Sequence[float], shift: float = 0.0) -> bool:
         """True for what a clock may be off by (rules 2 and 3); `zones`: how far those are off that may be left out."""
         if self.zoned:
-            return abs(self.least) <= MINUTES
+            return abs(self.least) <= MINUTES or (self.steady and abs(self.least + shift) <= MINUTES)
         return (self.steady and abs(self.least) <= ZONES) or any(abs(self.least - zone) <= MINUTES for zone in zones)
+
+    def written_by(self, stamp: Stamp) -> float:
+        """When, on the probe's clock, a line with this stamp was written at the latest."""
+        return stamp.seconds + stamp.resolution + self.least + SLACK
 
     def after(self, arrival: float, stamp: Stamp) -> Pace:
         """What is known when another line has arrived."""
@@ -106,12 +111,12 @@ def stamps_of(seen: Observed) -> Iterator[tuple[Stamper, Stamp]]:
             yield Stamper.SESSION_ID, Stamp(opened, 1e-6)
 
 
-def may_be_since(moment: float, seen: Observed, paces: Paces, zones: Sequence[float] = (UTC,)) -> bool:
+def may_be_since(
+    moment: float, seen: Observed, paces: Paces, zones: Sequence[float] = (UTC,), shift: float = 0.0
+) -> bool:
     """Whether a line that arrived after this moment may have been written after it too."""
-    return all(_is_since(moment, stamp, paces.get((seen.source, who)), zones) for who, stamp in stamps_of(seen))
-
-
-def _is_since(moment: float, stamp: Stamp, pace: Pace | None, zones: Sequence[float]) -> bool:
-    if pace is None:
-        return True
-    return pace.is_plausible(zones) and stamp.seconds + stamp.resolution + pace.least + SLACK >= moment
+    for who, stamp in stamps_of(seen):
+        pace = paces.get((seen.source, who))
+        if pace is not None and not (pace.is_plausible(zones, shift) and pace.written_by(stamp) >= moment):
+            return False
+    return True

@@ -58,7 +58,7 @@ class Search:
 def search(session: Session, scene: Scene) -> Search:
     """Look for one session by every link its service knows."""
     arrived = [seen for seen in scene.observed if seen.arrival >= session.opened]
-    since = [seen for seen in arrived if may_be_since(session.opened, seen, scene.paces, scene.zones)]
+    since = [seen for seen in arrived if may_be_since(session.opened, seen, scene.paces, scene.zones, scene.shift)]
     findings = [_finding(find, session, since, scene) for find in FINDERS[session.service]]
     sightings = _without_repeats(finding.sighting for finding in findings if finding.sighting)
     evidence = Evidence(

@@ -48,7 +48,7 @@ class Scene:
 
     `forgotten_until`: lines that arrived by then may be missing, for there were too many to keep. `underway`: of which
     services others are being opened now. `paces` tell how old a line is, `zones` by how much stamps without a zone may
-    be off: UTC's, and the probe's.
+    be off: UTC's, and the probe's. `shift`: by how much the probe's wall clock has been set since its own began.
     """
 
     observed: Sequence[Observed]
@@ -58,6 +58,7 @@ class Scene:
     clocks: Clocks = field(default_factory=dict)
     paces: Paces = field(default_factory=dict)
     zones: Sequence[float] = (UTC,)
+    shift: float = 0.0
     now: float
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from probe.evidence.scene import Clocks, Offset, Scene
 from probe.model import Endpoint, Evidence, IdMoment, ImprintKind, Link, Networks, Service, Session
 from probe.service.budget import Budgets
+from probe.service.clock import SteadyClock
 from probe.service.logins import LoginCount
 from probe.service.survey import Survey
 from probe.service.watch import Watch
@@ -102,6 +103,7 @@ class Workshop:
             clocks=self.clocks,
             paces=watch.paces,
             zones=watch.zones,
+            shift=self.kit.clock.shift if isinstance(self.kit.clock, SteadyClock) else 0.0,
             now=now,
         )
 

@@ -44,8 +44,9 @@ def paces(lines: Iterable[Observed]) -> Paces:
     return known
 
 
-def links(*lines: Observed, zones: tuple[float, ...] = (0.0,)) -> list[Link]:
-    found = search(smtp_session(), Scene(observed=lines, paces=paces(lines), zones=zones, now=110.0))
+def links(*lines: Observed, zones: tuple[float, ...] = (0.0,), shift: float = 0.0) -> list[Link]:
+    scene = Scene(observed=lines, paces=paces(lines), zones=zones, shift=shift, now=110.0)
+    found = search(smtp_session(), scene)
     return [sighting.link for sighting in found.evidence.sightings]
 
 
@@ -55,6 +56,16 @@ def test_a_line_that_is_a_week_old_proves_nothing_whatever_it_says() -> None:
     evidence = search(smtp_session(), scene).evidence
     assert evidence.sightings == ()
     assert "1 of the lines that came since are older than the session by their time stamps" in evidence.reasons[-1]
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR])
+def test_a_clock_that_was_set_together_with_ours_is_believed_once_it_is_steady(jump: float) -> None:
+    ours = line(100.5 + jump, 100.5)
+    before = [replace(line(at + jump, at), event=Connected(client=None)) for at in (94.0, 97.0, 100.0)]
+    assert links(*before, ours, shift=jump) == [Link.PORT]
+    assert links(*before, ours) == []  # ours was not set: nobody knows what that log is
+    assert links(*before, ours, shift=-jump) == []
+    assert links(*before[1:], ours, shift=jump) == []  # not long enough: an old log may be read anew
 
 
 @pytest.mark.parametrize("zoned", [True, False])

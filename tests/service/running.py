@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 import aiohttp
@@ -33,10 +35,12 @@ Labels = Mapping[str, str]
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has just now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    """A port that nobody has on any address: below those the kernel gives to clients, of whom a world has many."""
+    while True:
+        port = SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("", port))
+            return port
 
 
 async def until(holds: Callable[[], Any], what: str, seconds: float = DEADLINE) -> Any:
@@ -61,6 +65,7 @@ class Running:
     content: dict[str, Any]
     session: aiohttp.ClientSession = field(repr=False)
     environment: dict[str, str] = field(default_factory=dict)
+    auth: tuple[str, str] | None = None
     process: asyncio.subprocess.Process | None = field(default=None, repr=False)
 
     @property
@@ -119,7 +124,11 @@ class Running:
         return code, loop.time() - begun
 
     async def get(self, path: str, *, method: str = "GET", **more: Any) -> tuple[int, str]:
-        """Status and text of an answer."""
+        """Status and text of an answer; `auth` of the request goes before the daemon's own."""
+        user = more.pop("auth", self.auth)
+        if user is not None:
+            word = base64.b64encode(":".join(user).encode()).decode()
+            more["headers"] = {**more.get("headers", {}), "Authorization": f"Basic {word}"}
         async with self.session.request(method, self.url + path, **more) as answer:
             return answer.status, await answer.text()
 

@@ -18,11 +18,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from probe.demo.door import Arrival
 from probe.demo.scenes import Scene
-from probe.demo.ways import nowhere
-from probe.demo.world import CLIENT, DemoWorld, demo_world
-from probe.model import Service
+from probe.demo.world import DemoWorld, demo_world
 from tests.service.running import Running, free_port, running, until
 
 SUCCESSFUL = "mailprobe_config_last_reload_successful"
@@ -201,26 +198,6 @@ class TestTaken:
         await daemon.start()
         await daemon.sees("masked")
         assert await _began(daemon) == before
-
-    async def test_who_waits_for_a_session_meanwhile_is_told(self, daemon: Running, world: DemoWorld) -> None:
-        daemon.write(timeouts={"connect": "1s", "session": "30s", "evidence": "2s"})
-        assert await daemon.hang_up() == ""
-        reached = asyncio.Event()
-
-        async def dead(arrival: Arrival) -> None:
-            if str(arrival.client.address) == CLIENT:
-                reached.set()
-            await nowhere(arrival)
-
-        await world.junctions[Service.SMTP].lead(dead)
-        await reached.wait()
-        question = asyncio.create_task(daemon.get("/probe?path=vip&service=smtp"))
-        await until(lambda: not question.done(), "a question")
-        assert (await daemon.get("/-/healthy"))[0] == 200  # it comes in after the question
-        assert await daemon.hang_up() == ""
-        status, text = await question
-        assert status == 503
-        assert re.search("was broken off|is being read again", text), text
 
     async def test_many_reloads_at_once_leave_one_daemon(self, daemon: Running) -> None:
         answers = await asyncio.gather(*(reads_again(daemon) for _ in range(5)))
