@@ -61,7 +61,7 @@ def test_a_line_that_is_a_week_old_proves_nothing_whatever_it_says() -> None:
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
 def test_a_clock_that_was_set_together_with_ours_is_believed_once_it_is_steady(jump: float) -> None:
     ours = line(100.5 + jump, 100.5)
-    before = [replace(line(at + jump, at), event=Connected(client=None)) for at in (94.0, 97.0, 100.0)]
+    before = [line(at + jump, at, client=None) for at in (94.0, 97.0, 100.0)]
     assert links(*before, ours, shift=jump) == [Link.PORT]
     assert links(*before, ours) == []  # ours was not set: nobody knows what that log is
     assert links(*before, ours, shift=-jump) == []
