@@ -36,7 +36,7 @@ UNKNOWN = Head(slice(0), contained=False)
 
 
 class Heads(dict[bytes, Head]):
-    """By shape; `learn` adds one. What a header says hangs on nothing but itself, so that one memory serves all logs."""
+    """By shape; `learn` adds one. What a header says hangs on nothing but itself, so one memory serves all logs."""
 
     def learn(self, header: bytes, ending: str) -> Head:
         """Understand a header in front of a message by a program with this ending."""
