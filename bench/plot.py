@@ -86,7 +86,7 @@ class Plot:
         yield f'<polyline points="{path}" fill="none" stroke="{LINE}" stroke-width="1.5"/>'
         yield f'<text x="{LEFT}" y="{top - 6}">{escape(panel.title)}</text>'
         for minute in _ticks(minutes):
-            yield f'<text x="{along(minute)}" y="{floor + 18}" text-anchor="middle" fill="#5b6573">{minute:g} min</text>'
+            yield f'<text x="{along(minute)}" y="{floor + 18}" text-anchor="middle">{minute:g} min</text>'
 
 
 def _ticks(minutes: float) -> list[float]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import inf
 
 from probe.evidence.events import LoginEnded, Observed, SessionId, Stamp
 
@@ -106,12 +107,36 @@ def stamps_of(seen: Observed) -> Iterator[tuple[Stamper, Stamp]]:
             yield Stamper.SESSION_ID, Stamp(opened, 1e-6)
 
 
+class Written:
+    """Tells lines that may have been written after a moment, of those that arrived after it.
+
+    What the paces say is the same for all lines of one source and kind of stamp, and worked out once for each.
+    """
+
+    def __init__(self, moment: float, paces: Paces, zones: Sequence[float] = (UTC,)) -> None:
+        self._moment = moment
+        self._paces = paces
+        self._zones = zones
+        self._bounds: dict[tuple[str, Stamper], float] = {}
+
+    def may_be_since(self, seen: Observed) -> bool:
+        """Whether a line that arrived after the moment may have been written after it too."""
+        source = seen.source
+        return all(stamp.seconds + stamp.resolution >= self._bound((source, who)) for who, stamp in stamps_of(seen))
+
+    def _bound(self, kind: tuple[str, Stamper]) -> float:
+        """The earliest end of a stamp of this kind that may be meant; where nothing is plausible, none is."""
+        bound = self._bounds.get(kind)
+        if bound is None:
+            bound = self._bounds[kind] = self._worked_out(self._paces.get(kind))
+        return bound
+
+    def _worked_out(self, pace: Pace | None) -> float:
+        if pace is None:
+            return -inf
+        return self._moment - SLACK - pace.least if pace.is_plausible(self._zones) else inf
+
+
 def may_be_since(moment: float, seen: Observed, paces: Paces, zones: Sequence[float] = (UTC,)) -> bool:
     """Whether a line that arrived after this moment may have been written after it too."""
-    return all(_is_since(moment, stamp, paces.get((seen.source, who)), zones) for who, stamp in stamps_of(seen))
-
-
-def _is_since(moment: float, stamp: Stamp, pace: Pace | None, zones: Sequence[float]) -> bool:
-    if pace is None:
-        return True
-    return pace.is_plausible(zones) and stamp.seconds + stamp.resolution + pace.least + SLACK >= moment
+    return Written(moment, paces, zones).may_be_since(seen)

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
-from probe.evidence.age import may_be_since
+from probe.evidence.age import Written
 from probe.evidence.events import FaultLine, Observed
 from probe.evidence.links import by_fingerprint, by_message, by_port, by_token
 from probe.evidence.moments import by_rhythm, by_time, candidates
@@ -40,12 +41,14 @@ FINDERS: dict[Service, tuple[Finder, ...]] = {
 class Search:
     """Where the search for one session stands.
 
-    `settled`: nothing that may still come can change it. `candidates`: lines that may be ours but are not certain;
+    `settled`: nothing that may still come can change it; `settles`: when that will be, unless something comes, -inf if
+    it always was. `candidates`: lines that may be ours but are not certain;
     a rhythm would tell. `clocks`: what the sightings say of their sources' clocks.
     """
 
     evidence: Evidence
     settled: bool
+    settles: float = inf
     candidates: int = 0
     clocks: Clocks = field(default_factory=dict)
 
@@ -53,9 +56,11 @@ class Search:
 def search(session: Session, scene: Scene) -> Search:
     """Look for one session by every link its service knows."""
     arrived = [seen for seen in scene.observed if seen.arrival >= session.opened]
-    since = [seen for seen in arrived if may_be_since(session.opened, seen, scene.paces, scene.zones)]
+    written = Written(session.opened, scene.paces, scene.zones)
+    since = [seen for seen in arrived if written.may_be_since(seen)]
     findings = [find(session, since, scene) for find in FINDERS[session.service]]
     sightings = _without_repeats(finding.sighting for finding in findings if finding.sighting)
+    settles = min((_settles(session, sighting) for sighting in sightings), default=inf)
     evidence = Evidence(
         sightings=sightings,
         signs=_signs(session, since),
@@ -63,7 +68,8 @@ def search(session: Session, scene: Scene) -> Search:
     )
     return Search(
         evidence=evidence,
-        settled=any(_is_settled(session, sighting, scene.now) for sighting in sightings),
+        settled=settles <= scene.now,
+        settles=settles,
         candidates=0 if session.service.speaks_smtp else len(candidates(session, since)),
         clocks={key: offset for finding in findings for key, offset in finding.clocks.items()},
     )
@@ -81,11 +87,11 @@ def _too_old(lines: int) -> Iterator[str]:
         )
 
 
-def _is_settled(session: Session, sighting: Sighting, now: float) -> bool:
+def _settles(session: Session, sighting: Sighting) -> float:
     if sighting.link in CERTAIN or _is_own(session, sighting):
-        return True
+        return -inf
     lag = max(0.0, sighting.at - session.closed)
-    return now >= sighting.at + max(SETTLE, 2 * lag)
+    return sighting.at + max(SETTLE, 2 * lag)
 
 
 def _is_own(session: Session, sighting: Sighting) -> bool:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from probe.evidence.age import UTC, Paces
 from probe.evidence.events import Connected, Disconnected, FaultLine, IdSent, LoginEnded, Observed, Rejected
-from probe.model import IdMoment, Link, Peer, Session, Sighting
+from probe.evidence.ours import Ours
+from probe.model import IdMoment, Link, Peer, Sighting
 
 SETTLE = 0.5
 """Seconds in which a rival of a line that fits may still be on its way."""
@@ -49,7 +50,7 @@ class Scene:
     """
 
     observed: Sequence[Observed]
-    others: Sequence[Session] = ()
+    others: Ours = field(default_factory=Ours)
     clocks: Clocks = field(default_factory=dict)
     paces: Paces = field(default_factory=dict)
     zones: Sequence[float] = (UTC,)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import AbstractContextManager
 
 from probe.evidence.age import UTC, Paces
 from probe.evidence.clients import ClientCounter
@@ -20,16 +21,15 @@ from probe.evidence.sources.source import Lines, Source
 from probe.evidence.whose import Names
 from probe.model import Clients, Clock
 from probe.service.hearing import Hearing
-
-MOST_KEPT = 50_000
-"""Observed lines; the oldest half goes when there are more (some 50 MB)."""
+from probe.service.lookout import Lookouts
+from probe.service.shelf import Shelf
 
 MOST_ADDRESSES = 10_000
 """Clients' addresses kept one by one, so that to ask for their count stays cheap (some 10 ms)."""
 
 
 class Watch:
-    """Follows every source; `observed` grows, and `news` is set whenever it did."""
+    """Follows every source; lines are kept while a session may need them, and `news` is set whenever some came."""
 
     def __init__(
         self,
@@ -41,7 +41,8 @@ class Watch:
         """`east`: seconds by which the probe's own zone is ahead of UTC."""
         self._east = east
         self.sources = tuple(sources)
-        self.observed: list[Observed] = []
+        self._shelf = Shelf()
+        self._lookouts = Lookouts()
         self.lines = 0
         self._hearings = tuple(Hearing(source) for source in self.sources)
         self._telling = Telling()
@@ -63,15 +64,31 @@ class Watch:
 
     async def news(self, seconds: float) -> None:
         """Return when something was observed, or after so many seconds; a bug of a source's is raised here."""
+        self._news.clear()
+        await self.wait(self._news, seconds)
+
+    def on_the_lookout(self, keys: Iterable[Hashable]) -> AbstractContextManager[asyncio.Event]:
+        """An event that is set when a line with one of these keys has come (bearing.py)."""
+        return self._lookouts.posted(keys)
+
+    async def wait(self, event: asyncio.Event, seconds: float) -> None:
+        """Return when it is set, or after so many seconds; a bug of a source's is raised here."""
         for task in self._tasks:
             if task.done() and not task.cancelled() and (bug := task.exception()):
                 raise bug
-        self._news.clear()
         try:
             async with asyncio.timeout(max(0.0, seconds)):
-                await self._news.wait()
+                await event.wait()
         except TimeoutError:
             return
+
+    def since(self, moment: float) -> Sequence[Observed]:
+        """What arrived since then."""
+        return self._shelf.since(moment)
+
+    def needed_since(self, moment: float) -> AbstractContextManager[None]:
+        """Within this, whatever arrives from this moment on is kept."""
+        return self._shelf.needed_since(moment)
 
     def hurry(self, seconds: float) -> None:
         """Ask every source to bring its lines as soon as they are there, for a while."""
@@ -108,18 +125,14 @@ class Watch:
             hearing.note(lines, found)
             self._count(found)
             if found:
-                self.observed.extend(found)
-                self._trim()
+                self._shelf.put(found)
+                self._lookouts.tell(found)
                 self._news.set()
 
     def _count(self, found: list[Observed]) -> None:
         for seen in found:
             if self._telling.is_new(seen.source, seen.line):
                 self._counter.note(seen.event, seen.line.program, seen)
-
-    def _trim(self) -> None:
-        if len(self.observed) > MOST_KEPT:
-            del self.observed[: MOST_KEPT // 2]
 
 
 def _told(lines: Lines) -> dict[str, Stamp]:

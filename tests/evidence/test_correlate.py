@@ -11,6 +11,7 @@ import pytest
 
 from probe.evidence.correlate import search
 from probe.evidence.events import Connected, Disconnected, IdSent, Observed, Rejected, SessionId
+from probe.evidence.ours import Ours
 from probe.evidence.scene import SETTLE, Clocks, Offset, Scene
 from probe.model import Address, Beat, Count, IdMoment, Imprint, ImprintKind, Link, Peer, Session, Sighting
 from tests.builders import (
@@ -111,7 +112,7 @@ class TestPort:
 
     def test_another_session_of_ours_with_the_same_port_makes_it_worthless(self) -> None:
         other = smtp_session(id="other", path="direct")
-        assert sightings(smtp_session(), observed(Connected(client=OURS)), others=(other,)) == ()
+        assert sightings(smtp_session(), observed(Connected(client=OURS)), others=Ours([other])) == ()
 
     def test_a_line_from_before_the_session_is_not_ours(self) -> None:
         assert sightings(smtp_session(), observed(Connected(client=OURS), arrival=99.9)) == ()
