@@ -12,7 +12,8 @@ from math import inf
 
 from probe.evidence.age import UTC, Paces
 from probe.evidence.events import Connected, Disconnected, FaultLine, IdSent, LoginEnded, Observed, Rejected
-from probe.model import IdMoment, Link, Peer, Service, Session, Sighting
+from probe.evidence.ours import Ours
+from probe.model import IdMoment, Link, Peer, Service, Sighting
 
 SETTLE = 0.5
 """Seconds in which a rival of a line that fits may still be on its way."""
@@ -52,7 +53,7 @@ class Scene:
     """
 
     observed: Sequence[Observed]
-    others: Sequence[Session] = ()
+    others: Ours = field(default_factory=Ours)
     underway: Sequence[Service] = ()
     forgotten_until: float = -inf
     clocks: Clocks = field(default_factory=dict)

@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+from probe.evidence.ours import Ours
 from probe.model import Endpoint, Result, Round, Session
 from probe.service.pursuit import Pursued, pursue
 from probe.service.workshop import Workshop
@@ -30,7 +31,7 @@ async def run_round(endpoints: Sequence[Endpoint], workshop: Workshop, vantage: 
     """One session to every endpoint, side by side, each judged."""
     started = workshop.kit.clock()
     places = asyncio.Semaphore(SIDE_BY_SIDE)
-    of_this_round: list[Session] = []
+    of_this_round = Ours()
     workshop.begin(endpoints)
 
     async def one(endpoint: Endpoint) -> Result:
@@ -48,8 +49,13 @@ async def run_round(endpoints: Sequence[Endpoint], workshop: Workshop, vantage: 
     )
 
 
-async def probe_endpoint(endpoint: Endpoint, workshop: Workshop, of_this_round: list[Session]) -> Result:
+async def probe_endpoint(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) -> Result:
     """Open, look for, judge; a session that cannot be told from others is given up and another one opened."""
+    with workshop.watch.needed_since(workshop.kit.clock()):
+        return await _probe(endpoint, workshop, of_this_round)
+
+
+async def _probe(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) -> Result:
     for _ in range(ATTEMPTS):
         pursued = await _attempt(endpoint, workshop, of_this_round)
         if not pursued.undecided or not workshop.has_room(endpoint):
@@ -69,7 +75,7 @@ async def probe_endpoint(endpoint: Endpoint, workshop: Workshop, of_this_round: 
     return Result(session=pursued.session, evidence=evidence, judgement=judgement)
 
 
-async def _attempt(endpoint: Endpoint, workshop: Workshop, of_this_round: list[Session]) -> Pursued:
+async def _attempt(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) -> Pursued:
     workshop.progress(endpoint, "session")
     with workshop.fingerprints.draw() as verbs:
         await workshop.own_moment(endpoint)

@@ -15,13 +15,13 @@ Rule 5: at most once in an interval, whoever calls how often: a check is written
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from random import Random
 
 from probe.evidence.correlate import search
+from probe.evidence.ours import Ours
 from probe.evidence.scene import SETTLE
 from probe.model import Endpoint, Peer, Session, Sighting
 from probe.notices import warn
@@ -44,9 +44,7 @@ class TrustChecks:
     began: float | None = field(default=None, init=False)
     has_said: bool = field(default=False, init=False)
 
-    async def after(
-        self, session: Session, endpoint: Endpoint, workshop: Workshop, others: list[Session]
-    ) -> Sighting | None:
+    async def after(self, session: Session, endpoint: Endpoint, workshop: Workshop, others: Ours) -> Sighting | None:
         """What the server believed of a forged header, after a session that reached it; checked anew where due."""
         if session.address is None or session.connected is None:
             return None
@@ -81,9 +79,7 @@ class TrustChecks:
             not_before=f"this process is {self.interval:g} s old",
         )
 
-    async def _check(
-        self, endpoint: Endpoint, claim: Peer, workshop: Workshop, others: list[Session]
-    ) -> Sighting | None:
+    async def _check(self, endpoint: Endpoint, claim: Peer, workshop: Workshop, others: Ours) -> Sighting | None:
         workshop.progress(endpoint, "trust check")
         with workshop.fingerprints.draw() as verbs:
             await workshop.own_moment(endpoint)
@@ -120,16 +116,14 @@ def fresh_claim(version: int, random: Random) -> Peer:
     return Peer(IPv6Address(DOCUMENTATION + random.randrange(1, 1 << 96)), port)
 
 
-async def _believed(
-    session: Session, endpoint: Endpoint, workshop: Workshop, others: Sequence[Session]
-) -> Sighting | None:
+async def _believed(session: Session, endpoint: Endpoint, workshop: Workshop, others: Ours) -> Sighting | None:
     """The sighting with the claimed address, as soon as there is one; a failed session hardly leaves any."""
     patience = endpoint.timeouts.evidence if session.fault is None else SETTLE
     deadline = session.closed + (patience if workshop.watch.sources else 0.0)
     replies = from_replies(session) if workshop.read_replies else ()
     while True:
         now = workshop.kit.clock()
-        scene = workshop.scene(others, now)
+        scene = workshop.scene(session, others, now)
         found = search(session, scene)
         seen = (*replies, *found.evidence.sightings)
         believed = next((one for one in seen if _is_claimed(one, session)), None)

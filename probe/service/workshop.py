@@ -10,6 +10,7 @@ from math import inf
 from random import Random
 from typing import TYPE_CHECKING
 
+from probe.evidence.ours import Ours
 from probe.evidence.scene import Clocks, Offset, Scene
 from probe.model import Endpoint, Evidence, IdMoment, ImprintKind, Link, Networks, Service, Session
 from probe.service.budget import Budgets
@@ -92,11 +93,11 @@ class Workshop:
         if connections:
             self.budgets.spend(endpoint.name, self.kit.clock(), connections)
 
-    def scene(self, others: Sequence[Session], now: float) -> Scene:
-        """All that a search may look at now."""
+    def scene(self, session: Session, others: Ours, now: float) -> Scene:
+        """All that a search for this session may look at now."""
         watch = self.watch
         return Scene(
-            observed=watch.observed,
+            observed=watch.since(session.opened),
             others=others,
             underway=self.underway,
             forgotten_until=watch.forgotten_until,

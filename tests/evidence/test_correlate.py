@@ -11,6 +11,7 @@ import pytest
 
 from probe.evidence.correlate import search
 from probe.evidence.events import Connected, Disconnected, FaultLine, IdSent, Line, Observed, Rejected, SessionId, Stamp
+from probe.evidence.ours import Ours
 from probe.evidence.scene import SETTLE, Clocks, Offset, Scene
 from probe.model import (
     Address,
@@ -130,7 +131,7 @@ class TestPort:
 
     def test_another_session_of_ours_with_the_same_port_makes_it_worthless(self) -> None:
         other = smtp_session(id="other", path="direct")
-        assert sightings(smtp_session(), observed(Connected(client=OURS)), others=(other,)) == ()
+        assert sightings(smtp_session(), observed(Connected(client=OURS)), others=Ours([other])) == ()
 
     def test_a_line_from_before_the_session_is_not_ours(self) -> None:
         assert sightings(smtp_session(), observed(Connected(client=OURS), arrival=99.9)) == ()
@@ -385,7 +386,7 @@ class TestSigns:
         session = imaps_session(fault=self.FELL)
         line = Observed(Said(self.UNTRUSTED, Line(message="", program="dovecot", pid=1), ""), 101.02, "file:/log")
         (sign,) = search(
-            session, Scene(observed=[line], others=[session, *others], underway=underway, now=LATER)
+            session, Scene(observed=[line], others=Ours([session, *others]), underway=underway, now=LATER)
         ).evidence.signs
         return sign.disputed
 

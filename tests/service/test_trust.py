@@ -16,6 +16,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from probe.evidence.ours import Ours
 from probe.model import Endpoint, Networks, ProxyHeader, Result, Service, Verdict
 from probe.service.cycle import probe_endpoint
 from probe.service.trust import TrustChecks, fresh_claim
@@ -71,7 +72,7 @@ class Probe:
     ahead: list[float] = field(default_factory=lambda: [0.0])
 
     async def session(self, at: Endpoint) -> Result:
-        return await probe_endpoint(at, self.workshop, [])
+        return await probe_endpoint(at, self.workshop, Ours())
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from probe.evidence.ours import Ours
 from probe.model import (
     Count,
     Endpoint,
@@ -52,7 +53,7 @@ class Post:
     async def deliver(self) -> Result:
         async with Watch([], time.time) as watch:
             workshop = Workshop(kit=self.kit, watch=watch, random=random.Random(1), networks=Networks())
-            return await probe_endpoint(self.at, workshop, [])
+            return await probe_endpoint(self.at, workshop, Ours())
 
 
 OpenPost = Callable[..., Post]

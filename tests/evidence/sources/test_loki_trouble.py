@@ -486,6 +486,6 @@ async def test_other_sources_go_on(tmp_path: Path) -> None:
         async with Watch(sources, time.time) as watch:
             log.write_bytes(b"Nov 22 18:29:06 mail postfix/smtpd[1]: connect from unknown[192.0.2.1]\n")
             async with asyncio.timeout(5):
-                while not watch.observed:
+                while not watch.since(0.0):
                     await watch.news(1)
-        assert [seen.source for seen in watch.observed] == [f"file:{log}"]
+        assert [seen.source for seen in watch.since(0.0)] == [f"file:{log}"]
