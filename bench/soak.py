@@ -304,9 +304,9 @@ def report(soak: Soak, found: Account, picture: str) -> str:
             f"`python bench/soak.py` ran `probe run` on the demo's world for {minutes:.0f} minutes: {PATHS * 4} "
             f"endpoints every {INTERVAL:g} s, in all {rate:.0f} sessions a minute, {rate / NORMAL:.0f} times the "
             f"{NORMAL:.0f} of one path with four services every 30 s. Faults came and went {len(soak.scenes)} times; "
-            f"the log was rotated {deeds['rotate']} times, moved away and back {deeds['move_away']} times, "
-            f"copied and truncated {deeds['copy_and_truncate']} times; the configuration was read again "
-            f"{deeds['reload']} times, which closes every source and opens it anew.",
+            f"the log was rotated {deeds['rotate']} times, moved away and back {deeds['move_away']} times, copied and "
+            f"truncated {deeds['copy_and_truncate']} times; the configuration was read again {deeds['reload']} times, "
+            "which closes every source and opens it anew.",
             f"{machine()}. The daemon took {100 * cpu / minutes / 60:.0f} % of a core, "
             f"{1000 * cpu / found.sessions:.0f} ms a session.",
             "",
