@@ -12,7 +12,7 @@ SCENARIO ?= cluster
 GENERATION ?=
 SOURCE ?= file
 
-.PHONY: help demo test check lab bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history format clean
+.PHONY: help demo test check lab bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-switches format clean
 
 help:
 	@echo 'make demo                     the product at work on this machine alone, no root'
@@ -44,7 +44,7 @@ lab: $(VENV)/.check lab-packages
 	$(BIN)/python -m tests.lab $(SCENARIO) $(if $(GENERATION),--generation $(GENERATION)) --source $(SOURCE) \
 		$(if $(filter list reap generations,$(SCENARIO)),,$(HOLD))
 
-bench: bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history
+bench: bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-switches
 
 bench-metrics: $(VENV)/.check
 	$(BIN)/python bench/bench_metrics.py
@@ -63,6 +63,9 @@ bench-startup: $(VENV)/.check lab-packages
 
 bench-history: $(VENV)/.check
 	$(BIN)/python bench/bench_history.py
+
+bench-switches: $(VENV)/.check lab-packages
+	$(BIN)/python bench/bench_switches.py
 
 # 3 is install.sh's way to say that there can be no lab here and why; the tests then leave the lab out and say so.
 .PHONY: lab-packages
