@@ -12,7 +12,7 @@ SCENARIO ?= cluster
 GENERATION ?=
 SOURCE ?= file
 
-.PHONY: help demo test check lab bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon soak format clean
+.PHONY: help demo test check lab bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon soak bench-switches format clean
 
 help:
 	@echo 'make demo                     the product at work on this machine alone, no root'
@@ -45,7 +45,7 @@ lab: $(VENV)/.check lab-packages
 		$(if $(filter list reap generations,$(SCENARIO)),,$(HOLD))
 
 # BESIDE=/another/venv/bin/python measures mailprobe under that Python as well; it has to be installed there.
-bench: bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon
+bench: bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon bench-switches
 
 bench-metrics: $(VENV)/.check
 	$(BIN)/python bench/bench_metrics.py
@@ -71,6 +71,9 @@ bench-daemon: $(VENV)/.check
 # Half an hour; writes docs/soak.md and its plot.
 soak: $(VENV)/.check
 	$(BIN)/python bench/soak.py 30 docs/soak.md
+
+bench-switches: $(VENV)/.check lab-packages
+	$(BIN)/python bench/bench_switches.py
 
 # 3 is install.sh's way to say that there can be no lab here and why; the tests then leave the lab out and say so.
 .PHONY: lab-packages

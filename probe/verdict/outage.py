@@ -3,7 +3,8 @@
 Rule 1: an outage is what the contract says: a stretch of time in which an endpoint's verdict was critical. A warning
         and `unverified` end it: the first because mail comes in, the second because nothing is known any more.
 Rule 2: it begins and ends when sessions were opened, so its length is wrong by less than one interval at either end
-        and right on average. Nothing finer is known, and nothing is guessed.
+        and right on average. Nothing finer is known, and nothing is guessed. Only a session that was opened into
+        silence, and connected by a SYN sent again, shows that it lasted until then.
 Rule 3: one outage may change its verdict: a drop that becomes a refusal is still the same outage.
 """
 
@@ -12,6 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from probe.model import Outage, Result, Severity
+
+RESENT = 1.0
+"""Seconds after which a SYN without an answer is sent again (RFC 6298); before that, the first one was answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +30,9 @@ def step(outage: Outage | None, result: Result) -> Step:
     """Go on from the outage there was, None if there was none, by one judged session."""
     session, judgement = result.session, result.judgement
     if judgement.verdict.severity is not Severity.CRITICAL:
-        ended = replace(outage, ended=max(session.opened, outage.seen)) if outage else None
-        return Step(ended=ended)
+        connected = session.connected or session.opened
+        over = connected if connected >= session.opened + RESENT else session.opened
+        return Step(ended=replace(outage, ended=max(over, outage.seen)) if outage else None)
     verdicts = outage.verdicts if outage else ()
     known = verdicts if judgement.verdict in verdicts else (*verdicts, judgement.verdict)
     return Step(

@@ -129,9 +129,13 @@ class FirstFails(SystemRandom):
 
 
 async def test_a_bug_ends_one_session_and_no_patrol(beat: Beat, capfd: pytest.CaptureFixture[str]) -> None:
-    await beat.begin(interval="200ms", jitter="0%", most=600, random=FirstFails())
+    patrol = await beat.begin(interval="200ms", jitter="0%", most=600, random=FirstFails())
     async with asyncio.timeout(20):
+        while not patrol.bugs:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert patrol.bugs == ((beat.name, "RuntimeError: the dice broke"),)
         assert (await beat.recorded.get()).result.judgement.verdict is Verdict.PRESERVED
+    assert list(patrol.bugs) == []
     assert "the dice broke" in capfd.readouterr().err
 
 

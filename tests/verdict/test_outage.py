@@ -46,6 +46,13 @@ def test_whatever_is_not_critical_ends_it(verdict: Verdict) -> None:
     assert after.ended.seconds == 60.0
 
 
+def test_a_session_that_was_opened_into_silence_shows_how_long_it_lasted() -> None:
+    resent = result(Verdict.PRESERVED, opened=160.0, connected=163.1, closed=163.5)
+    after = step(LASTING, resent)
+    assert after.ended is not None
+    assert after.ended.ended == 163.1
+
+
 def test_without_an_outage_a_session_that_is_fine_does_nothing() -> None:
     assert step(None, result(Verdict.PRESERVED)) == step(None, result(Verdict.UNVERIFIED))
 
