@@ -31,7 +31,8 @@ SAME = 2.0
 """Seconds by which two latenesses may differ and still be of one clock: whole seconds in a header, and some lag."""
 
 STEADY = 5.0
-SLACK = 1.0
+SLACK = 5.0
+"""Seconds by which a line may seem older than it is: several hosts may write into one log, each by its own clock."""
 
 
 UTC = 0.0
@@ -74,7 +75,8 @@ class Pace:
             return Pace(late, late, arrival, stamp.zoned)
         if late <= self.least + SAME:
             steady = self.steady or arrival >= self.since + STEADY
-            return replace(self, least=min(late, self.least), zoned=stamp.zoned, steady=steady)
+            # A line that is prompt shows that the clock was not set back: whatever came late was old.
+            return replace(self, least=min(late, self.least), zoned=stamp.zoned, steady=steady, later=None)
         if self.later is None or late > self.later.least + SAME:
             return replace(self, later=Pace(late, late, arrival, stamp.zoned))
         later = self.later.after(arrival, stamp)

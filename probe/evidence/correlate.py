@@ -94,7 +94,7 @@ def _too_old(lines: int) -> Iterator[str]:
     if lines:
         yield (
             f"{lines} of the lines that came since are older than the session by their time stamps: a log that is read "
-            "anew, or a clock that is wrong by more than 15 minutes"
+            "anew, a clock that is wrong by more than 15 minutes, or one that is behind another host's in the same log"
         )
 
 
@@ -120,8 +120,7 @@ def _signs(session: Session, since: Sequence[Observed], scene: Scene) -> tuple[S
     """Fault lines of this session's kind of server; they are never an address's proof, so they need no link."""
     if session.fault is None or session.fault.failure in (Failure.NAME_UNKNOWN, Failure.VANTAGE):
         return ()
-    kind = session.service.speaks_smtp
-    disputed = any(other.speaks_smtp is kind for other in scene.underway) or scene.others.another_fell(session)
+    disputed = _is_disputed(session, scene)
     return tuple(
         Sign(
             sign=seen.event.sign,
@@ -134,3 +133,13 @@ def _signs(session: Session, since: Sequence[Observed], scene: Scene) -> tuple[S
         for seen in since
         if isinstance(seen.event, FaultLine) and from_dovecot(seen) is not session.service.speaks_smtp
     )
+
+
+def _is_disputed(session: Session, scene: Scene) -> bool:
+    """Whether a fault line may be about a session of ours on another path to the same kind of server.
+
+    Those on this path go the same way in: what is wrong with it is wrong for all of them.
+    """
+    kind = session.service.speaks_smtp
+    elsewhere = (one for one in scene.underway if one.path != session.path)
+    return any(one.service.speaks_smtp is kind for one in elsewhere) or scene.others.another_fell(session)

@@ -48,10 +48,10 @@ class Ours:
         return self._clients[session.client] > (session.id in self._ids)
 
     def another_fell(self, session: Session) -> bool:
-        """Whether another session to the same kind of server failed before its greeting since this one was opened."""
+        """Whether one on another path, to the same kind of server, fell before its greeting since this one opened."""
         kind = session.service.speaks_smtp
         return any(
-            other.service.speaks_smtp is kind and other.id != session.id and _over(other) >= session.opened
+            other.path != session.path and other.service.speaks_smtp is kind and _over(other) >= session.opened
             for other in reversed(self._fallen.values())
         )
 

@@ -13,7 +13,7 @@ from math import inf
 from probe.evidence.age import UTC, Paces
 from probe.evidence.events import Connected, Disconnected, FaultLine, IdSent, LoginEnded, Observed, Rejected
 from probe.evidence.ours import Ours
-from probe.model import IdMoment, Link, Peer, Service, Sighting
+from probe.model import EndpointName, IdMoment, Link, Peer, Sighting
 
 SETTLE = 0.5
 """Seconds in which a rival of a line that fits may still be on its way."""
@@ -47,14 +47,14 @@ AGREED = 2
 class Scene:
     """All that a search may look at: lines since before the session, our other sessions, known clocks, the time.
 
-    `forgotten_until`: lines that arrived by then may be missing, for there were too many to keep. `underway`: of which
-    services others are being opened now. `paces` tell how old a line is, `zones` by how much stamps without a zone may
+    `forgotten_until`: lines that arrived by then may be missing, for there were too many to keep. `underway`: to which
+    endpoints others are being opened now. `paces` tell how old a line is, `zones` by how much stamps without a zone may
     be off: UTC's, and the probe's. `shift`: by how much the probe's wall clock has been set since its own began.
     """
 
     observed: Sequence[Observed]
     others: Ours = field(default_factory=Ours)
-    underway: Sequence[Service] = ()
+    underway: Sequence[EndpointName] = ()
     forgotten_until: float = -inf
     clocks: Clocks = field(default_factory=dict)
     paces: Paces = field(default_factory=dict)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from probe.model import Clock
+
 
 class SteadyClock:
     """Reads the wall time once and then goes on monotonically."""
@@ -43,6 +45,11 @@ class SteadyClock:
 
 NOTABLE_SHIFT = 0.05
 """Seconds; two clocks are not read at the same time."""
+
+
+def shift_of(clock: Clock) -> float:
+    """How far the wall clock was set since this clock began; nothing for a clock that is the wall clock itself."""
+    return clock.shift if isinstance(clock, SteadyClock) else 0.0
 
 
 def steady_clock() -> SteadyClock:

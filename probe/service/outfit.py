@@ -52,18 +52,18 @@ async def outfitted(
             networks=settings.networks,
             survey=around,
             logins=logins,
-            trust=_trust_checks(settings),
+            trust=_trust_checks(settings, clock),
             read_replies=settings.evidence.reply == "auto",
             progress=progress,
         )
 
 
-def _trust_checks(settings: Settings) -> TrustChecks | None:
+def _trust_checks(settings: Settings, clock: Clock) -> TrustChecks | None:
     if not settings.checks.spoof:
         return None
     from probe.service.trust import trust_checks  # noqa: PLC0415 - few ask for them
 
-    return trust_checks(settings)
+    return trust_checks(settings, clock)
 
 
 def contexts(endpoints: Sequence[Endpoint]) -> TlsContexts:

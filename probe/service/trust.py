@@ -23,8 +23,9 @@ from random import Random
 from probe.evidence.correlate import search
 from probe.evidence.ours import Ours
 from probe.evidence.scene import SETTLE
-from probe.model import Endpoint, Peer, Session, Sighting
+from probe.model import Clock, Endpoint, Peer, Session, Sighting
 from probe.notices import warn
+from probe.service.clock import shift_of
 from probe.service.pursuit import from_replies
 from probe.service.trust_memory import NAME, Checked, TrustMemory
 from probe.service.workshop import Workshop
@@ -59,6 +60,11 @@ class TrustChecks:
             self.memory.remember(endpoint, last)
             self._say(endpoint, claim, last)
         return last.believed if last else None
+
+    def take_over(self, before: TrustChecks) -> None:
+        """Go on from what another one found, where no file tells it: a reload closes no open door."""
+        self.began, self.has_said = before.began, before.has_said
+        self.memory.take_over(before.memory)
 
     def _may_check(self, endpoint: Endpoint, now: float) -> bool:
         """Whether the next process will know of this check, or this one has been alone for an interval."""
@@ -102,9 +108,9 @@ class TrustChecks:
         )
 
 
-def trust_checks(settings: Settings) -> TrustChecks:
+def trust_checks(settings: Settings, clock: Clock) -> TrustChecks:
     """The trust checks of a configuration that asks for them."""
-    memory = TrustMemory(Path(settings.history.file).with_name(NAME))
+    memory = TrustMemory(Path(settings.history.file).with_name(NAME), lambda: shift_of(clock))
     return TrustChecks(interval=settings.checks.spoof_interval, memory=memory)
 
 

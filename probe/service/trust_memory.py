@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,14 +32,20 @@ class Checked:
 class TrustMemory:
     """The last check of each endpoint, by name and place."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, shift: Callable[[], float] = lambda: 0.0) -> None:
+        """`shift`: seconds by which the wall clock was set since the process began; the file has wall times."""
         self.place = place
+        self._shift = shift
         self.lasts = os.access(place.parent, os.W_OK)
         self._checked = self._read()
 
     def last(self, endpoint: Endpoint) -> Checked | None:
         """The last check of this endpoint, None if there was none."""
         return self._checked.get(_key(endpoint))
+
+    def take_over(self, before: TrustMemory) -> None:
+        """Know what another memory of this process knows, beside what the file says."""
+        self._checked = {**before._checked, **self._checked}
 
     def announce(self, endpoint: Endpoint, at: float) -> bool:
         """Write down that a check is made now; False if no other process will know of it."""
@@ -55,7 +62,7 @@ class TrustMemory:
         if not self.lasts:
             return False
         checked = {**self._checked, **self._read(), **changed}
-        content = {key: _written(one) for key, one in checked.items()}
+        content = {key: _written(one, self._shift()) for key, one in checked.items()}
         whole = self.place.with_name(f"{self.place.name}.{os.getpid()}")
         try:
             whole.write_text(json.dumps(content, indent=1), encoding="utf-8")
@@ -71,7 +78,7 @@ class TrustMemory:
     def _read(self) -> dict[str, Checked]:
         try:
             content = json.loads(self.place.read_text(encoding="utf-8"))
-            return {str(key): _checked(one) for key, one in content.items()}
+            return {str(key): _checked(one, self._shift()) for key, one in content.items()}
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return {}
 
@@ -80,22 +87,22 @@ def _key(endpoint: Endpoint) -> str:
     return f"{endpoint} {endpoint.host} {endpoint.port} {endpoint.proxy_header} {endpoint.source_address}"
 
 
-def _written(checked: Checked) -> dict[str, Any]:
+def _written(checked: Checked, shift: float) -> dict[str, Any]:
     seen = checked.believed
     if seen is None:
-        return {"at": checked.at, "believed": None}
+        return {"at": checked.at + shift, "believed": None}
     sighting = {"address": str(seen.address), "port": seen.port, "link": seen.link, "source": seen.source}
-    return {"at": checked.at, "believed": {**sighting, "at": seen.at, "line": seen.line}}
+    return {"at": checked.at + shift, "believed": {**sighting, "at": seen.at + shift, "line": seen.line}}
 
 
-def _checked(found: Any) -> Checked:
+def _checked(found: Any, shift: float) -> Checked:
     seen = found["believed"]
     believed = seen and Sighting(
         address=plain_address(seen["address"]),
         port=seen["port"] and int(seen["port"]),
         link=Link(seen["link"]),
         source=str(seen["source"]),
-        at=float(seen["at"]),
+        at=float(seen["at"]) - shift,
         line=str(seen["line"]),
     )
-    return Checked(at=float(found["at"]), believed=believed or None)
+    return Checked(at=float(found["at"]) - shift, believed=believed or None)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from probe.evidence.ours import Ours
 from probe.evidence.scene import Clocks, Offset, Scene
-from probe.model import Endpoint, Evidence, IdMoment, ImprintKind, Link, Networks, Service, Session
+from probe.model import Endpoint, EndpointName, Evidence, IdMoment, ImprintKind, Link, Networks, Service, Session
 from probe.service.budget import Budgets
-from probe.service.clock import SteadyClock
+from probe.service.clock import shift_of
 from probe.service.logins import LoginCount
 from probe.service.survey import Survey
 from probe.service.watch import Watch
@@ -58,7 +58,7 @@ class Workshop:
     next_moments: dict[str, float] = field(default_factory=dict)
     tells: dict[Endpoint, bool] = field(default_factory=dict)
     looked: float = -inf
-    underway: list[Service] = field(default_factory=list)
+    underway: list[EndpointName] = field(default_factory=list)
     fingerprints: Fingerprints = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,6 +82,8 @@ class Workshop:
         self.next_moments.update(before.next_moments)
         self.tells.update(before.tells)
         self.fingerprints = before.fingerprints
+        if self.trust is not None and before.trust is not None:
+            self.trust.take_over(before.trust)
 
     def has_room(self, endpoint: Endpoint) -> bool:
         """Whether the endpoint's budget allows another connection now."""
@@ -104,18 +106,18 @@ class Workshop:
             clocks=self.clocks,
             paces=watch.paces,
             zones=watch.zones,
-            shift=self.kit.clock.shift if isinstance(self.kit.clock, SteadyClock) else 0.0,
+            shift=shift_of(self.kit.clock),
             now=now,
         )
 
     @contextmanager
     def opening(self, endpoint: Endpoint) -> Iterator[None]:
         """While a session is opened: what a log says of our address meanwhile may be said of it."""
-        self.underway.append(endpoint.service)
+        self.underway.append(endpoint.name)
         try:
             yield
         finally:
-            self.underway.remove(endpoint.service)
+            self.underway.remove(endpoint.name)
 
     def questions(self, endpoint: Endpoint) -> tuple[str, ...]:
         """Verbs that ask a server to tell us our address: DATA out of turn, unless it has told nothing when asked.

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.evidence.age import MINUTES, SAME, STEADY, Pace, Paces, Stamper, may_be_since, pace_after, stamps_of
+from probe.evidence.age import MINUTES, SAME, SLACK, STEADY, Pace, Paces, Stamper, may_be_since, pace_after, stamps_of
 from probe.evidence.correlate import search
 from probe.evidence.events import Connected, Observed, Stamp
 from probe.evidence.scene import Scene
@@ -152,6 +152,21 @@ def test_a_clock_that_was_set_back_is_believed_after_a_while() -> None:
     assert pace.after(100.0 + STEADY, Stamp(100.0 + STEADY - 600, 1e-6)).least == pytest.approx(600.0)
 
 
+def test_late_lines_among_prompt_ones_are_old_and_no_clock_that_was_set_back() -> None:
+    """However many come, and though they are late by the same: a shipper tries again after a constant time."""
+    pace = Pace(0.05, 0.05, 0.0)
+    for second in range(1000):
+        pace = pace.after(second + 0.05, Stamp(second, 1e-6))
+        if second % 100 == 0:
+            pace = pace.after(second + 0.06, Stamp(second - 600.0, 1e-6))
+    assert pace.least == pytest.approx(0.05, abs=0.01)
+
+
+def test_hosts_whose_clocks_differ_by_seconds_may_share_a_log() -> None:
+    before = line(99.0, 99.05, client=None)
+    assert links(before, line(100.5 - 4.0, 100.6)) == [Link.PORT]
+
+
 def test_a_backlog_that_is_worked_off_is_never_believed() -> None:
     """Its lateness falls all the time, so no two lines STEADY seconds apart are late by the same."""
     for speed in (1.5, 2.0, 3.0, 50.0):
@@ -175,7 +190,7 @@ def test_no_line_of_ours_is_ever_taken_for_old(off: float, before: list[tuple[fl
     assert may_be_since(100.0, ours, known)
 
 
-@given(st.floats(SAME + 2, 500), st.lists(st.floats(0, 1.5), min_size=1, max_size=20), st.floats(0, 400))
+@given(st.floats(SAME + SLACK + 1, 500), st.lists(st.floats(0, 1.5), min_size=1, max_size=20), st.floats(0, 400))
 def test_no_old_line_is_taken_for_ours_where_live_ones_came(age: float, lags: list[float], off: float) -> None:
     """Old is what is older than the slowest of the live lines could be."""
     told = [line(90.0 + off, 90.0 + lag) for lag in lags]

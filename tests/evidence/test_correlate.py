@@ -19,6 +19,7 @@ from probe.model import (
     Control,
     ControlKind,
     Count,
+    EndpointName,
     Failure,
     FaultSign,
     IdMoment,
@@ -382,7 +383,7 @@ class TestSigns:
     UNTRUSTED = FaultLine(sign=FaultSign.PROXY_HEADER_UNTRUSTED, client=Peer(OURS.address))
     FELL = failed(Phase.TLS, Failure.CLOSED)
 
-    def disputed(self, *others: Session, underway: tuple[Service, ...] = ()) -> bool:
+    def disputed(self, *others: Session, underway: tuple[EndpointName, ...] = ()) -> bool:
         session = imaps_session(fault=self.FELL)
         line = Observed(Said(self.UNTRUSTED, Line(message="", program="dovecot", pid=1), ""), 101.02, "file:/log")
         (sign,) = search(
@@ -401,9 +402,15 @@ class TestSigns:
 
     def test_its_control_connections_may_be_meant(self) -> None:
         control = Control(kind=ControlKind.LOCAL_HEADER, worked=False, seconds=9.5)
-        before = imaps_session(id="other", fault=self.FELL, opened=90.0, closed=91.0, controls=(control,))
+        before = imaps_session(id="other", path="proxy", fault=self.FELL, opened=90.0, closed=91.0, controls=(control,))
         assert self.disputed(before)
 
     def test_one_that_is_being_opened_may_be_meant(self) -> None:
-        assert self.disputed(underway=(Service.IMAPS,))
-        assert not self.disputed(underway=(Service.SMTP,))
+        assert self.disputed(underway=(EndpointName("proxy", Service.IMAPS, 993),))
+        assert not self.disputed(underway=(EndpointName("proxy", Service.SMTP, 25),))
+
+    def test_others_on_this_path_share_its_fault(self) -> None:
+        """HAProxy's header, say, is not wanted by any of the listeners behind it."""
+        assert not self.disputed(
+            imaps_session(id="other", port=1993, fault=self.FELL), underway=(EndpointName("vip", Service.IMAPS, 993),)
+        )

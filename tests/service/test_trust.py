@@ -240,6 +240,30 @@ async def test_a_memory_that_cannot_be_written_leaves_nothing_behind(town: Town,
     assert os.listdir(tmp_path) == [NAME]
 
 
+async def test_a_reload_forgets_nothing_where_no_file_remembers(town: Town, probe: Probe, tmp_path: Path) -> None:
+    server = peer(town)
+    (tmp_path / NAME / "in the way").mkdir(parents=True)
+    before = TrustChecks(interval=HOUR, memory=TrustMemory(tmp_path / NAME))
+    probe.workshop.trust = before
+    await probe.session(endpoint(server))
+    probe.ahead[0] += HOUR
+    assert (await probe.session(endpoint(server))).judgement.verdict is Verdict.SPOOFABLE
+    probe.workshop.trust = TrustChecks(interval=HOUR, memory=TrustMemory(tmp_path / NAME))
+    probe.workshop.trust.take_over(before)
+    assert (await probe.session(endpoint(server))).judgement.verdict is Verdict.SPOOFABLE
+    assert len(forgeries(server)) == 1
+
+
+def test_the_file_has_wall_times(tmp_path: Path) -> None:
+    """A clock that was a day behind as the process began, and was set since."""
+    at = Endpoint(path="vip", service=Service.SMTP, host="10.0.20.202", port=25)
+    behind = TrustMemory(tmp_path / NAME, lambda: 86_400.0)
+    assert behind.announce(at, 1000.0)
+    now = TrustMemory(tmp_path / NAME).last(at)
+    again = TrustMemory(tmp_path / NAME, lambda: 86_400.0).last(at)
+    assert (now and now.at, again and again.at) == (87_400.0, 1000.0)
+
+
 async def test_every_check_is_said_once(town: Town, probe: Probe) -> None:
     server = peer(town)
     with structlog.testing.capture_logs() as said:
