@@ -112,14 +112,14 @@ def config(folder: Path, chosen: Sequence[Target]) -> Path:
 
 @asynccontextmanager
 async def process(*command: str, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A process, ended with SIGINT."""
+    """A process, ended with SIGTERM."""
     with log.open("wb") as errors:
         child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=errors)
     try:
         yield child
     finally:
         with contextlib.suppress(ProcessLookupError):
-            child.send_signal(signal.SIGINT)
+            child.send_signal(signal.SIGTERM)
         await child.wait()
 
 

@@ -93,14 +93,14 @@ class Soak:
         """The daemon's own file."""
         return self.folder / "history.db"
 
-    def counting(self, way: Welcome | None) -> Welcome | None:
+    def counting(self, way: Welcome | None, service: str) -> Welcome | None:
         """The same way, with the probe's connections counted at its begin."""
         if way is None:
             return None
 
         async def counted(arrival: Arrival) -> None:
             if str(arrival.client.address) == CLIENT:
-                self.came.append(Came(arrival.at, arrival.client.port or 0))
+                self.came.append(Came(arrival.at, arrival.client.port or 0, service))
             await way(arrival)
 
         return counted
@@ -110,7 +110,7 @@ async def show(soak: Soak) -> None:
     """Let the scenes follow each other, until cancelled."""
     for scene, seconds in cycle(SHOWN):
         for service, junction in soak.world.junctions.items():
-            await junction.lead(soak.counting(soak.world.way(scene, service)))
+            await junction.lead(soak.counting(soak.world.way(scene, service), service.value))
         soak.scenes.append((time.time(), scene))
         await asyncio.sleep(seconds)
 
@@ -206,7 +206,7 @@ async def run(soak: Soak, minutes: float) -> Account:
             for task in done:
                 task.result()
                 raise RuntimeError("the daemon ended by itself: see its log")
-            counted = await sessions_total(client)
+            counted, ended = await sessions_total(client), time.time()
     finally:
         if daemon.returncode is None:
             daemon.send_signal(signal.SIGTERM)
@@ -214,7 +214,8 @@ async def run(soak: Soak, minutes: float) -> Account:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    return account(records(soak.history), soak.came, soak.scenes, counted)
+    cuts = [at for at, name in soak.done if name == reload.__name__] + [ended]
+    return account(records(soak.history), soak.came, soak.scenes, cuts, counted)
 
 
 QUANTITIES = (
@@ -276,7 +277,6 @@ def report(soak: Soak, found: Account, picture: str) -> str:
             for (title, *values), (name, _, unit) in zip(flat, QUANTITIES, strict=True)
         ],
     )
-    allowed = (deeds["reload"] + 1) * PATHS * 4
     accounts = markdown(
         ("", "count"),
         [
@@ -287,7 +287,9 @@ def report(soak: Soak, found: Account, picture: str) -> str:
             ("of them sessions in the history, by port and time", f"{found.of_sessions:,}"),
             ("of them control connections", f"{found.of_controls:,}"),
             ("of them beats of a rhythm", f"{found.of_beats:,}"),
-            (f"the rest: cut short by {deeds['reload']} reloads and the end (at most {allowed})", f"{found.cut_short}"),
+            (f"of them cut short by {deeds['reload']} reloads and the end", f"{found.cut_short}"),
+            ("of them attempts over IMAPS that were given up for another", f"{found.given_up}"),
+            ("the rest, which nothing explains", f"{found.unexplained}"),
             ("sessions that got through by their own account, but are not at the door", f"{found.missing_at_server}"),
         ],
     )
