@@ -12,7 +12,7 @@ SCENARIO ?= cluster
 GENERATION ?=
 SOURCE ?= file
 
-.PHONY: help demo test check lab bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-switches format clean
+.PHONY: help demo test check lab bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon soak bench-switches format clean
 
 help:
 	@echo 'make demo                     the product at work on this machine alone, no root'
@@ -44,7 +44,8 @@ lab: $(VENV)/.check lab-packages
 	$(BIN)/python -m tests.lab $(SCENARIO) $(if $(GENERATION),--generation $(GENERATION)) --source $(SOURCE) \
 		$(if $(filter list reap generations,$(SCENARIO)),,$(HOLD))
 
-bench: bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-switches
+# BESIDE=/another/venv/bin/python measures mailprobe under that Python as well; it has to be installed there.
+bench: bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon bench-switches
 
 bench-metrics: $(VENV)/.check
 	$(BIN)/python bench/bench_metrics.py
@@ -56,13 +57,20 @@ bench-explain: $(VENV)/.check
 	$(BIN)/python bench/bench_explain.py
 
 bench-sessions: $(VENV)/.check lab-packages
-	$(BIN)/python bench/bench_sessions.py
+	$(BIN)/python bench/bench_sessions.py $(if $(BESIDE),--beside $(BESIDE))
 
 bench-startup: $(VENV)/.check lab-packages
-	$(BIN)/python bench/bench_startup.py
+	$(BIN)/python bench/bench_startup.py $(if $(BESIDE),--beside $(BESIDE))
 
 bench-history: $(VENV)/.check
 	$(BIN)/python bench/bench_history.py
+
+bench-daemon: $(VENV)/.check
+	$(BIN)/python bench/bench_daemon.py
+
+# Half an hour; writes docs/soak.md and its plot.
+soak: $(VENV)/.check
+	$(BIN)/python bench/soak.py 30 docs/soak.md
 
 bench-switches: $(VENV)/.check lab-packages
 	$(BIN)/python bench/bench_switches.py

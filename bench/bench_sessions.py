@@ -1,6 +1,6 @@
 """CPU per session, mailprobe beside blackbox_exporter, on the same real servers in the same run.
 
-    python bench/bench_sessions.py [--sessions 50] [--blocks 10]
+    python bench/bench_sessions.py [--sessions 50] [--blocks 10] [--beside /another/venv/bin/python]
 
 Rule 1: like for like. Both stand in the vantage's namespace of one lab, verify the server against the lab's CA, speak
         the same TLS, resume no TLS session, say the same commands and wait for every answer; what differs has a row
@@ -10,7 +10,8 @@ Rule 3: CPU is the kernel's CPU clock of the whole process (user and system, all
         sessions. Start-up and a warm-up are outside. A session that fails ends the benchmark.
 
 blackbox_exporter is asked as Prometheus asks it: over HTTP on loopback, on one connection that is kept. mailprobe's
-sessions are opened by drive_sessions.py, through the product's own API.
+sessions are opened by drive_sessions.py, through the product's own API; with `--beside` also under another Python, in
+whose environment mailprobe is installed.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ WARM_UP = 5
 NO_LAB = 3
 INTERRUPTED = 130
 TLS_METRIC = re.compile(r'^probe_tls_version_info\{version="([^"]+)"\} 1$', re.M)
-OURS, THEIRS = "mailprobe", "blackbox_exporter"
+OURS, BESIDE, THEIRS = "mailprobe", "mailprobe, other Python", "blackbox_exporter"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,8 +67,10 @@ IMAP = "imaps: LOGOUT"
 COMPARED = (SMTP, IMAP)
 TASKS = (
     Task(title=SMTP, who=OURS, what="submission"),
+    Task(title=SMTP, who=BESIDE, what="submission"),
     Task(title=SMTP, who=THEIRS, what="submission"),
     Task(title=IMAP, who=OURS, what="imaps"),
+    Task(title=IMAP, who=BESIDE, what="imaps"),
     Task(title=IMAP, who=THEIRS, what="imaps"),
     Task(title="no session, the HTTP request alone", who=THEIRS, what="healthy"),
     Task(title="submission with its fingerprint", who=OURS, what="fingerprint"),
@@ -90,8 +93,8 @@ class Contestant(Protocol):
 class Driver:
     """mailprobe, behind a pipe."""
 
-    def __init__(self, lab: Lab, config: Path) -> None:
-        command = [sys.executable, "-m", "bench.drive_sessions", str(config)]
+    def __init__(self, lab: Lab, config: Path, python: str) -> None:
+        command = [python, "-m", "bench.drive_sessions", str(config)]
         self._child = lab.popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.pid = self._child.pid
 
@@ -199,14 +202,17 @@ def memory(pid: int) -> str:
     return f"{now:.0f} MiB (at most {most:.0f})"
 
 
-def compare(sessions: int, blocks: int) -> str:
+def compare(sessions: int, blocks: int, beside: str | None) -> str:
     """The whole benchmark, as markdown."""
     binary = next(filter(None, map(shutil.which, BINARIES)), None)
     with Lab(GENERATION, Choices(login_processes=LoginProcesses.SHARED)) as lab:
         case = lab.apply(SCENARIOS["local"])
         facts = [machine(), f"Postfix {lab.generation.postfix}, Dovecot {lab.generation.dovecot}"]
-        ours = Driver(lab, case.config_file)
+        ours = Driver(lab, case.config_file, sys.executable)
         contestants: dict[str, Contestant] = {OURS: ours}
+        if beside is not None:
+            contestants[BESIDE] = Driver(lab, case.config_file, beside)
+            facts.append(f"{BESIDE}: {first_line(beside, '--version')}")
         if binary is None:
             facts.append("blackbox_exporter is not installed: nothing to compare with")
         else:
@@ -231,39 +237,44 @@ def told(figures: Figures, facts: list[str], size: str) -> str:
     rows = [(task.title, task.who, *_spread(blocks, "{:.2f}")) for task, blocks in figures.items()]
     lines = [f"{size}. {' · '.join(facts)}.", ""]
     lines += [markdown(("session", "who", "CPU ms per session, median", "lowest block", "highest block"), rows), ""]
-    ratios = {title: _ratios(figures, title) for title in COMPARED}
-    if all(ratios.values()):
-        heads = ("mailprobe / blackbox_exporter, block by block", "median", "lowest", "highest")
-        lines += [markdown(heads, [(title, *_spread(found, "{:.2f}")) for title, found in ratios.items()]), ""]
-        lines += [_verdict(title, found) for title, found in ratios.items()]
+    ratios = {(title, who): found for title in COMPARED for who, found in _ratios(figures, title).items()}
+    if ratios:
+        heads = ("CPU / blackbox_exporter's, block by block", "who", "median", "lowest", "highest")
+        lines += [markdown(heads, [(*row, *_spread(found, "{:.2f}")) for row, found in ratios.items()]), ""]
+        lines += [_verdict(*row, found) for row, found in ratios.items()]
     return "\n".join(lines)
 
 
-def _ratios(figures: Figures, title: str) -> list[float]:
+def _ratios(figures: Figures, title: str) -> dict[str, list[float]]:
     sides = {task.who: blocks for task, blocks in figures.items() if task.title == title}
-    return [a / b for a, b in zip(sides[OURS], sides[THEIRS], strict=True)] if len(sides) == 2 else []
+    theirs = sides.pop(THEIRS, None)
+    if theirs is None:
+        return {}
+    return {who: [a / b for a, b in zip(blocks, theirs, strict=True)] for who, blocks in sides.items()}
 
 
 def _spread(blocks: Sequence[float], form: str) -> tuple[str, str, str]:
     return form.format(statistics.median(blocks)), form.format(min(blocks)), form.format(max(blocks))
 
 
-def _verdict(title: str, ratios: list[float]) -> str:
+def _verdict(title: str, who: str, ratios: list[float]) -> str:
     below = sum(ratio <= 1 for ratio in ratios)
     met = "met" if statistics.median(ratios) <= 1 else "missed"
-    return f"- {title}: not above blackbox_exporter's in {below} of {len(ratios)} blocks; the goal is {met} here."
+    blocks = f"{below} of {len(ratios)} blocks"
+    return f"- {title}, {who}: not above blackbox_exporter's in {blocks}; the goal is {met} here."
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="CPU per session, mailprobe beside blackbox_exporter.")
     parser.add_argument("--sessions", type=int, default=50, help="per row and block")
     parser.add_argument("--blocks", type=int, default=10)
+    parser.add_argument("--beside", metavar="PYTHON", help="measure under this one as well")
     given = parser.parse_args()
     if GENERATION not in usable():
         print(f"no lab of {GENERATION} here (python -m tests.lab generations says why); nothing measured")
         return NO_LAB
     with contextlib.suppress(KeyboardInterrupt):
-        print(compare(given.sessions, given.blocks))
+        print(compare(given.sessions, given.blocks, given.beside))
         return 0
     print("interrupted; nothing is told of half a run", file=sys.stderr)
     return INTERRUPTED

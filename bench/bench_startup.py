@@ -1,10 +1,12 @@
 """What one run of the command costs from start to exit: CPU, elapsed time, peak memory.
 
-    python bench/bench_startup.py [--runs 15]
+    python bench/bench_startup.py [--runs 15] [--beside /another/venv/bin/python]
 
 Rule 1: each run is a process of its own; what it took is what the kernel says of it when it has ended (wait4).
 Rule 2: bytecode is compiled and files are cached before anything counts: the first run of each row is thrown away.
 Rule 3: rows take turns, so that a drift of the machine hits all.
+Rule 4: the Python decides much of it, so every row says which one it ran under; `--beside` adds another, in whose
+        environment mailprobe is installed.
 
 `probe --once` looks at the loopback world of `probe demo`, which lives in this process: four services, TLS, the log
 read, all four verdicts `preserved`. Its elapsed time is mostly the wait for the log.
@@ -64,18 +66,23 @@ GOALS = {
 }
 
 
-def commands(config: Path) -> dict[str, list[str]]:
-    """Row -> command. The probe is the one beside this Python, as installed."""
-    probe = str(Path(sys.executable).with_name("probe"))
-    round_of_one = [probe, "--once", "--config", str(config)]
-    rows = {
-        "python -c pass": [sys.executable, "-c", "pass"],
-        "probe --version": [probe, "--version"],
-        "probe --once": round_of_one,
-        "probe --once --format json": [*round_of_one, "--format", "json"],
-    }
+Row = tuple[str, str]
+"""What is run, and the version of the Python that runs it."""
+
+
+def commands(config: Path, pythons: Sequence[str]) -> dict[Row, list[str]]:
+    """Row -> command. The probe is the one beside each Python, as installed."""
+    rows: dict[Row, list[str]] = {}
+    for python in pythons:
+        version = first_line(python, "--version").removeprefix("Python ")
+        probe = str(Path(python).with_name("probe"))
+        round_of_one = [probe, "--once", "--config", str(config)]
+        rows["python -c pass", version] = [python, "-c", "pass"]
+        rows["probe --version", version] = [probe, "--version"]
+        rows["probe --once", version] = round_of_one
+        rows["probe --once --format json", version] = [*round_of_one, "--format", "json"]
     if (binary := next(filter(None, map(shutil.which, BINARIES)), None)) is not None:
-        rows["blackbox_exporter --version"] = [binary, "--version"]
+        rows["blackbox_exporter --version", "-"] = [binary, "--version"]
     return rows
 
 
@@ -102,44 +109,48 @@ def measured(command: list[str]) -> Run:
     return Run(cpu=float(cpu), seconds=float(elapsed), peak_mib=int(peak) / MIB)
 
 
-async def compare(runs: int) -> str:
+async def compare(runs: int, pythons: Sequence[str]) -> str:
     """All rows in turns while the loopback world serves, as markdown."""
     async with demo_world() as world:
         facts = machine()
-        rows = commands(world.config_file)
-        found: dict[str, list[Run]] = {name: [] for name in rows}
+        rows = commands(world.config_file, pythons)
+        found: dict[Row, list[Run]] = {row: [] for row in rows}
         for turn in range(runs + 1):
-            for name, command in rows.items():
+            for row, command in rows.items():
                 run = await asyncio.to_thread(measured, command)
                 if turn:
-                    found[name].append(run)
-    if binary := rows.get("blackbox_exporter --version"):
+                    found[row].append(run)
+    if binary := rows.get(("blackbox_exporter --version", "-")):
         facts += " · " + first_line(*binary).partition(" (")[0]
     facts += f" · load average {os.getloadavg()[0]:.1f} at the end"
     return told(found, f"Medians of {runs} runs each, taking turns. {facts}.")
 
 
-def told(found: Mapping[str, Sequence[Run]], facts: str) -> str:
+def told(found: Mapping[Row, Sequence[Run]], facts: str) -> str:
     """Medians with their spread, beside the goals."""
-    heads = ("command", "CPU s", "lowest to highest", "elapsed s", "peak MiB", "goal", "")
-    return "\n".join((facts, "", markdown(heads, [_row(name, runs) for name, runs in found.items()])))
+    heads = ("command", "Python", "CPU s", "lowest to highest", "elapsed s", "peak MiB", "goal", "")
+    return "\n".join((facts, "", markdown(heads, [_row(*row, runs) for row, runs in found.items()])))
 
 
-def _row(name: str, runs: Sequence[Run]) -> tuple[str, ...]:
+def _row(name: str, version: str, runs: Sequence[Run]) -> tuple[str, ...]:
     cpus = [run.cpu for run in runs]
     cpu, peak = statistics.median(cpus), statistics.median(run.peak_mib for run in runs)
     elapsed = statistics.median(run.seconds for run in runs)
     goal = GOALS.get(name)
     judged = ("", "") if goal is None else (str(goal), "met" if goal.met(cpu, peak) else "missed")
-    return (f"`{name}`", f"{cpu:.3f}", f"{min(cpus):.3f} to {max(cpus):.3f}", f"{elapsed:.2f}", f"{peak:.1f}", *judged)
+    spread = f"{min(cpus):.3f} to {max(cpus):.3f}"
+    return (f"`{name}`", version, f"{cpu:.3f}", spread, f"{elapsed:.2f}", f"{peak:.1f}", *judged)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="CPU, elapsed time and peak memory of one run of the command.")
     parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument(
+        "--beside", action="append", default=[], metavar="PYTHON", help="measure under this one as well"
+    )
     given = parser.parse_args()
     try:
-        print(asyncio.run(compare(given.runs)))
+        print(asyncio.run(compare(given.runs, [sys.executable, *given.beside])))
     except KeyboardInterrupt:
         print("interrupted; nothing is told of half a run", file=sys.stderr)
         return INTERRUPTED

@@ -8,6 +8,7 @@ Imports stand inside the commands: `probe --version` must not load what only `--
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import signal
@@ -15,14 +16,16 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
 import probe
+from probe.streams import open_streams
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -114,18 +117,18 @@ def _outlets(textfile: Path | None, push: str | None) -> Outlets | None:
 def _complain(complaints: Iterable[str]) -> None:
     """On standard error, if there is anybody to read it; the exit code stays the verdict's."""
     for complaint in complaints:
-        with suppress(OSError):
-            click.echo(f"probe: {complaint}", err=True)
+        click.echo(f"probe: {complaint}", err=True)
 
 
 def _once(config: Path | None, paths: tuple[str, ...], wait: float) -> Round:
-    import asyncio
+    with kept_to_the_end():
+        import asyncio
 
-    from probe.report.progress import shown_progress
-    from probe.service.once import once
-    from probe.service.outfit import UnusableCaFile
+        from probe.report.progress import shown_progress
+        from probe.service.once import once
+        from probe.service.outfit import UnusableCaFile
 
-    settings = _settings(config)
+        settings = _settings(config)
     _check_paths(settings, paths)
     with shown_progress(sys.stderr) as progress:
         try:
@@ -134,21 +137,20 @@ def _once(config: Path | None, paths: tuple[str, ...], wait: float) -> Round:
             raise click.ClickException(f"{error}") from error
 
 
-def _told(done: Round, form: str) -> int:
-    """Print the round."""
-    return _written(lambda: _tell(done, form), done.severity.exit_code)
-
-
-def _written(tell: Callable[[], None], code: int) -> int:
-    """Print. Whoever closed the other end of the pipe, or filled the disk, still gets the exit code."""
+@contextmanager
+def kept_to_the_end() -> Iterator[None]:
+    """What is made here stays: to look through it for garbage, now and at each later turn, is a sixth of a start."""
+    gc.disable()
     try:
-        tell()
-        sys.stdout.flush()
-    except OSError as error:
-        if not isinstance(error, BrokenPipeError):
-            _complain([f"the result could not be written: {error.strerror}"])
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return code
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _told(done: Round, form: str) -> int:
+    _tell(done, form)
+    return done.severity.exit_code
 
 
 def _tell(done: Round, form: str) -> None:
@@ -192,7 +194,8 @@ def explain(context: click.Context, *, config: Path | None, form: str, files: tu
     with shown_reading(sys.stderr, size_in_all(logs)) as progress:
         done = explained(logs, names, called, now=time.time(), progress=progress)
     code = INTERRUPTED if done.reading.interrupted else done.severity.exit_code
-    context.exit(_written(lambda: _tell_explained(done, form), code))
+    _tell_explained(done, form)
+    context.exit(code)
 
 
 def _tell_explained(done: Explained, form: str) -> None:
@@ -333,28 +336,19 @@ def _console() -> Console:
     return Console(file=sys.stdout, width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False)
 
 
-def _open_streams() -> None:
-    """Callers such as cron may close a stream; a terminal may not know our marks. Neither may cost the verdict."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open to the end
-        else:
-            stream.reconfigure(errors="replace")
-
-
 def main() -> None:
     """Run the command; every fault of usage or configuration exits 64 with its reason."""
     ended_by: list[int] = []
 
-    def terminate(number: int, _: object) -> None:
+    def terminate(number: int, frame: FrameType | None) -> None:
         # asyncio ends politely on SIGINT alone: sessions say QUIT, folders go.
         ended_by.append(number)
-        signal.raise_signal(signal.SIGINT)
+        interrupt = signal.getsignal(signal.SIGINT)
+        if callable(interrupt):
+            interrupt(signal.SIGINT, frame)
 
-    _open_streams()
-    for number in TERMINATING:
-        signal.signal(number, terminate)
+    written = open_streams()
+    _heed(terminate)
     try:
         code = command.main(prog_name="probe", standalone_mode=False)
         if code == INTERRUPTED and ended_by:
@@ -370,4 +364,18 @@ def main() -> None:
         traceback.print_exc()
         click.echo("probe: this is a bug of mailprobe's own, and says nothing about the mail server", err=True)
         code = UNKNOWN
+    sys.stdout.flush()
+    if written.lost is not None and not isinstance(written.lost, BrokenPipeError):
+        click.echo(f"probe: the result could not be written: {written.lost.strerror}", err=True)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _heed(terminate: Callable[[int, FrameType | None], None]) -> None:
+    """End on signals, but for those that whoever started us wants ignored (`nohup`)."""
+    for number in TERMINATING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, terminate)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As a script's background job: deaf to Ctrl-C, but asyncio must have SIGINT's handler to end on the others.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -6,9 +6,15 @@ never. A command may choose JSON, one object a line, before anything is said; ot
 
 from __future__ import annotations
 
+import math
 import sys
+import time
+from collections.abc import Callable
 from traceback import format_exception
 from typing import Any
+
+AGAIN = 600.0
+MOST_KINDS = 256
 
 
 def configure(*, as_json: bool) -> None:
@@ -46,3 +52,27 @@ def tell(level: str, event: str, **fields: Any) -> None:
     if not structlog.is_configured():
         configure(as_json=False)
     getattr(structlog.get_logger("probe"), level)(event, **fields)
+
+
+class Once:
+    """Says each kind of thing once in `again` seconds, however often it comes and goes and however its text varies.
+
+    Kinds are of the program's making, never a peer's text. Of too many, as with pods that come and go, the one that
+    was said longest ago is forgotten.
+    """
+
+    def __init__(self, *, again: float = AGAIN, clock: Callable[[], float] = time.monotonic) -> None:
+        self._again = again
+        self._clock = clock
+        self._said: dict[str, float] = {}
+
+    def warn(self, event: str, *, kind: str, **fields: Any) -> None:
+        """Say it, unless its kind was said lately."""
+        now = self._clock()
+        if now - self._said.get(kind, -math.inf) < self._again:
+            return
+        self._said.pop(kind, None)
+        if len(self._said) >= MOST_KINDS:
+            del self._said[next(iter(self._said))]
+        self._said[kind] = now
+        warn(event, **fields)

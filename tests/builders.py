@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from probe.evidence.events import Event, Line, LoginEnded, Observed, SessionId
+from probe.evidence.events import Event, Line, LoginEnded, Observed, SessionId, Stamp
 from probe.model import (
     Count,
     Evidence,
@@ -85,11 +85,31 @@ def failed(phase: Phase, failure: Failure, reply: str | None = None) -> Fault:
     return Fault(phase=phase, failure=failure, detail=f"{failure} in {phase}", reply=reply)
 
 
-def observed(event: Event, *, arrival: float = 101.02, source: str = "file:/log", pid: int = 7) -> Observed:
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a line tells, given part by part (`Told`)."""
+
+    event: Event
+    line: Line
+    raw: str
+
+    @property
+    def program(self) -> str:
+        return self.line.program
+
+
+def observed(
+    event: Event,
+    *,
+    arrival: float = 101.02,
+    source: str = "file:/log",
+    pid: int | None = 7,
+    stamp: Stamp | None = None,
+) -> Observed:
     """An event as it arrived; each is a line of its own."""
     program = "imap-login" if isinstance(event, LoginEnded) else "postfix/smtpd"
-    raw = f"{arrival} {program}[{pid}]: {event}"
-    return Observed(event, Line(message=str(event), program=program, pid=pid), arrival, source, raw)
+    line = Line(message=str(event), program=program, pid=pid, stamp=stamp)
+    return Observed(Said(event, line, f"{arrival} {program}[{pid}]: {event}"), arrival, source)
 
 
 def login_line(opened: float, peer: Peer, *, user: str = "", identity: str | None = None) -> LoginEnded:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
+import structlog
 
 CELL = "matrix"
 VERIFIED = "verified"
@@ -15,6 +16,13 @@ TITLES = {
     CELL: "the lab: scenario, server generation, verdict of each service",
     VERIFIED: "sessions found again among look-alikes, not one of them wrongly",
 }
+
+
+@pytest.fixture(autouse=True)
+def _warnings_go_to_standard_error() -> Iterator[None]:
+    """capture_logs leaves structlog configured, and then the warnings of the next test go to standard output."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.hookimpl(wrapper=True)

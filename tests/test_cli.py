@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any
@@ -18,6 +20,7 @@ import pytest
 import yaml
 
 import probe
+from probe.cli import kept_to_the_end
 from probe.demo.door import Arrival
 from probe.demo.scenes import Scene
 from probe.demo.world import CLIENT, DemoWorld, demo_world
@@ -41,6 +44,38 @@ def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedP
         text=True,
         timeout=60,
         check=False,
+    )
+
+
+@asynccontextmanager
+async def waiting_for_a_greeting(world: DemoWorld, line: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A shell in which the command has reached a server that says nothing; whatever is left of them is killed."""
+    reached = asyncio.Event()
+
+    async def silent(arrival: Arrival) -> None:
+        if str(arrival.client.address) == CLIENT:
+            reached.set()
+        await asyncio.get_running_loop().sock_recv(arrival.sock, 1)
+
+    await world.junctions[Service.SMTP].lead(silent)
+    command = line.format(f"{' '.join(PROBE)} --config {world.config_file} --once")
+    shell = await asyncio.create_subprocess_exec(
+        "sh", "-c", command, cwd=REPOSITORY, stdout=PIPE, stderr=PIPE, start_new_session=True
+    )
+    try:
+        await reached.wait()
+        yield shell
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(shell.pid, signal.SIGKILL)
+        await shell.communicate()
+
+
+def run_in_shell(arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    surroundings = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    line = f"{' '.join(PROBE)} {arguments}"
+    return subprocess.run(
+        ["bash", "-c", line], cwd=cwd, env=surroundings, capture_output=True, text=True, timeout=60, check=False
     )
 
 
@@ -126,6 +161,24 @@ class TestOnce:
         assert (child.returncode, out, err.decode().strip()) == (code, b"", said)
         assert bytes(heard).endswith(b"QUIT\r\n")
 
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+    async def test_ended_as_a_scripts_background_job(self, world: DemoWorld, number: int, code: int) -> None:
+        """A shell without job control starts it with SIGINT ignored; Ctrl-C is not for it, SIGTERM is."""
+        async with waiting_for_a_greeting(world, "{} & echo $!; wait $!; exit $?") as shell:
+            assert shell.stdout is not None
+            child = int(await shell.stdout.readline())
+            os.kill(child, signal.SIGINT)
+            os.kill(child, number)
+            _, err = await asyncio.wait_for(shell.communicate(), 10)
+        assert (shell.returncode, err.decode().strip()) == (code, "terminated")
+
+    async def test_nohup_is_respected(self, world: DemoWorld) -> None:
+        async with waiting_for_a_greeting(world, "trap '' HUP; exec {}") as child:
+            child.send_signal(signal.SIGHUP)
+            child.send_signal(signal.SIGTERM)
+            await asyncio.wait_for(child.communicate(), 10)
+        assert child.returncode == 143
+
     def test_refused_is_critical_and_waits_for_no_log(self, configured: Path) -> None:
         done = run("--once", "--format", "json", cwd=configured)
         told = json.loads(done.stdout)
@@ -134,12 +187,14 @@ class TestOnce:
         assert told["seconds"] < 5
 
     @pytest.mark.parametrize("form", ["table", "json", "nagios"])
-    @pytest.mark.parametrize("out", ["| true", ">&-", "2>&-", ">/dev/full"])
+    @pytest.mark.parametrize("out", ["| true", ">&-", "2>&-", ">/dev/full", "2>/dev/full", ">/dev/full 2>&1"])
     def test_the_exit_code_survives_a_lost_output(self, configured: Path, form: str, out: str) -> None:
-        line = f"{' '.join(PROBE)} --once --format {form} {out}; exit ${{PIPESTATUS[0]}}"
-        surroundings = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-        done = subprocess.run(["bash", "-c", line], cwd=configured, env=surroundings, capture_output=True, check=False)
-        assert (done.returncode, b"Traceback" in done.stderr) == (2, False)
+        done = run_in_shell(f"--once --format {form} {out}; exit ${{PIPESTATUS[0]}}", cwd=configured)
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+
+    def test_a_full_disk_is_said(self, configured: Path) -> None:
+        done = run_in_shell("--once >/dev/full", cwd=configured)
+        assert "probe: the result could not be written: No space left on device" in done.stderr
 
     def test_a_terminal_that_does_not_know_our_marks(self, configured: Path) -> None:
         done = run("--once", cwd=configured, PYTHONIOENCODING="latin-1")
@@ -171,6 +226,48 @@ class TestUsage:
         code = f"import sys, probe.cli; print(sorted({heavy} & set(sys.modules)))"
         done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "[]"
+
+    def test_a_round_loads_nothing_that_it_does_not_use(self, tmp_path: Path) -> None:
+        (tmp_path / "mailprobe.yaml").write_text(yaml.safe_dump({"paths": SETTINGS["paths"]}))
+        code = (
+            "import gc, sys\nfrom probe.cli import command\n"
+            "command.main(['--once', '--format', 'json'], standalone_mode=False)\n"
+            "print({name.partition('.')[0] for name in sys.modules}, gc.isenabled(), file=sys.stderr)"
+        )
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        program = [sys.executable, "-c", code]
+        done = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        loaded, _, collecting = done.stderr.strip().rpartition(" ")
+        used = {"pydantic", "aiosmtplib", "aioimaplib"}
+        unused = {"rich", "structlog", "aiohttp", "lightkube", "proxyprotocol", "aiosmtpd"}
+        assert set(re.findall(r"'(\w+)'", loaded)) & (used | unused) == used
+        assert collecting == "True", "what a round leaves behind must be collected"
+
+    def test_garbage_is_collected_again_where_a_start_fails(self) -> None:
+        collecting = []
+        with suppress(LookupError), kept_to_the_end():
+            collecting.append(gc.isenabled())
+            raise LookupError
+        kept = gc.get_freeze_count()
+        gc.unfreeze()
+        assert (collecting, gc.isenabled(), kept > 0) == ([False], True, True)
+
+    @pytest.mark.parametrize("out", ["| true", ">/dev/full", "2>/dev/full >/dev/full"])
+    @pytest.mark.parametrize(
+        ("arguments", "code"),
+        [
+            ("--version", 0),
+            ("--help", 0),
+            ("schema", 0),
+            ("check-config", 0),
+            ("check-config --config nope", 64),
+            ("--once --bogus", 64),
+            ("", 64),
+        ],
+    )
+    def test_the_exit_code_survives_a_lost_output(self, configured: Path, arguments: str, code: int, out: str) -> None:
+        done = run_in_shell(f"{arguments} {out}; exit ${{PIPESTATUS[0]}}", cwd=configured)
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False)
 
     def test_no_command_prints_the_help(self, tmp_path: Path) -> None:
         done = run(cwd=tmp_path)

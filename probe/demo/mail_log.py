@@ -60,6 +60,11 @@ class MailLog:
         finally:
             heapq.heappush(self._idle, number)
 
+    def reopen(self) -> None:
+        """Go on in a new file at the same path, as a log daemon does that is told of a rotation."""
+        self._file.close()
+        self._file = self.path.open("a", encoding="ascii", buffering=1)
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()

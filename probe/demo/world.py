@@ -101,9 +101,10 @@ class DemoWorld:
     async def change_to(self, scene: Scene) -> None:
         """Change the network for all connections from now on."""
         for service, junction in self.junctions.items():
-            await junction.lead(self._way(scene, service))
+            await junction.lead(self.way(scene, service))
 
-    def _way(self, scene: Scene, service: Service) -> Welcome | None:
+    def way(self, scene: Scene, service: Service) -> Welcome | None:
+        """What a scene does with connections to a service; None: their SYNs are dropped."""
         if scene not in PASSABLE:
             return nowhere if scene is Scene.DEAD else None
         machine, twin = PASSABLE[scene]

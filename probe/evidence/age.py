@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import inf
 
 from probe.evidence.events import LoginEnded, Observed, SessionId, Stamp
 
@@ -66,10 +67,6 @@ class Pace:
             return abs(self.least) <= MINUTES or (self.steady and abs(self.least + shift) <= MINUTES)
         return (self.steady and abs(self.least) <= ZONES) or any(abs(self.least - zone) <= MINUTES for zone in zones)
 
-    def written_by(self, stamp: Stamp) -> float:
-        """When, on the probe's clock, a line with this stamp was written at the latest."""
-        return stamp.seconds + stamp.resolution + self.least + SLACK
-
     def after(self, arrival: float, stamp: Stamp) -> Pace:
         """What is known when another line has arrived."""
         late = lateness(arrival, stamp)
@@ -101,8 +98,8 @@ def pace_after(known: Pace | None, arrival: float, stamp: Stamp) -> Pace:
 
 def stamps_of(seen: Observed) -> Iterator[tuple[Stamper, Stamp]]:
     """Everything that says when a line was written."""
-    if seen.told is not None:
-        yield Stamper.SOURCE, seen.told
+    if seen.stamped is not None:
+        yield Stamper.SOURCE, seen.stamped
     if seen.line.stamp is not None:
         # Postfix by way of syslog and Dovecot's own log may share a file, and only one of them name its zone.
         yield Stamper.HEADER if seen.line.stamp.zoned else Stamper.HEADER_WITHOUT_ZONE, seen.line.stamp
@@ -111,12 +108,39 @@ def stamps_of(seen: Observed) -> Iterator[tuple[Stamper, Stamp]]:
             yield Stamper.SESSION_ID, Stamp(opened, 1e-6)
 
 
+class Written:
+    """Tells lines that may have been written after a moment, of those that arrived after it.
+
+    What the paces say is the same for all lines of one source and kind of stamp, and worked out once for each.
+    """
+
+    def __init__(self, moment: float, paces: Paces, zones: Sequence[float] = (UTC,), shift: float = 0.0) -> None:
+        self._moment = moment
+        self._paces = paces
+        self._zones = zones
+        self._shift = shift
+        self._bounds: dict[tuple[str, Stamper], float] = {}
+
+    def may_be_since(self, seen: Observed) -> bool:
+        """Whether a line that arrived after the moment may have been written after it too."""
+        source = seen.source
+        return all(stamp.seconds + stamp.resolution >= self._bound((source, who)) for who, stamp in stamps_of(seen))
+
+    def _bound(self, kind: tuple[str, Stamper]) -> float:
+        """The earliest end of a stamp of this kind that may be meant; where nothing is plausible, none is."""
+        bound = self._bounds.get(kind)
+        if bound is None:
+            bound = self._bounds[kind] = self._worked_out(self._paces.get(kind))
+        return bound
+
+    def _worked_out(self, pace: Pace | None) -> float:
+        if pace is None:
+            return -inf
+        return self._moment - SLACK - pace.least if pace.is_plausible(self._zones, self._shift) else inf
+
+
 def may_be_since(
     moment: float, seen: Observed, paces: Paces, zones: Sequence[float] = (UTC,), shift: float = 0.0
 ) -> bool:
     """Whether a line that arrived after this moment may have been written after it too."""
-    for who, stamp in stamps_of(seen):
-        pace = paces.get((seen.source, who))
-        if pace is not None and not (pace.is_plausible(zones, shift) and pace.written_by(stamp) >= moment):
-            return False
-    return True
+    return Written(moment, paces, zones, shift).may_be_since(seen)

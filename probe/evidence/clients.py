@@ -11,14 +11,21 @@ Rules of this file:
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address
-from typing import Protocol
 
-from probe.evidence.events import Accepted, Connected, Disconnected, Event, FaultLine, IdSent, LoginEnded, Rejected
-from probe.evidence.line import CARRIERS
+from probe.evidence.events import (
+    Accepted,
+    Connected,
+    Disconnected,
+    Event,
+    FaultLine,
+    IdSent,
+    LoginEnded,
+    Rejected,
+    Told,
+)
 from probe.evidence.read import Found
 from probe.evidence.whose import LABELS
 from probe.model import (
@@ -47,53 +54,6 @@ LONGEST_SHOWN = 500
 
 OTHERS = "(other listeners)"
 """Name of all listeners beyond the first MOST_LISTENERS: only a log that is made up has so many."""
-
-_LONGEST_CLOCK = len("Nov 22 18:29:06 ")
-_LONGEST_ISO = len("2026-11-22T18:29:06.123456789+00:00 ")
-_MOST_HEADS = 4096
-_PLAIN_HEAD = re.compile(
-    r"(?:\d{4}-\d\d-\d\dT[\d:.]{8,18}Z (?:std(?:out|err) F )?)?"
-    r"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:.]{8,18}(?:Z|[+-]\d\d:?\d\d)) "
-    r"(?:[\w.-]{1,64} )?(?:dovecot: )?(\w[\w/.-]{0,100}(?:/smtpd|/postscreen|/master)|imap-login)(?:\[\d{1,10}\])?: "
-)
-
-
-class Told(Protocol):
-    """Whatever knows the line an event came from; asking for it may be dear."""
-
-    @property
-    def raw(self) -> str: ...
-
-
-class Programs:
-    """Who logged an event. Most lines begin like one before, but for the stamp; what does not is read by all rules."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, str] = {}
-
-    def of(self, found: Found, raw: str) -> str:
-        """The program of an event's line."""
-        if raw[3:10:3] == "  :":  # Nov 22 18:29:06
-            begin = _LONGEST_CLOCK
-        elif raw[4:11:3] == "--T":  # 2026-11-22T18:29:06
-            begin = raw.find(" ", _LONGEST_CLOCK, _LONGEST_ISO) + 1
-        else:
-            return found.line.program
-        end = raw.find(": ", begin)
-        if raw.endswith("dovecot", begin, end):
-            end = raw.find(": ", end + 1)
-        head = raw[begin:end]
-        return self._known.get(head) or self._learn(found, raw, end, head)
-
-    def _learn(self, found: Found, raw: str, end: int, head: str) -> str:
-        match = _PLAIN_HEAD.match(raw)
-        if not match or CARRIERS.fullmatch(match[1]):
-            return found.line.program
-        if match.end() == end + 2:
-            if len(self._known) >= _MOST_HEADS:
-                self._known.clear()
-            self._known[head] = match[1]
-        return match[1]
 
 
 class _Caller:
@@ -140,7 +100,6 @@ class ClientCounter:
 
     def __init__(self, whose: Callable[[Address], Whose], *, most_addresses: int = MOST_ADDRESSES) -> None:
         self._whose = whose
-        self._programs = Programs()
         self._most = most_addresses
         self._listeners: dict[str, _Listener] = {}
         self._troubles: dict[tuple[FaultSign, str, Whose | None], _Trouble] = {}
@@ -152,7 +111,7 @@ class ClientCounter:
         """Count the events of a chunk; how many there were."""
         events = 0
         for one in found:
-            self.note(one.event, self._programs.of(one, one.raw), one)
+            self.note(one.event, one.program, one)
             events += 1
         return events
 

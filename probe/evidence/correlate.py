@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
-from probe.evidence.age import may_be_since
+from probe.evidence.age import Written
 from probe.evidence.events import FaultLine, Observed
 from probe.evidence.links import by_fingerprint, by_message, by_port, by_token
 from probe.evidence.moments import by_rhythm, by_time, candidates
@@ -35,17 +36,24 @@ FINDERS: dict[Service, tuple[Finder, ...]] = {
 }
 """In the order of the reasons that a person reads."""
 
+WEIGHED: tuple[Finder, ...] = (by_fingerprint, by_rhythm, by_time)
+"""Those that count rivals and look-alikes."""
+
+TOO_MANY = "more lines came than can be kept, so a line that fits may have had rivals"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Search:
     """Where the search for one session stands.
 
-    `settled`: nothing that may still come can change it. `candidates`: lines that may be ours but are not certain;
+    `settled`: nothing that may still come can change it; `settles`: when that will be, unless something comes, -inf if
+    it always was. `candidates`: lines that may be ours but are not certain;
     a rhythm would tell. `clocks`: what the sightings say of their sources' clocks.
     """
 
     evidence: Evidence
     settled: bool
+    settles: float = inf
     candidates: int = 0
     clocks: Clocks = field(default_factory=dict)
 
@@ -53,24 +61,33 @@ class Search:
 def search(session: Session, scene: Scene) -> Search:
     """Look for one session by every link its service knows."""
     arrived = [seen for seen in scene.observed if seen.arrival >= session.opened]
-    since = [seen for seen in arrived if may_be_since(session.opened, seen, scene.paces, scene.zones, scene.shift)]
-    findings = [find(session, since, scene) for find in FINDERS[session.service]]
+    written = Written(session.opened, scene.paces, scene.zones, scene.shift)
+    since = [seen for seen in arrived if written.may_be_since(seen)]
+    findings = [_finding(find, session, since, scene) for find in FINDERS[session.service]]
     sightings = _without_repeats(finding.sighting for finding in findings if finding.sighting)
+    settles = min((_settles(session, sighting) for sighting in sightings), default=inf)
     evidence = Evidence(
         sightings=sightings,
-        signs=_signs(session, since),
+        signs=_signs(session, since, scene),
         reasons=() if sightings else (*_reasons(findings), *_too_old(len(arrived) - len(since))),
     )
     return Search(
         evidence=evidence,
-        settled=any(_is_settled(session, sighting, scene.now) for sighting in sightings),
+        settled=settles <= scene.now,
+        settles=settles,
         candidates=0 if session.service.speaks_smtp else len(candidates(session, since)),
         clocks={key: offset for finding in findings for key, offset in finding.clocks.items()},
     )
 
 
+def _finding(find: Finder, session: Session, since: Sequence[Observed], scene: Scene) -> Finding:
+    if find in WEIGHED and session.opened <= scene.forgotten_until:
+        return Finding(reason=TOO_MANY)
+    return find(session, since, scene)
+
+
 def _reasons(findings: Sequence[Finding]) -> Iterator[str]:
-    return (finding.reason for finding in findings if finding.reason)
+    return iter(dict.fromkeys(finding.reason for finding in findings if finding.reason))
 
 
 def _too_old(lines: int) -> Iterator[str]:
@@ -81,11 +98,11 @@ def _too_old(lines: int) -> Iterator[str]:
         )
 
 
-def _is_settled(session: Session, sighting: Sighting, now: float) -> bool:
+def _settles(session: Session, sighting: Sighting) -> float:
     if sighting.link in CERTAIN or _is_own(session, sighting):
-        return True
+        return -inf
     lag = max(0.0, sighting.at - session.closed)
-    return now >= sighting.at + max(SETTLE, 2 * lag)
+    return sighting.at + max(SETTLE, 2 * lag)
 
 
 def _is_own(session: Session, sighting: Sighting) -> bool:
@@ -99,10 +116,12 @@ def _without_repeats(sightings: Iterable[Sighting]) -> tuple[Sighting, ...]:
     return tuple(kept.values())
 
 
-def _signs(session: Session, since: Sequence[Observed]) -> tuple[Sign, ...]:
+def _signs(session: Session, since: Sequence[Observed], scene: Scene) -> tuple[Sign, ...]:
     """Fault lines of this session's kind of server; they are never an address's proof, so they need no link."""
     if session.fault is None or session.fault.failure in (Failure.NAME_UNKNOWN, Failure.VANTAGE):
         return ()
+    kind = session.service.speaks_smtp
+    disputed = any(other.speaks_smtp is kind for other in scene.underway) or scene.others.another_fell(session)
     return tuple(
         Sign(
             sign=seen.event.sign,
@@ -110,6 +129,7 @@ def _signs(session: Session, since: Sequence[Observed]) -> tuple[Sign, ...]:
             source=seen.source,
             at=seen.arrival,
             line=seen.raw,
+            disputed=disputed,
         )
         for seen in since
         if isinstance(seen.event, FaultLine) and from_dovecot(seen) is not session.service.speaks_smtp

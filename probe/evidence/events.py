@@ -10,7 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar, dataclass_transform
+from typing import Protocol, TypeVar, dataclass_transform
 
 from probe.model import FaultSign, Peer, Tally
 
@@ -135,16 +135,47 @@ class FaultLine:
 Event = Connected | Disconnected | Rejected | Accepted | LoginEnded | IdSent | FaultLine
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """An event with the line it came from: when it reached the probe, and the line itself.
+class Told(Protocol):
+    """An event and the line that tells of it. `line` may cost far more than the rest; `program` is the line's."""
 
-    `told`: when it was written by the word of the source, where that has one beside the line's own header.
+    @property
+    def event(self) -> Event: ...
+
+    @property
+    def program(self) -> str: ...
+
+    @property
+    def line(self) -> Line: ...
+
+    @property
+    def raw(self) -> str: ...
+
+
+@_part
+class Observed:
+    """An event with the line it came from: when it reached the probe, and from which source.
+
+    A line is taken apart only when somebody asks. `stamped`: when it was written by the word of the source, where that
+    has one beside the line's own header.
     """
 
-    event: Event
-    line: Line
+    told: Told
     arrival: float
     source: str
-    raw: str
-    told: Stamp | None = None
+    stamped: Stamp | None = None
+
+    @property
+    def event(self) -> Event:
+        return self.told.event
+
+    @property
+    def program(self) -> str:
+        return self.told.program
+
+    @property
+    def line(self) -> Line:
+        return self.told.line
+
+    @property
+    def raw(self) -> str:
+        return self.told.raw

@@ -59,7 +59,7 @@ def entry(text: bytes) -> Entry | None:
     if not isinstance(cursor, str):
         return None
     message = _bytes(found.get("MESSAGE"))
-    microseconds = next((int(found[key]) for key in _TIME if _is_count(found.get(key))), None)
+    microseconds = next((int(found[key]) for key in _TIME if _is_time(found.get(key))), None)
     taken = stamp.counted(microseconds) if microseconds is not None else None
     if message is None or microseconds is None or taken is None:
         return Entry(cursor, None, taken)
@@ -80,6 +80,11 @@ def _header(found: dict[str, object], microseconds: int) -> bytes:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, str) and len(value) <= 18 and value.isascii() and value.isdigit()
+
+
+def _is_time(value: object) -> bool:
+    """Microseconds since the epoch; another unit, or a time before 1973 or after 5138, is a broken field."""
+    return _is_count(value) and 10**14 <= int(str(value)) < 10**17
 
 
 def _name(value: object) -> bytes:

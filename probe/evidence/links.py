@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 from probe.evidence.events import Disconnected, IdSent, Observed, Rejected
 from probe.evidence.moments import clocks_by
+from probe.evidence.ours import Ours
 from probe.evidence.received import our_hop
 from probe.evidence.repeats import are_alike, without_repeats
 from probe.evidence.scene import MAX_CHANCE, SETTLE, Finding, Scene, client_of, from_dovecot, sighting_of
-from probe.model import Link, Peer, Phase, Session, Sighting, Tally
+from probe.model import Link, Peer, Phase, Session, Sighting
 
 DRAWN = {"noop", "rset", "helo"}
 """Verbs that a fingerprint draws and that ordinary clients hardly send: who sends some looks like one of us."""
@@ -68,10 +69,13 @@ def _free_text(seen: Observed) -> str:
 
 
 def by_port(session: Session, since: Sequence[Observed], scene: Scene) -> Finding:
-    """A line with our own address and port. Our port with another address is no link: strangers draw ports too."""
+    """A line with our own address and port. Our port with another address is no link: strangers draw ports too.
+
+    That no other connection of ours has both rests on sessions/dial.py, which binds a port of its own for each.
+    """
     if session.client is None:
         return Finding()
-    if any(other.client == session.client for other in _rivals(session, scene)):
+    if scene.others.share_client(session):
         return Finding(reason="another session of ours has the same address and port")
     link = Link.PORT if session.service.speaks_smtp else Link.SESSION_ID
     with_port = [(seen, client) for seen in since if (client := _of_service(session, seen)) and client.port]
@@ -79,10 +83,6 @@ def by_port(session: Session, since: Sequence[Observed], scene: Scene) -> Findin
     if own:
         return Finding(sighting_of(*own[-1], link), clocks=clocks_by(session, own[-1][0], tuple(session.id_moments)))
     return Finding(reason=f"none of {len({client for _, client in with_port})} clients seen has our address and port")
-
-
-def _rivals(session: Session, scene: Scene) -> list[Session]:
-    return [other for other in scene.others if other.id != session.id]
 
 
 def _of_service(session: Session, seen: Observed) -> Peer | None:
@@ -102,9 +102,8 @@ def by_fingerprint(session: Session, since: Sequence[Observed], scene: Scene) ->
         return Finding(reason=f"none of {len(ended)} disconnect lines counts our commands ({counts})")
     if len(fitting) > 1:
         return Finding(reason=_fit_equally_well(fitting, counts))
-    rivals = [other.imprint.tally for other in _rivals(session, scene)]
     decided = fitting[0].arrival + SETTLE
-    like_ours = (seen for seen in ended if seen.arrival <= decided and _is_look_alike(seen, session, rivals))
+    like_ours = (seen for seen in ended if seen.arrival <= decided and _is_look_alike(seen, session, scene.others))
     strangers = len(without_repeats(like_ours))
     if strangers * session.imprint.odds > MAX_CHANCE:
         return Finding(reason=f"{strangers} sessions like ours ended in this time: one may fit by chance")
@@ -132,10 +131,10 @@ def _fit_equally_well(fitting: Sequence[Observed], counts: str) -> str:
     )
 
 
-def _is_look_alike(seen: Observed, session: Session, rivals: Sequence[Tally]) -> bool:
+def _is_look_alike(seen: Observed, session: Session, others: Ours) -> bool:
     """True for who draws as we do; our other sessions are no strangers, they never draw what we drew."""
     assert isinstance(seen.event, Disconnected)  # noqa: S101 - by_fingerprint has looked
-    if seen.event.tally in rivals:
-        return False
     verbs = set(seen.event.tally)
-    return bool(verbs & DRAWN) and verbs <= {*session.imprint.tally, *DRAWN}
+    if not verbs & DRAWN or not verbs <= {*session.imprint.tally, *DRAWN}:
+        return False
+    return not others.left(seen.event.tally, beside=session)

@@ -26,6 +26,7 @@ SECOND = 1_000_000_000
 """Loki counts nanoseconds since the epoch."""
 
 _LATEST = 1 << 63
+_NUMBERS = ("matrix", "vector", "scalar")
 _LONGEST_TEXT = 200
 _TOO_MANY = re.compile(r"max_entries_limit[^()]*\(\d+ > (\d{1,9})\)")
 _SECONDS = re.compile(r"\d{1,9}")
@@ -58,8 +59,10 @@ def page_of(body: bytes) -> tuple[Entry, ...]:
     answer = _mapping(_parsed(body), "the answer")
     found = _mapping(answer.get("data"), "its data")
     kind = found.get("resultType")
+    if kind in _NUMBERS:
+        raise Malformed(f"the query gives a {kind} and not log lines: use a LogQL log query")
     if kind != "streams":
-        raise Malformed(f"the query gives a {shown(str(kind))} and not log lines: use a LogQL log query")
+        raise Malformed("its resultType is none of Loki's")
     return _entries(found.get("result"))
 
 

@@ -18,13 +18,13 @@ from types import MappingProxyType
 
 from probe.evidence.events import Accepted, Connected, Disconnected, Event, FaultLine, Line, Rejected
 from probe.evidence.pattern import Pattern, Table
-from probe.evidence.peer import CLIENT, client_at, peer_at
+from probe.evidence.peer import ADDRESS_PORT, CLIENT, client_at, peer_at
 from probe.model import Count, FaultSign, Tally
 
 _QUEUE_ID = r"[0-9A-Za-z]{1,40}+"
-_OWN = re.compile(r"\[[0-9A-Fa-f:.]{2,45}\]:\d{1,5}")
 _TALLY = re.compile(r"(?:[a-z]{1,16}=\d{1,9}(?:/\d{1,9})?(?: |\Z)){0,40}")
 _REJECT = re.compile(rf"{_QUEUE_ID}: (?:milter-|proxy-)?reject: ([A-Za-z-]{{1,32}}) from {CLIENT}: ")
+_SCREENED = re.compile(rf"CONNECT from {ADDRESS_PORT} to \[[0-9A-Fa-f:.]{{2,45}}\]:\d{{1,5}}")
 _LIMIT = re.compile(rf"[^:]*: [^:]*: \d{{1,9}} from {CLIENT} for service \S{{1,255}}")
 _PIPELINED = re.compile(rf"improper command pipelining after (?:CONNECT|QUIT) from {CLIENT}: ")
 _PREGREET = re.compile(rf"PREGREET \d{{1,9}} after [\d.]{{1,16}} from {CLIENT}: ")
@@ -41,14 +41,8 @@ def _connected(message: str, _now: float) -> Event | None:
 
 
 def _screened(message: str, _now: float) -> Event | None:
-    client, _, own = message[len("CONNECT from ") :].partition(" to ")
-    return Connected(client=client_at(client)) if client[:1] == "[" and _is_own(own) else None
-
-
-@lru_cache(maxsize=256)
-def _is_own(text: str) -> bool:
-    """True for postscreen's own end of a connection."""
-    return bool(_OWN.fullmatch(text))
+    match = _SCREENED.fullmatch(message)
+    return Connected(client=peer_at(match[1], match[2])) if match else None
 
 
 def _disconnected(message: str, _now: float) -> Event | None:

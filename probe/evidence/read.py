@@ -1,4 +1,4 @@
-r"""The fast reader: whole chunks of log -> the events in them, at a million lines a second.
+r"""The fast reader: whole chunks of log -> the events in them. What it costs and why: docs/bench-reader.md.
 
 Rules of this file:
 - Truth is `parse_line` and the PATTERNS tables: what comes out of a chunk is what they say of each of its lines.
@@ -6,8 +6,7 @@ Rules of this file:
   program's name (which the regex engine seeks at memory speed) and goes on with the openings of the tables.
 - A name that is not followed by `[pid]: ` or `: ` may stand in JSON, in RFC 5424 or in somebody's HELO. Such a line,
   and any whose header is not known yet, goes the slow way, line by line.
-- Headers differ only in their digits. So a header with its digits masked is looked up among those already understood,
-  and only a new shape is parsed. No rule of line.py tells one digit from another, but for `<PRI>1 `: kept out.
+- A header is looked up by its shape among those already understood (heads.py), and only a new shape is parsed.
 - A match says the truth about its line or sends it the slow way, so that a line found twice says the same twice.
 - A line that follows a partial line (CRI's `P`, Docker's cut at 16 KiB) is its rest, whatever it looks like.
 """
@@ -16,32 +15,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from enum import Enum
-from typing import Any
 
 from probe.evidence import dovecot, postfix, wrapped
 from probe.evidence.events import Event, Line
-from probe.evidence.line import CARRIERS, LONGEST, message_of, parse_line
+from probe.evidence.heads import HEADS, UNKNOWN, ZEROS, Head
+from probe.evidence.line import LONGEST, message_of, parse_line
 from probe.evidence.pattern import LEVEL, Pattern
 
 _BLOCK = 1 << 17
-_REMEMBERED = 8192
+_REMEMBERED = 16384
 _SHORT = 256
-_MASK = bytes(ord("0") if chr(code).isdigit() and code < 128 else code for code in range(256))
 _PARTIAL = re.compile(rb"\S{10,40} (?:stdout|stderr) P\S* ")
-_LEVEL_X = re.compile(LEVEL + "x")
 _BYTE_ARRAY = re.compile(rb"MESSAGE\\*+\"\s?:\s?\[[^\n]*")
 
 
 class Found:
-    """An event and the line it was found in; what is not asked for is not decoded."""
+    """An event and the line it was found in (`Told`); what is not asked for is not decoded."""
 
-    __slots__ = ("_now", "_raw", "event")
+    __slots__ = ("_head", "_line", "_now", "_raw", "event")
 
-    def __init__(self, event: Event, raw: bytes, now: float) -> None:
+    def __init__(self, event: Event, raw: bytes, now: float, head: Head = UNKNOWN) -> None:
         self.event = event
         self._raw = raw
         self._now = now
+        self._head = head
+        self._line: Line | None = None
 
     @property
     def raw(self) -> str:
@@ -49,24 +47,18 @@ class Found:
         return self._raw.decode("utf-8", "replace").rstrip("\r\n")
 
     @property
+    def program(self) -> str:
+        """`line.program`, for a hundredth of what the whole line costs if its header is known."""
+        return self.line.program if self._head is UNKNOWN else self._raw[self._head.program].decode()
+
+    @property
     def line(self) -> Line:
         """The line without its header, with its time stamp."""
-        line = parse_line(self._raw, now=self._now)
-        if line is None:
+        if self._line is None:
+            self._line = parse_line(self._raw, now=self._now)
+        if self._line is None:
             raise AssertionError("a line that gave an event can be parsed")
-        return line
-
-    def __iter__(self) -> Iterator[Any]:
-        """For unpacking: event, line, raw."""
-        return iter((self.event, self.line, self.raw))
-
-
-class _Head(Enum):
-    """What is known of all headers of one shape."""
-
-    KNOWN = "a program's message follows"
-    CONTAINED = "the same, but in a container's log a line may be the rest of another"
-    UNKNOWN = "the line must be parsed in full"
+        return self._line
 
 
 class _Search:
@@ -142,13 +134,12 @@ def events(text: bytes, *, now: float) -> Iterator[Found]:
 
 
 class _Chunk:
-    """One chunk and what was understood of it so far."""
+    """One chunk of a log."""
 
     def __init__(self, text: bytes, now: float) -> None:
         self._text = text
         self._now = now
-        self._heads: dict[bytes, _Head] = {}
-        self._arrays = b"MESSAGE" in text
+        self._arrays = b'"' in text and b"MESSAGE" in text  # the first is a hundred times faster to seek, and rare
 
     def events(self) -> Iterator[Found]:
         """In blocks, so that what was found and is not yet asked for stays small."""
@@ -160,69 +151,35 @@ class _Chunk:
                 self._search(search, start, end, found)
             if self._arrays:
                 for match in _BYTE_ARRAY.finditer(self._text, start, end):
-                    self._read_in_full(start, match.span(), found)
+                    self._read_in_full(start, *match.span(), found)
             yield from [found[begin] for begin in sorted(found)]
             start = end
 
     def _search(self, search: _Search, start: int, end: int, found: dict[int, Found]) -> None:
         """Add the events of one program's lines, by where the lines begin. Written out: this is the inner loop."""
-        text, now, known_heads, readers = self._text, self._now, self._heads.get, search.readers
-        length = 0
+        text, now, known, readers, newline_before = self._text, self._now, HEADS.get, search.readers, self._text.rfind
         for match in search.regex.finditer(text, start, end):
-            group = match.lastindex
-            if group is None:
-                self._read_in_full(start, match.span(), found)
+            row = match.lastindex
+            if row is None:
+                self._read_in_full(start, *match.span(), found)
                 continue
-            at, stop = match.span(group)
-            # Most headers are as long as the one before; with the newline before it, a known one is all of a header.
-            head = known_heads(text[at - length : at].translate(_MASK)) if length <= at else None
-            if head is None:
-                begin = text.rfind(b"\n", start, at) + 1 or start
-                length = at - begin + 1
-                head = self._head(begin, at, search.ending)
-            begin = at - length + 1
-            if stop - begin >= LONGEST or (head is not _Head.KNOWN and not self._is_read(head, begin)):
-                self._read_in_full(start, (at, stop), found)
+            at, stop = match.span(row)
+            begin = newline_before(b"\n", start, at) + 1 or start
+            header = text[begin:at]
+            head = known(header.translate(ZEROS)) or HEADS.learn(header, search.ending)
+            if head is UNKNOWN or stop - begin >= LONGEST or (head.contained and self._is_rest(begin)):
+                self._read_in_full(start, at, stop, found)
                 continue
-            read, memory = readers[group - 1]
-            if memory is not None:
-                event = memory[match[group]]
-            else:
-                try:
-                    event = read(message_of(match[group]), now)
-                except ValueError:
-                    continue
+            read, memory = readers[row - 1]
+            try:
+                event = read(message_of(match[row]), now) if memory is None else memory[match[row]]
+            except ValueError:
+                continue
             if event is not None:
-                found[begin] = Found(event, text[begin:stop], now)
+                found[begin] = Found(event, text[begin:stop], now, head)
 
-    def _is_read(self, head: _Head, begin: int) -> bool:
-        """True if a line with this header may be read without parsing all of it."""
-        return head is _Head.CONTAINED and not self._is_rest(begin)
-
-    def _head(self, begin: int, at: int, ending: str) -> _Head:
-        """What is known of a header; the newline before it belongs to its shape."""
-        head = self._text[begin:at]
-        shape = b"\n" + head.translate(_MASK)
-        return self._heads.get(shape) or self._learn(shape, head, ending)
-
-    def _learn(self, shape: bytes, head: bytes, ending: str) -> _Head:
-        """Understand a header: known is the program of every line that begins like this, whatever follows."""
-        if len(head) > _SHORT or b"{" in head or b"<" in head:
-            return _Head.UNKNOWN
-        line = parse_line(head + b"x", now=self._now)
-        known = _Head.UNKNOWN
-        if line and _LEVEL_X.fullmatch(line.message) and not CARRIERS.fullmatch(line.program):
-            contained = b" stdout " in head or b" stderr " in head
-            if f" {line.program}".endswith(ending):
-                known = _Head.CONTAINED if contained else _Head.KNOWN
-        if len(self._heads) >= _REMEMBERED:
-            self._heads.clear()
-        self._heads[shape] = known
-        return known
-
-    def _read_in_full(self, start: int, place: tuple[int, int], found: dict[int, Found]) -> None:
+    def _read_in_full(self, start: int, at: int, stop: int, found: dict[int, Found]) -> None:
         """Add the event of the line around this place, if it has one, by all rules."""
-        at, stop = place
         begin = self._text.rfind(b"\n", start, at) + 1 or start
         event = self._in_full(begin, stop)
         if event is not None:

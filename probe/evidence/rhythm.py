@@ -11,8 +11,8 @@ microsecond at which they were made, so the spacing stands in the log, whatever 
 Rule 1: every stroke must have a mark; a rhythm with a gap proves nothing.
 Rule 2: no line arrives before what it tells of: a mark that came before we had said LOGOUT is somebody else's.
 Rule 3: a fit is worth what chance would not give. Around the median shift, each distance d between a stroke and its
-        nearest mark has the p-value 1 - exp(-2·density·d); Fisher's method joins them; times the number of shifts
-        tried.
+        nearest mark has the p-value 1 - exp(-2·density·d), with the density of the busiest second; Fisher's method
+        joins them; times the number of shifts tried.
 Rule 4: two fits that chance would not give prove nothing, nor do two marks for the first stroke that lie as near as
         this fit can tell: the first is the session, the rest only help to find it.
 """
@@ -129,9 +129,12 @@ def _nearest(target: float, not_before: float, others: Sequence[Mark]) -> float 
 
 
 def _density(others: Sequence[Mark]) -> float:
-    """Marks per second; one more than seen, because what was lost may have had company."""
-    span = others[-1].time - others[0].time if len(others) > 1 else 0.0
-    return (len(others) + 1) / max(span, 1.0)
+    """Marks per second where they come thickest, for strangers come in bursts: another probe's beats are one.
+
+    One more than seen, because what was lost may have had company.
+    """
+    times = [mark.time for mark in others]
+    return 1.0 + max((bisect_left(times, time + 1.0) - index for index, time in enumerate(times)), default=0)
 
 
 def fisher(p_values: Sequence[float]) -> float:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from probe.evidence.age import UTC, Paces
 from probe.evidence.events import Connected, Disconnected, FaultLine, IdSent, LoginEnded, Observed, Rejected
-from probe.model import IdMoment, Link, Peer, Session, Sighting
+from probe.evidence.ours import Ours
+from probe.model import IdMoment, Link, Peer, Service, Sighting
 
 SETTLE = 0.5
 """Seconds in which a rival of a line that fits may still be on its way."""
@@ -45,12 +47,15 @@ AGREED = 2
 class Scene:
     """All that a search may look at: lines since before the session, our other sessions, known clocks, the time.
 
-    `paces` tell how old a line is, `zones` by how much stamps without a zone may be off: UTC's, and the probe's.
-    `shift`: by how much the probe's wall clock has been set since its own began.
+    `forgotten_until`: lines that arrived by then may be missing, for there were too many to keep. `underway`: of which
+    services others are being opened now. `paces` tell how old a line is, `zones` by how much stamps without a zone may
+    be off: UTC's, and the probe's. `shift`: by how much the probe's wall clock has been set since its own began.
     """
 
     observed: Sequence[Observed]
-    others: Sequence[Session] = ()
+    others: Ours = field(default_factory=Ours)
+    underway: Sequence[Service] = ()
+    forgotten_until: float = -inf
     clocks: Clocks = field(default_factory=dict)
     paces: Paces = field(default_factory=dict)
     zones: Sequence[float] = (UTC,)
@@ -89,6 +94,6 @@ def from_dovecot(seen: Observed) -> bool:
     """True for what Dovecot wrote, False for Postfix: by the event, or by the program where both may say the like."""
     match seen.event:
         case FaultLine():
-            return "imap" in seen.line.program or "dovecot" in seen.line.program
+            return "imap" in seen.program or "dovecot" in seen.program
         case event:
             return isinstance(event, LoginEnded | IdSent)

@@ -6,6 +6,8 @@ Rules:
 - An answer is bounded in size, and in time unless it is a stream; what it says is checked before it is believed.
 - No redirect is followed: it would carry the token along.
 - After a 401 the credentials are read anew: whoever renews a token need not restart the probe.
+- What the other side says is shown without the credentials that it was sent. Of a kubeconfig nothing is shown but where
+  it is wrong: PyYAML and h11 would quote the token in it.
 """
 
 from __future__ import annotations
@@ -26,9 +28,10 @@ from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.config.models import User
 from lightkube.core.exceptions import ConfigError
 from msgspec import MsgspecError
-from yaml import YAMLError
+from yaml import MarkedYAMLError, YAMLError
 
 from probe.kubernetes.ask import Access, Ask, Refusal
+from probe.model import without_credentials
 
 MAX_BODY = 32 << 20
 CONNECTING = 0.8
@@ -51,6 +54,10 @@ _UNUSABLE = (
 """What lightkube raises on a kubeconfig that is missing, unreadable, incomplete or no kubeconfig."""
 
 _USER = re.compile(r'User "([^"]+)"')
+_UNFIT = "the token holds a character that no header may have: write it on one line, without a newline at its end"
+_NO_SUCH_FILE = "Token file "
+"""How lightkube begins to say so; it goes on with the name, where some write the token itself."""
+
 _NEXT_STEPS = {
     401: "the credentials are not accepted: renew the token or certificate in the kubeconfig",
     403: "allow it as docs/kubernetes.md shows",
@@ -66,6 +73,7 @@ class Api:
         self._access = access
         self._answer = answer
         self._client: httpx2.AsyncClient | None = None
+        self._authorizations: tuple[str, ...] = ()
         self._told: tuple[float, float] | None = None
 
     def server_time(self, at: float) -> float | None:
@@ -88,6 +96,12 @@ class Api:
             raise Refusal(f"{self._access}: {ask}: no answer within {self._answer:g} s") from None
         return self.json_object(bytes(body), ask)
 
+    def plain(self, said: str) -> str:
+        """A text of the other side's as it may be shown: without our credentials, on one line, short."""
+        for authorization in self._authorizations:
+            said = without_credentials(said, authorization)
+        return _printable(said)
+
     def json_object(self, text: bytes, ask: Ask) -> dict[str, Any]:
         """What an answer, or an event of a watch, says."""
         try:
@@ -108,7 +122,7 @@ class Api:
                 raise await self._refused(ask, response)
             yield response.aiter_bytes()
         except (httpx2.HTTPError, httpx2.StreamError) as error:
-            raise Refusal(f"{self._access}: {_transport(error)}", kind=_CONNECTION) from None
+            raise Refusal(f"{self._access}: {self._transport(error)}", kind=_CONNECTION) from None
         finally:
             await response.aclose()
 
@@ -123,17 +137,18 @@ class Api:
         try:
             return await client.send(client.build_request("GET", ask.path, params=dict(ask.params)), stream=True)
         except httpx2.HTTPError as error:
-            raise Refusal(f"{self._access}: {_transport(error)}", kind=_CONNECTION) from None
+            raise Refusal(f"{self._access}: {self._transport(error)}", kind=_CONNECTION) from None
         except (httpx2.InvalidURL, *_UNUSABLE) as error:
-            raise Refusal(f"{self._access} cannot be used: {_said(error)}") from None
+            raise Refusal(f"{self._access} cannot be used: {_wrong_with(error)}") from None
 
     def _connected(self) -> httpx2.AsyncClient:
         if self._client is None:
             try:
                 timeout = httpx2.Timeout(CONNECTING * self._answer, read=None)
                 self._client = AsyncClient(self._configuration(), ConnectionParams(timeout=timeout))
-            except _UNUSABLE as error:
-                raise Refusal(f"{self._access} cannot be used: {_said(error)}") from None
+            except (httpx2.InvalidURL, *_UNUSABLE) as error:
+                raise Refusal(f"{self._access} cannot be used: {_wrong_with(error)}") from None
+            self._client.event_hooks["request"].append(self._note_credentials)
         return self._client
 
     def _configuration(self) -> SingleConfig:
@@ -155,7 +170,7 @@ class Api:
             whole = f"{self._access}: {user[1] if user else 'the probe'} may not {ask} (403)"
         else:
             whole = f"{self._access}: {ask}: {code}" + (f" ({said})" if said else "")
-        kind = "credentials" if code == httpx2.codes.UNAUTHORIZED else ""
+        kind = "credentials" if code == httpx2.codes.UNAUTHORIZED else _kind(code, ask)
         next_step = _NEXT_STEPS.get(code)
         seconds = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
         return Refusal(f"{whole}: {next_step}" if next_step else whole, code=code, retry_after=seconds, kind=kind)
@@ -172,7 +187,7 @@ class Api:
             message = json.loads(body)["message"]
         except (TimeoutError, ValueError, LookupError, TypeError, RecursionError):
             return ""
-        return _printable(message) if isinstance(message, str) else ""
+        return self.plain(message) if isinstance(message, str) else ""
 
     def _read_credentials(self) -> None:
         """For the next request. The open streams stay: they were let in."""
@@ -180,6 +195,23 @@ class Api:
             with suppress(*_UNUSABLE):
                 if auth := user_auth(self._configuration().user):
                     self._client.auth = auth
+
+    def _transport(self, error: Exception) -> str:
+        """Why a connection came to nothing."""
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+            cause = cause.__cause__ or cause.__context__
+        if cause:
+            said = self.plain(str(cause))
+            return f"its certificate is not trusted ({said}): check certificate-authority in the kubeconfig"
+        return f"the connection failed: {self.plain(str(error)) or type(error).__name__}"
+
+    async def _note_credentials(self, request: httpx2.Request) -> None:
+        """Those of two requests, for an answer to the one before a token was renewed may still be on its way."""
+        sent = request.headers.get("authorization", "")
+        if not (sent.isascii() and sent.isprintable() and sent == sent.strip()):
+            raise ConfigError(_UNFIT)  # h11 would say so too, and quote it, with the connection left open
+        self._authorizations = tuple(dict.fromkeys((sent, *self._authorizations)))[:2]
 
     def _note_time(self, response: httpx2.Response) -> None:
         try:
@@ -189,18 +221,30 @@ class Api:
         self._told = seconds, asyncio.get_running_loop().time()
 
 
-def _transport(error: Exception) -> str:
-    """Why a connection came to nothing."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
-        cause = cause.__cause__ or cause.__context__
-    if cause:
-        return f"its certificate is not trusted ({_said(cause)}): check certificate-authority in the kubeconfig"
-    return f"the connection failed: {_said(error)}"
+def _kind(code: int, ask: Ask) -> str:
+    """Which refusals are one trouble: the server's text may be another each time. What is busy is so for all names."""
+    whose = ask.name if code in (httpx2.codes.BAD_REQUEST, httpx2.codes.NOT_FOUND) else ""
+    return f"{code} {ask} {whose}".strip()
 
 
-def _said(error: BaseException) -> str:
-    return _printable(str(error)) or type(error).__name__
+def _wrong_with(error: BaseException) -> str:
+    """What is wrong with a kubeconfig. The texts of most errors quote it."""
+    match error:
+        case MarkedYAMLError(problem_mark=mark) if mark:
+            said = f"it is no YAML at line {mark.line + 1}, column {mark.column + 1}"
+        case httpx2.InvalidURL():
+            said = "its server is no URL"
+        case ConfigError() if str(error).startswith(_NO_SUCH_FILE):
+            said = "the file that its tokenFile names is not there"
+        case KeyError(args=(str() as key,)):
+            said = f"{_printable(key)!r} is missing in it"
+        case ConfigError() | MsgspecError():
+            said = _printable(str(error))
+        case OSError():
+            said = _printable(error.strerror or "")
+        case _:
+            said = ""
+    return said or f"it is no kubeconfig ({type(error).__name__})"
 
 
 def _printable(text: str) -> str:

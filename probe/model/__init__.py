@@ -62,6 +62,7 @@ from probe.model.judgement import (
     Result,
     Round,
 )
+from probe.model.mask import without_credentials
 from probe.model.outage import (
     Change,
     Outage,
@@ -196,5 +197,6 @@ __all__ = [
     "plain_address",
     "plain_network",
     "within",
+    "without_credentials",
     "worst",
 ]

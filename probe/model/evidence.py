@@ -25,13 +25,17 @@ class Sighting:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sign:
-    """A fault line seen in the session's window; it never says whose session it was, so it never proves an address."""
+    """A fault line seen in the session's window; it never says whose session it was, so it never proves an address.
+
+    `disputed`: another session of ours fell before its greeting too, or was still being opened: it may be meant.
+    """
 
     sign: FaultSign
     client: Address | None
     source: str
     at: float
     line: str
+    disputed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

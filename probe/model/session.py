@@ -139,6 +139,9 @@ class Beat:
     id_moments: IdMoments
 
 
+BEFORE_GREETING = (Phase.PROXY_HEADER, Phase.TLS, Phase.FIRST_BYTE, Phase.GREETING)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
     """One connection from resolve to close, as the client saw it. A session always ends in a value.
@@ -187,6 +190,11 @@ class Session:
         Beats of a rhythm are left out: only Dovecot gets them, which limits no connections that never log in.
         """
         return 1 + len(self.controls)
+
+    @property
+    def fell_before_greeting(self) -> bool:
+        """Whether it was connected, and failed before it was greeted."""
+        return self.fault is not None and self.fault.phase in BEFORE_GREETING
 
     def seconds_in(self, phase: Phase) -> float:
         """Time spent in a phase, 0 if it never ran."""

@@ -140,12 +140,16 @@ class Logins:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Surroundings:
-    """All a cause may be found in. `vantage`: every address of the machine the probe runs on."""
+    """All a cause may be found in. `vantage`: every address of the machine the probe runs on.
+
+    `addresses`: those that sessions went to, or are configured to go to, over all paths.
+    """
 
     topology: Topology | None = None
     logins: Logins | None = None
     networks: Networks = field(default_factory=Networks)
     vantage: tuple[Address, ...] = ()
+    addresses: tuple[Address, ...] = ()
 
 
 NOTHING_KNOWN = Surroundings()

@@ -14,10 +14,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+from probe.evidence.ours import Ours
 from probe.model import Endpoint, Result, Round, Session
 from probe.service.pursuit import Pursued, pursue
 from probe.service.workshop import Workshop
-from probe.sessions.open import open_session, read_back
+from probe.sessions.open import goes_to_mailbox, open_session, read_back
 from probe.verdict.cause import explained
 from probe.verdict.judge import judge
 
@@ -30,7 +31,7 @@ async def run_round(endpoints: Sequence[Endpoint], workshop: Workshop, vantage: 
     """One session to every endpoint, side by side, each judged."""
     started = workshop.kit.clock()
     places = asyncio.Semaphore(SIDE_BY_SIDE)
-    of_this_round: list[Session] = []
+    of_this_round = Ours()
     workshop.begin(endpoints)
 
     async def one(endpoint: Endpoint) -> Result:
@@ -48,8 +49,13 @@ async def run_round(endpoints: Sequence[Endpoint], workshop: Workshop, vantage: 
     )
 
 
-async def probe_endpoint(endpoint: Endpoint, workshop: Workshop, of_this_round: list[Session]) -> Result:
+async def probe_endpoint(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) -> Result:
     """Open, look for, judge; a session that cannot be told from others is given up and another one opened."""
+    with workshop.watch.needed_since(workshop.kit.clock()):
+        return await _probe(endpoint, workshop, of_this_round)
+
+
+async def _probe(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) -> Result:
     for _ in range(ATTEMPTS):
         pursued = await _attempt(endpoint, workshop, of_this_round)
         if not pursued.undecided or not workshop.has_room(endpoint):
@@ -69,13 +75,14 @@ async def probe_endpoint(endpoint: Endpoint, workshop: Workshop, of_this_round: 
     return Result(session=pursued.session, evidence=evidence, judgement=judgement)
 
 
-async def _attempt(endpoint: Endpoint, workshop: Workshop, of_this_round: list[Session]) -> Pursued:
+async def _attempt(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) -> Pursued:
     workshop.progress(endpoint, "session")
     with workshop.fingerprints.draw() as verbs:
         await workshop.own_moment(endpoint)
         workshop.spend(endpoint)
         with workshop.logins.expecting(endpoint) as opened:
-            session = await open_session(endpoint, workshop.kit, [*verbs, *workshop.questions(endpoint)])
+            with workshop.opening(endpoint):
+                session = await open_session(endpoint, workshop.kit, [*verbs, *workshop.questions(endpoint)])
             workshop.spend(endpoint, len(session.controls))
             opened.append(session)
             of_this_round.append(session)
@@ -87,8 +94,8 @@ async def _attempt(endpoint: Endpoint, workshop: Workshop, of_this_round: list[S
 
 
 async def _read_back(session: Session, endpoint: Endpoint, workshop: Workshop) -> Session:
-    """Fetch the message of a `deliver` imprint, if there may be one."""
-    if endpoint.mailbox is None or session.delivery is None:
+    """Fetch the message of a `deliver` imprint, if there may be one; sweep the mailbox where it was refused."""
+    if endpoint.mailbox is None or not goes_to_mailbox(session):
         return session
     workshop.progress(endpoint, "delivery")
     await workshop.own_moment(endpoint.mailbox.reader)

@@ -33,7 +33,7 @@ from probe.service.shift import Books, Shift, begin_shift
 from probe.service.station import Asked, Past, Reload
 from probe.service.systemd import Systemd
 from probe.service.web import CannotListen, Web
-from probe.service.web.web_config import read_web_config
+from probe.service.web.standing import sound
 from probe.settings import ConfigurationError, Settings, targets
 
 FAREWELL = 2.0
@@ -218,7 +218,7 @@ class Daemon:
         settings = self._load()
         contexts(targets(settings))
         if settings.web.config_file is not None:
-            read_web_config(settings.web.config_file)
+            sound(settings.web.config_file)
         await self._serve(settings)
         return settings
 

@@ -25,6 +25,14 @@ async def get_page(url: str) -> Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """The page cannot be read. Whatever is of one `kind` is one trouble, though it reads differently each time."""
+
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """Where the count is read, and by which clock. Without a `counter` the most telling of the known ones is taken."""
 
@@ -33,22 +41,22 @@ class Page:
     clock: Clock
     get: Get = get_page
 
-    async def read(self, counter: Selector | None, bound: float) -> Reading | str:
+    async def read(self, counter: Selector | None, bound: float) -> Reading | Unread:
         """The count as it is now; else why it cannot be read."""
         try:
             async with asyncio.timeout(bound):
                 answer = await self.get(self.url)
         except TimeoutError:
-            return f"no answer within {bound:g} s"
+            return Unread("silent", f"no answer within {bound:g} s")
         except OSError as error:
-            return _why(error)
+            return Unread(f"network {error.errno}", _why(error))
         except HttpFault as fault:
-            return str(fault)
+            return Unread("no HTTP", str(fault))
         if answer.status != 200:
             elsewhere = f", which points to {answer.headers['location']!r}" if "location" in answer.headers else ""
-            return f"status {answer.status}{elsewhere}"
+            return Unread(f"status {answer.status}", f"status {answer.status}{elsewhere}")
         found = login_counter(answer.body, counter or self.counter)
-        return found.reason if isinstance(found, NoCounter) else found
+        return Unread("no counter", found.reason) if isinstance(found, NoCounter) else found
 
 
 def _why(error: OSError) -> str:

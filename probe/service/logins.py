@@ -4,7 +4,7 @@ Rule 1: a session never waits for a scrape; a verdict waits for one at most BOUN
         something: our session was dropped, or it logged in.
 Rule 2: sessions that end together share one scrape; one that began before the session's end is not taken.
 Rule 3: a count that stands still after a login of ours is asked again until LAG has passed since the session.
-Rule 4: what cannot be read is unknown, said once until it can be read again.
+Rule 4: what cannot be read is unknown; each kind of trouble is said once in a while.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from probe.model import Clock, Endpoint, Judgement, Logins, Phase, Session
-from probe.notices import warn
+from probe.notices import Once
 from probe.settings import Settings
 from probe.verdict.case import BROKEN
 from probe.verdict.logins import logged_in
@@ -61,7 +61,7 @@ def login_count(settings: Settings, clock: Clock) -> LoginCount:
 class LoginCount:
     """Follows one counter; lives as long as its workshop. `latest` is the last count that could be read."""
 
-    def __init__(self, page: Page | None = None, bound: float = BOUND) -> None:
+    def __init__(self, page: Page | None = None, bound: float = BOUND, once: Once | None = None) -> None:
         self.latest: float | None = None
         self._page = page
         self._bound = bound
@@ -70,8 +70,7 @@ class LoginCount:
         self._next_asked = -math.inf
         self._begun = 0
         self._ended = 0
-        self._said = ""
-        self._said_that_it_never_counts = False
+        self._once = once or Once()
 
     async def __aenter__(self) -> LoginCount:
         return self
@@ -148,30 +147,28 @@ class LoginCount:
         return await asyncio.shield(self._next)
 
     async def _scrape(self, page: Page, counter: Selector | None) -> Scrape | None:
+        from probe.service.login_page import Unread  # noqa: PLC0415 - only where a page is named
+
         asked, ended = page.clock(), self._ended
         found = await page.read(counter, self._bound)
-        if isinstance(found, str):
-            self._say(page, found)
+        if isinstance(found, Unread):
+            what = "dovecot_metrics: the count of logins is unknown"
+            self._once.warn(what, kind=found.kind, url=page.url, reason=found.reason[:500])
             return None
-        self._said = ""
         self.latest = found.count
         return Scrape(asked, page.clock(), ended, found)
 
-    def _say(self, page: Page, reason: str) -> None:
-        if reason != self._said:
-            self._said = reason
-            warn("dovecot_metrics: the count of logins is unknown", url=page.url, reason=reason[:500])
-
     def _say_if_it_never_counts(self, page: Page, reading: Reading, session: Session) -> None:
-        if not logged_in(session) or reading.count or self._said_that_it_never_counts:
+        if not logged_in(session) or reading.count:
             return
-        self._said_that_it_never_counts = True
         doubt = "the page is another server's, or Dovecot writes no statistics (stats_writer_socket_path is empty)"
-        warn(f"dovecot_metrics: {reading.counter} is still 0 after a login of ours: {doubt}", url=page.url)
+        what = f"dovecot_metrics: {reading.counter} is still 0 after a login of ours: {doubt}"
+        self._once.warn(what, kind="still 0", url=page.url)
 
 
 def _may_have_logged_in(session: Session) -> bool:
-    return session.delivery is not None or any(timing.phase is Phase.LOGIN for timing in session.phases)
+    """It logged in itself, or its mailbox was looked at after a delivery or the attempt at one."""
+    return any(timing.phase in (Phase.LOGIN, Phase.DELIVERY) for timing in session.phases)
 
 
 def _usual(before: Scrape, after: Scrape) -> float | None:

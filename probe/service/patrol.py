@@ -15,7 +15,8 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from probe.model import Endpoint, EndpointName, Result, Session
+from probe.evidence.ours import Ours
+from probe.model import Endpoint, EndpointName, Result
 from probe.notices import tell_bug
 from probe.service.cycle import probe_endpoint
 from probe.service.ledger import Ledger
@@ -61,7 +62,7 @@ class Patrol:
         self._ledger = ledger
         self._interval = settings.schedule.interval
         self._jitter = settings.schedule.jitter
-        self._others: list[Session] = []
+        self._others = Ours()
         self._longest = settings.timeouts.session + settings.timeouts.evidence
         self._places = asyncio.Semaphore(SIDE_BY_SIDE)
         self._walks: list[asyncio.Task[None]] = []
@@ -181,8 +182,7 @@ class Patrol:
 
     def _forget(self) -> None:
         """Let go of sessions of which no line can come any more."""
-        oldest = self.workshop.kit.clock() - 2 * self._longest
-        self._others[:] = [session for session in self._others if session.closed > oldest]
+        self._others.forget(self.workshop.kit.clock() - 2 * self._longest)
 
 
 def _heard(task: asyncio.Task[Result]) -> None:

@@ -8,16 +8,21 @@ still be on its way, not even at the deadline.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from probe.evidence.bearing import keys_of_session
 from probe.evidence.correlate import Search, search
 from probe.evidence.health import troubles
+from probe.evidence.ours import Ours
 from probe.evidence.reply import client_in_reply
 from probe.evidence.scene import SETTLE, Scene
 from probe.model import Beat, Endpoint, Evidence, Failure, ImprintKind, Link, Phase, Service, Session, Sighting
 from probe.service.workshop import Workshop
 from probe.sessions.open import open_beat
+
+BREATH = 0.001
+PATIENT = 8
+"""The longer a search lasts, the more there is to look through: not more often than in this share of its time."""
 
 BEATS_AT_ONCE = 4
 ROUNDS_OF_BEATS = 3
@@ -38,7 +43,7 @@ class Pursued:
     undecided: bool = False
 
 
-async def pursue(session: Session, endpoint: Endpoint, workshop: Workshop, others: Sequence[Session]) -> Pursued:
+async def pursue(session: Session, endpoint: Endpoint, workshop: Workshop, others: Ours) -> Pursued:
     """Look for a session beside others of ours, in its replies and in the servers' logs."""
     replies = from_replies(session) if workshop.read_replies else ()
     if endpoint.imprint is ImprintKind.NONE and session.fault is None:
@@ -52,7 +57,7 @@ async def pursue(session: Session, endpoint: Endpoint, workshop: Workshop, other
     told = pursued.evidence.reasons if workshop.watch.sources else pursued.evidence.reasons[:1]
     if not sightings and session.fault is None:
         heard = workshop.watch.heard(workshop.clocks)
-        told += tuple(troubles(session, heard, workshop.watch.observed, endpoint.timeouts.evidence))
+        told += tuple(troubles(session, heard, workshop.watch.since(session.opened), endpoint.timeouts.evidence))
     evidence = replace(pursued.evidence, sightings=sightings, reasons=told)
     return replace(pursued, evidence=evidence, undecided=pursued.undecided and not sightings)
 
@@ -60,7 +65,7 @@ async def pursue(session: Session, endpoint: Endpoint, workshop: Workshop, other
 class _Pursuit:
     """How far the search is: the session with the beats it has so far, and how long it may still take."""
 
-    def __init__(self, session: Session, endpoint: Endpoint, workshop: Workshop, others: Sequence[Session]) -> None:
+    def __init__(self, session: Session, endpoint: Endpoint, workshop: Workshop, others: Ours) -> None:
         self._session = session
         self._endpoint = endpoint
         self._workshop = workshop
@@ -71,20 +76,40 @@ class _Pursuit:
 
     async def run(self, *, once: bool) -> Pursued:
         """Search until it is over; only once where the session is proven already."""
-        while True:
-            now = self._workshop.kit.clock()
-            found = search(self._session, self._scene(now))
-            if once or self._is_over(found, now):
-                self._workshop.remember(found.clocks)
-                return Pursued(self._session, found.evidence, self._is_undecided(now))
-            if self._calls_for_beats(found, now):
-                await self._open_beats()
-            else:
-                await self._workshop.watch.news(SETTLE / 4)
+        with self._workshop.watch.on_the_lookout(keys_of_session(self._session)) as told:
+            while True:
+                told.clear()
+                now = self._workshop.kit.clock()
+                found = search(self._session, self._scene(now))
+                if once or self._is_over(found, now):
+                    self._workshop.remember(found.clocks)
+                    return Pursued(self._session, found.evidence, self._is_undecided(now))
+                if self._calls_for_beats(found, now):
+                    await self._open_beats()
+                else:
+                    await self._wait(told, found, now)
+
+    async def _wait(self, told: asyncio.Event, found: Search, now: float) -> None:
+        """Until there is something to look at: a line that bears on the session, or a moment that decides."""
+        seconds = max(self._decides(found, now) - now, BREATH)
+        if self._session.service is Service.IMAPS:  # every login bears on it
+            breath = min(seconds, (now - self._session.closed) / PATIENT)
+            await asyncio.sleep(breath)
+            seconds -= breath
+        await self._workshop.watch.wait(told, seconds)
+
+    def _decides(self, found: Search, now: float) -> float:
+        """The next moment at which time alone may decide. What is known of clocks may change unseen: look at times."""
+        if self._is_open(found):
+            return found.settles
+        if self._session.fault is not None:
+            return self._deadline
+        again = now + max(SETTLE / 4, (now - self._session.closed) / 2)
+        return min(moment for moment in (self._deadline, self._beats_from, again) if moment > now)
 
     def _scene(self, now: float) -> Scene:
         workshop = self._workshop
-        return workshop.scene(self._others, now)
+        return workshop.scene(self._session, self._others, now)
 
     def _is_over(self, found: Search, now: float) -> bool:
         if self._is_open(found):

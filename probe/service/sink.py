@@ -172,7 +172,8 @@ class Sink:
         async with self._http.request("POST", "push", data=body, headers=headers) as answer:
             if answer.status // 100 == 2 and "html" not in answer.content_type:
                 return
-            reply = (await answer.content.read(_LARGEST_REPLY)).decode("utf-8", "replace")
+            said = (await answer.content.read(_LARGEST_REPLY)).decode("utf-8", "replace")
+            reply = self._http.without_credentials(said)
             if answer.status // 100 == 2:
                 reason = "answers with a web page: a login page or another service stands there; check `url`"
                 raise Trouble("web page", f"{self._http.base} {reason}")

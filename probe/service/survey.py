@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from probe.kubernetes.ask import NOT_INSTALLED, Access
 from probe.model import (
     NOTHING_KNOWN,
     Address,
@@ -77,6 +76,8 @@ def survey(settings: Settings, clock: Clock) -> Survey:
 
 def _reader(service: KubernetesService, clock: Clock) -> ClusterReader | None:
     """What asks the Kubernetes API; it is loaded now, for that takes half a second that no session should wait for."""
+    from probe.kubernetes.ask import NOT_INSTALLED, Access  # noqa: PLC0415
+
     try:
         from probe.topology.kubernetes import ClusterReader  # noqa: PLC0415 - lightkube is an extra
     except ImportError:
@@ -150,7 +151,8 @@ class Survey:
         )
 
     def _with(self, topology: Topology | None) -> Surroundings:
-        return replace(self._known, topology=topology, networks=self.networks(self._known.networks))
+        networks = self.networks(self._known.networks)
+        return replace(self._known, topology=topology, networks=networks, addresses=tuple(self._addresses))
 
     async def __aenter__(self) -> Survey:
         return self

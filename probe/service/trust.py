@@ -8,17 +8,20 @@ Rule 2: believed is what the server itself wrote down or replied: its sighting o
 Rule 3: the forged session is none of the probe's sessions: it logs in nowhere, nothing is judged by how it ended, and
         no report counts it.
 Rule 4: what was found holds until the next check, or an alert would come and go with the checks.
+Rule 5: at most once in an interval, whoever calls how often: a check is written down before it is made. Where nothing
+        outlives the process, none is made in its first interval, for who ran before it may just have made one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from random import Random
 
 from probe.evidence.correlate import search
+from probe.evidence.ours import Ours
 from probe.evidence.scene import SETTLE
 from probe.model import Endpoint, Peer, Session, Sighting
 from probe.notices import warn
@@ -32,37 +35,58 @@ TEST_NET = int(IPv4Address("192.0.2.0"))
 DOCUMENTATION = int(IPv6Address("2001:db8::"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TrustChecks:
     """Whether a listener is due to be checked, and what the last check found."""
 
     interval: float
     memory: TrustMemory
+    began: float | None = field(default=None, init=False)
+    has_said: bool = field(default=False, init=False)
 
-    async def after(
-        self, session: Session, endpoint: Endpoint, workshop: Workshop, others: list[Session]
-    ) -> Sighting | None:
+    async def after(self, session: Session, endpoint: Endpoint, workshop: Workshop, others: Ours) -> Sighting | None:
         """What the server believed of a forged header, after a session that reached it; checked anew where due."""
         if session.address is None or session.connected is None:
             return None
+        now = workshop.kit.clock()
         last = self.memory.last(endpoint)
-        due = last is None or not 0 <= workshop.kit.clock() - last.at < self.interval
+        due = last is None or not 0 <= now - last.at < self.interval
         if due and workshop.has_room(endpoint):
+            if not self._may_check(endpoint, now):
+                return None
             claim = fresh_claim(session.address.version, workshop.random)
-            last = Checked(at=workshop.kit.clock(), believed=await self._check(endpoint, claim, workshop, others))
+            last = Checked(at=now, believed=await self._check(endpoint, claim, workshop, others))
             self.memory.remember(endpoint, last)
             self._say(endpoint, claim, last)
         return last.believed if last else None
 
-    async def _check(
-        self, endpoint: Endpoint, claim: Peer, workshop: Workshop, others: list[Session]
-    ) -> Sighting | None:
+    def _may_check(self, endpoint: Endpoint, now: float) -> bool:
+        """Whether the next process will know of this check, or this one has been alone for an interval."""
+        self.began = now if self.began is None else self.began
+        if self.memory.announce(endpoint, now) or now - self.began >= self.interval:
+            return True
+        self._say_that_it_waits()
+        return False
+
+    def _say_that_it_waits(self) -> None:
+        if self.has_said:
+            return
+        self.has_said = True
+        directory = self.memory.place.parent
+        warn(
+            f"trust check: not made, for nothing remembers when the last one was; make {directory} writable: "
+            f"install -d -o {os.geteuid()} {directory}",
+            not_before=f"this process is {self.interval:g} s old",
+        )
+
+    async def _check(self, endpoint: Endpoint, claim: Peer, workshop: Workshop, others: Ours) -> Sighting | None:
         workshop.progress(endpoint, "trust check")
         with workshop.fingerprints.draw() as verbs:
             await workshop.own_moment(endpoint)
             workshop.spend(endpoint)
             asking = [*verbs, *workshop.questions(endpoint)] if endpoint.service.speaks_smtp else []
-            session = await open_claiming(endpoint, claim, workshop.kit, asking)
+            with workshop.opening(endpoint):
+                session = await open_claiming(endpoint, claim, workshop.kit, asking)
             others.append(session)
             return await _believed(session, endpoint, workshop, others)
 
@@ -74,7 +98,7 @@ class TrustChecks:
             claimed=str(claim),
             believed="yes" if checked.believed else "not seen to be",
             not_again_for=f"{self.interval:g} s",
-            remembered=f"in {self.memory.file}" if self.memory.file else "by this process only",
+            remembered=f"in {self.memory.place}" if self.memory.lasts else "by this process only",
         )
 
 
@@ -92,16 +116,14 @@ def fresh_claim(version: int, random: Random) -> Peer:
     return Peer(IPv6Address(DOCUMENTATION + random.randrange(1, 1 << 96)), port)
 
 
-async def _believed(
-    session: Session, endpoint: Endpoint, workshop: Workshop, others: Sequence[Session]
-) -> Sighting | None:
+async def _believed(session: Session, endpoint: Endpoint, workshop: Workshop, others: Ours) -> Sighting | None:
     """The sighting with the claimed address, as soon as there is one; a failed session hardly leaves any."""
     patience = endpoint.timeouts.evidence if session.fault is None else SETTLE
     deadline = session.closed + (patience if workshop.watch.sources else 0.0)
     replies = from_replies(session) if workshop.read_replies else ()
     while True:
         now = workshop.kit.clock()
-        scene = workshop.scene(others, now)
+        scene = workshop.scene(session, others, now)
         found = search(session, scene)
         seen = (*replies, *found.evidence.sightings)
         believed = next((one for one in seen if _is_claimed(one, session)), None)

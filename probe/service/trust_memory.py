@@ -1,13 +1,14 @@
 """What the last trust check of each endpoint found, remembered between calls where there is a place for it.
 
 Rule 1: the place is `trust.json` beside history.file. Nothing creates that directory: where it is missing or cannot be
-        written, what was found is remembered as long as the process lives.
+        written, what was found is remembered as long as the process lives, and nobody knows what another one has done.
 Rule 2: the file is ours and nobody else's; what in it does not make sense is as good as not there.
 Rule 3: an endpoint that is configured differently is another endpoint.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
@@ -30,30 +31,46 @@ class Checked:
 class TrustMemory:
     """The last check of each endpoint, by name and place."""
 
-    def __init__(self, file: Path | None = None) -> None:
-        self.file = file if file and os.access(file.parent, os.W_OK) else None
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.lasts = os.access(place.parent, os.W_OK)
         self._checked = self._read()
 
     def last(self, endpoint: Endpoint) -> Checked | None:
         """The last check of this endpoint, None if there was none."""
         return self._checked.get(_key(endpoint))
 
+    def announce(self, endpoint: Endpoint, at: float) -> bool:
+        """Write down that a check is made now; False if no other process will know of it."""
+        last = self._checked.get(_key(endpoint))
+        return self._write({_key(endpoint): Checked(at=at, believed=last.believed if last else None)})
+
     def remember(self, endpoint: Endpoint, checked: Checked) -> None:
-        """Keep a check, beside those that other processes have made meanwhile."""
-        self._checked = {**self._checked, **self._read(), _key(endpoint): checked}
-        if self.file is None:
-            return
-        content = {key: _written(one) for key, one in self._checked.items()}
-        whole = self.file.with_name(f"{self.file.name}.{os.getpid()}")
+        """Keep what a check found."""
+        self._checked[_key(endpoint)] = checked
+        self._write({_key(endpoint): checked})
+
+    def _write(self, changed: dict[str, Checked]) -> bool:
+        """Write a check into the file, beside those that other processes have made meanwhile."""
+        if not self.lasts:
+            return False
+        checked = {**self._checked, **self._read(), **changed}
+        content = {key: _written(one) for key, one in checked.items()}
+        whole = self.place.with_name(f"{self.place.name}.{os.getpid()}")
         try:
             whole.write_text(json.dumps(content, indent=1), encoding="utf-8")
-            whole.replace(self.file)
+            whole.replace(self.place)
         except OSError:
-            self.file = None
+            self.lasts = False
+            with contextlib.suppress(OSError):
+                whole.unlink(missing_ok=True)
+            return False
+        self._checked = checked
+        return True
 
     def _read(self) -> dict[str, Checked]:
         try:
-            content = json.loads(self.file.read_text(encoding="utf-8")) if self.file else {}
+            content = json.loads(self.place.read_text(encoding="utf-8"))
             return {str(key): _checked(one) for key, one in content.items()}
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return {}

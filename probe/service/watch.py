@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from math import inf
 
 from probe.evidence.age import UTC, Paces
@@ -23,9 +24,8 @@ from probe.evidence.whose import Names
 from probe.model import Clients, Clock
 from probe.notices import tell_bug
 from probe.service.hearing import Hearing
-
-MOST_KEPT = 50_000
-"""Observed lines; the oldest half goes when there are more (some 50 MB)."""
+from probe.service.lookout import Lookouts
+from probe.service.shelf import MOST, Shelf
 
 MOST_ADDRESSES = 10_000
 """Clients' addresses kept one by one, so that to ask for their count stays cheap (some 10 ms)."""
@@ -36,7 +36,7 @@ REPEAT = 600.0
 
 
 class Watch:
-    """Follows every source; `observed` grows, and `news` is set whenever it did."""
+    """Follows every source; lines are kept while a session may need them, and `news` is set whenever some came."""
 
     def __init__(
         self,
@@ -44,11 +44,13 @@ class Watch:
         clock: Clock,
         names: Names | None = None,
         east: Callable[[], float] = lambda: time.localtime().tm_gmtoff,
+        most_kept: int = MOST,
     ) -> None:
         """`east`: seconds by which the probe's own zone is ahead of UTC."""
         self._east = east
         self.sources = tuple(sources)
-        self.observed: list[Observed] = []
+        self._shelf = Shelf(most=most_kept)
+        self._lookouts = Lookouts()
         self.lines = 0
         self._hearings = tuple(Hearing(source) for source in self.sources)
         self._telling = Telling()
@@ -72,11 +74,32 @@ class Watch:
     async def news(self, seconds: float) -> None:
         """Return when something was observed, or after so many seconds."""
         self._news.clear()
+        await self.wait(self._news, seconds)
+
+    def on_the_lookout(self, keys: Iterable[Hashable]) -> AbstractContextManager[asyncio.Event]:
+        """An event that is set when a line with one of these keys has come (bearing.py)."""
+        return self._lookouts.posted(keys)
+
+    async def wait(self, event: asyncio.Event, seconds: float) -> None:
+        """Return when it is set, or after so many seconds."""
         try:
             async with asyncio.timeout(max(0.0, seconds)):
-                await self._news.wait()
+                await event.wait()
         except TimeoutError:
             return
+
+    def since(self, moment: float) -> Sequence[Observed]:
+        """What arrived since then."""
+        return self._shelf.since(moment)
+
+    @property
+    def forgotten_until(self) -> float:
+        """When the last line arrived that was too many to keep."""
+        return self._shelf.forgotten_until
+
+    def needed_since(self, moment: float) -> AbstractContextManager[None]:
+        """Within this, whatever arrives from this moment on is kept."""
+        return self._shelf.needed_since(moment)
 
     def hurry(self, seconds: float) -> None:
         """Ask every source to bring its lines as soon as they are there, for a while."""
@@ -123,17 +146,17 @@ class Watch:
             self._stumbled(hearing, error)
 
     def _take(self, hearing: Hearing, lines: Lines) -> None:
-        told, name = _told(lines), hearing.source.name
+        stamped, name = _stamped(lines), hearing.source.name
         found = [
-            Observed(seen.event, seen.line, lines.arrival, name, raw := seen.raw, told.get(raw))
-            for seen in events(lines.text, now=self._clock())
+            Observed(told, lines.arrival, name, stamped.get(told.raw) if stamped else None)
+            for told in events(lines.text, now=self._clock())
         ]
         self.lines += lines.text.count(b"\n")
         hearing.note(lines, found)
         self._count(found)
         if found:
-            self.observed.extend(found)
-            self._trim()
+            self._shelf.put(found)
+            self._lookouts.tell(found)
             self._news.set()
 
     def _stumbled(self, hearing: Hearing, error: Exception) -> None:
@@ -147,14 +170,10 @@ class Watch:
     def _count(self, found: list[Observed]) -> None:
         for seen in found:
             if self._telling.is_new(seen.source, seen.line):
-                self._counter.note(seen.event, seen.line.program, seen)
-
-    def _trim(self) -> None:
-        if len(self.observed) > MOST_KEPT:
-            del self.observed[: MOST_KEPT // 2]
+                self._counter.note(seen.event, seen.program, seen)
 
 
-def _told(lines: Lines) -> dict[str, Stamp]:
+def _stamped(lines: Lines) -> dict[str, Stamp]:
     """When each line was written, by the word of its source; of equal lines the last one's."""
     if not lines.stamps:
         return {}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
 from random import Random
 from typing import TYPE_CHECKING
 
+from probe.evidence.ours import Ours
 from probe.evidence.scene import Clocks, Offset, Scene
 from probe.model import Endpoint, Evidence, IdMoment, ImprintKind, Link, Networks, Service, Session
 from probe.service.budget import Budgets
@@ -56,6 +58,7 @@ class Workshop:
     next_moments: dict[str, float] = field(default_factory=dict)
     tells: dict[Endpoint, bool] = field(default_factory=dict)
     looked: float = -inf
+    underway: list[Service] = field(default_factory=list)
     fingerprints: Fingerprints = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,18 +93,29 @@ class Workshop:
         if connections:
             self.budgets.spend(endpoint.name, self.kit.clock(), connections)
 
-    def scene(self, others: Sequence[Session], now: float) -> Scene:
-        """All that a search may look at now."""
+    def scene(self, session: Session, others: Ours, now: float) -> Scene:
+        """All that a search for this session may look at now."""
         watch = self.watch
         return Scene(
-            observed=watch.observed,
+            observed=watch.since(session.opened),
             others=others,
+            underway=self.underway,
+            forgotten_until=watch.forgotten_until,
             clocks=self.clocks,
             paces=watch.paces,
             zones=watch.zones,
             shift=self.kit.clock.shift if isinstance(self.kit.clock, SteadyClock) else 0.0,
             now=now,
         )
+
+    @contextmanager
+    def opening(self, endpoint: Endpoint) -> Iterator[None]:
+        """While a session is opened: what a log says of our address meanwhile may be said of it."""
+        self.underway.append(endpoint.service)
+        try:
+            yield
+        finally:
+            self.underway.remove(endpoint.service)
 
     def questions(self, endpoint: Endpoint) -> tuple[str, ...]:
         """Verbs that ask a server to tell us our address: DATA out of turn, unless it has told nothing when asked.

@@ -9,10 +9,11 @@ more connection that differs in a single thing tells them apart:
     SILENT          answers to commands we never sent              spoken to although we said nothing: somebody
                                                                    before us sent a header
     SILENT          TLS-first handshake, and LOCAL did not help    the same, or closed at once
-    LOCAL_HEADER    no greeting, 421 after a wait, or TLS-first    greeting or handshake now: a header was wanted
-                    handshake
+    LOCAL_HEADER    no greeting, 421 after a wait, or TLS-first    greeting and an answer to EHLO, or handshake, now: a
+                    handshake                                      header was wanted
 
-LOCAL (PROXY protocol section 2.2, command 0) claims no address. Nothing here logs in or leaves an imprint.
+A greeting alone proves no header wanted: the first connection may have met a moment of trouble. LOCAL (PROXY protocol
+section 2.2, command 0) claims no address. Nothing here logs in or leaves an imprint.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from probe.model import (
     ProxyHeader,
     Session,
 )
-from probe.sessions.dial import RELEASE_SECONDS, connect, resolve
+from probe.sessions.dial import RELEASE_SECONDS, Ports, connect, resolve
 from probe.sessions.faults import as_refusal
 from probe.sessions.journal import Journal
 
@@ -99,13 +100,13 @@ CALLS = (
 """The table above: the first row that holds names the connection; one that was made is not made again."""
 
 
-async def listen(endpoint: Endpoint, journal: Journal, seconds: float) -> Control:
+async def listen(endpoint: Endpoint, journal: Journal, seconds: float, ports: Ports) -> Control:
     """Connect, say nothing, and note what comes: a good server greets (or, TLS first, waits in silence)."""
     begun = journal.clock()
     fault: Fault | None = None
     try:
         async with asyncio.timeout(CONTROL_SECONDS):
-            heard, closed = await _overhear(endpoint, journal, min(seconds, CONTROL_SECONDS - 1))
+            heard, closed = await _overhear(endpoint, journal, min(seconds, CONTROL_SECONDS - 1), ports)
         fault = _told(heard.decode("latin-1"), closed=closed)
     except Exception as error:
         refusal = as_refusal(error)
@@ -117,9 +118,9 @@ async def listen(endpoint: Endpoint, journal: Journal, seconds: float) -> Contro
     return Control(kind=ControlKind.SILENT, worked=fault is None, seconds=journal.clock() - begun, fault=fault)
 
 
-async def _overhear(endpoint: Endpoint, journal: Journal, seconds: float) -> tuple[bytes, bool]:
+async def _overhear(endpoint: Endpoint, journal: Journal, seconds: float, ports: Ports) -> tuple[bytes, bool]:
     family, address = await resolve(endpoint, journal)
-    dialled = await connect(endpoint, family, address, journal)
+    dialled = await connect(endpoint, family, address, journal, ports)
     reader, writer = await asyncio.open_connection(sock=dialled.sock, limit=8192)
     heard = b""
     try:

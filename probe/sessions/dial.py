@@ -11,14 +11,14 @@ import socket
 import ssl
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar, cast
 
 from probe.model import AddressFamily, Endpoint, Failure, Peer, Phase, ProxyHeader, plain_address
-from probe.sessions import proxy_header
 from probe.sessions.faults import Refusal
 from probe.sessions.journal import Journal
 
@@ -37,6 +37,8 @@ TCPI_BYTES_RECEIVED = slice(128, 136)
 A_FIN = 1
 RELEASE_SECONDS = 0.5
 """How long the other side may take to let go of a connection that we have closed (TLS: its close_notify)."""
+
+NEW_PORT_TRIES = 16
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
@@ -99,10 +101,15 @@ def settle(event: asyncio.Future[None]) -> None:
 
 
 async def within(seconds: float, event: asyncio.Future[None]) -> None:
-    """Wait for an event, but not for ever; it is of no use afterwards. asyncio.wait takes a turn of the loop more."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event
+    """Wait for an event, but not for ever: when the time is over it counts as happened, for who waits here looks after.
+
+    asyncio.timeout costs twice as much, asyncio.wait a turn of the loop more.
+    """
+    over = asyncio.get_running_loop().call_later(seconds, settle, event)
+    try:
+        await event
+    finally:
+        over.cancel()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,13 +175,31 @@ def _family(endpoint: Endpoint) -> socket.AddressFamily:
     return FAMILIES[endpoint.family]
 
 
-async def connect(endpoint: Endpoint, family: int, address: SocketAddress, journal: Journal) -> Dialled:
+class Ports:
+    """The local ports of our latest connections: none is taken again while late lines about it may come."""
+
+    def __init__(self, remembered: int = 512) -> None:
+        self._latest: deque[int] = deque(maxlen=remembered)
+
+    def bound(self, endpoint: Endpoint, family: int) -> socket.socket:
+        """A socket with a port of its own: a new one, unless nearly all that the machine gives are among the latest."""
+        with ExitStack() as passed_over:
+            for _ in range(NEW_PORT_TRIES):
+                sock = _bound(endpoint, family)
+                if sock.getsockname()[1] not in self._latest:
+                    break
+                passed_over.callback(sock.close)  # only afterwards, or it might come again
+            else:
+                sock = _bound(endpoint, family)
+        self._latest.append(sock.getsockname()[1])
+        return sock
+
+
+async def connect(endpoint: Endpoint, family: int, address: SocketAddress, journal: Journal, ports: Ports) -> Dialled:
     """Connect within the endpoint's connect timeout."""
     with journal.phase(Phase.CONNECT):
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock = ports.bound(endpoint, family)
         try:
-            sock.settimeout(0)
-            _bind(sock, endpoint)
             await _reach(sock, address, endpoint.timeouts.connect)
             client = _peer(sock.getsockname())
         except BaseException:
@@ -184,14 +209,23 @@ async def connect(endpoint: Endpoint, family: int, address: SocketAddress, journ
     return Dialled(sock=sock, client=client, server=_peer(address), connected=journal.clock())
 
 
-def _bind(sock: socket.socket, endpoint: Endpoint) -> None:
-    if endpoint.source_address is None:
-        return
+def _bound(endpoint: Endpoint, family: int) -> socket.socket:
+    """Bound before it connects: connect() alone gives one port to two connections, if they go to different servers."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        sock.bind((str(endpoint.source_address), 0))
+        sock.settimeout(0)
+        sock.bind((_local_address(endpoint, family), 0))
     except OSError as error:
-        detail = f"{error.strerror} (source_address {endpoint.source_address})"
-        raise Refusal(Failure.VANTAGE, detail) from None
+        sock.close()
+        asked = f" (source_address {endpoint.source_address})" if endpoint.source_address else ""
+        raise Refusal(Failure.VANTAGE, f"{error.strerror}{asked}") from None
+    return sock
+
+
+def _local_address(endpoint: Endpoint, family: int) -> str:
+    if endpoint.source_address is not None:
+        return str(endpoint.source_address)
+    return "::" if family == socket.AF_INET6 else "0.0.0.0"  # noqa: S104 - nothing listens here
 
 
 async def _reach(sock: socket.socket, address: SocketAddress, seconds: float) -> None:
@@ -209,12 +243,12 @@ def _peer(name: SocketAddress) -> Peer:
 
 async def send_header(endpoint: Endpoint, dialled: Dialled, journal: Journal, *, local: bool) -> None:
     """Send the path's PROXY header, or LOCAL in its place, before anything else."""
-    if local:
-        octets = proxy_header.LOCAL
-    elif endpoint.proxy_header is not ProxyHeader.NONE:
-        octets = proxy_header.header(endpoint.proxy_header, endpoint.claim or dialled.client, dialled.server)
-    else:
+    if endpoint.proxy_header is ProxyHeader.NONE and not local:
         return
+    from probe.sessions import proxy_header  # noqa: PLC0415 - few paths send one
+
+    client = endpoint.claim or dialled.client
+    octets = proxy_header.LOCAL if local else proxy_header.header(endpoint.proxy_header, client, dialled.server)
     with journal.phase(Phase.PROXY_HEADER):
         journal.note(b"PROXY header: " + repr(octets).encode(), ours=True)
         await asyncio.get_running_loop().sock_sendall(dialled.sock, octets)

@@ -43,7 +43,7 @@ from probe.model import (
 )
 from probe.sessions import imap, smtp
 from probe.sessions.control import CONTROL_SECONDS, LISTEN_SECONDS, called_for, listen
-from probe.sessions.dial import Dialled, connect, hand_over, resolve, send_header
+from probe.sessions.dial import Dialled, Ports, connect, hand_over, resolve, send_header
 from probe.sessions.faults import Refusal, as_refusal
 from probe.sessions.journal import KEPT_CHARACTERS, Journal
 from probe.sessions.tls import TlsContexts, certificate_expiry
@@ -59,12 +59,13 @@ NO_IMPRINT = Imprint(kind=ImprintKind.NONE)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kit:
-    """What sessions need from outside: a clock, fresh tokens, TLS contexts, the name to say in EHLO."""
+    """What sessions need from outside: a clock, fresh tokens, TLS contexts, the name to say in EHLO, their ports."""
 
     clock: Clock
     token: Callable[[], str]
     contexts: TlsContexts
     name: str = "probe.mailprobe.invalid"
+    ports: Ports = field(default_factory=Ports)
 
 
 LeaveBehind = Callable[[], None]
@@ -127,29 +128,39 @@ async def open_claiming(endpoint: Endpoint, claim: Peer, kit: Kit, verbs: list[s
     return _session(attempt)
 
 
+def goes_to_mailbox(session: Session) -> bool:
+    """True where a message of ours may be there, or was refused: a full mailbox may be full of our leftovers."""
+    fault = session.fault
+    refused = fault is not None and (fault.phase, fault.failure) == (Phase.DELIVERY, Failure.REJECTED)
+    return session.delivery is not None or refused
+
+
 async def read_back(session: Session, mailbox: Mailbox, kit: Kit) -> Session:
-    """The session with what became of its message, which is deleted where it is found."""
+    """The session with what became of its message, which is deleted where it is found; leftovers are swept."""
     from probe.sessions.mailbox import Errand  # noqa: PLC0415 - few ask for it
 
     delivery, patience = session.delivery, mailbox.reader.timeouts.evidence
-    if delivery is None:
-        return session
-    waiting = patience if delivery.accepted else min(patience, UNTOLD_SECONDS)
-    errand = Errand(token=session.id, until=session.closed + waiting, clock=kit.clock)
+    untold = min(patience, UNTOLD_SECONDS)
+    waiting = 0.0 if delivery is None else patience if delivery.accepted else untold
+    errand = Errand(token=session.id, recipient=mailbox.recipient, until=session.closed + waiting, clock=kit.clock)
     attempt = _attempt(replace(mailbox.reader, imprint=ImprintKind.NONE), kit, [])
     attempt.errand = errand
     await _run(attempt, waiting + mailbox.reader.timeouts.session)
+    if delivery is None:
+        return session
     now = errand.found or kit.clock()
-    trouble = "" if errand.found else _trouble(attempt, waiting)
+    trouble = "" if errand.found else _trouble(attempt, errand, waiting)
     delivery = replace(delivery, found=errand.found, header=errand.header, trouble=trouble)
     others = tuple(timing for timing in session.phases if timing.phase is not Phase.DELIVERY)
     delay = PhaseTiming(phase=Phase.DELIVERY, seconds=now - delivery.begun)
     return replace(session, phases=(*others, delay), delivery=delivery)
 
 
-def _trouble(attempt: _Attempt, waited: float) -> str:
-    if attempt.fault is not None:
-        return f"the mailbox could not be read back over {attempt.endpoint}: {attempt.fault.detail}"
+def _trouble(attempt: _Attempt, errand: Errand, waited: float) -> str:
+    detail = "the server found a message and did not show its header" if errand.unshown else ""
+    if attempt.fault is not None or detail:
+        detail = attempt.fault.detail if attempt.fault else detail
+        return f"the mailbox could not be read back over {attempt.endpoint}: {detail}"
     return (
         f"the server took our message, but it was not in INBOX within {waited:g} s (delayed, filtered into another "
         "folder or bounced); if it still comes, a later run deletes it"
@@ -180,7 +191,7 @@ def _forms(login: Login) -> tuple[str, ...]:
 async def _control(kind: ControlKind, session: Session, endpoint: Endpoint, kit: Kit) -> Control:
     if kind is ControlKind.SILENT:
         failed_after = session.closed - (session.connected or session.closed)
-        return await listen(endpoint, Journal(kit.clock), failed_after + LISTEN_SECONDS)
+        return await listen(endpoint, Journal(kit.clock), failed_after + LISTEN_SECONDS, kit.ports)
     headerless = replace(endpoint, proxy_header=ProxyHeader.NONE, login=None, imprint=ImprintKind.NONE)
     attempt = _attempt(headerless, kit, [])
     attempt.local_header = kind is ControlKind.LOCAL_HEADER
@@ -225,7 +236,7 @@ async def _converse(attempt: _Attempt, farewell: AsyncExitStack) -> LeaveBehind:
     context, name = attempt.tls
     family, address = await resolve(endpoint, journal)
     attempt.address = plain_address(address[0])
-    attempt.dialled = dialled = await connect(endpoint, family, address, journal)
+    attempt.dialled = dialled = await connect(endpoint, family, address, journal, attempt.kit.ports)
     farewell.callback(dialled.sock.close)  # whoever the socket was handed to, here it ends
     await send_header(endpoint, dialled, journal, local=attempt.local_header)
     if not endpoint.service.speaks_smtp:
@@ -240,6 +251,9 @@ async def _converse(attempt: _Attempt, farewell: AsyncExitStack) -> LeaveBehind:
 async def _smtp(attempt: _Attempt, talk: smtp.Conversation) -> LeaveBehind:
     endpoint = attempt.endpoint
     await talk.greeted()
+    if attempt.local_header and not endpoint.service.tls_first:
+        # A server that wants no header greets before it reads one, and answers its octets, among them a QUIT, then.
+        await talk.hello(endpoint.service)
     if attempt.only_greeting:
         return _nothing
     await talk.hello(endpoint.service)

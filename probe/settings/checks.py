@@ -11,6 +11,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
+from ipaddress import ip_network
 from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
@@ -226,17 +227,32 @@ def _groups(draft: Draft) -> Iterator[Finding]:
 
 
 def _vantage_outside(draft: Draft) -> Iterator[Finding]:
-    if draft.vantage is None or draft.networks is None:
-        return
-    for index, address in enumerate(draft.vantage.addresses):
-        for name, held in (("nodes", draft.networks.nodes), ("pods", draft.networks.pods)):
-            if around := _overlapping(address, held):
-                reason = f"{address} lies in networks.{name} ({around}): from there no session walks the clients' path"
-                yield Doubt(("vantage", "addresses", index), reason)
-        for node, addresses in (draft.topology.nodes if draft.topology else {}).items():
-            if any(one in address for one in addresses):
-                reason = f"{address} covers topology.nodes.{node}: from there no session walks the clients' path"
-                yield Doubt(("vantage", "addresses", index), reason)
+    """A wide range of expected addresses must not hold one that is known as another's: seen, it would prove nothing."""
+    for index, address in enumerate(draft.vantage.addresses if draft.vantage else ()):
+        place: Location = ("vantage", "addresses", index)
+        if address.prefixlen == 0:
+            yield Found(place, str(address), "the addresses that servers should see, not all there are")
+            continue
+        for name, network in _known_networks(draft):
+            if network.version != address.version or not network.overlaps(address):
+                continue
+            if address.num_addresses > 1:
+                expected = f"the vantage's addresses alone: this overlaps {name} ({network}), so name them one by one"
+                yield Found(place, str(address), expected)
+            elif name in INSIDE or name.startswith("topology."):
+                reason = f"{address} lies in {name} ({network}): from there no session walks the clients' path"
+                yield Doubt(place, reason)
+
+
+INSIDE = ("networks.nodes", "networks.pods")
+
+
+def _known_networks(draft: Draft) -> Iterator[tuple[str, Network]]:
+    if draft.networks is not None:
+        for name in ("nodes", "pods", "gateways", "proxies"):
+            yield from ((f"networks.{name}", network) for network in getattr(draft.networks, name))
+    for node, addresses in (draft.topology.nodes if draft.topology else {}).items():
+        yield from ((f"topology.nodes.{node}", ip_network(address)) for address in addresses)
 
 
 def _cluster_nodes(draft: Draft) -> Iterator[Finding]:
@@ -344,10 +360,6 @@ def _version(host: str) -> int | None:
 
 def _family(version: int) -> str:
     return f"IPv{version}"
-
-
-def _overlapping(network: Network, held: tuple[Network, ...]) -> Network | None:
-    return next((other for other in held if other.version == network.version and other.overlaps(network)), None)
 
 
 def _mode(file: Path) -> int:

@@ -15,7 +15,19 @@ from pydantic import ValidationInfo, field_validator
 from probe.model import Secret
 from probe.settings.part import Part, key
 from probe.settings.paths import read_password
-from probe.settings.values import NO_SECRET, FilePath, Flag, Host, LabelName, LabelValue, Password, Text, Url, unfit
+from probe.settings.values import (
+    NO_SECRET,
+    FilePath,
+    Flag,
+    Host,
+    LabelName,
+    LabelValue,
+    Password,
+    Text,
+    Url,
+    unfit,
+    without_query,
+)
 
 MOST_LABELS = 10
 
@@ -67,11 +79,8 @@ class _Loki(Part):
     @field_validator("url")
     @classmethod
     def _is_a_base(cls, given: str) -> str:
-        parts = urlsplit(given)
         expected = f"the base URL of Loki, without {_API} and what follows it"
-        if parts.query or parts.fragment:
-            raise unfit(expected, found="a URL with a query or a fragment (not shown)")
-        if parts.path.rstrip("/").endswith(_API):
+        if urlsplit(without_query(given, expected)).path.rstrip("/").endswith(_API):
             raise unfit(expected)
         return given
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated
 
-from pydantic import GetPydanticSchema, PrivateAttr
+from pydantic import GetPydanticSchema, PrivateAttr, field_validator
 from pydantic_core import core_schema
 
 from probe.model import Networks
@@ -33,6 +33,7 @@ from probe.settings.values import (
     TcpListen,
     Text,
     Url,
+    without_query,
 )
 
 
@@ -47,7 +48,9 @@ class VantageSettings(Part):
     addresses: tuple[Cidr, ...] = key(
         default=(),
         description="Addresses or CIDRs that servers should see as the client. Name them where something between "
-        "here and the server translates addresses on purpose. Default: each session's own socket address.",
+        "here and the server translates addresses on purpose. A CIDR must not overlap networks or topology.nodes; an "
+        "address known as a node's, pod's, gateway's or proxy's is expected only where it is listed by itself. "
+        "Default: each session's own socket address.",
         examples=[["192.168.1.10"]],
     )
 
@@ -145,6 +148,11 @@ class DovecotMetricsSettings(Part):
         description="The counter of successful logins. Default: the most telling of those in docs/dovecot-metrics.md.",
         examples=['dovecot_auth_by_user_total{success="yes"}'],
     )
+
+    @field_validator("url")
+    @classmethod
+    def _shows_no_token(cls, given: str) -> str:
+        return without_query(given, "the URL of a page that needs no query")
 
 
 class KubernetesService(Part):

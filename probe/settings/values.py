@@ -207,6 +207,14 @@ def _url(value: object) -> str:
     return text
 
 
+def without_query(url: str, expected: str) -> str:
+    """The URL, unless it has a query: that is where tokens stand, and URLs are shown."""
+    parts = urlsplit(url)
+    if parts.query or parts.fragment:
+        raise unfit(expected, found="a URL with a query or a fragment (not shown)")
+    return url
+
+
 def _counter(value: object) -> str:
     from probe.evidence.dovecot_metrics import selector  # noqa: PLC0415 - few configurations name a counter
 

@@ -3,8 +3,9 @@
 - The kernel's neighbour table tells where this machine's packets go. It costs nothing and needs no privilege.
 - An exchange (exchange.py) tells who answers now, all of them. It is done after a failure only, and after the table
   was read, because the answer refreshes the table: an entry that has gone stale is what we came to see.
-- A node is known by its link address, which the table has once something was sent to the node. One link address for
-  several nodes (a router that answers for them) tells nothing, and a virtual one (VRRP) names no machine.
+- A node is known by its link address, which the table has once something was sent to the node. With two interfaces on
+  the link it may answer by both, so where an unknown one answers, who answers for the nodes is asked as well. A link
+  address of several nodes (a router that answers for them) tells nothing, and a virtual one (VRRP) names no machine.
 - An address behind a router, or one of this machine's own: nobody here can tell who announces it.
 """
 
@@ -17,13 +18,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from probe.model import Address, Announcer, Announcers, Clock, Known, Origin
-from probe.notices import warn
+from probe.notices import Once
 from probe.topology import netlink
 from probe.topology.exchange import Asker, who_has
 from probe.topology.netlink import IN_USE, Neighbour, Route, State
 
 NUDGES = (0.02, 0.04, 0.08, 0.16)
 """Seconds between readings of the table, while it lacks link addresses of nodes that nothing was sent to lately."""
+
+MOST_ASKED = 64
+"""Nodes' addresses that are asked for on the link at most, side by side."""
 
 DISCARD = 9
 NO_PRIVILEGE = (
@@ -44,11 +48,11 @@ class LinkFacts:
 
 
 class Link:
-    """Looks at the links of this machine. `said` is what a person has been told already."""
+    """Looks at the links of this machine."""
 
-    def __init__(self, clock: Clock, said: set[str]) -> None:
+    def __init__(self, clock: Clock, once: Once) -> None:
         self._clock = clock
-        self._said = said
+        self._once = once
 
     async def look(self, addresses: Sequence[Address], nodes: Nodes, *, exchange: bool) -> LinkFacts:
         """Find who announces each address; by an exchange too, where asked for and permitted."""
@@ -56,7 +60,7 @@ class Link:
             return await self._look(addresses, nodes, exchange=exchange)
         except OSError as error:
             reason = f"the kernel of this machine does not tell its neighbours ({error.strerror})"
-            return LinkFacts(unknown=(once(self._said, reason),))
+            return LinkFacts(unknown=(said(self._once, reason, kind="netlink"),))
 
     async def _look(self, addresses: Sequence[Address], nodes: Nodes, *, exchange: bool) -> LinkFacts:
         ways = {address: netlink.route_to(address) for address in addresses}
@@ -69,32 +73,43 @@ class Link:
         macs = await _macs_of(nodes)
         found = {address: _by_table(entries.get(address), macs, at) for address in near}
         if exchange:
-            answers = await asyncio.gather(*(self._by_exchange(address, way, macs) for address, way in near.items()))
+            answers = await asyncio.gather(*(self._by_exchange(address, way) for address, way in near.items()))
             unknown += [answer for answer in answers if isinstance(answer, str)]
             heard = {a: answer for a, answer in zip(near, answers, strict=True) if isinstance(answer, Known)}
-            found = {address: (*([heard[address]] if address in heard else []), *found[address]) for address in near}
+            macs = await self._also_by_exchange(nodes, macs, {mac for told in heard.values() for mac in told.value})
+            found = {a: (*_by_answers(heard.get(a), macs), *_by_table(entries.get(a), macs, at)) for a in near}
         announcers = {address: told for address, told in found.items() if told}
         return LinkFacts(macs=macs, announcers=announcers, unknown=tuple(dict.fromkeys(unknown)))
 
-    async def _by_exchange(self, address: Address, way: Route, macs: Macs) -> Announcers | str:
-        """Everybody who answers, or why nobody could be asked."""
+    async def _also_by_exchange(self, nodes: Nodes, macs: Macs, heard: set[str]) -> Macs:
+        """The nodes' link addresses; if an unknown one was heard also those by which they answer for their own."""
+        if heard <= {mac for held in macs.values() for mac in held}:
+            return macs
+        ways = {address: netlink.route_to(address) for addresses in nodes.values() for address in addresses}
+        near = {a: way for a, way in list(ways.items())[:MOST_ASKED] if way is not None and way.on_link}
+        answers = await asyncio.gather(*(self._by_exchange(address, way) for address, way in near.items()))
+        told = {a: answer.value for a, answer in zip(near, answers, strict=True) if isinstance(answer, Known)}
+        own = {name: [mac for address in held for mac in told.get(address, ())] for name, held in nodes.items()}
+        every = {name: tuple(dict.fromkeys((*macs.get(name, ()), *own[name]))) for name in nodes}
+        return {name: held for name, held in every.items() if held}
+
+    async def _by_exchange(self, address: Address, way: Route) -> Known[tuple[str, ...]] | str:
+        """The link addresses of everybody who answers, or why nobody could be asked."""
         own, at = netlink.own_macs().get(way.interface), self._clock()
         if own is None or way.source is None or way.source.version != address.version:
             return f"{address} is reached through an interface on which nobody can be asked for it"
         try:
             heard = await who_has(address, Asker(interface=way.interface, mac=own, source=way.source))
         except PermissionError:
-            return once(self._said, NO_PRIVILEGE)
+            return said(self._once, NO_PRIVILEGE, kind="privilege")
         except OSError as error:
             return f"asking on the link for {address} failed: {error.strerror}"
-        return Known(tuple(_announcer(mac, macs) for mac in heard), Origin.EXCHANGE, at)
+        return Known(heard, Origin.EXCHANGE, at)
 
 
-def once(said: set[str], reason: str) -> str:
+def said(once: Once, reason: str, *, kind: str) -> str:
     """Tell a person, unless that was done before."""
-    if reason not in said:
-        said.add(reason)
-        warn(f"topology: {reason}")
+    once.warn(f"topology: {reason}", kind=kind)
     return reason
 
 
@@ -132,6 +147,10 @@ def _nudge(addresses: set[Address]) -> None:
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as ours:
             ours.settimeout(0)
             ours.sendto(b"", (str(address), DISCARD))
+
+
+def _by_answers(heard: Known[tuple[str, ...]] | None, macs: Macs) -> tuple[Announcers, ...]:
+    return (Known(tuple(_announcer(mac, macs) for mac in heard.value), heard.origin, heard.at),) if heard else ()
 
 
 def _by_table(entry: Neighbour | None, macs: Macs, at: float) -> tuple[Announcers, ...]:

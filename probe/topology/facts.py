@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from typing import Any, TypeVar
 
-from probe.kubernetes.ask import Ask
+from probe.kubernetes.ask import Ask, Refusal
 from probe.kubernetes.objects import parts, text
 from probe.model import Address, Announcer, Announcers, Known, Network, Node, Origin, PodEndpoint, ServiceFacts
 from probe.topology.objects import (
@@ -71,7 +71,7 @@ class ClusterFacts:
     may_announce: Known[tuple[str, ...]] | None = None
     node_networks: Known[tuple[Network, ...]] | None = None
     pod_networks: Known[tuple[Network, ...]] | None = None
-    unknown: tuple[str, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
 
     def named_as(self, configured: Mapping[str, tuple[Address, ...]]) -> ClusterFacts:
         """The same with the configuration's names and addresses of nodes, and the nodes that only it knows."""
@@ -105,7 +105,7 @@ def _each(known: Known[tuple[T, ...]] | None, change: Callable[[T], T]) -> Known
     return None if known is None else replace(known, value=tuple(change(one) for one in known.value))
 
 
-def facts_of(subject: Subject, answers: Mapping[str, Any], at: float, unknown: tuple[str, ...]) -> ClusterFacts:
+def facts_of(subject: Subject, answers: Mapping[str, Any], at: float, refusals: tuple[Refusal, ...]) -> ClusterFacts:
     """What the answers say: each under what it is about, as `Subject.questions` names it."""
     service = service_of(answers["service"]) if "service" in answers else None
     nodes = [node for one in parts(answers.get("nodes"), "items") if (node := node_of(one)).name]
@@ -125,7 +125,7 @@ def facts_of(subject: Subject, answers: Mapping[str, Any], at: float, unknown: t
         may_announce=_may_announce(service, nodes, answers, at),
         node_networks=_known(tuple(_single(one) for node in nodes for one in (*node.addresses, *node.tunnels)), at),
         pod_networks=_known(_pod_networks(nodes, answers), at),
-        unknown=unknown,
+        refusals=refusals,
     )
 
 

@@ -40,12 +40,12 @@ class ClusterReader:
         told = await asyncio.gather(*(self._ask(ask) for ask in questions.values()))
         answers = {about: one for about, one in zip(questions, told, strict=True) if not isinstance(one, Refusal)}
         refusals = {about: one for about, one in zip(questions, told, strict=True) if isinstance(one, Refusal)}
-        reasons = [
-            refusal.reason
+        kinds = {
+            refusal.kind: refusal
             for about, refusal in refusals.items()
             if not (about in OPTIONAL and refusal.code == _NOT_FOUND)
-        ]
-        return facts_of(self._subject, answers, at, tuple(dict.fromkeys(reasons)))
+        }
+        return facts_of(self._subject, answers, at, tuple(kinds.values()))
 
     async def close(self) -> None:
         """Close the connections."""

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -27,7 +28,8 @@ from probe.model import (
     ServiceFacts,
     Topology,
 )
-from probe.topology.announcer import Link, LinkFacts, once
+from probe.notices import Once
+from probe.topology.announcer import Link, LinkFacts, said
 from probe.topology.facts import ClusterFacts
 from probe.topology.health_check import UNKNOWN, Health, ask_health
 
@@ -62,12 +64,12 @@ class Cluster:
 class Lookout:
     """Takes looks; one per workshop, as it remembers what it has said, and which nodes the API knows."""
 
-    def __init__(self, cluster: Cluster, clock: Clock, read: Read = nothing) -> None:
+    def __init__(self, cluster: Cluster, clock: Clock, read: Read = nothing, once: Once | None = None) -> None:
         self._cluster = cluster
         self._clock = clock
         self._read = read
-        self._said: set[str] = set()
-        self._link = Link(clock, self._said)
+        self._once = once or Once(again=math.inf)
+        self._link = Link(clock, self._once)
         self._nodes = cluster.nodes
         self._port = cluster.health_check_node_port
 
@@ -94,7 +96,7 @@ class Lookout:
             may_announce=facts.may_announce,
             node_networks=facts.node_networks,
             pod_networks=facts.pod_networks,
-            unknown=(*link.unknown, *self._strangers(healths), *(once(self._said, one) for one in facts.unknown)),
+            unknown=(*link.unknown, *self._strangers(healths), *self._refused(facts)),
         )
 
     async def _facts(self, known: ClusterFacts | None) -> ClusterFacts:
@@ -123,9 +125,12 @@ class Lookout:
         port, wanted = self._port, self._cluster.service
         others = {str(health.service) for health in healths if not self._is_ours(health)}
         return tuple(
-            once(self._said, f"health check port {port} answers for {other}, not for {wanted}")
+            said(self._once, f"health check port {port} answers for {other}, not for {wanted}", kind="stranger")
             for other in sorted(others)
         )
+
+    def _refused(self, facts: ClusterFacts) -> tuple[str, ...]:
+        return tuple(said(self._once, refusal.reason, kind=refusal.kind) for refusal in facts.refusals)
 
     def _service(self, healths: Sequence[Health], told: ServiceFacts, taken: float) -> ServiceFacts:
         """What the API says of it; without the API what follows from the health checks and the configuration."""

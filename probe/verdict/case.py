@@ -3,6 +3,7 @@
 Rule 1: `None` is "not known" in every answer, and never "no".
 Rule 2: of facts about one thing the nearer one counts: a node's kube-proxy before the API, the link before a word.
 Rule 3: an announcement is the session's address's own; a node's own address is announced by that node.
+Rule 4: a session that shows nothing itself is explained only where its address is known to lead to the Service.
 """
 
 from __future__ import annotations
@@ -70,6 +71,22 @@ class Case:
         is_ours = known is None or address in known.value or self.topology.node_at(address) is not None
         return not is_ours and not self.outside
 
+    @property
+    def leads_here(self) -> bool:
+        """Whether the address leads to the Service: by the API's word, as a node's, or as the only one there is."""
+        address = self.session.address
+        if address is None or self.elsewhere:
+            return False
+        if self.outside or self.topology.service.addresses or self.topology.node_at(address) is not None:
+            return True
+        by_node = any(announcer.node is not None for announcer in self.announced or ())
+        return by_node or not any(self._rivals(address, other) for other in self.surroundings.addresses)
+
+    def _rivals(self, address: Address, other: Address) -> bool:
+        """Whether this other address of a path may be the Service's as well as the session's: one of each family is."""
+        other_kind = self.topology.node_at(other) or self.surroundings.networks.owner(other) in OUTSIDE
+        return other != address and other.version == address.version and not other_kind
+
     # Endpoints.
 
     def local_endpoints(self, name: str) -> int | None:
@@ -100,9 +117,10 @@ class Case:
 
     @property
     def no_endpoint_ready(self) -> bool:
-        """Whether the API knows all endpoints, and that none is ready."""
+        """Whether the API knows all endpoints, and that none is ready; and no kube-proxy counts one all the same."""
         endpoints = self.topology.endpoints
-        return endpoints is not None and all(endpoint.ready is False for endpoint in endpoints.value)
+        counted = any(self.local_endpoints(name) for name in self.nodes)
+        return not counted and endpoints is not None and all(one.ready is False for one in endpoints.value)
 
     def terminating_on(self, name: str) -> bool:
         """Whether an endpoint on this node is known to be terminating."""
@@ -114,6 +132,12 @@ class Case:
         node = self.topology.node(name)
         return bool(node and node.cordoned and node.cordoned.value)
 
+    @property
+    def drained(self) -> list[str]:
+        """Nodes that are cordoned, with a pod that is terminating and none that is not known to be gone."""
+        names = [name for name in self.nodes if self.cordoned(name) and self.terminating_on(name)]
+        return [name for name in names if not self.has_endpoint(name)]
+
     def nodes_by_port(self, state: HealthPort) -> tuple[str, ...]:
         """Nodes whose health check port reacted like this."""
         return tuple(node.name for node in self.topology.nodes if node.health_port and node.health_port.value is state)
@@ -121,10 +145,11 @@ class Case:
     # Announcements.
 
     def told_by(self, *origins: Origin) -> tuple[Announcer, ...] | None:
-        """Who announces, by the first of these origins that says anything."""
+        """Who announces, by the first of these origins that says anything; two link addresses of one node are one."""
         told = self.topology.announcers.get(self.session.address, ()) if self.session.address else ()
         by_origin = {known.origin: known.value for known in reversed(told)}
-        return next((by_origin[origin] for origin in origins if origin in by_origin), None)
+        found = next((by_origin[origin] for origin in origins if origin in by_origin), None)
+        return found and tuple({one.node or one.mac: one for one in reversed(found)}.values())[::-1]
 
     @property
     def announced(self) -> tuple[Announcer, ...] | None:
@@ -133,9 +158,8 @@ class Case:
 
     @property
     def answering(self) -> tuple[Announcer, ...]:
-        """Everybody who answered when asked; two link addresses of one node are one."""
-        heard = self.told_by(Origin.EXCHANGE) or ()
-        return tuple({announcer.node or announcer.mac: announcer for announcer in heard}.values())
+        """Everybody who answered when asked."""
+        return self.told_by(Origin.EXCHANGE) or ()
 
     @property
     def nobody_answers(self) -> bool:
@@ -174,9 +198,36 @@ class Case:
 
     @property
     def kube_proxy_may_have(self) -> bool:
-        """Whether it may be kube-proxy's doing: a node's own address, or its tunnel's out of the pods' range."""
-        by = self.judgement.masked_by
-        return by in (MaskedBy.NODE, MaskedBy.POD) or (by is MaskedBy.OTHER and self.seen_node is not None)
+        """Whether it may be kube-proxy's doing: a node's address, or one of the pods' range that may be a tunnel's."""
+        match self.judgement.masked_by:
+            case MaskedBy.NODE:
+                return True
+            case MaskedBy.POD:
+                return self.seen_node is not None or not self._tunnels_known
+            case MaskedBy.OTHER:
+                return self.seen_node is not None
+        return False
+
+    @property
+    def _tunnels_known(self) -> bool:
+        """Whether every node's address in the pods' range is known, as Calico tells it."""
+        owner = self.surroundings.networks.owner
+        tunnels = [any(owner(held) is MaskedBy.POD for held in node.addresses) for node in self.topology.nodes]
+        return bool(tunnels) and all(tunnels)
+
+    @property
+    def replacing_node(self) -> str | None:
+        """The node whose kube-proxy replaced the address: the one that has it, else the announcing one, if it may."""
+        if self.seen_node:
+            return self.seen_node
+        announcing = self.topology.node(self.announcing_node)
+        return None if announcing and announcing.addresses else self.announcing_node
+
+    @property
+    def is_no_node_s(self) -> bool:
+        """Whether the address that was seen is none of the nodes', as far as all of them have told theirs."""
+        nodes = self.topology.nodes
+        return bool(nodes) and all(node.addresses for node in nodes) and self.seen_node is None
 
     @property
     def seen_address(self) -> Address | None:

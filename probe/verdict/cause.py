@@ -2,7 +2,8 @@
 
 Rule 1: a cause explains a verdict and never changes it; a session that is fine has none, unless it went to another
         server than the one whose logins are counted.
-Rule 2: the first row that speaks wins, so rows go from "certain and most telling" to "what little is known".
+Rule 2: a row says what it needs and to which stronger rows it yields; of those that speak the strongest is the cause.
+        Their order says nothing (a test turns it round), and no two may speak that do not know which yields.
 Rule 3: a row speaks only from what is known. `None` is silence: a sentence names nothing that is not in the facts.
 Rule 4: no fact counts that is older than the failure (service/survey.py sees to it that there are younger ones).
 Rule 5: each sentence, and what it rests on, is in docs/cause.md (a test holds the rows against the page).
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from probe.model import HealthPort, Judgement, Origin, Policy, Session, Surroundings, Verdict
+from probe.model import HealthPort, Judgement, MaskedBy, Origin, Policy, Session, Surroundings, Verdict
 from probe.verdict.case import BROKEN, Case, listed, place_of_pod
 from probe.verdict.logins import another_server, nobody_gets_in, others_get_in, remark
 from probe.verdict.vantage import doubt
@@ -24,16 +25,30 @@ UNANNOUNCED = frozenset({Verdict.UNANNOUNCED})
 WORKED = frozenset({Verdict.PRESERVED, Verdict.MASKED, Verdict.UNVERIFIED})
 
 
+def _anything(_: Case) -> bool:
+    return True
+
+
+def _ours(case: Case) -> bool:
+    return case.leads_here
+
+
+def _entrance(case: Case) -> bool:
+    return case.leads_here and case.way_in is not None
+
+
+def _kube_proxy(case: Case) -> bool:
+    return case.kube_proxy_may_have
+
+
 def _policy_cluster(case: Case) -> str | None:
-    if case.policy is not Policy.CLUSTER or not case.kube_proxy_may_have:
-        return None
-    return f"externalTrafficPolicy is Cluster: {_who_replaces(case)}"
+    return f"externalTrafficPolicy is Cluster: {_who_replaces(case)}" if case.policy is Policy.CLUSTER else None
 
 
 def _policy_probably_cluster(case: Case) -> str | None:
     closed, silent = case.nodes_by_port(HealthPort.CLOSED), case.nodes_by_port(HealthPort.SILENT)
     port = case.topology.service.health_check_node_port
-    if port is None or not closed or {*closed, *silent} != {*case.nodes} or not case.kube_proxy_may_have:
+    if case.policy or port is None or not closed or {*closed, *silent} != {*case.nodes}:
         return None
     return (
         f"The health check port {port.value} is closed on {listed(closed)}, and it is open with externalTrafficPolicy "
@@ -42,8 +57,15 @@ def _policy_probably_cluster(case: Case) -> str | None:
 
 
 def _who_replaces(case: Case) -> str:
-    """Which node puts its address in the client's place: by the address that was seen, else by the announcement."""
-    node = case.seen_node or case.announcing_node
+    """Which node puts its address in the client's place; no more than is known where the address is no node's."""
+    if case.judgement.masked_by is MaskedBy.POD and case.seen_node is None:
+        announces = f"; {node} announces {case.session.address}" if (node := case.announcing_node) else ""
+        tunnel = "that of a node's tunnel, which kube-proxy puts in the client's place"
+        return f"{case.seen_address} is either a relaying pod's, or {tunnel}{announces}"
+    if case.is_no_node_s:
+        known = f"{case.seen_address} is none that is known of {listed(case.nodes, 'or')}"
+        return f"kube-proxy puts a node's address in the client's place, but {known}"
+    node = case.replacing_node
     who = f"kube-proxy on {node}" if node else "kube-proxy"
     announces = f", which announces {case.session.address}," if node and node == case.announcing_node else ""
     return f"{who}{announces} puts the node's address in the client's place"
@@ -58,7 +80,15 @@ def _several_answer(case: Case) -> str | None:
     having = [name for name, has in have.items() if has]
     rest = f", and only {having[0]} has a local endpoint" if len(having) == 1 else ""
     rest = ", and none of them has a local endpoint" if not having else rest
-    return f"{listed(names)} {both}answer for {case.session.address}{'' if None in have.values() else rest}"
+    rest = _may_be_one(case) if None in have.values() else rest
+    return f"{listed(names)} {both}answer for {case.session.address}{rest}"
+
+
+def _may_be_one(case: Case) -> str:
+    """A node with two interfaces on the link answers by both, and only one of them may be known."""
+    known = [announcer.node for announcer in case.answering if announcer.node]
+    others = [announcer.mac for announcer in case.answering if announcer.node is None]
+    return f", unless {listed(others)} is another interface of {known[0]}" if len(known) == len(others) == 1 else ""
 
 
 def _stale_here(case: Case) -> str | None:
@@ -83,33 +113,42 @@ def _announced_by_a_stranger(case: Case) -> str | None:
 
 
 def _drained(case: Case) -> str | None:
-    gone = [name for name in case.nodes if case.cordoned(name) and case.terminating_on(name)]
-    if not gone:
-        return None
-    verb, its = ("is", "its") if len(gone) == 1 else ("are", "their")
-    others = [name for name in case.nodes_with_endpoint if name not in gone]
+    others = [name for name in case.nodes_with_endpoint if name not in case.drained]
     rest = f"; {place_of_pod(others)}" if others else ""
-    return f"{listed(gone)} {verb} cordoned and {its} pod terminating{rest}"
+    if case.announced is None and case.way_in is None:
+        unknown = bool(others) and not case.outside
+        unseen = f"; which node announces {case.session.address} is not known from here" if unknown else ""
+        return f"{_drain(case)}{rest}{unseen}" if case.drained else None
+    if case.way_in not in case.drained:
+        return None
+    return f"{_way_in(case)}, which is cordoned and its pod terminating{rest}"
+
+
+def _drain(case: Case) -> str:
+    verb, its = ("is", "its") if len(case.drained) == 1 else ("are", "their")
+    return f"{listed(case.drained)} {verb} cordoned and {its} pod terminating" if case.drained else ""
 
 
 def _no_endpoint(case: Case) -> str | None:
+    drain = f"; {_drain(case)}" if case.drained else ""
     if case.no_endpoint_ready:
-        return f"No endpoint of {case.topology.service.name or 'the Service'} is ready"
+        return f"No endpoint of {case.topology.service.name or 'the Service'} is ready{drain}"
     if not case.nodes or any(case.local_endpoints(name) != 0 for name in case.nodes):
         return None
     if len(case.nodes) == 1:
-        return f"{case.nodes[0]}, the only node that is asked, has no local endpoint"
-    return f"No node has a local endpoint: not {listed(case.nodes, 'nor')}"
+        return f"{case.nodes[0]}, the only node that is asked, has no local endpoint{drain}"
+    return f"No node has a local endpoint: not {listed(case.nodes, 'nor')}{drain}"
 
 
 def _announced_without_endpoint(case: Case) -> str | None:
-    if case.way_in is None or case.policy is Policy.CLUSTER or case.has_endpoint(case.way_in) is not False:
+    if case.policy is Policy.CLUSTER or case.has_endpoint(case.way_in) is not False:
         return None
     elsewhere = [name for name in case.nodes_with_endpoint if name != case.way_in]
     may = case.topology.may_announce
     barred = ", which no L2Advertisement selects" if may and not {*elsewhere} & {*may.value} else ""
     rest = f"; {place_of_pod(elsewhere)}{barred}" if elsewhere else ""
-    return f"{_way_in(case)}, which has no local endpoint{rest}"
+    drained = " (it is cordoned and its pod terminating)" if case.way_in in case.drained else ""
+    return f"{_way_in(case)}, which has no local endpoint{drained}{rest}"
 
 
 def _node_does_not_answer(case: Case) -> str | None:
@@ -129,7 +168,7 @@ def _proxy_unhealthy(case: Case) -> str | None:
 
 
 def _behind_the_node(case: Case) -> str | None:
-    if case.way_in is None or not case.has_endpoint(case.way_in):
+    if not case.has_endpoint(case.way_in):
         return None
     return (
         f"{_way_in(case)}, which has a local endpoint: announcement and endpoint agree, so packets are lost between "
@@ -149,7 +188,8 @@ def _nobody_announces(case: Case) -> str | None:
     if not case.nobody_answers:
         return None
     rest = f", although {place_of_pod(case.nodes_with_endpoint)}" if case.nodes_with_endpoint else ""
-    return f"Nobody on this link answers for {case.session.address}{rest}"
+    drain = f"; {_drain(case)}" if case.drained else ""
+    return f"Nobody on this link answers for {case.session.address}{rest}{drain}"
 
 
 def _pod_is_known(case: Case) -> str | None:
@@ -160,7 +200,7 @@ def _pod_is_known(case: Case) -> str | None:
 
 
 def _node_of_the_address(case: Case) -> str | None:
-    if case.seen_node is None or not case.kube_proxy_may_have:
+    if case.seen_node is None:
         return None
     seen = f"{case.seen_address} is an address of {case.seen_node}"
     local = " although externalTrafficPolicy is Local" if case.policy is Policy.LOCAL else ""
@@ -173,32 +213,56 @@ def _node_of_the_address(case: Case) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: a name for people and tests, the verdicts it can explain, and the sentence where the facts give one."""
+    """One row: a name, the verdicts it can explain, what it needs, its sentence where the facts give one, and rows that
+    are stronger where they speak as well; theirs are stronger too."""
 
     name: str
     verdicts: frozenset[Verdict]
+    needs: Callable[[Case], bool]
     sentence: Callable[[Case], str | None]
+    yields_to: str = ""
+
+    def spoken(self, case: Case) -> str | None:
+        """The sentence, if this row can explain the verdict and has what it needs."""
+        return self.sentence(case) if case.judgement.verdict in self.verdicts and self.needs(case) else None
 
 
+# fmt: off
 ROWS: tuple[Row, ...] = (
-    Row("policy-cluster", MASKED, _policy_cluster),
-    Row("policy-probably-cluster", MASKED, _policy_probably_cluster),
-    Row("several-answer", BROKEN | MASKED, _several_answer),
-    Row("node-of-the-address", MASKED, _node_of_the_address),
-    Row("announced-by-a-stranger", BROKEN | MASKED, _announced_by_a_stranger),
-    Row("stale-here", BROKEN, _stale_here),
-    Row("drained", BROKEN, _drained),
-    Row("no-endpoint", BROKEN, _no_endpoint),
-    Row("announced-without-endpoint", SILENT, _announced_without_endpoint),
-    Row("node-does-not-answer", SILENT, _node_does_not_answer),
-    Row("proxy-unhealthy", SILENT, _proxy_unhealthy),
-    Row("behind-the-node", SILENT, _behind_the_node),
-    Row("nobody-announces", UNANNOUNCED, _nobody_announces),
-    Row("another-server", WORKED, another_server),
-    Row("others-get-in", BROKEN, others_get_in),
-    Row("pod-is-known", SILENT, _pod_is_known),
-    Row("nobody-gets-in", BROKEN, nobody_gets_in),
+    Row("policy-cluster", MASKED, _kube_proxy, _policy_cluster),
+    Row("policy-probably-cluster", MASKED, _kube_proxy, _policy_probably_cluster),
+    Row("several-answer", BROKEN | MASKED, _anything, _several_answer, "policy-cluster policy-probably-cluster"),
+    Row("node-of-the-address", MASKED, _kube_proxy, _node_of_the_address, "several-answer"),
+    Row("announced-by-a-stranger", BROKEN | MASKED, _ours, _announced_by_a_stranger, "node-of-the-address"),
+    Row("stale-here", BROKEN, _anything, _stale_here, "announced-by-a-stranger several-answer"),
+    Row("no-endpoint", BROKEN, _ours, _no_endpoint, "stale-here"),
+    Row("announced-without-endpoint", SILENT, _entrance, _announced_without_endpoint, "no-endpoint"),
+    Row("node-does-not-answer", SILENT, _entrance, _node_does_not_answer, "announced-without-endpoint"),
+    Row("proxy-unhealthy", SILENT, _entrance, _proxy_unhealthy, "node-does-not-answer"),
+    Row("behind-the-node", SILENT, _entrance, _behind_the_node, "proxy-unhealthy"),
+    Row("nobody-announces", UNANNOUNCED, _anything, _nobody_announces, "no-endpoint"),
+    Row("drained", BROKEN, _ours, _drained, "behind-the-node nobody-announces"),
+    Row("another-server", WORKED, _anything, another_server, "announced-by-a-stranger"),
+    Row("others-get-in", BROKEN, _anything, others_get_in, "drained"),
+    Row("pod-is-known", SILENT, _ours, _pod_is_known, "others-get-in"),
+    Row("nobody-gets-in", BROKEN, _anything, nobody_gets_in, "pod-is-known"),
 )
+# fmt: on
+
+
+def _stronger(row: Row) -> frozenset[str]:
+    direct = row.yields_to.split()
+    return frozenset(direct).union(*(_stronger(one) for one in ROWS if one.name in direct))
+
+
+STRONGER = {row.name: _stronger(row) for row in ROWS}
+"""Per row all that it yields to: what a row yields to, and whatever that yields to."""
+
+
+def speaking(case: Case) -> dict[str, str]:
+    """Every row that speaks, and its sentence."""
+    spoken = {row.name: row.spoken(case) for row in ROWS}
+    return {name: sentence for name, sentence in spoken.items() if sentence}
 
 
 def cause(session: Session, judgement: Judgement, surroundings: Surroundings) -> str | None:
@@ -206,9 +270,9 @@ def cause(session: Session, judgement: Judgement, surroundings: Surroundings) ->
     case = Case(session, judgement, surroundings)
     if case.elsewhere:
         return None
-    spoken = (row.sentence(case) for row in ROWS if judgement.verdict in row.verdicts)
-    sentence = next((sentence for sentence in spoken if sentence), None)
-    return f"{sentence}." if sentence else None
+    spoken = speaking(case)
+    strongest = next((sentence for name, sentence in spoken.items() if not STRONGER[name] & spoken.keys()), None)
+    return f"{strongest}." if strongest else None
 
 
 def explained(session: Session, judgement: Judgement, surroundings: Surroundings) -> Judgement:

@@ -27,12 +27,10 @@ from probe.model import (
     Verdict,
     within,
 )
-from probe.verdict.words import told
+from probe.verdict.words import believed, told
 
 AT_ONCE = 1.0
 """Seconds within which a Dovecot that does not trust a header's sender hangs up (measured: 10 ms)."""
-
-BEFORE_GREETING = (Phase.PROXY_HEADER, Phase.TLS, Phase.FIRST_BYTE, Phase.GREETING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,16 @@ class Facts:
     @property
     def unexpected(self) -> set[Address]:
         """Those of them that are not the client's."""
-        return {address for address in self.addresses if not within(address, self.session.expected)}
+        return {address for address in self.addresses if not self._is_expected(address)}
+
+    def _is_expected(self, address: Address) -> bool:
+        """Of a range of expected addresses, those that are known to be a node's or the like do not count."""
+        own = self.session.client
+        by_itself = tuple(network for network in self.session.expected if network.num_addresses == 1)
+        if within(address, by_itself):
+            return True
+        known = self.networks.owner(address) is not MaskedBy.OTHER and (own is None or own.address != address)
+        return within(address, self.session.expected) and not known
 
     @property
     def preserved(self) -> bool:
@@ -81,17 +88,29 @@ class Facts:
         return any(fault is not None and fault.failure is failure for fault in faults)
 
     def signed(self, sign: FaultSign) -> bool:
-        """Whether the server's log named this fault while the session ran, and not of a client that is not us.
+        """Whether the server's log named this fault while the session ran, and of nobody else that we know.
 
         We are who has our address, or the address of something of ours on the way.
         """
-        return any(found.sign is sign and self._may_be_us(found.client) for found in self.evidence.signs)
+        undisputed = [found for found in self.evidence.signs if found.sign is sign and not found.disputed]
+        return any(self._may_be_us(found.client) for found in undisputed)
 
     def _may_be_us(self, client: Address | None) -> bool:
         if client is None or within(client, self.session.expected):
             return True
         own = self.session.client
         return (own is not None and own.address == client) or self.networks.owner(client) is not MaskedBy.OTHER
+
+    @property
+    def believes_anybody(self) -> bool:
+        """A forged header was believed, and nothing is broken but that this path's own header is missing.
+
+        That finding may be an hour old and must not hide what is broken now; a listener that wants a header and gets
+        none is what it was found on.
+        """
+        return self.evidence.forged is not None and (
+            self.session.fault is None or self.worked(ControlKind.LOCAL_HEADER)
+        )
 
     @property
     def hung_up_at_once(self) -> bool:
@@ -113,7 +132,7 @@ class Facts:
     @property
     def sender_untrusted(self) -> bool:
         """Dovecot hangs up on senders outside haproxy_trusted_networks, header or not; it says so only in its log."""
-        if self.session.service is not Service.IMAPS or not self.failed_in(*BEFORE_GREETING):
+        if self.session.service is not Service.IMAPS or not self.session.fell_before_greeting:
             return False
         sent = self.session.header_sent is not ProxyHeader.NONE
         return self.signed(FaultSign.PROXY_HEADER_UNTRUSTED) or (sent and self.hung_up_at_once)
@@ -145,7 +164,7 @@ RULES: tuple[Rule, ...] = (
     Rule("nobody-answers", lambda f: f.failed_in(Phase.CONNECT) and f.failed(Failure.UNREACHABLE), Verdict.UNANNOUNCED),
     Rule("connection-refused", lambda f: f.failed_in(Phase.CONNECT), Verdict.REFUSED),
     # got there, and the door stands open to anybody
-    Rule("forged-header-believed", lambda f: f.evidence.forged is not None, Verdict.SPOOFABLE),
+    Rule("forged-header-believed", lambda f: f.believes_anybody, Verdict.SPOOFABLE),
     # got there, and a second connection told what the first could not
     Rule("works-with-local-header", lambda f: f.worked(ControlKind.LOCAL_HEADER), Verdict.PROXY_HEADER_TIMEOUT),
     Rule("works-without-header", lambda f: f.worked(ControlKind.NO_HEADER), Verdict.PROXY_HEADER_UNEXPECTED),
@@ -174,11 +193,12 @@ def judge(session: Session, evidence: Evidence, networks: Networks) -> Judgement
     seen = sorted(facts.unexpected, key=str)
     masked_by = networks.owner(seen[0]) if rule.verdict is Verdict.MASKED and seen else None
     words = told(rule.name, session, evidence, masked_by)
+    hidden = evidence.forged is not None and rule.verdict is not Verdict.SPOOFABLE
     return Judgement(
         verdict=rule.verdict,
         rule=rule.name,
         masked_by=masked_by,
         seen=tuple(seen) if rule.verdict is Verdict.MASKED else (),
-        explanation=words.explanation,
+        explanation=f"{words.explanation} {believed(session, evidence)}" if hidden else words.explanation,
         hint=words.hint,
     )

@@ -133,13 +133,15 @@ WORDS: dict[str, Words] = {
         "Check that evidence.sources reads the log of this very server and gets its lines in time "
         "(timeouts.evidence), and that no shipper drops them.",
     ),
-    "seen-as-expected": Words("The server saw {seen}, the client's own address.", "Nothing to do."),
+    "seen-as-expected": Words("The server saw {seen}, {own}.", "Nothing to do."),
     "seen-as-another": Words("The server saw {seen}, {whose}, instead of {expected}: {why}.", "{unmask}"),
     "sightings-disagree": Words(
         "Sightings contradict each other ({seen}), so none of them proves anything.",
         "See the sightings of this session; two servers may write into one log.",
     ),
 }
+
+BELIEVED = "It also took a forged PROXY header's {forged} for the client's address ({forged_source}, {forged_when})."
 
 SIGNS = {
     FaultSign.PROXY_HEADER_MISSING: "the log says that a PROXY header is missing",
@@ -160,6 +162,11 @@ def told(rule: str, session: Session, evidence: Evidence, masked_by: MaskedBy | 
     return Words(explanation=words.explanation.format_map(facts), hint=words.hint.format_map(facts))
 
 
+def believed(session: Session, evidence: Evidence) -> str:
+    """That the listener believes anybody, where something else is the verdict."""
+    return BELIEVED.format_map(_facts(session, evidence, None))
+
+
 def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> Mapping[str, object]:
     fault = session.fault
     place = str(session.address) if session.address is not None else session.host
@@ -170,7 +177,7 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
         "socket": socket,
         "host": session.host,
         "server": session.server_name or session.host,
-        "no_help": "; a PROXY header did not help" if _tried_header(session) else "",
+        "no_help": _no_help(session),
         "starttls": "" if session.service.tls_first else " -starttls smtp",
         "connect": session.seconds_in(Phase.CONNECT),
         "waited": session.closed - session.seconds_in(Phase.QUIT) - connected,
@@ -180,6 +187,7 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
         "header": session.header_sent,
         "wants_header": WANT_HEADER[session.service],
         "seen": " and ".join(sorted({str(sighting.address) for sighting in evidence.sightings})),
+        "own": "the client's own address" if _is_own(session, evidence) else "an expected address",
         "expected": " or ".join(plain_network(network) for network in _of_family(session)),
         "whose": WHOSE[masked_by][0] if masked_by else "",
         "why": WHOSE[masked_by][1] if masked_by else "",
@@ -201,13 +209,22 @@ def _ago(seconds: float) -> str:
     return "just now" if seconds < 120 else f"{seconds // 60:.0f} minutes ago"
 
 
-def _tried_header(session: Session) -> bool:
-    return any(control.kind is ControlKind.LOCAL_HEADER for control in session.controls)
+def _no_help(session: Session) -> str:
+    """What a PROXY header before everything else changed, where one was tried in vain."""
+    tried = [control.fault for control in session.controls if control.kind is ControlKind.LOCAL_HEADER]
+    if not tried:
+        return ""
+    greeted = any(fault is not None and fault.phase is Phase.HELLO for fault in tried)
+    return "; the next connection was greeted" if greeted else "; a PROXY header did not help"
 
 
 def _signs(evidence: Evidence) -> str:
     named = dict.fromkeys(SIGNS[found.sign] for found in evidence.signs)
     return f" ({'; '.join(named)})" if named else ""
+
+
+def _is_own(session: Session, evidence: Evidence) -> bool:
+    return session.client is not None and {seen.address for seen in evidence.sightings} == {session.client.address}
 
 
 def _of_family(session: Session) -> list[Network]:

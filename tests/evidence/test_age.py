@@ -22,12 +22,18 @@ DAY = 24 * HOUR
 
 
 def line(
-    written: float, arrival: float, *, told: float | None = None, zoned: bool = True, grain: float = 1e-6
+    written: float,
+    arrival: float,
+    *,
+    told: float | None = None,
+    zoned: bool = True,
+    grain: float = 1e-6,
+    client: Peer | None = OURS,
 ) -> Observed:
     """Our own address and port in postscreen's line, stamped on the server's clock."""
-    seen = observed(Connected(client=OURS), arrival=arrival)
-    stamped = replace(seen.line, stamp=Stamp(written - written % grain, grain, zoned))
-    return replace(seen, line=stamped, told=Stamp(told, 1e-6) if told is not None else None)
+    stamp = Stamp(written - written % grain, grain, zoned)
+    seen = observed(Connected(client=client), arrival=arrival, stamp=stamp)
+    return replace(seen, stamped=Stamp(told, 1e-6) if told is not None else None)
 
 
 def paces(lines: Iterable[Observed]) -> Paces:
@@ -55,7 +61,7 @@ def test_a_line_that_is_a_week_old_proves_nothing_whatever_it_says() -> None:
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
 def test_a_clock_that_was_set_together_with_ours_is_believed_once_it_is_steady(jump: float) -> None:
     ours = line(100.5 + jump, 100.5)
-    before = [replace(line(at + jump, at), event=Connected(client=None)) for at in (94.0, 97.0, 100.0)]
+    before = [line(at + jump, at, client=None) for at in (94.0, 97.0, 100.0)]
     assert links(*before, ours, shift=jump) == [Link.PORT]
     assert links(*before, ours) == []  # ours was not set: nobody knows what that log is
     assert links(*before, ours, shift=-jump) == []
@@ -66,14 +72,14 @@ def test_a_clock_that_was_set_together_with_ours_is_believed_once_it_is_steady(j
 def test_a_log_read_anew_proves_nothing_once_its_newer_lines_are_there(*, zoned: bool) -> None:
     """Ours of three minutes ago, and after it the rest of the log up to now."""
     ours = line(100.5 - 180, 100.5, zoned=zoned)
-    others = [replace(line(100.5 - ago, 100.6, zoned=zoned), event=Connected(client=None)) for ago in (120, 60, 0)]
+    others = [line(100.5 - ago, 100.6, zoned=zoned, client=None) for ago in (120, 60, 0)]
     assert links(ours, *others) == []
 
 
 @pytest.mark.parametrize("off", [0.0, 240.0, -240.0, MINUTES - 2, -MINUTES + 2])
 def test_a_clock_that_is_off_by_minutes_costs_no_proof(off: float) -> None:
     assert links(line(100.5 + off, 100.6)) == [Link.PORT]
-    earlier = [replace(line(50.0 + off, 50.1), event=Connected(client=None))]
+    earlier = [line(50.0 + off, 50.1, client=None)]
     assert links(*earlier, line(100.5 + off, 100.6)) == [Link.PORT]
 
 
@@ -87,7 +93,7 @@ def test_a_stamp_without_its_zone_costs_no_proof_where_the_probe_s_is_the_same(z
 @pytest.mark.parametrize("zone", [-12, -5, 2, 5.75, 14])
 def test_a_stamp_without_its_zone_costs_no_proof_in_a_live_log(zone: float) -> None:
     """Others' lines come all the time, always as late as each other."""
-    others = [replace(line(at + zone * HOUR, at, zoned=False), event=Connected(client=None)) for at in (94.0, 97.0)]
+    others = [line(at + zone * HOUR, at, zoned=False, client=None) for at in (94.0, 97.0)]
     assert links(*others, line(100.5 + zone * HOUR, 100.6, zoned=False)) == [Link.PORT]
 
 
@@ -104,12 +110,12 @@ def test_a_clock_with_its_zone_that_is_an_hour_off_is_taken_for_an_old_log() -> 
 @pytest.mark.parametrize("lag", [0.0, 3.0, 9.0])
 def test_lag_costs_no_proof(lag: float) -> None:
     """Lines before came at once, ours was held up on the way."""
-    before = replace(line(99.0, 99.05), event=Connected(client=None))
+    before = line(99.0, 99.05, client=None)
     assert links(before, line(100.5, 100.5 + lag)) == [Link.PORT]
 
 
 def test_whole_seconds_cost_no_proof() -> None:
-    before = replace(line(99.99, 99.99, grain=1.0), event=Connected(client=None))
+    before = line(99.99, 99.99, grain=1.0, client=None)
     assert links(before, line(100.01, 100.02, grain=1.0)) == [Link.PORT]
 
 
@@ -121,7 +127,7 @@ def test_every_stamp_must_agree() -> None:
 
 
 def test_headers_with_and_without_a_zone_in_one_log_cost_no_proof() -> None:
-    local = replace(line(98.0 + HOUR, 98.1, zoned=False, grain=1.0), event=Connected(client=None))
+    local = line(98.0 + HOUR, 98.1, zoned=False, grain=1.0, client=None)
     assert links(local, line(100.5, 100.6), zones=(0.0, -HOUR)) == [Link.PORT]
 
 
@@ -135,7 +141,7 @@ def test_a_session_id_of_yesterday_proves_nothing() -> None:
 def test_an_old_line_is_no_rival_of_ours() -> None:
     ours = line(100.5, 100.6)
     stranger = Peer(ip_address("10.0.20.102"), OURS.port)
-    assert links(replace(line(100.5 - HOUR, 100.55), event=Connected(client=stranger)), ours) == [Link.PORT]
+    assert links(line(100.5 - HOUR, 100.55, client=stranger), ours) == [Link.PORT]
 
 
 def test_a_clock_that_was_set_back_is_believed_after_a_while() -> None:

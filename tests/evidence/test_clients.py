@@ -13,7 +13,6 @@ from probe.evidence.clients import (
     MOST_LISTENERS,
     MOST_USERS,
     ClientCounter,
-    Programs,
     by_network,
 )
 from probe.evidence.read import events
@@ -243,6 +242,5 @@ mutated = st.builds(
 
 @given(st.one_of(st.sampled_from(RAW), mutated))
 def test_the_short_way_to_the_listener_is_the_long_one(raw: bytes) -> None:
-    programs = Programs()
     for found in [*events(PLAIN, now=NOW), *events(raw, now=NOW)]:
-        assert programs.of(found, found.raw) == found.line.program
+        assert found.program == found.line.program

@@ -10,13 +10,33 @@ from types import MappingProxyType
 import pytest
 
 from probe.evidence.correlate import search
-from probe.evidence.events import Connected, Disconnected, IdSent, Observed, Rejected, SessionId
+from probe.evidence.events import Connected, Disconnected, FaultLine, IdSent, Line, Observed, Rejected, SessionId, Stamp
+from probe.evidence.ours import Ours
 from probe.evidence.scene import SETTLE, Clocks, Offset, Scene
-from probe.model import Address, Beat, Count, IdMoment, Imprint, ImprintKind, Link, Peer, Session, Sighting
+from probe.model import (
+    Address,
+    Beat,
+    Control,
+    ControlKind,
+    Count,
+    Failure,
+    FaultSign,
+    IdMoment,
+    Imprint,
+    ImprintKind,
+    Link,
+    Peer,
+    Phase,
+    Service,
+    Session,
+    Sighting,
+)
 from tests.builders import (
     FINGERPRINT,
     NODE,
     OURS,
+    Said,
+    failed,
     id_moments,
     imaps_session,
     login_line,
@@ -54,8 +74,8 @@ class TestFingerprint:
         assert sightings(smtp_session(), observed(left(), pid=7), observed(left(), pid=8)) == ()
 
     def test_the_same_line_from_two_sources_is_one(self) -> None:
-        line = observed(left())
-        assert len(sightings(smtp_session(), line, replace(line, source="loki:x", raw="other header"))) == 1
+        elsewhere = observed(left(), source="loki:x", stamp=Stamp(101.0, 1.0))
+        assert len(sightings(smtp_session(), observed(left()), elsewhere)) == 1
 
     def test_different_lines_from_two_sources_prove_nothing(self) -> None:
         one, other = observed(left(), pid=7), observed(left(OURS.address), pid=8, source="loki:x")
@@ -111,7 +131,7 @@ class TestPort:
 
     def test_another_session_of_ours_with_the_same_port_makes_it_worthless(self) -> None:
         other = smtp_session(id="other", path="direct")
-        assert sightings(smtp_session(), observed(Connected(client=OURS)), others=(other,)) == ()
+        assert sightings(smtp_session(), observed(Connected(client=OURS)), others=Ours([other])) == ()
 
     def test_a_line_from_before_the_session_is_not_ours(self) -> None:
         assert sightings(smtp_session(), observed(Connected(client=OURS), arrival=99.9)) == ()
@@ -216,6 +236,19 @@ class TestRhythm:
             strangers = [stranger_line(random.uniform(100, 108), n, random) for n in range(1, 80)]
             wrong += bool(sightings(session, *strangers))
         assert wrong <= 2  # RHYTHM_CHANCE is 1 in 1,000
+
+    def test_another_probe_s_beats_are_no_rhythm_of_ours(self) -> None:
+        """Ours are lost; strangers come as a burst of our own kind, and a single line long after it."""
+        wrong = 0
+        for seed in range(300):
+            random = Random(seed)
+            session = imaps_session(beats=beats(4, random))
+            late = random.uniform(0, 3)
+            moments = (session.id_moments, *(beat.id_moments for beat in beats(4, random)))
+            burst = [late + one[IdMoment.ACCEPTED].start for one in moments]
+            strangers = [stranger_line(at, number, random) for number, at in enumerate([*burst, 114.0], 1)]
+            wrong += bool(sightings(session, *strangers))
+        assert wrong <= 2
 
     def test_found_by_when_lines_arrive_where_the_server_makes_ids_at_random_times(self) -> None:
         """Dovecot 2.4 that forks for every connection under load: its ids jitter, its lines come at once."""
@@ -333,3 +366,44 @@ class TestTime:
 def test_every_search_without_a_sighting_gives_reasons() -> None:
     assert "disconnect lines" in reasons(smtp_session())
     assert "clock" in reasons(imaps_session())
+
+
+@pytest.mark.parametrize(("until", "found"), [(99.9, 1), (100.0, 0), (100.9, 0)])
+def test_where_lines_were_dropped_since_the_session_opened_nothing_is_weighed(until: float, found: int) -> None:
+    """A rival, or a hundred that look alike, may be among those that are gone."""
+    assert len(sightings(smtp_session(), observed(left()), forgotten_until=until)) == found
+    own = observed(Connected(client=OURS))
+    assert len(sightings(smtp_session(), own, forgotten_until=until)) == 1
+
+
+class TestSigns:
+    """Dovecot's fault lines name an address at most: which of our sessions is meant they do not say."""
+
+    UNTRUSTED = FaultLine(sign=FaultSign.PROXY_HEADER_UNTRUSTED, client=Peer(OURS.address))
+    FELL = failed(Phase.TLS, Failure.CLOSED)
+
+    def disputed(self, *others: Session, underway: tuple[Service, ...] = ()) -> bool:
+        session = imaps_session(fault=self.FELL)
+        line = Observed(Said(self.UNTRUSTED, Line(message="", program="dovecot", pid=1), ""), 101.02, "file:/log")
+        (sign,) = search(
+            session, Scene(observed=[line], others=Ours([session, *others]), underway=underway, now=LATER)
+        ).evidence.signs
+        return sign.disputed
+
+    def test_a_session_alone_is_meant(self) -> None:
+        assert not self.disputed(imaps_session(id="other"), smtp_session(id="third", fault=self.FELL))
+
+    def test_another_that_fell_may_be_meant(self) -> None:
+        assert self.disputed(imaps_session(id="other", path="proxy", fault=self.FELL))
+
+    def test_another_that_fell_before_is_not_meant(self) -> None:
+        assert not self.disputed(imaps_session(id="other", path="proxy", fault=self.FELL, opened=90.0, closed=91.0))
+
+    def test_its_control_connections_may_be_meant(self) -> None:
+        control = Control(kind=ControlKind.LOCAL_HEADER, worked=False, seconds=9.5)
+        before = imaps_session(id="other", fault=self.FELL, opened=90.0, closed=91.0, controls=(control,))
+        assert self.disputed(before)
+
+    def test_one_that_is_being_opened_may_be_meant(self) -> None:
+        assert self.disputed(underway=(Service.IMAPS,))
+        assert not self.disputed(underway=(Service.SMTP,))

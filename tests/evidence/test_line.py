@@ -26,7 +26,10 @@ def parsed(raw: bytes) -> Line:
 
 def test_a_syslog_line() -> None:
     assert parsed(SYSLOG) == Line(
-        message="connect from unknown[192.168.1.10]", program="postfix/smtpd", pid=11186, stamp=Stamp(AT, 1.0)
+        message="connect from unknown[192.168.1.10]",
+        program="postfix/smtpd",
+        pid=11186,
+        stamp=Stamp(AT, 1.0, zoned=False),
     )
 
 

@@ -18,19 +18,23 @@ CONNECT = b"Nov 22 18:29:06 mail postfix/smtpd[11186]: connect from unknown[192.
 PARTIAL = b"2026-11-22T18:29:06.1Z stdout P some program: "
 
 
-def slowly(text: bytes) -> list[Event]:
+Said = list[tuple[str, Event]]
+"""Programs and what they said."""
+
+
+def slowly(text: bytes) -> Said:
     """Line by line."""
     lines = [parse_line(raw, now=NOW) for raw in text.split(b"\n")]
-    return [event for line in lines if line and (event := event_of(line, now=NOW))]
+    return [(line.program, event) for line in lines if line and (event := event_of(line, now=NOW))]
 
 
-def fast(text: bytes) -> list[Event]:
-    return [found.event for found in events(text, now=NOW)]
+def fast(text: bytes) -> Said:
+    return [(found.program, found.event) for found in events(text, now=NOW)]
 
 
 def test_an_event_comes_with_its_line_and_raw_text() -> None:
     (found,) = events(CONNECT + b"\r\n", now=NOW)
-    assert found.event == slowly(CONNECT)[0]
+    assert (found.program, found.event) == slowly(CONNECT)[0]
     assert found.line == parse_line(CONNECT, now=NOW)
     assert found.raw == CONNECT.decode()
 
@@ -49,6 +53,13 @@ crossed = st.builds(
     st.integers(0, 150),
     st.integers(0, 150),
 )
+
+
+def test_programs_of_one_shape_keep_their_names() -> None:
+    ports = (b"465", b"587", b"465")
+    lines = [CONNECT.replace(b"postfix/smtpd", b"postfix/smtpd-proxy%s/smtpd" % port) for port in ports]
+    names = [f"postfix/smtpd-proxy{port.decode()}/smtpd" for port in ports]
+    assert [program for program, _ in fast(b"\n".join(lines))] == names
 
 
 @given(st.lists(st.one_of(st.sampled_from(RAW), mutated, crossed, st.binary(max_size=60)), max_size=12))

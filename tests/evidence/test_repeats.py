@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from random import Random
 
 import pytest
@@ -22,8 +21,7 @@ THEIRS = Disconnected(client=Peer(NODE), tally=tally(ehlo=1, noop=1, rset=3, qui
 def told(
     event: Disconnected, source: str, *, second: float = 100.0, grain: float = 1.0, pid: int | None = 7
 ) -> Observed:
-    seen = observed(event, source=source, pid=pid or 0)
-    return replace(seen, line=replace(seen.line, pid=pid, stamp=Stamp(second, grain)))
+    return observed(event, source=source, pid=pid, stamp=Stamp(second, grain))
 
 
 SAME = [

@@ -2,6 +2,8 @@
 
 python -m tests.kubernetes FOLDER BREAK FILE...     until it is ended; streams break every BREAK seconds, 0 for never
 
+SIGUSR1 kills the API server and SIGUSR2 starts it again; the pod logs on meanwhile.
+
 Other objects are read from `objects.json` in the folder, if it is there: {"nodes": [...], "services": [...], ...}
 """
 
@@ -9,10 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from pathlib import Path
 
-from tests.kubernetes.api import serving
+from tests.evidence.sources.scripted_loki import words
+from tests.kubernetes.api import KubernetesApi, serving
 from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.objects import with_objects
 
@@ -31,6 +35,7 @@ async def main(folder: str, every: str, *files: str) -> None:
     loop = asyncio.get_running_loop()
     due = loop.time() + float(every)
     async with serving(cluster) as api:
+        down_and_up = asyncio.create_task(_down_and_up(api))
         print(api.kubeconfig(Path(folder)), flush=True)
         while True:
             for file in followed:
@@ -40,7 +45,15 @@ async def main(folder: str, every: str, *files: str) -> None:
             if float(every) and loop.time() >= due:
                 due += float(every)
                 api.break_off()
+            if down_and_up.done():
+                down_and_up.result()
             await asyncio.sleep(POLL)
+
+
+async def _down_and_up(api: KubernetesApi) -> None:
+    async for word in words(signal.SIGUSR1, signal.SIGUSR2):
+        await (api.stop() if word is signal.SIGUSR1 else api.start())
+        print(word.name, flush=True)
 
 
 if __name__ == "__main__":

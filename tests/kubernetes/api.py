@@ -39,11 +39,12 @@ _NO_PREVIOUS = 'previous terminated container "{container}" in pod "{pod}" not f
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """An answer that a test puts in place of the real one."""
+    """An answer that a test puts in place of the real one; `cut`: the connection ends with it."""
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
+    cut: bool = False
 
 
 class Refused(Exception):
@@ -199,6 +200,8 @@ class KubernetesApi:
             placed = next((answer for pattern, answer in self.replace.items() if re.search(pattern, target)), None)
             if placed:
                 await connection.answer(placed)
+                if placed.cut:
+                    connection.writer.close()
                 return
             if f"authorization: bearer {self.token}\r\n" not in head.lower():
                 raise Refused(401, "Unauthorized", "Unauthorized")

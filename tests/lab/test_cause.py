@@ -17,6 +17,7 @@ import pytest
 
 from tests.lab import SCENARIOS, Generation, Lab, find_all
 from tests.lab.addresses import HEALTH_CHECK, NODES, VIP
+from tests.lab.addresses import TUNNEL as TUNNEL_ADDRESS
 from tests.lab.kubeproxy import Policy
 from tests.lab.scenario import Scenario
 from tests.lab.scenarios import CLUSTER, DROP, POD_GONE, REJECT, UNANNOUNCED, due
@@ -24,6 +25,7 @@ from tests.lab.world import NetworkState
 
 PROBE = Path(sys.executable).with_name("probe")
 HOSTS = {4: VIP.v4, 6: VIP.v6}
+TUNNELS = {4: TUNNEL_ADDRESS.v4, 6: TUNNEL_ADDRESS.v6}
 ONE_SERVICE = due("any", "smtp")
 
 TWO_ANNOUNCE = NetworkState(announcer="node2", second_announcer="node1")
@@ -46,9 +48,13 @@ class Row:
 
 CLOSED = (
     "The health check port 30234 is closed on node1 and node2, and it is open with externalTrafficPolicy Local only: "
-    "the policy is probably Cluster now, and kube-proxy"
+    "the policy is probably Cluster now, and"
 )
 REPLACES = "puts the node's address in the client's place."
+TUNNELLED = (
+    f"{CLOSED} {{tunnel}} is either a relaying pod's, or that of a node's tunnel, which kube-proxy puts in the "
+    "client's place"
+)
 TABLE = (
     Row(name="fine", state=HEALTHY, vantage="lan", verdict="preserved", cause=None),
     Row(
@@ -101,35 +107,35 @@ TABLE = (
         state=CLUSTER,
         vantage="lan",
         verdict="masked",
-        cause=f"{CLOSED} on node2, which announces {{vip}}, {REPLACES}",
+        cause=f"{CLOSED} kube-proxy on node2, which announces {{vip}}, {REPLACES}",
     ),
     Row(
         name="cluster-from-outside",
         state=CLUSTER,
         vantage="vantage",
         verdict="masked",
-        cause=f"{CLOSED} on node2 {REPLACES}",
+        cause=f"{CLOSED} kube-proxy on node2 {REPLACES}",
     ),
     Row(
         name="cluster-same-node",
         state=SAME_NODE,
         vantage="lan",
         verdict="masked",
-        cause=f"{CLOSED} on node1, which announces {{vip}}, {REPLACES}",
+        cause=f"{CLOSED} kube-proxy on node1, which announces {{vip}}, {REPLACES}",
     ),
     Row(
         name="cluster-tunnel",
         state=TUNNEL,
         vantage="lan",
         verdict="masked",
-        cause=f"{CLOSED} on node2, which announces {{vip}}, {REPLACES}",
+        cause=f"{TUNNELLED}; node2 announces {{vip}}.",
     ),
     Row(
         name="cluster-tunnel-from-outside",
         state=TUNNEL,
         vantage="vantage",
         verdict="masked",
-        cause=f"{CLOSED} {REPLACES}",
+        cause=f"{TUNNELLED}.",
     ),
     Row(name="gateway", state=GATEWAY, vantage="vantage", verdict="masked", cause=None),
 )
@@ -202,7 +208,7 @@ def test_the_sentence_names_the_right_node(lab: Lab, row: Row, family: int) -> N
     lab.apply(wanted)
     session, said = probed(lab, wanted)
     assert session["verdict"] == row.verdict, session
-    assert session["cause"] == (row.cause.format(vip=HOSTS[family]) if row.cause else None)
+    assert session["cause"] == (row.cause.format(vip=HOSTS[family], tunnel=TUNNELS[family]) if row.cause else None)
     assert said == ""
 
 
@@ -224,6 +230,21 @@ def test_two_nodes_that_answer_are_both_named(lab: Lab, family: int) -> None:
     assert session["verdict"] == "silent_drop", session
     assert session["cause"].endswith(f" both answer for {HOSTS[family]}, and only node1 has a local endpoint.")
     assert {"node1", "node2"} <= set(session["cause"].split())
+
+
+@once
+def test_a_node_that_answers_by_two_interfaces_is_one(lab: Lab) -> None:
+    """As Linux does by default: whatever address it has, over whatever interface it is asked (ARP alone)."""
+    wanted = scenario(DROP, vantage="lan")
+    lab.apply(wanted)
+    second = "ip link add second link eth0 type macvlan mode bridge && ip link set second up"
+    assert lab.run(["sh", "-c", second], namespace="node2").returncode == 0
+    try:
+        session, _ = probed(lab, wanted)
+    finally:
+        lab.run(["ip", "link", "del", "second"], namespace="node2")
+    assert session["verdict"] == "silent_drop", session
+    assert session["cause"] == f"{VIP.v4} is announced by node2, which has no local endpoint; the pod runs on node1."
 
 
 @once
@@ -265,6 +286,17 @@ def test_a_node_is_known_by_its_link_address_whatever_the_family(lab: Lab) -> No
     facts = {"health_check_node_port": HEALTH_CHECK, "nodes": {name: node.v4 for name, node in NODES.items()}}
     session, _ = probed(lab, wanted, topology=facts)
     assert session["cause"] == f"{VIP.v6} is announced by node2, which has no local endpoint; the pod runs on node1."
+
+
+@once
+@both_families
+def test_a_tunnel_that_is_known_names_its_node(lab: Lab, family: int) -> None:
+    wanted = scenario(TUNNEL, vantage="vantage", family=family)
+    lab.apply(wanted)
+    nodes = {name: [node.v4, node.v6] for name, node in NODES.items()}
+    nodes["node2"] += [TUNNEL_ADDRESS.v4, TUNNEL_ADDRESS.v6]
+    session, _ = probed(lab, wanted, topology={"health_check_node_port": HEALTH_CHECK, "nodes": nodes})
+    assert session["cause"] == f"{CLOSED} kube-proxy on node2 {REPLACES}"
 
 
 BY_TABLE = {

@@ -1,4 +1,4 @@
-"""By way of a Kubernetes API: the servers' real lines as a pod's log, and the cluster's objects, on the real lab."""
+"""The cluster's objects by way of a Kubernetes API, on the real lab; the logs of its pods are a way of test_ways.py."""
 
 from __future__ import annotations
 
@@ -25,38 +25,6 @@ GENERATIONS = [pytest.param(name, marks=pytest.mark.xdist_group(f"kubernetes-{na
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     with running_lab(request.param) as running:
         yield running
-
-
-@pytest.fixture(params=["0", "0.3"], ids=["calm", "breaking off"])
-def kubeconfig(lab: Lab, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A Kubernetes API in the vantage's network, with the servers' logs as a pod's; its streams may break often."""
-    files = [str(lab.postfix_log), str(lab.dovecot_log)]
-    command = [sys.executable, "-m", "tests.kubernetes", str(tmp_path), request.param, *files]
-    api = lab.popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY)
-    assert api.stdout is not None
-    yield api.stdout.readline().strip()
-    api.terminate()
-    api.wait()
-
-
-@pytest.mark.parametrize("scenario", ["local", "cluster"])
-def test_lines_of_a_pod_prove_what_the_matrix_says(lab: Lab, kubeconfig: str, scenario: str) -> None:
-    source = {"kind": "kubernetes", "namespace": "mailserver", "selector": "app=mailserver", "kubeconfig": kubeconfig}
-    with lab.in_force(SCENARIOS[scenario]) as case:
-        content = json.loads(case.config_file.read_text())
-        content["evidence"]["sources"] = [source]
-        content["timeouts"]["evidence"] = "15s"  # where streams keep breaking, up to five seconds lie between two
-        config = case.config_file.with_name("pods.yaml")
-        config.write_text(json.dumps(content))
-        done = lab.run([str(PROBE), "--once", "--config", str(config), "--format", "json"], timeout=120)
-    assert done.stdout, done.stderr
-    sessions = json.loads(done.stdout)["sessions"]
-    got = {session["service"]: (session["verdict"], session["masked_by"]) for session in sessions}
-    assert got == {service: (due.verdict, due.masked_by) for service, due in case.expected.items()}, done.stderr
-    sightings = [sighting for session in sessions for sighting in session["sightings"]]
-    assert {sighting["source"] for sighting in sightings} == {"kubernetes:mailserver/app=mailserver"}
-    # A stream that breaks off is opened again and no trouble; a request that breaks off before its answer is one.
-    assert all("the connection failed" in line for line in done.stderr.splitlines()), done.stderr
 
 
 @pytest.mark.parametrize(

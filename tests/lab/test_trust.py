@@ -42,3 +42,17 @@ def test_one_check_an_hour_even_with_once(lab: Lab) -> None:
     # postscreen and the smtpd behind it name the same client, each in its line.
     assert len(set(claimed)) <= 4
     assert len(claimed) == 5
+
+
+def test_without_a_directory_to_remember_in_once_forges_nothing(lab: Lab) -> None:
+    before = len(lab.postfix_log.read_text()), len(lab.dovecot_log.read_text())
+    with lab.in_force(SCENARIOS["spoof"]) as case:
+        content = json.loads(case.config_file.read_text())
+        content["history"] = {"file": str(lab.directory / "missing" / "history.db")}
+        config = case.config_file.with_name("forgetful.yaml")
+        config.write_text(json.dumps(content))
+        done = lab.run([str(PROBE), "--once", "--config", str(config), "--format", "json"], timeout=120)
+    assert {session["verdict"] for session in json.loads(done.stdout)["sessions"]} == {"preserved"}
+    assert done.stderr.count("trust check: not made") == 1
+    assert f"install -d -o {os.geteuid()} {lab.directory / 'missing'}" in done.stderr
+    assert "192.0.2." not in lab.postfix_log.read_text()[before[0] :] + lab.dovecot_log.read_text()[before[1] :]

@@ -16,7 +16,7 @@ import pytest
 from tests.evidence.sources import journals, relays
 from tests.lab import SCENARIOS, Lab, find_all
 from tests.lab.conftest import running_lab
-from tests.lab.ways import WAYS, lossy
+from tests.lab.ways import LOKI_PORT, WAYS, lossy
 
 PROBE = Path(sys.executable).with_name("probe")
 TELLING = (
@@ -31,13 +31,21 @@ TELLING = (
     "imprint-reject",
 )
 CELLS = [
-    *((way, scenario) for way in ("stdin", "syslog", "journald") for scenario in TELLING),
+    *((way, scenario) for way in ("stdin", "syslog", "journald", "loki", "kubernetes") for scenario in TELLING),
+    *((way, scenario) for way in ("loki-by-query", "kubernetes-breaking-off") for scenario in ("local", "cluster")),
     *(("together", scenario) for scenario in ("local", "cluster", "cluster-busy", "imprint-reject")),
 ]
 NEEDS = {
     "syslog": relays.USABLE,
     "journald": journals.USABLE,
     "together": relays.USABLE and journals.USABLE,
+}
+LOKI_NAME, PODS_NAME = f'loki:127.0.0.1:{LOKI_PORT} {{namespace="mailserver"}}', "kubernetes:mailserver/app=mailserver"
+NAMES = {"loki": {LOKI_NAME}, "loki-by-query": {LOKI_NAME}, "kubernetes": {PODS_NAME}}
+SAID = {
+    "loki-by-query": "does not open a websocket",
+    # A stream that breaks off is opened again and no trouble; a request that breaks off before its answer is one.
+    "kubernetes-breaking-off": "the connection failed",
 }
 GENERATIONS = [pytest.param(name, marks=pytest.mark.xdist_group(f"ways-{name}")) for name in sorted(find_all())]
 
@@ -63,6 +71,10 @@ def test_the_same_verdicts_by_every_way(lab: Lab, way: str, scenario: str) -> No
         if session["verdict"] == due.verdict:
             assert session["masked_by"] == due.masked_by, session
         assert len({(seen["link"], seen["address"]) for seen in session["sightings"]}) == len(session["sightings"])
+        names = {seen["source"] for seen in session["sightings"] if seen["link"] != "reply"}
+        assert names <= NAMES.get(way, names), session
+    assert all(SAID[way] in line for line in done.stderr.splitlines() if way in SAID), done.stderr
+    assert (SAID["loki-by-query"] in done.stderr) is (way == "loki-by-query"), done.stderr
 
 
 def unverified(lab: Lab, scenario: str, dropping: str) -> str:

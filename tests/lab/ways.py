@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,14 @@ from tests.lab.lab import Case, Lab
 
 REPOSITORY = Path(__file__).parents[2]
 SYSLOG_PORT = 5514
+LOKI_PORT = 3100
+LOKI_URL = f"http://127.0.0.1:{LOKI_PORT}"
 
 Settings = dict[str, Any]
+
+
+def nothing() -> None:
+    """Nothing serves on this way."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,11 +40,18 @@ class Way:
     piped: tuple[Path, ...] = ()
     dropping: str = ""
     """What stands in lines that are lost on the way to standard input."""
+    evidence: str = ""
+    """`timeouts.evidence`, where lines by this way take longer than from a file."""
+    kill: Callable[[], None] = nothing
+    start: Callable[[], None] = nothing
+    """End what serves on this way without a word, and let it be there again."""
 
     def config(self, case: Case) -> Path:
         """The scenario's configuration with these sources."""
         content = json.loads(case.config_file.read_text())
         content["evidence"]["sources"] = list(self.sources)
+        if self.evidence:
+            content["timeouts"]["evidence"] = self.evidence
         path = case.config_file.with_name("way.yaml")
         path.write_text(json.dumps(content))
         return path
@@ -69,11 +83,12 @@ def _stdin(lab: Lab) -> Iterator[Way]:
 
 
 @contextlib.contextmanager
-def _syslog(lab: Lab) -> Iterator[Way]:
+def _syslog(lab: Lab, transport: str = "udp") -> Iterator[Way]:
     here = Path(tempfile.mkdtemp(prefix="rsyslog-", dir=lab.directory))
-    relay = Rsyslog(here, list(_logs(lab)), forwarding(SYSLOG_PORT, "udp"), prefix=lab.inside([]))
+    relay = Rsyslog(here, list(_logs(lab)), forwarding(SYSLOG_PORT, transport), prefix=lab.inside([]))
     try:
-        yield Way(sources=({"kind": "syslog", "listen": f"udp://127.0.0.1:{SYSLOG_PORT}"},))
+        source = {"kind": "syslog", "listen": f"{transport}://127.0.0.1:{SYSLOG_PORT}"}
+        yield Way(sources=(source,), kill=relay.kill, start=relay.start)
     finally:
         relay.close()
 
@@ -92,6 +107,46 @@ def _journald(lab: Lab) -> Iterator[Way]:
         shipper.wait()
 
 
+def _loki(lab: Lab, *options: str) -> contextlib.AbstractContextManager[Way]:
+    """A Loki in the vantage's network, and a shipper that feeds it."""
+    source = {"kind": "loki", "url": LOKI_URL, "query": '{namespace="mailserver"}'}
+    loki = [sys.executable, "-m", "tests.evidence.sources.scripted_loki", str(LOKI_PORT), *options]
+    shipper = [sys.executable, "-m", "tests.lab.loki_shipper", LOKI_URL, *map(str, _logs(lab))]
+    return _served(lab, lambda _: Way(sources=(source,), evidence="10s"), loki, shipper)
+
+
+def _kubernetes(lab: Lab, breaking: str = "0") -> contextlib.AbstractContextManager[Way]:
+    """A Kubernetes API in the vantage's network, with the servers' logs as a pod's; its streams may break often."""
+    here = tempfile.mkdtemp(prefix="kubernetes-", dir=lab.directory)
+    source = {"kind": "kubernetes", "namespace": "mailserver", "selector": "app=mailserver"}
+    # Where streams keep breaking, up to five seconds lie between two.
+    evidence = "15s" if float(breaking) else ""
+    api = [sys.executable, "-m", "tests.kubernetes", here, breaking, *map(str, _logs(lab))]
+    return _served(lab, lambda said: Way(sources=({**source, "kubeconfig": said},), evidence=evidence), api)
+
+
+@contextlib.contextmanager
+def _served(lab: Lab, way: Callable[[str], Way], *commands: Sequence[str]) -> Iterator[Way]:
+    """What these commands serve, each once it has said that it is there."""
+    with contextlib.ExitStack() as running:
+        processes = [lab.popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY) for command in commands]
+        first, said = processes[0], ""
+        for process in processes:
+            running.callback(process.wait)
+            running.callback(process.terminate)
+            assert process.stdout is not None
+            line = process.stdout.readline().strip()
+            said = said or line
+        yield replace(way(said), kill=lambda: _tell(first, signal.SIGUSR1), start=lambda: _tell(first, signal.SIGUSR2))
+
+
+def _tell(process: subprocess.Popen[str], word: signal.Signals) -> None:
+    """Send a signal to what serves, and wait until it has done what that means."""
+    process.send_signal(word)
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == word.name
+
+
 @contextlib.contextmanager
 def _together(lab: Lab) -> Iterator[Way]:
     """Every line three times over."""
@@ -108,6 +163,11 @@ WAYS: dict[str, Callable[[Lab], contextlib.AbstractContextManager[Way]]] = {
     "file": _file,
     "stdin": _stdin,
     "syslog": _syslog,
+    "syslog-tcp": lambda lab: _syslog(lab, "tcp"),
     "journald": _journald,
+    "loki": _loki,
+    "loki-by-query": lambda lab: _loki(lab, "--no-tail"),
+    "kubernetes": _kubernetes,
+    "kubernetes-breaking-off": lambda lab: _kubernetes(lab, "0.3"),
     "together": _together,
 }

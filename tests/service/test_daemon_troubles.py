@@ -100,12 +100,12 @@ async def test_a_bug_in_a_source_is_said_and_the_others_go_on(
         assert (sick().up, sound().up) == (False, True)
         log.write_bytes(LINE)
         await watch.news(5)
-        assert {seen.source for seen in watch.observed} == {f"file:{log}"}
+        assert {seen.source for seen in watch.since(0.0)} == {f"file:{log}"}
         await until(lambda: "mailprobe itself is at fault (TypeError" in sick().reason, "the second bug")
         faulty.mended.set()
         await until(lambda: sick().up, "a source that serves again")
         assert sick().reason == ""
-        assert {seen.source for seen in watch.observed} == {f"file:{log}", "faulty"}
+        assert {seen.source for seen in watch.since(0.0)} == {f"file:{log}", "faulty"}
     said = capfd.readouterr().err
     assert said.count(BUG) == 2
     assert "the source broke" in said

@@ -58,3 +58,13 @@ async def test_a_source_is_heard() -> None:
     assert sum(heard.counted) == len(heard.late) == 3
     assert heard.counted[LAG_BUCKETS.index(10.0)] == 1
     assert round(heard.late_in_all, 3) == 8.5  # a stamp in the future is late by nothing
+
+
+async def test_what_is_too_much_to_keep_is_remembered_to_be_gone() -> None:
+    source = Script(*(Lines(float(arrival), CONNECT) for arrival in range(1000, 1005)))
+    async with Watch([source], time.time, most_kept=4) as watch:
+        assert watch.forgotten_until < 0
+        with watch.needed_since(1000.0):
+            await source.told.wait()
+    assert [seen.arrival for seen in watch.since(0.0)] == [1002.0, 1003.0, 1004.0]
+    assert watch.forgotten_until == 1001.0

@@ -9,6 +9,7 @@ from ipaddress import ip_network
 import pytest
 
 from probe.model import Endpoint, Failure, Login, Mailbox, Networks, Phase, PhaseTiming, Secret, Service
+from probe.notices import AGAIN, Once
 from probe.service.login_page import Page
 from probe.service.logins import LAG, LoginCount
 from probe.topology.http_get import Answer, HttpFault
@@ -175,7 +176,9 @@ async def test_a_page_that_cannot_be_read_is_unknown_and_said_once(
     fault: Exception, why: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server = Server(7)
-    count = count_of(server)
+    moment = [0.0]
+    page = Page(URL, None, server.clock, server)
+    count = LoginCount(page, bound=5, once=Once(clock=lambda: moment[0]))
     for server.fault in (fault, fault, fault):
         count.begin()
         assert await count.around(FINE, GOOD) is None
@@ -185,9 +188,26 @@ async def test_a_page_that_cannot_be_read_is_unknown_and_said_once(
     server.fault = None
     await first_scrape(count, server)
     server.fault = fault
+    for later, times in ((1.0, 0), (AGAIN, 1)):  # what comes and goes is said once in a while
+        moment[0] += later
+        count.begin()
+        assert await count.around(DROPPED, SILENT) is None
+        assert [why in notice for notice in said(capsys)] == [True] * times
+    await count.__aexit__()
+
+
+async def test_a_page_that_babbles_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    server = Server(7)
+    count = count_of(server)
+    for number in range(5):
+        server.fault = HttpFault(f"no HTTP answer ('request {number}')")
+        count.begin()
+        assert await count.around(DROPPED, SILENT) is None
+    assert len(said(capsys)) == 1
+    server.fault = ConnectionRefusedError(111, "Connection refused")
     count.begin()
     assert await count.around(DROPPED, SILENT) is None
-    assert why in said(capsys)[0]
+    assert "Connection refused" in said(capsys)[0]
     await count.__aexit__()
 
 

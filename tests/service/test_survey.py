@@ -227,9 +227,20 @@ async def test_the_latest_addresses_are_asked_for_and_no_more() -> None:
 
 
 def test_two_looks_in_a_row_fit_into_the_bound() -> None:
-    """The one that was under way when a session failed, and the one after it."""
-    assert 2 * max(TIMEOUT, sum(NUDGES) + WINDOW, kubernetes.BOUND) < BOUND
+    """The one under way when a session failed, and the one after it; the nodes may be asked for on the link as well."""
+    assert 2 * max(TIMEOUT, sum(NUDGES) + 2 * WINDOW, kubernetes.BOUND) < BOUND
 
 
 def test_the_judge_s_word_is_what_the_survey_goes_by() -> None:
     assert (SILENT.verdict, GOOD.verdict) == (Verdict.SILENT_DROP, Verdict.PRESERVED)
+
+
+async def test_all_addresses_of_the_paths_are_known_to_whoever_explains_one_of_them() -> None:
+    looks = Looks()
+    looks.now = DROPPED.closed + 1
+    one = Survey(looks)
+    other = smtp_session(address=ip_address("10.0.20.60"))
+    await one.around(other, GOOD)
+    known = await one.around(DROPPED, SILENT)
+    assert known.addresses == (ip_address("10.0.20.60"), ip_address("10.0.20.202"))
+    await one.__aexit__()

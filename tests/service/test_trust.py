@@ -16,6 +16,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from probe.evidence.ours import Ours
 from probe.model import Endpoint, Networks, ProxyHeader, Result, Service, Verdict
 from probe.service.cycle import probe_endpoint
 from probe.service.trust import TrustChecks, fresh_claim
@@ -71,7 +72,7 @@ class Probe:
     ahead: list[float] = field(default_factory=lambda: [0.0])
 
     async def session(self, at: Endpoint) -> Result:
-        return await probe_endpoint(at, self.workshop, [])
+        return await probe_endpoint(at, self.workshop, Ours())
 
 
 @pytest.fixture
@@ -180,13 +181,63 @@ async def test_a_memory_that_makes_no_sense_is_none(town: Town, probe: Probe, tm
     assert len(json.loads((tmp_path / NAME).read_text())) == 1
 
 
-async def test_a_directory_that_is_not_there_is_not_made(town: Town, probe: Probe, tmp_path: Path) -> None:
-    probe.workshop.trust = TrustChecks(interval=HOUR, memory=TrustMemory(tmp_path / "missing" / NAME))
+@pytest.mark.parametrize("spoilt", ["no directory", "no room for the file"])
+async def test_where_nothing_outlives_the_process_it_forges_nothing_in_its_first_interval(
+    town: Town, probe: Probe, tmp_path: Path, spoilt: str
+) -> None:
+    """Out of cron the process before this one may have checked a minute ago, and nobody knows."""
+    if spoilt == "no directory":
+        place = tmp_path / "missing" / NAME
+    else:
+        place = tmp_path / NAME
+        place.mkdir()
     server = peer(town)
-    for _ in range(2):
-        assert (await probe.session(endpoint(server))).judgement.verdict is Verdict.SPOOFABLE
+    with structlog.testing.capture_logs() as said:
+        for _ in range(2):
+            probe.workshop.trust = TrustChecks(interval=HOUR, memory=TrustMemory(place))
+            for _ in range(2):
+                assert (await probe.session(endpoint(server))).judgement.verdict is Verdict.PRESERVED
+    assert forgeries(server) == []
+    assert len(said) == 2
+    assert f"install -d -o {os.geteuid()} {place.parent}" in said[0]["event"]
+    assert os.listdir(tmp_path) == ([] if spoilt == "no directory" else [NAME])
+    for hours, verdict in ((1.1, Verdict.SPOOFABLE), (1.2, Verdict.SPOOFABLE)):
+        probe.ahead[0] = hours * HOUR
+        assert (await probe.session(endpoint(server))).judgement.verdict is verdict
     assert len(forgeries(server)) == 1
-    assert os.listdir(tmp_path) == []
+
+
+async def test_a_check_is_written_down_before_it_is_made(town: Town, probe: Probe, tmp_path: Path) -> None:
+    """Whoever is ended in the middle of it, as by a monitoring system's patience, has made it."""
+    known: list[str] = []
+
+    async def act(visit: Visit) -> None:
+        if visit.header:
+            known.extend(json.loads((tmp_path / NAME).read_text()))
+        await believing(visit)
+
+    await probe.session(endpoint(peer(town, act)))
+    assert len(known) == 1
+
+
+async def test_what_was_found_before_holds_until_the_next_check_is_through(
+    town: Town, probe: Probe, tmp_path: Path
+) -> None:
+    server = peer(town)
+    await probe.session(endpoint(server))
+    again = TrustMemory(tmp_path / NAME)
+    assert again.announce(endpoint(server), time.time())
+    last = TrustMemory(tmp_path / NAME).last(endpoint(server))
+    assert last is not None
+    assert last.believed is not None
+
+
+async def test_a_memory_that_cannot_be_written_leaves_nothing_behind(town: Town, probe: Probe, tmp_path: Path) -> None:
+    (tmp_path / NAME / "in the way").mkdir(parents=True)
+    server = peer(town)
+    await probe.session(endpoint(server))
+    assert len(forgeries(server)) == 0
+    assert os.listdir(tmp_path) == [NAME]
 
 
 async def test_every_check_is_said_once(town: Town, probe: Probe) -> None:

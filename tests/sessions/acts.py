@@ -48,6 +48,16 @@ def after(seconds: float, act: Act) -> Act:
     return slow
 
 
+def at_first(act: Act) -> Act:
+    """Only to the first client."""
+
+    async def once(visit: Visit) -> None:
+        if visit.peer.visits[0] is visit:
+            await act(visit)
+
+    return once
+
+
 def endless(octets: bytes) -> Act:
     """The same for ever, as fast as the client takes it."""
 

@@ -13,12 +13,17 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Box:
-    """A mailbox: messages by UID, what is marked as deleted, and everything that ever came."""
+    """A mailbox: messages by UID, what is marked as deleted, and everything that ever came.
+
+    `lenient`: its search finds every message. `uid_last`: its answers name the UID after the header.
+    """
 
     kept: dict[int, bytes] = field(default_factory=dict)
     flagged: set[int] = field(default_factory=set)
     taken: list[bytes] = field(default_factory=list)
     loses: bool = False
+    lenient: bool = False
+    uid_last: bool = False
 
     def put(self, message: bytes) -> int:
         uid = 1 + max(self.kept, default=6)
@@ -31,9 +36,17 @@ class Box:
     def search(self, said: bytes) -> list[int]:
         if said.endswith(b"DELETED"):
             return sorted(self.flagged)
+        if self.lenient:
+            return sorted(self.kept)
         name, _, value = said.partition(b"HEADER ")[2].partition(b" ")
         wanted = b"%s: %s" % (name, value.strip(b'"'))
         return [uid for uid in sorted(self.kept) if wanted in self.header(uid)]
+
+    def shown(self, uid: int) -> bytes:
+        """Both forms are RFC 3501's: the items of an answer have no order."""
+        literal = b"BODY[HEADER] {%d}\r\n%s" % (len(self.header(uid)), self.header(uid))
+        items = (literal, b"UID %d" % uid) if self.uid_last else (b"UID %d" % uid, literal)
+        return b"* %d FETCH (%s)\r\n" % (uid, b" ".join(items))
 
     def expunge(self, uids: set[int] | None) -> None:
         for uid in self.flagged & (self.flagged if uids is None else uids):
@@ -89,11 +102,7 @@ async def show(visit: Visit, box: Box, tag: bytes, verb: bytes) -> None:
             await visit.at(Moment.SEARCH, b"* SEARCH%s\r\n%s OK Search completed.\r\n" % (found, tag))
         case b"UID" if b" FETCH " in said:
             uids = [int(uid) for uid in said.split(b" ")[2].split(b",")]
-            parts = (
-                b"* %d FETCH (UID %d BODY[HEADER] {%d}\r\n%s)\r\n" % (uid, uid, len(text), text)
-                for uid in uids
-                if (text := box.header(uid))
-            )
+            parts = (box.shown(uid) for uid in uids if uid in box.kept)
             await visit.at(Moment.FETCH, b"".join(parts) + tag + b" OK Fetch completed.\r\n")
         case b"UID" if b" STORE " in said:
             box.flagged |= {int(uid) for uid in said.split(b" ")[2].split(b",")}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from probe.model import ProxyHeader
-from tests.sessions.acts import after, echo, hang_up, reset, say, spoken_to, wants_header
+from tests.sessions.acts import after, at_first, echo, hang_up, reset, say, spoken_to, wants_header
 from tests.sessions.moment import Moment
 from tests.sessions.rows import (
     ALL,
@@ -184,6 +184,18 @@ HEADERS: tuple[Row, ...] = (
         services=TLS_FIRST,
         acts={Moment.ACCEPT: wants_header(0.6)},
         end=("proxy_header_timeout", "tls", "works-with-local-header"),
+    ),
+    Row(
+        name="recovers",
+        services=STARTTLS_FIRST,
+        acts={Moment.ACCEPT: at_first(hang_up)},
+        end=("no_greeting", "first_byte", "no-byte-or-no-greeting"),
+    ),
+    Row(
+        name="recovers",
+        services=TLS_FIRST,
+        acts={Moment.ACCEPT: at_first(hang_up)},
+        end=("tls_failed", "tls", "handshake-failed"),
     ),
     Row(name="gets-v1", services=ALL, acts={Moment.ACCEPT: wants_header(1.0)}, header=ProxyHeader.V1, end=GOOD),
     Row(name="gets-v2", services=ALL, acts={Moment.ACCEPT: wants_header(1.0)}, header=ProxyHeader.V2, end=GOOD),

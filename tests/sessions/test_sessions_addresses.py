@@ -178,3 +178,42 @@ async def test_sessions_to_one_name_side_by_side(town: Town) -> None:
     sessions = await asyncio.gather(*(open_session(at, kit(), list(VERBS)) for _ in range(20)))
     assert [session.fault for session in sessions] == [None] * 20
     assert len({session.client for session in sessions}) == 20
+
+
+IN_A_CROWD = textwrap.dedent(
+    """
+    import asyncio, socket, sys
+    from dataclasses import replace
+    from probe.model import *
+    from probe.sessions.open import open_session
+    from tests.sessions.running import kit
+
+    with open("/proc/sys/net/ipv4/ip_local_port_range", "w") as file:
+        file.write("40000 40031")
+    ours, servers = kit(), [f"127.0.0.{number}" for number in range(2, 14)]
+    listeners = [socket.create_server((server, 2525)) for server in servers]
+    path = Endpoint(path="lab", service=Service.SMTP, host="127.0.0.1", port=2525, timeouts=Timeouts(session=0.3))
+
+    async def side_by_side():
+        sessions = await asyncio.gather(*(open_session(replace(path, host=server), ours, []) for server in servers))
+        return [session.client.port for session in sessions]
+
+    def one_after_another():
+        for _ in servers:
+            with ours.ports.bound(path, socket.AF_INET) as sock:
+                yield sock.getsockname()[1]
+
+    ports = asyncio.run(side_by_side()) if sys.argv[1] == "side by side" else list(one_after_another())
+    print(len(set(ports)), "ports of", len(ports))
+    """
+)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs a network namespace of its own")
+@pytest.mark.parametrize("how", ["side by side", "one after another"])
+def test_no_two_sessions_share_a_port_even_to_different_servers(how: str) -> None:
+    """A log line with our address and this port would be either's, also one that comes late."""
+    script = f'ip link set lo up && exec {sys.executable} -c "$1" "$2"'
+    command = ["unshare", "--net", "sh", "-c", script, "sh", IN_A_CROWD, how]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout.strip() == "12 ports of 12", done.stderr

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from probe.evidence.ours import Ours
 from probe.model import (
     Count,
     Endpoint,
@@ -26,7 +27,7 @@ from probe.service.cycle import probe_endpoint
 from probe.service.watch import Watch
 from probe.service.workshop import Workshop
 from probe.sessions.deliver import SENT_HEADER, TOKEN_HEADER, Letter
-from probe.sessions.mailbox import LEFTOVER, is_leftover
+from probe.sessions.mailbox import LEFTOVER, MOST_LOOKED_AT, is_leftover
 from probe.sessions.open import Kit
 from tests.sessions.acts import hang_up, reset, say
 from tests.sessions.box import Box
@@ -52,7 +53,7 @@ class Post:
     async def deliver(self) -> Result:
         async with Watch([], time.time) as watch:
             workshop = Workshop(kit=self.kit, watch=watch, random=random.Random(1), networks=Networks())
-            return await probe_endpoint(self.at, workshop, [])
+            return await probe_endpoint(self.at, workshop, Ours())
 
 
 OpenPost = Callable[..., Post]
@@ -206,8 +207,39 @@ async def test_a_mailbox_that_cannot_be_read_is_told(post: OpenPost, moment: Mom
     "answer", [b"%t OK nothing\r\n", b"* 1 FETCH (UID 7 BODY[HEADER] NIL)\r\n%t OK\r\n", b"* 1 FETCH ()\r\n%t OK\r\n"]
 )
 async def test_a_header_that_is_not_given_proves_nothing(post: OpenPost, answer: bytes) -> None:
-    result = await post(reading={Moment.FETCH: say(answer)}).deliver()
+    lab = post(reading={Moment.FETCH: say(answer)})
+    result = await lab.deliver()
     assert result.judgement.verdict is Verdict.UNVERIFIED
+    assert "could not be read back over lab/imaps: the server found a message" in result.judgement.explanation
+    assert len(lab.box.kept) == 1  # a later run deletes it
+
+
+async def test_the_uid_may_come_after_the_header(post: OpenPost) -> None:
+    lab = post()
+    lab.box.uid_last = True
+    foreign = lab.box.put(FOREIGN)
+    lab.box.put(leftover("aaaa", LEFTOVER + 60))
+    result = await lab.deliver()
+    assert result.judgement.verdict is Verdict.PRESERVED
+    assert list(lab.box.kept) == [foreign]
+
+
+@pytest.mark.parametrize("capabilities", [CAPABILITIES, CAPABILITIES + b" UIDPLUS"], ids=["plain", "uidplus"])
+@pytest.mark.parametrize("loses", [False, True])
+async def test_a_search_that_finds_every_message_deletes_ours_alone(
+    post: OpenPost, capabilities: bytes, *, loses: bool
+) -> None:
+    lab = post()
+    lab.shower.capabilities = capabilities
+    lab.box.lenient, lab.box.loses = True, loses
+    kept = {
+        lab.box.put(FOREIGN),
+        lab.box.put(leftover("bbbb", 60)),
+        lab.box.put(FOREIGN.replace(b"Subject: ", b"X-Mailprobe-Token: cccc\r\nSubject: ")),
+    }
+    result = await lab.deliver()
+    assert result.judgement.verdict is (Verdict.UNVERIFIED if loses else Verdict.PRESERVED)
+    assert set(lab.box.kept) == kept
 
 
 def leftover(token: str, age: float) -> bytes:
@@ -226,6 +258,36 @@ async def test_leftovers_are_swept_and_nothing_else(post: OpenPost) -> None:
     assert result.judgement.verdict is Verdict.PRESERVED
     assert old not in lab.box.kept
     assert set(lab.box.kept) == kept
+
+
+async def test_a_full_mailbox_is_swept_though_it_takes_no_message(post: OpenPost) -> None:
+    lab = post(acts={Moment.RCPT: say(b"552 5.2.2 <probe@lab.test>: Mailbox is full\r\n")})
+    for token in ("aaaa", "bbbb"):
+        lab.box.put(leftover(token, LEFTOVER + 60))
+    foreign = lab.box.put(FOREIGN)
+    result = await lab.deliver()
+    assert result.judgement.verdict is Verdict.SERVICE_ERROR
+    assert "is full" in result.judgement.explanation
+    assert list(lab.box.kept) == [foreign]
+
+
+async def test_no_mailbox_is_looked_at_where_no_message_was_offered(post: OpenPost) -> None:
+    lab = post(acts={Moment.GREETING: hang_up})
+    await lab.deliver()
+    assert lab.shower.visits == []
+
+
+async def test_strangers_tokens_do_not_stop_the_sweeping(post: OpenPost) -> None:
+    """Only so many headers are looked at in one run; which ones changes from run to run."""
+    lab = post()
+    for number in range(2 * MOST_LOOKED_AT):
+        lab.box.put(b"X-Mailprobe-Token: %d\r\n" % number + FOREIGN)
+    old = lab.box.put(leftover("aaaa", LEFTOVER + 60))
+    for _ in range(20):
+        await lab.deliver()
+        if old not in lab.box.kept:
+            break
+    assert len(lab.box.kept) == 2 * MOST_LOOKED_AT
 
 
 async def test_without_uidplus_nobody_else_s_deleted_message_is_expunged(post: OpenPost) -> None:

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from probe.evidence.ours import Ours
 from probe.model import Count, Endpoint, ImprintKind, Link, Login, Networks, Result, Secret, Service, Verdict
 from probe.service.cycle import probe_endpoint
 from probe.service.watch import Watch
@@ -46,7 +47,7 @@ async def workshop() -> AsyncIterator[Workshop]:
 
 async def probed(at: Endpoint, workshop: Workshop, times: int = 1) -> Result:
     for _ in range(times):
-        result = await probe_endpoint(at, workshop, [])
+        result = await probe_endpoint(at, workshop, Ours())
     return result
 
 

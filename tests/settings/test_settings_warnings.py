@@ -28,9 +28,9 @@ def test_no_evidence_at_all(tmp_path: Path) -> None:
 
 
 def test_a_vantage_inside_the_cluster(tmp_path: Path) -> None:
-    text = f"{VIP}vantage: {{addresses: [192.168.1.1, 10.10.3.0/24]}}\nnetworks: {{pods: [10.10.0.0/16]}}"
+    text = f"{VIP}vantage: {{addresses: [192.168.1.1, 10.10.3.7]}}\nnetworks: {{pods: [10.10.0.0/16]}}"
     assert warnings_of(tmp_path, text) == [
-        "line 2, vantage.addresses[1]: 10.10.3.0/24 lies in networks.pods (10.10.0.0/16): "
+        "line 2, vantage.addresses[1]: 10.10.3.7/32 lies in networks.pods (10.10.0.0/16): "
         "from there no session walks the clients' path"
     ]
 
@@ -38,7 +38,7 @@ def test_a_vantage_inside_the_cluster(tmp_path: Path) -> None:
 def test_a_vantage_that_is_a_node(tmp_path: Path) -> None:
     text = f"{VIP}vantage: {{addresses: [10.0.20.101]}}\ntopology: {{nodes: {{one: 10.0.20.101, two: 10.0.20.102}}}}"
     assert warnings_of(tmp_path, text) == [
-        "line 2, vantage.addresses[0]: 10.0.20.101/32 covers topology.nodes.one: "
+        "line 2, vantage.addresses[0]: 10.0.20.101/32 lies in topology.nodes.one (10.0.20.101/32): "
         "from there no session walks the clients' path"
     ]
 

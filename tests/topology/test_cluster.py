@@ -160,6 +160,17 @@ async def test_an_api_that_babbles_tells_nothing_and_ends_nothing(
     assert [one.name for one in facts.nodes] == ["a"]
 
 
+async def test_refusals_that_read_differently_each_time_are_told_once_for_each_rule(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with serving(cluster()) as api, lookout(api, tmp_path) as looking:
+        for turn in range(3):
+            api.replace["/api"] = Answer(status=500, body=b'{"message": "request %d failed"}' % turn)
+            facts = await looking.look(QUESTION)
+            assert [reason for reason in facts.unknown if f"request {turn} failed" in reason]
+    assert capsys.readouterr().err.count("failed)") == len(SUBJECT.questions())
+
+
 async def test_an_api_that_never_answers_holds_a_look_back_for_its_bound_only(tmp_path: Path) -> None:
 
     async with serving(cluster()) as api:
@@ -204,7 +215,8 @@ GOING = endpoint("k8s-node2", ready=False, terminating=True)
         (
             {"nodes": [node("k8s-node2", "127.0.0.2", cordoned=True), NODES[1]]}
             | {"endpointslices": [endpoint_slice(GOING, endpoint("k8s-node3"))]},
-            "k8s-node2 is cordoned and its pod terminating; the pod runs on k8s-node3.",
+            f"{VIP} is announced by k8s-node2, which has no local endpoint (it is cordoned and its pod terminating); "
+            "the pod runs on k8s-node3.",
         ),
         (
             {"endpointslices": [endpoint_slice(endpoint("k8s-node2", ready=False))]},

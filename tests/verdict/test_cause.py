@@ -36,7 +36,7 @@ from probe.model import (
     Verdict,
 )
 from probe.verdict.case import Case
-from probe.verdict.cause import ROWS, cause, explained
+from probe.verdict.cause import ROWS, STRONGER, cause, explained, speaking
 from probe.verdict.judge import judge
 from tests.builders import OURS, failed, smtp_session
 from tests.verdict.test_judge import seen
@@ -100,6 +100,14 @@ GOING = replace(ENDPOINT, ready=False, terminating=True)
 ONE_DEAD = (node("k8s-node1", 1), node("k8s-node2", health_port=known(HealthPort.SILENT)))
 UNHEALTHY = (node("k8s-node1", 1, proxy_healthy=known(value=False)), node("k8s-node2", 0))
 CORDONED = (node("k8s-node1", 0, cordoned=known(value=True)), node("k8s-node2", 0))
+DRAINING = (node("k8s-node1", 1), node("k8s-node2", 0, cordoned=known(value=True)))
+GOING_ON_TWO = replace(GOING, node="k8s-node2")
+STUCK = node("k8s-node5", 0, cordoned=known(value=True))
+GOING_ON_FIVE = replace(GOING, node="k8s-node5")
+TUNNELS = tuple(
+    replace(node(f"k8s-node{number}"), addresses=(ip_address(f"10.0.20.10{number}"), ip_address(f"10.10.{number}.1")))
+    for number in (1, 2)
+)
 
 CASES: list[tuple[str, str, Session, Topology, tuple[str, ...]]] = [
     (
@@ -134,6 +142,13 @@ CASES: list[tuple[str, str, Session, Topology, tuple[str, ...]]] = [
         "L2Advertisement selects.",
         DROPPED,
         topology(*POD_ON_ONE, announcers=announced(BY_TWO), may_announce=known(("k8s-node2",), Origin.METALLB)),
+        (),
+    ),
+    (  # a node that answers by two interfaces is one
+        "announced-without-endpoint",
+        "10.0.20.202 is announced by k8s-node2, which has no local endpoint; the pod runs on k8s-node1.",
+        DROPPED,
+        topology(*POD_ON_ONE, announcers=announced(BY_TWO, Announcer("k8s-node2", MAC_OTHER))),
         (),
     ),
     (
@@ -233,10 +248,48 @@ CASES: list[tuple[str, str, Session, Topology, tuple[str, ...]]] = [
         (),
     ),
     (
-        "drained",
-        "k8s-node1 is cordoned and its pod terminating.",
+        "no-endpoint",
+        "No endpoint of the Service is ready; k8s-node1 is cordoned and its pod terminating.",
         REFUSED,
         topology(*CORDONED, endpoints=known((GOING,), Origin.KUBERNETES)),
+        (),
+    ),
+    (  # the drain as it goes: who announces is what the person at the drain needs
+        "announced-without-endpoint",
+        "10.0.20.202 is announced by k8s-node2, which has no local endpoint (it is cordoned and its pod terminating); "
+        "the pod runs on k8s-node1.",
+        DROPPED,
+        topology(*DRAINING, announcers=announced(BY_TWO), endpoints=known((ENDPOINT, GOING_ON_TWO), Origin.KUBERNETES)),
+        (),
+    ),
+    (  # a pod that has been stuck elsewhere for hours is not the cause
+        "announced-without-endpoint",
+        "10.0.20.202 is announced by k8s-node2, which has no local endpoint; the pod runs on k8s-node1.",
+        DROPPED,
+        topology(*POD_ON_ONE, STUCK, announcers=announced(BY_TWO), endpoints=known((ENDPOINT, GOING_ON_FIVE))),
+        (),
+    ),
+    (
+        "nobody-announces",
+        "Nobody on this link answers for 10.0.20.202, although the pod runs on k8s-node1; k8s-node2 is cordoned and "
+        "its pod terminating.",
+        LOST,
+        topology(*DRAINING, announcers=announced(), endpoints=known((ENDPOINT, GOING_ON_TWO), Origin.KUBERNETES)),
+        (),
+    ),
+    (
+        "drained",
+        "k8s-node2 is cordoned and its pod terminating; the pod runs on k8s-node1; which node announces 10.0.20.202 is "
+        "not known from here.",
+        DROPPED,
+        topology(*DRAINING, endpoints=known((ENDPOINT, GOING_ON_TWO), Origin.KUBERNETES)),
+        (),
+    ),
+    (
+        "drained",
+        "10.0.20.202 is announced by k8s-node2, which is cordoned and its pod terminating; the pod runs on k8s-node1.",
+        HUNG_UP,
+        topology(*DRAINING, announcers=announced(BY_TWO), endpoints=known((ENDPOINT, GOING_ON_TWO), Origin.KUBERNETES)),
         (),
     ),
     (
@@ -266,10 +319,34 @@ CASES: list[tuple[str, str, Session, Topology, tuple[str, ...]]] = [
     (
         "policy-probably-cluster",
         "The health check port 30234 is closed on k8s-node1 and k8s-node2, and it is open with externalTrafficPolicy "
-        "Local only: the policy is probably Cluster now, and kube-proxy puts the node's address in the client's place.",
+        "Local only: the policy is probably Cluster now, and 10.10.2.1 is either a relaying pod's, or that of a node's "
+        "tunnel, which kube-proxy puts in the client's place.",
         FINE,
         topology(*SWITCHED),
         ("10.10.2.1",),
+    ),
+    (
+        "policy-cluster",
+        "externalTrafficPolicy is Cluster: 10.10.2.7 is either a relaying pod's, or that of a node's tunnel, which "
+        "kube-proxy puts in the client's place; k8s-node2 announces 10.0.20.202.",
+        FINE,
+        topology(node("k8s-node1"), node("k8s-node2"), service=CLUSTER, announcers=announced(BY_TWO)),
+        ("10.10.2.7",),
+    ),
+    (
+        "policy-cluster",
+        "externalTrafficPolicy is Cluster: kube-proxy on k8s-node1 puts the node's address in the client's place.",
+        FINE,
+        topology(*TUNNELS, service=CLUSTER),
+        ("10.10.1.1",),
+    ),
+    (
+        "several-answer",
+        "k8s-node1 and 02:00:00:00:00:99 both answer for 10.0.20.202, unless 02:00:00:00:00:99 is another interface of "
+        "k8s-node1.",
+        DROPPED,
+        topology(*POD_ON_ONE, announcers=announced(BY_ONE, Announcer(mac=MAC_OTHER))),
+        (),
     ),
     (
         "node-of-the-address",
@@ -310,7 +387,8 @@ def test_every_row_has_a_case_and_a_place_in_the_documents() -> None:
     names = [row.name for row in ROWS]
     assert set(names) == {case[0] for case in CASES} | {"another-server", "others-get-in", "nobody-gets-in"}
     page = (Path(__file__).parents[2] / "docs/cause.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| `([a-z-]+)` \|", page, re.M) == names
+    written = re.findall(r"^\| `([a-z-]+)` \|.*\| (.*?) \|$", page, re.M)
+    assert written == [(row.name, ", ".join(row.yields_to.split()) or "-") for row in ROWS]
 
 
 SILENCES: list[tuple[str, Session, Topology, tuple[str, ...]]] = [
@@ -363,6 +441,30 @@ SILENCES: list[tuple[str, Session, Topology, tuple[str, ...]]] = [
         (),
     ),
     (
+        "a pod that relays, where every node's tunnel is known",
+        FINE,
+        topology(*TUNNELS, service=CLUSTER, announcers=announced(BY_TWO)),
+        ("10.10.2.7",),
+    ),
+    (
+        "the API says Local, so that closed ports mean something else",
+        FINE,
+        replace(topology(*SWITCHED), service=replace(topology(*SWITCHED).service, policy=known(Policy.LOCAL))),
+        ("10.10.2.1",),
+    ),
+    (
+        "no endpoint by the API, and kube-proxy, which is nearer, counts one",
+        REFUSED,
+        topology(*POD_ON_ONE, endpoints=known((), Origin.KUBERNETES)),
+        (),
+    ),
+    (
+        "a pod stuck on another node than the one that announces",
+        HUNG_UP,
+        topology(*POD_ON_ONE, STUCK, announcers=announced(BY_TWO), endpoints=known((ENDPOINT, GOING_ON_FIVE))),
+        (),
+    ),
+    (
         "an endpoint whose readiness is unknown",
         REFUSED,
         topology(endpoints=known((replace(ENDPOINT, ready=None),), Origin.KUBERNETES)),
@@ -381,6 +483,45 @@ def test_who_announces_a_proxy_s_address_is_no_question() -> None:
     judgement = judge(DROPPED, seen(), networks)
     for facts in (topology(*POD_ON_ONE), topology(*POD_ON_ONE, announcers=announced(Announcer(mac=MAC_OTHER)))):
         assert cause(DROPPED, judgement, Surroundings(topology=facts, networks=networks)) is None
+
+
+OTHER = ip_address("10.0.20.60")
+NOWHERE = topology(node("k8s-node1", 0), node("k8s-node2", 0))
+
+
+def among(addresses: tuple[Any, ...], facts: Topology, at: Any, networks: Networks = NETWORKS) -> str | None:
+    """The cause of a refused session to one of the addresses that paths lead to."""
+    session = smtp_session(fault=REFUSED.fault, client=None, address=at)
+    judgement = judge(session, seen(), networks)
+    return cause(session, judgement, Surroundings(topology=facts, networks=networks, addresses=addresses))
+
+
+def test_endpoints_explain_only_an_address_that_is_known_to_lead_to_the_service() -> None:
+    """Of two addresses one may be another server's; a node's announcement, the API or `networks` tell which."""
+    sentence = "No node has a local endpoint: not k8s-node1 nor k8s-node2."
+    by_api = replace(NOWHERE, service=replace(NOWHERE.service, addresses=known((VIP,), Origin.KUBERNETES)))
+    aside = replace(NETWORKS, proxies=(ip_network(OTHER),))
+    v6 = ip_address("2001:db8:20::202")
+    both = (VIP, OTHER)
+    assert [among(both, NOWHERE, one) for one in both] == [None, None]
+    assert [among(both, by_api, one) for one in both] == [sentence, None]
+    assert [among(both, replace(NOWHERE, announcers=announced(BY_TWO)), one) for one in both] == [sentence, None]
+    assert among(both, NOWHERE, VIP, aside) == sentence
+    assert [among((VIP, v6, TWO), NOWHERE, one) for one in (VIP, v6, TWO)] == [sentence] * 3
+
+
+def test_a_machine_among_the_nodes_networks_that_is_no_node_names_none() -> None:
+    networks = replace(NETWORKS, nodes=(ip_network("10.0.20.0/24"),))
+    facts = topology(node("k8s-node1"), node("k8s-node2"), service=CLUSTER, announcers=announced(BY_TWO))
+    judgement = judge(FINE, seen(ip_address("10.0.20.50")), networks)
+    assert cause(FINE, judgement, Surroundings(topology=facts, networks=networks)) == (
+        "externalTrafficPolicy is Cluster: kube-proxy puts a node's address in the client's place, but 10.0.20.50 is "
+        "none that is known of k8s-node1 or k8s-node2."
+    )
+    bare = tuple(replace(one, addresses=()) for one in facts.nodes)
+    said = cause(FINE, judgement, Surroundings(topology=replace(facts, nodes=bare), networks=networks))
+    assert said is not None
+    assert "kube-proxy on k8s-node2, which announces 10.0.20.202, puts the node's address" in said
 
 
 def test_without_any_surroundings_there_is_no_cause() -> None:
@@ -405,6 +546,7 @@ NODE_TWO = (
     node("k8s-node2", 0),
     closed("k8s-node2"),
     node("k8s-node2", macs=None, health_port=known(HealthPort.SILENT)),
+    node("k8s-node2", cordoned=known(value=True), health_port=known(HealthPort.SILENT)),
 )
 ANNOUNCEMENTS: tuple[dict[Any, tuple[Announcers, ...]], ...] = (
     {},
@@ -427,6 +569,7 @@ ENDPOINTS = (
     known((ENDPOINT, GOING)),
     known((PodEndpoint(),)),
     known((replace(GOING, node="k8s-node2"),)),
+    known((ENDPOINT, replace(GOING, node="k8s-node2"))),
 )
 JUDGED = [
     (session, judge(session, seen(*addresses), NETWORKS))
@@ -440,6 +583,25 @@ def combinations() -> Iterator[Topology]:
     ):
         nodes = tuple(filter(None, (one, two)))
         yield Topology(taken=101.0, nodes=nodes, announcers=announcers, service=service, endpoints=endpoints)
+
+
+def test_of_rows_that_speak_together_one_is_the_strongest_whatever_their_order() -> None:
+    together = 0
+    for facts in combinations():
+        for session, judgement in JUDGED:
+            spoken = speaking(Case(session, judgement, Surroundings(topology=facts, networks=NETWORKS)))
+            strongest = [name for name in spoken if not STRONGER[name] & spoken.keys()]
+            assert len(strongest) == bool(spoken), (spoken, facts)
+            together += len(spoken) > 1
+    assert together > 1000
+
+
+def test_every_two_rows_know_which_is_stronger_unless_one_needs_what_rules_the_other_out() -> None:
+    """What no fact of these tests brings together is decided as well."""
+    apart = {"policy-cluster", "policy-probably-cluster"}  # the policy is known, or it is not
+    for one, two in itertools.combinations(ROWS, 2):
+        if one.verdicts & two.verdicts and {one.name, two.name} != apart:
+            assert one.name in STRONGER[two.name] or two.name in STRONGER[one.name], (one.name, two.name)
 
 
 def test_no_sentence_names_what_is_not_in_the_facts() -> None:

@@ -22,6 +22,7 @@ from probe.model import (
     Link,
     MaskedBy,
     Networks,
+    Peer,
     Phase,
     ProxyHeader,
     Service,
@@ -95,6 +96,15 @@ CASES: list[tuple[str, Session, Evidence, Verdict]] = [
         smtp(fault=failed(Phase.CONNECT, Failure.TIMED_OUT)),
         Evidence(forged=FORGED),
         Verdict.SILENT_DROP,
+    ),
+    # What was found on a forged header may be an hour old: it hides nothing that is broken now.
+    *(
+        (rule, smtp(fault=failed(phase, failure)), Evidence(forged=FORGED), verdict)
+        for rule, phase, failure, verdict in (
+            ("no-byte-or-no-greeting", Phase.FIRST_BYTE, Failure.CLOSED, Verdict.NO_GREETING),
+            ("certificate-invalid", Phase.TLS, Failure.CERTIFICATE_INVALID, Verdict.TLS_FAILED),
+            ("too-many-connections", Phase.GREETING, Failure.RATE_LIMITED, Verdict.RATE_LIMITED),
+        )
     ),
     (
         "works-with-local-header",
@@ -301,3 +311,55 @@ def test_the_worst_session_decides_in_the_contract_s_order() -> None:
     assert worst([Severity.OK, Severity.UNKNOWN]) is Severity.UNKNOWN
     assert worst([]) is Severity.UNKNOWN
     assert [severity.exit_code for severity in Severity] == [2, 1, 3, 0]
+
+
+def test_what_a_forged_header_showed_is_said_beside_another_verdict() -> None:
+    broken = judge(smtp(fault=failed(Phase.FIRST_BYTE, Failure.CLOSED)), Evidence(forged=FORGED), NETWORKS)
+    assert "gave no greeting" in broken.explanation
+    assert f"It also took a forged PROXY header's {FORGED.address} for the client's address" in broken.explanation
+    open_door = judge(smtp(), replace(seen(OURS.address), forged=FORGED), NETWORKS)
+    assert "It also" not in open_door.explanation
+
+
+@pytest.mark.parametrize(
+    ("phase", "words"),
+    [(Phase.FIRST_BYTE, "a PROXY header did not help"), (Phase.HELLO, "the next connection was greeted")],
+)
+def test_what_the_second_connection_met(phase: Phase, words: str) -> None:
+    second = control(ControlKind.LOCAL_HEADER, worked=False, fault=failed(phase, Failure.PROTOCOL_BROKEN))
+    told = judge(smtp(fault=CLOSED, controls=(second,)), NOTHING, NETWORKS)
+    assert (told.verdict, words in told.explanation) == (Verdict.NO_GREETING, True)
+
+
+@pytest.mark.parametrize(
+    ("expected", "at", "verdict"),
+    [
+        (["10.0.0.0/8"], NODE, Verdict.MASKED),
+        (["10.0.0.0/8"], ip_address("10.0.30.7"), Verdict.PRESERVED),
+        (["10.0.0.0/8", str(NODE)], NODE, Verdict.PRESERVED),
+        (["0.0.0.0/0"], ip_address("10.10.3.4"), Verdict.MASKED),
+    ],
+)
+def test_of_a_wide_range_a_known_nodes_address_is_not_the_clients(
+    expected: list[str], at: Address, verdict: Verdict
+) -> None:
+    session = smtp_session(expected=tuple(map(ip_network, expected)))
+    assert judge(session, seen(at), NETWORKS).verdict is verdict
+
+
+def test_a_vantage_that_is_a_node_is_seen_as_itself() -> None:
+    session = smtp_session(client=Peer(NODE, 4000), expected=(ip_network("10.0.20.0/24"),))
+    told = judge(session, seen(NODE), NETWORKS)
+    assert (told.verdict, "the client's own address" in told.explanation) == (Verdict.PRESERVED, True)
+
+
+def test_an_expected_address_is_not_called_the_clients_own() -> None:
+    told = judge(smtp_session(expected=(ip_network("198.51.100.0/24"),)), seen(ip_address("198.51.100.9")), NETWORKS)
+    assert told.explanation == "The server saw 198.51.100.9, an expected address."
+
+
+def test_a_sign_that_may_be_anothers_decides_nothing() -> None:
+    session = imaps(fault=failed(Phase.TLS, Failure.TIMED_OUT), server_spoke=False)
+    sign = Sign(sign=FaultSign.PROXY_HEADER_UNTRUSTED, client=OURS.address, source="file:/log", at=101.0, line="line")
+    told = [judge(session, Evidence(signs=(replace(sign, disputed=is_so),)), NETWORKS) for is_so in (False, True)]
+    assert [one.verdict for one in told] == [Verdict.PROXY_HEADER_UNTRUSTED, Verdict.NO_GREETING]

@@ -3,6 +3,7 @@
 - The child's output is a pipe with nobody else at its reading end. When this process ends by any door the pipe
   breaks, and a child that watches its output (journalctl does, since systemd 238) ends too.
 - What it complains of on standard error is read as it comes, so that it never blocks there; the last of it is kept.
+- It is killed and then waited for elsewhere: one that hangs in the kernel must not hold the event loop.
 - asyncio's own subprocesses read ahead of their consumer; this one leaves everything in the pipe.
 """
 
@@ -12,11 +13,11 @@ import contextlib
 import os
 import subprocess
 from collections.abc import Sequence
+from threading import Thread
 
 from probe.evidence.sources.descriptor import Wait, chunk_of
 
 _COMPLAINTS = 4096
-_FAREWELL = 2.0
 
 
 class Child:
@@ -52,8 +53,7 @@ class Child:
         self._wait.end()
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_FAREWELL)
+        Thread(target=self._process.wait, name=f"reaper of {self.pid}", daemon=True).start()
         for pipe in (self._process.stdout, self._process.stderr):
             if pipe is not None:
                 pipe.close()

@@ -29,6 +29,10 @@ from probe.notices import warn
 MAX_HELD = 32
 MAX_BACKOFF = 5.0
 
+LEAST_SEARCHES = 5
+"""For siblings after each rotation, however long the machine took for them: two of rotated names that agree, then two
+of all names, and one to spare."""
+
 _REASONS: dict[int | None, tuple[State, str]] = {
     errno.ENOENT: (State.WAITING, "does not exist yet; waiting for it: check the path and where the server logs"),
     errno.ENOTDIR: (State.WAITING, "has a part that is no directory; waiting: check the path"),
@@ -73,14 +77,15 @@ class FileSource:
         self._held: list[Generation] = []
         self._current: Generation | None = None
         self._found: os.stat_result | None = None
+        self._looked = 0.0
         self._unopened: os.stat_result | None = None
         self._broken_at: int | None = None
         self._closed = False
         self._failures = 0
         self._retry_at = 0.0
         self._hurried_until = 0.0
-        self._search_until = 0.0
-        self._next_search = 0.0
+        self._search_until = self._next_search = 0.0
+        self._searches_due = 0
         self._state, self._reason = State.WAITING, "not started"
         self._lines = self._gaps = self._cut = 0
         self._last_line_at: float | None = None
@@ -148,14 +153,15 @@ class FileSource:
     def _look(self, now: float) -> None:
         if now >= self._retry_at:
             self._look_at_path(now)
-        if now < self._search_until or self._search_again(now):
+        if now < self._search_until or self._searches_due or self._search_again(now):
             self._search(now)
         for lost in self._rotated.missing:
-            if now - lost.since >= self._patience.search and not lost.told:
+            sought = now - lost.since >= self._patience.search and lost.searches >= LEAST_SEARCHES
+            if sought and not lost.told:
                 self._give_up_search(lost)
 
     def _look_at_path(self, now: float, *, starting: bool = False) -> None:
-        self._found = None
+        self._found, self._looked = None, now
         try:
             found = os.stat(self._path)
             refuse_odd_files(found)
@@ -176,7 +182,7 @@ class FileSource:
             self._rotated.snapshot()
         self._current = self._held_as(key_of(found)) or self._open(found, now, starting=starting)
         if not starting:
-            self._search_until = now + self._patience.search
+            self._begin_search(now)
 
     def _open(self, found: os.stat_result, now: float, *, starting: bool) -> Generation:
         """The file behind the path: at its end at the start, where it was left, or at its beginning."""
@@ -209,6 +215,10 @@ class FileSource:
             self._gap("a file that could not be read any more was replaced")
         return generation
 
+    def _begin_search(self, now: float) -> None:
+        self._search_until = now + self._patience.search
+        self._searches_due = LEAST_SEARCHES
+
     def _search_again(self, now: float) -> bool:
         """Once a second while a sibling is still empty or being copied: a server may yet write into it."""
         lingering = now < self._search_until + self._patience.linger
@@ -216,6 +226,7 @@ class FileSource:
 
     def _search(self, now: float) -> None:
         self._next_search = now + 1.0
+        self._searches_due = max(0, self._searches_due - 1)
         if self._has_room():
             self._held[:0] = self._rotated.search(self._held, now)
         else:
@@ -235,27 +246,34 @@ class FileSource:
     def _take(self, generation: Generation, now: float) -> bytes:
         """The next lines of one file, and what its state calls for."""
         try:
-            found = self._found if generation is self._current and self._found else os.fstat(generation.fd)
+            if generation is self._current and self._found:
+                found, looked = self._found, self._looked
+            else:
+                found, looked = os.fstat(generation.fd), now
             if signature_of(found) == generation.signature:
-                return self._settle(generation, found, now)
+                return self._settle(generation, found, looked)
             if generation.position == 0 and generation is self._current:
-                self._search_until = now + self._patience.search
-            return self._read(generation, found, now)
+                self._begin_search(now)
+            return self._read(generation, found)
         except Truncated:
             return self._truncated(generation, now)
         except OSError as error:
             return self._break(generation, error, now)
 
-    def _read(self, generation: Generation, found: os.stat_result, now: float) -> bytes:
-        text = generation.read(found, now)
+    def _read(self, generation: Generation, found: os.stat_result) -> bytes:
+        before = generation.position
+        text = generation.read(found)
+        if generation.position != before:
+            generation.grown = asyncio.get_running_loop().time()
         if generation is self._current:
             self._broken_at = None
         if generation.position == generation.limit and not text:
             text = self._drop(generation)
         return self._counting_cuts(generation, text)
 
-    def _settle(self, generation: Generation, found: os.stat_result, now: float) -> bytes:
-        quiet = now - generation.grown
+    def _settle(self, generation: Generation, found: os.stat_result, looked: float) -> bytes:
+        """`looked`: until when nothing came. On a loaded machine that is not now, and more may have come since."""
+        quiet = looked - generation.grown
         linger = self._patience.linger if found.st_nlink else self._patience.linger_deleted
         text = b""
         if quiet >= self._patience.quiet:
@@ -274,8 +292,8 @@ class FileSource:
         joiner, delivered = generation.joiner, generation.delivered
         mark = generation.restart()
         if delivered:
-            sought.append(Missing(mark, joiner, now))
-        self._search_until = now + self._patience.search
+            self._rotated.lose(mark, joiner, now)
+        self._begin_search(now)
         return b""
 
     def _break(self, generation: Generation, error: OSError, now: float) -> bytes:

@@ -3,7 +3,9 @@ r"""Syslog over a stream: bytes as they come -> messages, each one whole (RFC 65
 Rules of this file:
 - Each message says itself how it ends: `83 <22>…` has 83 bytes (octet counting), anything else ends with a newline
   or NUL (non-transparent framing). Senders may mix both.
-- A count counts only before a `<`, for a message without a header may begin with a number, as a date does.
+- A count counts only before a priority, and below ten million: a message without a header may begin with a number, as
+  a date does (`20261125 <mail> …`), and would swallow as many bytes of what follows.
+- A stream is syslog's once a message of it, whole or not, began with a priority: a port scan's bytes are no message.
 - A message over LONGEST is dropped and counted, whole or not, and the next one is read.
 - What is incomplete when the stream ends is no message: half a line may look like another one.
 
@@ -18,19 +20,21 @@ import re
 LONGEST = 1 << 16
 """Bytes of a message. A stranger's half lines are held for each connection, so this is less than a file may have."""
 
-_COUNTED = re.compile(rb"([1-9]\d{0,7}) (?=<)")
-_MAYBE_COUNTED = re.compile(rb"[1-9]\d{0,7} ?")
+_COUNTED = re.compile(rb"([1-9]\d{0,6}) (?=<\d{1,3}>)")
+_MAYBE_COUNTED = re.compile(rb"[1-9]\d{0,6}(?: (?:<\d{0,3})?)?")
 _END = re.compile(rb"[\n\0]")
+_BEGIN = re.compile(rb"<\d{1,3}>")
 _PRIORITY = re.compile(rb"\A<\d{1,3}>(?!1 )")
 
 
 class Frames:
-    """Takes one stream apart. `dropped` counts messages that were too long."""
+    """Takes one stream apart. `dropped` counts messages that were too long; `is_syslog`: a priority was seen."""
 
-    __slots__ = ("_held", "_skipped", "_skipping", "dropped")
+    __slots__ = ("_held", "_skipped", "_skipping", "dropped", "is_syslog")
 
     def __init__(self) -> None:
         self.dropped = 0
+        self.is_syslog = False
         self._held = b""
         self._skipped = 0
         self._skipping = False
@@ -55,7 +59,9 @@ class Frames:
 
     def _next(self, held: bytes, at: int, found: list[bytes]) -> int | None:
         """Read one message: where it ends, None if it is not whole yet."""
-        if counted := _COUNTED.match(held, at):
+        counted = _COUNTED.match(held, at)
+        self.is_syslog = self.is_syslog or bool(counted or _BEGIN.match(held, at))
+        if counted:
             return self._counted(held, counted.end(), int(counted[1]), found)
         if (maybe := _MAYBE_COUNTED.match(held, at)) and maybe.end() == len(held):
             return None

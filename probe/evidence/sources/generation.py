@@ -167,7 +167,7 @@ class Generation:
         """True if this is read at least as far as another file with the same beginning was."""
         return self.position >= mark.position and same_start(mark.head, self.head)
 
-    def read(self, found: os.stat_result, now: float) -> bytes:
+    def read(self, found: os.stat_result) -> bytes:
         """The whole lines of the next chunk; empty if there are none (yet). Raises Truncated."""
         if self.position == 0:
             self.position = self.origin = beginning(self.fd)[0]
@@ -180,7 +180,6 @@ class Generation:
             self.signature = signature_of(found)
         if not fresh:
             return b""
-        self.grown = now
         if len(self.head) < HEAD:
             self.head = (self.head + fresh)[:HEAD]
         self.tail = fresh[-TAIL:] if len(fresh) >= TAIL else (self.tail + fresh)[-TAIL:]

@@ -4,6 +4,8 @@ Rules:
 - `start` asks for the last entry there is: whatever the journal gets after it is new, whenever the follower starts.
 - The place in the journal is the cursor of the last entry passed on. A follower that ends is started again there,
   inclusive, and the entry known already is left out (`--after-cursor` skips one too many in older versions).
+- A follower follows once it brought an entry that is new, or was silent for CALM: one that only repeats the known entry
+  and ends (a journal file that is broken behind it) does not.
 - Where the entry at the cursor is gone the journal was vacuumed faster than it was read: a gap, counted and said.
 - With a directory, entries of all boots and machines in it count (`--merge`): `--follow` alone means this boot.
 - The child writes into a pipe that is read when the consumer asks; it ends with this process, however that ends.
@@ -27,6 +29,9 @@ from probe.model import Clock
 
 ANSWER = 10.0
 """Seconds in which journalctl must tell the last entry; it is a matter of milliseconds unless a disk hangs."""
+
+MOST_ANSWER = 8 * MAX_LINE
+"""Bytes that this entry may have; the place cannot be told by a larger one."""
 
 CALM = 1.0
 """A follower that is silent for so many seconds, and has not ended, follows."""
@@ -117,15 +122,15 @@ class JournaldSource:
         self._judge(child.complaints, otherwise=State.FOLLOWING)
 
     async def _answer(self, child: Child) -> bytes | None:
-        """All that a call prints; None if it does not end in time."""
+        """All that a call prints; None if it does not end in time, or prints more than one entry may have."""
         answer = b""
         try:
             async with asyncio.timeout(ANSWER):
-                while chunk := await child.read(MAX_LINE, ANSWER):
+                while len(answer) <= MOST_ANSWER and (chunk := await child.read(MAX_LINE, ANSWER)):
                     answer += chunk
         except TimeoutError:
             return None
-        return answer
+        return answer if len(answer) <= MOST_ANSWER else None
 
     async def follow(self) -> AsyncIterator[Lines]:
         """The entries since `start`, as lines, until `close`."""
@@ -185,17 +190,18 @@ class JournaldSource:
         arrival = self._clock()
         lines: list[bytes] = []
         stamps: list[Stamp | None] = []
+        is_on = False
         for printed in text.split(b"\n"):
             found = entry(printed)
             if found is None or not self._is_new(found.cursor):
                 continue
-            self._cursor = found.cursor
+            self._cursor, is_on = found.cursor, True
             if found.line is not None:
                 lines.append(found.line)
                 stamps.append(found.stamp)
         self._standing.cut(self._joiner.cut)
         self._joiner.cut = 0
-        if text:
+        if is_on:
             self._follows()
         return self._standing.arrived(arrival, b"".join(lines), tuple(stamps)) if lines else None
 
@@ -232,7 +238,7 @@ class JournaldSource:
                 return
         last = _last(complaints.splitlines())
         reason = f"journalctl ended: {last or 'it did not say why'}" if otherwise is State.FAILED else ""
-        self._standing.tell(otherwise, reason)
+        self._standing.tell(otherwise, reason, kind="ended")
 
 
 def _last(lines: Sequence[bytes]) -> str:

@@ -6,7 +6,7 @@ Rules:
   lines count. Times are compared on the server's clock alone.
 - Each pod's log has a reader of its own (pod_log.py); all deliver into one queue. It is short: a slow consumer slows
   the readers down, and them the servers; nothing is dropped.
-- The same trouble is told once, however many pods have it, until it is over.
+- The same trouble is told once, however many pods have it, until it is over; what comes and goes once in a while.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from probe.evidence.sources.standing import Standing
 from probe.kubernetes.ask import NOT_INSTALLED, Access, Ask, Refusal
 from probe.kubernetes.objects import number, part, parts, text
 from probe.model import Clock
-from probe.notices import warn
+from probe.notices import Once
 
 if TYPE_CHECKING:
     from probe.kubernetes.api import Api
@@ -67,12 +67,14 @@ class KubernetesSource:
         self._api: Api | None = None
         self._queue: asyncio.Queue[Lines | Exception | None] = asyncio.Queue(QUEUE)
         self._logs: dict[str, PodLog | None] = {}
+        self._left_out: dict[str, Pod] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._troubles: dict[str, Refusal] = {}
         self._started = 0.0
         self._started_there: float | None = None
         self._watching = self._closed = False
-        self._standing = Standing(self.name)
+        self._once = Once()
+        self._standing = Standing(self.name, self._once)
 
     @property
     def name(self) -> str:
@@ -179,7 +181,9 @@ class KubernetesSource:
         pods = [pod for one in parts(said, "items") if (pod := pod_of(one, self._selection.container))]
         for pod in pods:
             self._note(pod, follow=follow)
-        for uid in self._logs.keys() - {pod.uid for pod in pods}:
+        there = {pod.uid for pod in pods}
+        self._left_out = {uid: pod for uid, pod in self._left_out.items() if uid in there}
+        for uid in self._logs.keys() - there:
             self._vanished(uid)
         wanted = f"namespace {self._selection.namespace} matches {self._selection.selector}"
         nobody = Refusal(f"no pod in {wanted}: waiting for one; check the selector")
@@ -192,6 +196,7 @@ class KubernetesSource:
         else:
             del self._logs[uid]
             self._trouble(uid, None)
+        self._admit()
 
     async def _watch(self, version: str) -> None:
         """Follow the changes of the pods until the server ends it."""
@@ -213,12 +218,15 @@ class KubernetesSource:
         kind, said = text(event, "type"), part(event, "object")
         if kind == "ERROR":
             code = number(said, "code")
-            raise Refusal(f"{self._access}: watch pods: {code}: {text(said, 'message')[:300]}", code=code)
+            message = self._connected().plain(text(said, "message"))
+            raise Refusal(f"{self._access}: watch pods: {code}: {message}", code=code, kind=f"{code} watch pods")
         pod = pod_of(said, self._selection.container)
         if pod is None:
             return
-        if kind == "DELETED" and pod.uid in self._logs:
-            self._vanished(pod.uid)
+        if kind == "DELETED":
+            self._left_out.pop(pod.uid, None)
+            if pod.uid in self._logs:
+                self._vanished(pod.uid)
         elif kind in ("ADDED", "MODIFIED"):
             self._trouble(NOBODY, None)
             self._note(pod)
@@ -229,24 +237,48 @@ class KubernetesSource:
             if log := self._logs[pod.uid]:
                 log.update(pod)
             return
+        if self._is_wanted(pod) and self._read_now() >= MOST_PODS:
+            self._leave_out(pod)
+            return
+        self._left_out.pop(pod.uid, None)
         self._logs[pod.uid] = log = self._new_log(pod)
         if follow:
             self._follow(pod.uid, log)
 
+    def _read_now(self) -> int:
+        return sum(log is not None and not (log.gone or log.ended) for log in self._logs.values())
+
+    def _leave_out(self, pod: Pod) -> None:
+        """A pod too many: it is read when another one is done."""
+        if pod.uid not in self._left_out:
+            many = f"more than {MOST_PODS} pods match, and {pod.name} is not read yet"
+            self._standing.gap(many, "narrow the selector", kind="more pods")
+        self._left_out[pod.uid] = pod
+
+    def _admit(self) -> None:
+        """There may be room again."""
+        for pod in tuple(self._left_out.values()):
+            self._note(pod)
+
+    def _begin(self) -> float | None:
+        return self._started_there - MARGIN if self._started_there is not None else None
+
+    def _is_old(self, pod: Pod) -> bool:
+        """True for a pod of which earlier lines than those from the start on may be there."""
+        return (begin := self._begin()) is None or pod.created < begin
+
+    def _is_wanted(self, pod: Pod) -> bool:
+        return pod.container is not None and not (self._is_old(pod) and pod.over)
+
     def _new_log(self, pod: Pod) -> PodLog | None:
         """Its reader; none for a pod that has nothing to say, or not what is wanted."""
-        begin = self._started_there - MARGIN if self._started_there is not None else None
-        before = begin is None or pod.created < begin
-        if before and pod.over:
+        if self._is_old(pod) and pod.over:
             return None
         if pod.container is None:
             reason = f"pod {pod.name} has no container {self._selection.container}; it has {', '.join(pod.containers)}"
             self._trouble(pod.uid, Refusal(f"{reason}: correct `container` of the source"))
             return None
-        if sum(log is not None and not log.gone for log in self._logs.values()) >= MOST_PODS:
-            self._standing.gap(f"more than {MOST_PODS} pods match, and {pod.name} is not read", "narrow the selector")
-            return None
-        return PodLog(pod, self._around(), since=begin if before and pod.ran else None)
+        return PodLog(pod, self._around(), since=self._begin() if self._is_old(pod) and pod.ran else None)
 
     def _around(self) -> Around:
         return Around(
@@ -274,6 +306,7 @@ class KubernetesSource:
         async def watched() -> None:
             try:
                 await work()
+                self._admit()
             except Exception as bug:
                 await self._queue.put(bug)
             finally:
@@ -313,4 +346,4 @@ class KubernetesSource:
         if (known := self._troubles.get(subject)) is None or known.kind != refusal.kind:
             self._troubles[subject] = refusal
         if refusal.kind not in said:
-            warn("pod logs cannot be read", source=self.name, reason=refusal.reason)
+            self._once.warn("pod logs cannot be read", kind=refusal.kind, source=self.name, reason=refusal.reason)

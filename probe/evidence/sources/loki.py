@@ -200,7 +200,6 @@ class LokiSource:
                 # What a tail looks back at is old where the ledger does not reach; what comes late lies below both.
                 self._deliver([one for one in entries if not self._tail.since <= one.at < self._ledger.floor], Way.TAIL)
                 if dropped:
-                    self._sweeper.refill(min(dropped))
                     self._sweep_at_once()
                     reason = "Loki's tail left out entries; they are asked for by a query"
                     self._standing.gap(reason, "where it stays: let `query` select the mail server's lines only")

@@ -62,6 +62,10 @@ class LokiClient:
         """Loki's clock."""
         return self._http.now()
 
+    def plain(self, said: str) -> str:
+        """A text of the other side's as it may be shown: without our credentials, on one line, short."""
+        return self._http.plain(said)
+
     def relax(self) -> None:
         """Ask for as many entries as Loki allows again: what was too large has passed."""
         self._limit = self._allowed
@@ -105,7 +109,7 @@ class LokiClient:
             body = await self._body(answer)
             if answer.status == 200 and "html" not in answer.content_type:
                 return body
-            raise self._refusal(answer, body.decode("utf-8", "replace"))
+            raise self._refusal(answer, self._http.without_credentials(body.decode("utf-8", "replace")))
 
     async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
         body = bytearray()

@@ -3,7 +3,8 @@
 Rules:
 - Nothing is followed elsewhere, no cookie is kept and nothing is unpacked: an answer is read up to a bound, whatever
   the other side promises or sends.
-- Credentials go into headers of each request anew, so that a token that was renewed in its file is used at once.
+- Credentials go into headers of each request anew, so that a token that was renewed in its file is used at once. What
+  the other side says is shown without them.
 - `ahead` is Loki's clock minus ours, by the Date header of its last answer (to the second).
 """
 
@@ -22,7 +23,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from probe.evidence import loki as wire
-from probe.model import Clock, Secret
+from probe.model import Clock, Secret, without_credentials
 
 API = "/loki/api/v1"
 _LARGEST_TOKEN = 64 << 10
@@ -88,10 +89,19 @@ class LokiHttp:
         self._bounds = bounds
         self._session: aiohttp.ClientSession | None = None
         self._ssl: ssl.SSLContext | None = None
+        self._authorization = ""
 
     def now(self) -> float:
         """Loki's clock."""
         return self._clock() + self.ahead
+
+    def without_credentials(self, said: str) -> str:
+        """A text of the other side's without what we sent it."""
+        return without_credentials(said, self._authorization)
+
+    def plain(self, said: str) -> str:
+        """A text of the other side's as it may be shown: without our credentials, on one line, short."""
+        return wire.shown(self.without_credentials(said))
 
     @asynccontextmanager
     async def request(self, method: str, path: str, **more: Any) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -139,6 +149,7 @@ class LokiHttp:
             named["Authorization"] = f"Basic {b64encode(pair).decode()}"
         elif server.bearer_token_file is not None:
             named["Authorization"] = f"Bearer {_token(server.bearer_token_file)}"
+        self._authorization = named.get("Authorization", "")
         return {"headers": named, "ssl": self._checked_by(), "server_hostname": server.tls.server_name}
 
     async def close(self) -> None:
@@ -166,7 +177,7 @@ class LokiHttp:
             reason = f"does not open a websocket (HTTP {refused.status})"
             raise Trouble("websocket", f"{self.base} {reason}: let the proxy in front of it upgrade") from None
         except aiohttp.ClientResponseError as odd:
-            reason = f"does not speak HTTP as Loki does ({wire.shown(odd.message)})"
+            reason = f"does not speak HTTP as Loki does ({self.plain(odd.message)})"
             raise Trouble("malformed", f"{self.base} {reason}: check `url`") from None
         except TimeoutError:
             raise Trouble("timeout", f"{self.base} did not answer in time: check the network and Loki's load") from None
@@ -179,7 +190,7 @@ class LokiHttp:
         except aiohttp.ClientPayloadError:
             raise Trouble("broken off", f"{self.base} broke off in the middle of an answer; asked again") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            reason = wire.shown(_root(error))
+            reason = self.plain(_root(error))
             raise Trouble(
                 "unreachable", f"{self.base} cannot be reached ({reason}): check `url` and the network"
             ) from None

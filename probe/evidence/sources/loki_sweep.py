@@ -76,7 +76,6 @@ class Sweeper:
         self._deep = deep
         self._horizon: Horizon | None = None
         self._sweep: Sweep | None = None
-        self._refill_from: int | None = None
         self._skipped = 0
         self.deep_next = True
 
@@ -142,16 +141,10 @@ class Sweeper:
             self._ledger.forget(self._horizon.start(self._deep))
         return sweep
 
-    def refill(self, start: int) -> None:
-        """The next sweep begins at this stamp at the latest."""
-        self._refill_from = min(start, self._refill_from or start)
-
     def _next(self) -> Sweep:
         assert self._horizon is not None  # noqa: S101 - a position is taken before
         start = self._horizon.start(self._deep if self.deep_next else self._near)
-        if self._refill_from is not None:
-            start = min(start, self._refill_from)
-        self.deep_next, self._refill_from = False, None
+        self.deep_next = False
         self._client.relax()
         began = self._now()
         end = max(began, self._ledger.newest or 0) + AHEAD

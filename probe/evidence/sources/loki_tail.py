@@ -66,7 +66,7 @@ class Tail:
             return await self._open()
         message = await self._socket.receive()
         if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
-            return await self._ended(_why(message, self._socket.close_code))
+            return await self._ended(self._why(message, self._socket.close_code))
         try:
             return wire.frame_of(message.data)
         except wire.Malformed as malformed:
@@ -99,10 +99,9 @@ class Tail:
         await self.close()
         return Ended("" if _NORMAL_END in reason else reason)
 
-
-def _why(message: WSMessage, code: int | None) -> str:
-    if code == _TOO_LARGE:
-        narrow = "let `query` select the mail server's lines only"
-        return f"a frame of Loki's tail has more than {MAX_FRAME >> 20} MiB: {narrow}"
-    said = message.extra or (message.data if message.type is WSMsgType.ERROR else None)
-    return f"Loki's tail broke ({wire.shown(str(said)) if said else 'the connection was lost'})"
+    def _why(self, message: WSMessage, code: int | None) -> str:
+        if code == _TOO_LARGE:
+            narrow = "let `query` select the mail server's lines only"
+            return f"a frame of Loki's tail has more than {MAX_FRAME >> 20} MiB: {narrow}"
+        said = message.extra or (message.data if message.type is WSMsgType.ERROR else None)
+        return f"Loki's tail broke ({self._client.plain(str(said)) if said else 'the connection was lost'})"

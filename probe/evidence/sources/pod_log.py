@@ -8,6 +8,8 @@ Rules:
   pod's status tells which; it may lag behind, so the stream waits for it, `Patience.settle` at most.
 - A kubelet sends no header before the first line, so a stream that does not answer is a quiet log. After
   `Patience.quiet` without a byte it is opened anew: the connection may be dead.
+- A stream shows that the log can be read by a line, or by lasting for LASTED; its header alone shows nothing, for a
+  proxy may have sent it. After MOST_EMPTY streams in a row that showed nothing the log cannot be read.
 - A line without a stamp is the kubelet's or a stranger's word, and no log line. A line that was cut off by a break
   comes again whole; one longer than MAX_LINE is left out and counted as cut.
 """
@@ -36,7 +38,11 @@ if TYPE_CHECKING:
 
 NOT_KEPT = "the API keeps the log of a pod that exists, and of one run before: see why the connection was lost"
 ROTATED = "raise the kubelet's containerLogMaxSize, and see why the connection was lost"
-_LONGEST_QUOTE = 200
+LASTED = 1.0
+"""Seconds after which a stream without a line is one of a quiet log."""
+
+MOST_EMPTY = 5
+_MOST_QUOTED = 4096
 _NOT_FOUND = 404
 _NO_SUCH_LOG = (400, _NOT_FOUND)
 _NOT_THIS_POD_S = (None, 401, 403)
@@ -105,7 +111,7 @@ class PodLog:
 
     def __init__(self, pod: Pod, around: Around, *, since: float | None) -> None:
         self.pod = pod
-        self.gone = False
+        self.gone = self.ended = False
         self.state = State.WAITING
         self._around = around
         self._patience = around.patience
@@ -115,6 +121,7 @@ class PodLog:
         self._restarts = 0 if since is None else pod.restarts
         self._opened = self._answered = self._anew = False
         self._whole = True
+        self._empty = 0
         self._news = asyncio.Event()
         self._leash: asyncio.Timeout | None = None
 
@@ -146,6 +153,7 @@ class PodLog:
 
     async def follow(self) -> None:
         """Deliver every line until there will be no more."""
+        self._empty = 0
         while True:
             last, wait = self.gone or self.pod.over, 0.0
             try:
@@ -164,8 +172,9 @@ class PodLog:
                 wait = await self._refused(refusal)
             if self.gone or (last and self._whole):
                 break
+            self._look_for_cuts()
             await self._pause(wait)
-        self.state = State.WAITING
+        self.state, self.ended = State.WAITING, True
         if not self._whole or (self.pod.ran and not self._opened):
             self._around.gap(f"{self} was gone before its log was read to the end", NOT_KEPT)
 
@@ -226,22 +235,39 @@ class PodLog:
         joiner, self._answered = LineJoiner(), False
         async with AsyncExitStack() as stack:
             chunks = await self._within(stack.enter_async_context(self._around.api.stream(ask)))
-            self.state, self._answered = State.FOLLOWING, True
-            self._around.trouble(self.pod.uid, None)
+            self._answered = True
+            self._empty += 1
+            lasting = asyncio.get_running_loop().call_later(LASTED, self._shows)
+            stack.callback(lasting.cancel)
             while chunk := await self._within(anext(chunks, b"")):
                 for piece in _pieces(chunk, joiner):
                     if entries := [entry for line in piece.split(b"\n")[:-1] if (entry := self._entry(line))]:
+                        self._shows()
                         self._around.trouble(f"{self.pod.uid} text", None)
                         yield entries
         self._whole = not joiner.held
+
+    def _shows(self) -> None:
+        """The log can be read."""
+        self.state, self._empty = State.FOLLOWING, 0
+        self._around.trouble(self.pod.uid, None)
+
+    def _look_for_cuts(self) -> None:
+        """Tell where one stream after the other showed nothing."""
+        if self._empty < MOST_EMPTY or not self.pod.running:
+            return
+        self.state = State.FAILED
+        ends = f"{self}: each connection for its log ends before a line of it comes"
+        next_step = "see what stands between the probe and the API (a proxy, a load balancer)"
+        self._around.trouble(self.pod.uid, Refusal(f"{ends}: {next_step}", kind="cut off"))
 
     def _entry(self, line: bytes) -> _Entry | None:
         """A line with its stamp; None for what is no log line."""
         written, _, text = line.partition(b" ")
         stamped = stamp.written(written, now=0.0)
         if stamped is None:
-            quote = line[:_LONGEST_QUOTE].decode("utf-8", "replace")
-            self.state = State.FAILED
+            quote = self._around.api.plain(line[:_MOST_QUOTED].decode("utf-8", "replace"))
+            self.state, self._empty = State.FAILED, 0
             strange = Refusal(f"{self}: instead of its log came {quote!r}", kind=f"text of {self}")
             self._around.trouble(f"{self.pod.uid} text", strange)
             return None

@@ -26,8 +26,8 @@ _LISTS = {
 class Pod:
     """One pod. `container` is None where it has none of the wanted name; `containers` are the names it has.
 
-    `created` is the API server's time, `restarts` the container's; `ran` says whether it has a log, `over` that none
-    of the pod's containers will ever run again.
+    `created` is the API server's time, `restarts` the container's; `ran` says whether it has a log, `running` that it
+    grows, `over` that none of the pod's containers will ever run again.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Pod:
     containers: tuple[str, ...]
     restarts: int
     ran: bool
+    running: bool
     over: bool
 
 
@@ -60,5 +61,6 @@ def pod_of(said: object, container: str | None) -> Pod | None:
         containers=containers,
         restarts=number(mine, "restartCount"),
         ran=bool(text(mine, "containerID") or text(part(mine, "lastState", "terminated"), "containerID")),
+        running=part(mine, "state").get("running") is not None,
         over=text(status, "phase") in ("Succeeded", "Failed"),
     )

@@ -9,11 +9,13 @@ Rules:
 - What is still empty, or still being copied, is left unmarked and looked at again.
 - A copy that was read in its original's place hands its place over when the original turns out to go on.
 - Names change hands while we look, and files grow: what was opened must be what was listed, and of two files the one
-  that may be the copy is measured first.
+  that may be the copy is measured first. While they do, no copy of what is missing is taken: a longer one may have
+  been passed over.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -71,6 +73,8 @@ class Rotated:
         self._since_mtime = 0
         self.missing: deque[Missing] = deque(maxlen=8)
         self.unsettled = False
+        self._names: dict[Path, Key] = {}
+        self._disturbed = False
 
     def snapshot(self) -> None:
         """Count everything that stands beside the log now as read: once per directory, when it is first seen."""
@@ -80,10 +84,17 @@ class Rotated:
         self._listed.add(folder)
         for path, found in self._siblings(rotated_only=True):
             self._since_mtime = max(self._since_mtime, found.st_mtime_ns)
-            if (fd := open_regular(path)) is not None:
-                with suppress(OSError):
+            with suppress(OSError):
+                fd = open_regular(path)
+                try:
                     self._keep(key_of(found), mark_at(fd, found.st_size))
-                os.close(fd)
+                finally:
+                    os.close(fd)
+
+    def lose(self, mark: Mark, joiner: LineJoiner, now: float) -> None:
+        """A generation was truncated; its copy is looked for. It stays known when nobody looks for it any more."""
+        self._know(mark.head)
+        self.missing.append(Missing(mark, joiner, now))
 
     def remember(self, generation: Generation) -> None:
         """Keep the mark of a generation that is about to be closed."""
@@ -96,12 +107,15 @@ class Rotated:
 
     def search(self, held: Sequence[Generation], now: float) -> list[Generation]:
         """Open what is to be read among the siblings; those in `held` are open already."""
-        self.unsettled = False
+        self.unsettled = self._disturbed = False
         for lost in self.missing:
             lost.before, lost.copy = lost.copy, None
         found: list[Generation] = []
         anywhere = any(lost.searches > 1 and not lost.told for lost in self.missing)
-        for path, seen in self._siblings(rotated_only=not anywhere):
+        siblings = self._siblings(rotated_only=not anywhere)
+        before, self._names = self._names, {path: key_of(seen) for path, seen in siblings}
+        self._disturbed |= self._names != before
+        for path, seen in siblings:
             known = [*held, *found]
             if key_of(seen) not in {generation.key for generation in known} and not self._is_read(seen):
                 found.extend(self._consider(path, key_of(seen), held=known, now=now))
@@ -110,12 +124,8 @@ class Rotated:
         return found
 
     def _consider(self, path: Path, key: Key, *, held: Sequence[Generation], now: float) -> Iterator[Generation]:
-        fd = open_regular(path)
+        fd = self._open(path, key)
         if fd is None:
-            self.unsettled = True
-            return
-        if key_of(os.fstat(fd)) != key:
-            os.close(fd)
             self.unsettled = True
             return
         wanted = None
@@ -127,6 +137,21 @@ class Rotated:
             os.close(fd)
         elif wanted not in held:
             yield wanted
+
+    def _open(self, path: Path, key: Key) -> int | None:
+        """Open what was listed; None if it may not be read, or if something else is there by now."""
+        try:
+            fd = open_regular(path)
+        except PermissionError:
+            return None
+        except OSError:
+            self._disturbed = True
+            return None
+        if key_of(os.fstat(fd)) == key:
+            return fd
+        os.close(fd)
+        self._disturbed = True
+        return None
 
     def _wanted(self, fd: int, name: str, held: Sequence[Generation], now: float) -> Generation | None:
         wanted = self._copy_of_missing(fd, now)
@@ -151,7 +176,7 @@ class Rotated:
             else:
                 continue
             lost.copy = key_of(os.fstat(fd)), size
-            if lost.copy != lost.before:
+            if self._disturbed or lost.copy != lost.before:
                 return None
             self.missing.remove(lost)
             copy = Generation(fd, now=now, mark=mark)
@@ -167,7 +192,7 @@ class Rotated:
             return False
         if os.fstat(fd).st_mtime_ns < self._since_mtime:
             return False
-        if any(same_start(head, read) for read in (*self._heads, *(lost.mark.head for lost in self.missing))):
+        if any(same_start(head, read) for read in self._heads):
             return False
         if any(generation.starts_like(head) or (known and generation.goes_past(known)) for generation in held):
             return False
@@ -205,10 +230,13 @@ class Rotated:
     def _keep(self, key: Key, mark: Mark) -> None:
         self._marks.pop(key, None)
         self._marks[key] = replace(mark, tail=mark.tail[-OVERLAP:])
-        self._heads[mark.head] = None
+        self._know(mark.head)
         if len(self._marks) > MAX_MARKS:
             forgotten = self._marks.pop(next(iter(self._marks)))
             self._since_mtime = max(self._since_mtime, forgotten.signature[1])
+
+    def _know(self, head: bytes) -> None:
+        self._heads[head] = None
         if len(self._heads) > MAX_MARKS:
             del self._heads[next(iter(self._heads))]
 
@@ -225,12 +253,18 @@ class Rotated:
         try:
             with os.scandir(real.parent) as entries:
                 for entry in entries:
-                    named = is_rotated(entry.name, real.name) or not rotated_only
-                    if named and entry.name != real.name and entry.is_file(follow_symlinks=False):
-                        found.append((Path(entry.path), entry.stat(follow_symlinks=False)))
+                    if entry.name != real.name and (not rotated_only or is_rotated(entry.name, real.name)):
+                        found.extend(self._listed_as(entry))
         except OSError:
-            self.unsettled = True
+            self.unsettled = self._disturbed = True
         return sorted(found, key=lambda sibling: (-sibling[1].st_size, sibling[1].st_mtime_ns))
+
+    def _listed_as(self, entry: os.DirEntry[str]) -> Iterator[tuple[Path, os.stat_result]]:
+        try:
+            if entry.is_file(follow_symlinks=False):
+                yield Path(entry.path), entry.stat(follow_symlinks=False)
+        except OSError:  # renamed since it was listed; the others count all the same
+            self.unsettled = self._disturbed = True
 
 
 def is_rotated(name: str, log: str) -> bool:
@@ -242,13 +276,10 @@ def is_rotated(name: str, log: str) -> bool:
     return name.startswith(stem) and name.endswith(ending) and _SUFFIX.fullmatch(inner) is not None
 
 
-def open_regular(path: Path) -> int | None:
-    """Open a sibling; None if it is gone, may not be read or is no regular file."""
-    try:
-        fd = os.open(path, OPEN_FLAGS | os.O_NOFOLLOW)
-    except OSError:
-        return None
+def open_regular(path: Path) -> int:
+    """Open a sibling. Raises OSError if it is gone, may not be read or is no regular file."""
+    fd = os.open(path, OPEN_FLAGS | os.O_NOFOLLOW)
     if stat.S_ISREG(os.fstat(fd).st_mode):
         return fd
     os.close(fd)
-    return None
+    raise OSError(errno.EINVAL, "is no regular file")

@@ -211,5 +211,5 @@ class SyslogSource:
         del self._senders[sender.connection]
         self._selector.unregister(sender.connection)
         sender.connection.close()
-        if sender.frames.incomplete:
+        if sender.frames.incomplete and sender.frames.is_syslog:
             self._standing.gap("a connection ended in the middle of a message", "see whether the sender says why")

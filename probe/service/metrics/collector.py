@@ -3,7 +3,7 @@ the series of a path that left the configuration are gone with the next scrape.
 
     Station ──snapshot (on the event loop, quick)──▶ Snapshot ──collect (in any thread, slow)──▶ families
 
-A thousand endpoints make some 200,000 samples, whose text takes two seconds of CPU: the event loop, which times
+A thousand endpoints make some 200,000 samples, whose text takes more than a second of CPU: the event loop, which times
 sessions, cannot wait for that. Hence `snapshot_registry`, to be rendered in a thread; docs/metrics.md has the figures.
 """
 

@@ -15,6 +15,7 @@ from prometheus_client.samples import Exemplar, Sample
 
 from probe.service.distribution import Distribution, Example
 from probe.service.metrics.catalogue import CATALOGUE, METRICS, VANTAGE, Kind, Metric
+from probe.service.metrics.text import Labels
 
 SESSION = "session_id"
 """The label of an exemplar: the session, as `/sessions/ID` shows it."""
@@ -55,15 +56,15 @@ class Page:
         counts = [float(count) for count in accumulate(told.counts)]
         buckets = zip((*told.bounds, inf), counts, told.examples, strict=True)
         samples = [
-            Sample(f"{name}_bucket", {**own, "le": _le(bound)}, count, None, _exemplar(example, wall))
+            Sample(f"{name}_bucket", own.of_bucket(_le(bound)), count, None, _exemplar(example, wall))
             for bound, count, example in buckets
         ]
         samples += (Sample(f"{name}_count", own, counts[-1]), Sample(f"{name}_sum", own, told.total))
         if name in self._families:
             self._families[name].samples += samples
 
-    def _labels(self, name: str, values: tuple[str, ...]) -> dict[str, str]:
-        return {VANTAGE: self._vantage, **dict(zip(METRICS[name].labels, values, strict=True))}
+    def _labels(self, name: str, values: tuple[str, ...]) -> Labels:
+        return Labels({VANTAGE: self._vantage, **dict(zip(METRICS[name].labels, values, strict=True))})
 
 
 def _family(metric: Metric) -> Family:

@@ -45,11 +45,15 @@ def bound(listen: Listen) -> list[socket.socket]:
     """Listening sockets, one for each address that the host has (none: all of the machine's). CannotListen."""
     sockets: list[socket.socket] = []
     try:
-        found = socket.getaddrinfo(
-            listen.host or None, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_ADDRCONFIG
-        )
+        found = socket.getaddrinfo(listen.host or None, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, _, _, _, address in dict.fromkeys(found):
-            sockets.append(_bound(family, address))
+            try:
+                sockets.append(_bound(family, address))
+            except OSError as error:
+                if error.errno != errno.EAFNOSUPPORT or listen.host:  # a machine without IPv6, asked for everything
+                    raise
+        if not sockets:
+            raise OSError(errno.EAFNOSUPPORT, "no address family")
     except OSError as error:
         for one in sockets:
             one.close()

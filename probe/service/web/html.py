@@ -49,7 +49,7 @@ def _parts(content: Iterable[Content]) -> Iterable[str]:
         if isinstance(one, Html):
             yield str(one)
         elif isinstance(one, str):
-            yield escape(visible(str(one)), quote=False)
+            yield _escaped(one, quote=False)
         elif one is not None:
             yield from _parts(one)
 
@@ -58,4 +58,8 @@ def _attribute(key: str, value: str | float) -> str:
     if value is False:
         return ""
     name = key.rstrip("_").replace("_", "-")
-    return f" {name}" if value is True else f' {name}="{escape(visible(str(value)))}"'
+    return f" {name}" if value is True else f' {name}="{_escaped(str(value), quote=True)}"'
+
+
+def _escaped(text: str, *, quote: bool) -> str:
+    return str(text) if text.isalnum() and text.isascii() else escape(visible(text), quote)

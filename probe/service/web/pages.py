@@ -24,7 +24,7 @@ async def status(request: web.Request) -> web.Response:
     """Everything at one look."""
     if request.query:
         raise Refusal(400, "The status page takes no parameters; /api/v1/sessions does.")
-    return await _page(request, status_page(site_of(request)))
+    return await _page(request, await status_page(site_of(request)))
 
 
 async def session(request: web.Request) -> web.Response:

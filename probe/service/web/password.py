@@ -95,7 +95,11 @@ def _checked(password: bytes, hashed: bytes) -> bool:
 
 
 def _nobody(users: Mapping[str, Secret]) -> str:
-    """A hash that no password fits, as dear as the dearest of the users'."""
+    """A hash that no password fits, as dear as the dearest of the users'.
+
+    >>> _nobody({"a": Secret("$2y$09$…"), "b": Secret("$2y$12$…")})[:7]
+    '$2b$12$'
+    """
     cost = max((hashed.reveal().split("$")[2] for hashed in users.values()), default="10")
     return f"$2b${cost}$" + "." * 53
 

@@ -96,7 +96,7 @@ async def sessions(site: Site, wanted: Wanted) -> Listed:
 async def outages(site: Site, wanted: Wanted) -> Listed:
     """Outages, the latest first; those that last are among them whenever they began."""
     own = [_on_wall(outage, site) for outage in _own_outages(site)]
-    past, complete = site.station.past, True
+    past, complete = site.station.past, False
     older: Sequence[Outage] = ()
     if past is not None:
         asked = await _from_history(lambda: past.outages(since=0.0, most=MOST))
@@ -145,7 +145,7 @@ def _kept(site: Site, wanted: Wanted) -> Iterable[Record]:
 async def _add_history(site: Site, wanted: Wanted, found: dict[str, Record]) -> bool:
     past = site.station.past
     if past is None:
-        return True
+        return False
     names: list[EndpointName | None] = [None]
     if wanted.path or wanted.service:
         names = [name for name in site.station.ledger.accounts if wanted.endpoint(name)]
@@ -155,14 +155,15 @@ async def _add_history(site: Site, wanted: Wanted, found: dict[str, Record]) -> 
 
 async def _add_of_one(past: Past, name: EndpointName | None, wanted: Wanted, found: dict[str, Record]) -> bool:
     before = wanted.before
+    most = MOST if wanted.verdict else wanted.limit + TIES + 1
     for _ in range(PAGES):
-        asked = await _from_history(partial(past.sessions, endpoint=name, before=before, most=MOST))
+        asked = await _from_history(partial(past.sessions, endpoint=name, before=before, most=most))
         if asked is None:
             return False
         fitting = [record for record in asked if wanted.record(record)]
         for record in fitting:
             found.setdefault(str(record.get("id")), record)
-        if len(asked) < MOST or len(fitting) > wanted.limit:
+        if len(asked) < most or len(fitting) > wanted.limit:
             break
         before = _opened(asked[-1])
     return True

@@ -6,10 +6,10 @@ damaged file holds, may lack anything, so nothing is taken for granted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from probe.model import Severity
+from probe.model import Severity, Verdict
 from probe.service.web.html import NOTHING, Html, element, html
 from probe.service.web.layout import Frame, badge, moment, page, prose, scrolling, section, session_link, table
 from probe.service.web.records import Record
@@ -20,6 +20,7 @@ from probe.verdict.judge import RULES
 WIDTH = 1000
 NEIGHBOURS = 12
 MOST_LINES = 500
+GONE = "That is not kept any more: failures keep it longer than successes."
 
 
 def session_page(site: Site, record: Record) -> str:
@@ -27,17 +28,8 @@ def session_page(site: Site, record: Record) -> str:
     severity = _severity(record)
     words = words_of(str(record.get("verdict")), _text(record, "masked_by") or None)
     name = f"{record.get('path')} {record.get('service')}"
-    main = html(
-        _verdict(record, severity, words, name),
-        _facts(record),
-        _sightings(record),
-        _signs(record),
-        _phases(record),
-        _transcript(record),
-        _controls(record),
-        _rules(record),
-        _neighbours(site, record),
-    )
+    parts = PARTS if record.get("rule") else (_rest,)
+    main = html(_verdict(record, severity, words, name), [part(record) for part in parts], _neighbours(site, record))
     title = f"{words}: {name} – mailprobe"
     return page(title, main, Frame(vantage=site.station.settings.vantage.name, severity=severity, now=site.now()))
 
@@ -57,6 +49,10 @@ def _verdict(record: Record, severity: Severity, words: str, name: str) -> Html:
         class_=f"card verdict {severity}",
         id="verdict",
     )
+
+
+def _rest(record: Record) -> Html:  # noqa: ARG001 - a part's form
+    return section("What led to it", element("p", GONE, class_="calm"), identity="gone")
 
 
 def _facts(record: Record) -> Html:
@@ -248,7 +244,7 @@ def _neighbours(site: Site, record: Record) -> Html:
 
 def _severity(record: Record) -> Severity:
     try:
-        return Severity(str(record.get("severity")))
+        return Verdict(str(record.get("verdict"))).severity
     except ValueError:
         return Severity.UNKNOWN
 
@@ -291,3 +287,15 @@ def _ordinal(number: int) -> str:
     """
     ending = "th" if 10 < number % 100 < 14 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{ending}"
+
+
+PARTS: tuple[Callable[[Record], Html], ...] = (
+    _facts,
+    _sightings,
+    _signs,
+    _phases,
+    _transcript,
+    _controls,
+    _rules,
+)
+"""What led to a verdict, in order. Of a session whose record is gone only the verdict is known."""

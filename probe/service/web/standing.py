@@ -7,14 +7,14 @@ after a change are files read. A bad new file is said once; the old one goes on 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from probe.notices import warn
 from probe.service.web.web_config import OPEN, WebConfig, read_web_config
 from probe.service.web.web_tls import context_of
-from probe.settings import ConfigurationError
+from probe.settings import ConfigurationError, ConfigurationFault
 
 _Mark = tuple[tuple[str, int, int, int], ...]
 
@@ -25,6 +25,18 @@ class InForce:
 
     config: WebConfig = OPEN
     context: ssl.SSLContext | None = None
+
+
+def sound(file: Path) -> InForce:
+    """What this file comes to. ConfigurationError with every fault in it, those of its certificates included."""
+    return _sound(file, *read_web_config(file))
+
+
+def _sound(file: Path, config: WebConfig, faults: Sequence[ConfigurationFault]) -> InForce:
+    context, unfit = context_of(config.tls) if config.tls else (None, ())
+    if faults or unfit:
+        raise ConfigurationError(str(file), [*faults, *unfit])
+    return InForce(config=config, context=context)
 
 
 class Standing:
@@ -56,10 +68,10 @@ class Standing:
         return self._now
 
     def _read(self, file: Path | None) -> None:
-        config = read_web_config(file) if file is not None else OPEN
+        config, faults = read_web_config(file) if file is not None else (OPEN, ())
         self._beside = config.tls.files if config.tls else ()  # a missing certificate may come later
-        context = context_of(config.tls, file) if file is not None and config.tls else None
-        self._now, self._mark = InForce(config=config, context=context), self._marked(file)
+        self._now = _sound(file, config, faults) if file is not None else InForce()
+        self._mark = self._marked(file)
         for warning in config.warnings:
             warn("the web-config file", file=str(file), warning=warning)
 

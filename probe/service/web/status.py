@@ -80,7 +80,10 @@ class Status:
 def status_of(site: Site) -> Status:
     """The status now."""
     accounts = list(site.station.ledger.accounts.values())
-    rows = [_row(site, path, accounts) for path in dict.fromkeys(one.endpoint.path for one in accounts)]
+    by_path: dict[str, list[Account]] = {}
+    for account in accounts:
+        by_path.setdefault(account.endpoint.path, []).append(account)
+    rows = [_row(site, path, here) for path, here in by_path.items()]
     cells = [cell for row in rows for held in row.cells.values() for cell in held]
     severity = worst([cell.severity for cell in cells])
     problems = sorted(_problems(site, accounts), key=lambda one: (list(Severity).index(one.severity), one.since))
@@ -105,8 +108,7 @@ def words_of(verdict: str, masked_by: str | None) -> str:
     return f"{words} by {masked_by}" if masked_by else words
 
 
-def _row(site: Site, path: str, accounts: Sequence[Account]) -> Row:
-    here = [one for one in accounts if one.endpoint.path == path]
+def _row(site: Site, path: str, here: Sequence[Account]) -> Row:
     services = dict.fromkeys(one.endpoint.service for one in here)
     cells = {
         service: tuple(_cell(site, one) for one in here if one.endpoint.service is service) for service in services

@@ -22,7 +22,7 @@ def visible(text: str) -> str:
     >>> visible("a\x1b[31mb\u202ec\n")
     'a\\x1b[31mb\\u202ec\n'
     """
-    return _UNSEEN.sub(_number, text)
+    return text if text.isascii() and text.isprintable() else _UNSEEN.sub(_number, text)
 
 
 def one_line(text: str, longest: int = 200) -> str:

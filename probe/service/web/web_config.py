@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from probe.model import Secret
-from probe.settings import ConfigurationError, ConfigurationFault
+from probe.settings import ConfigurationFault
 from probe.settings.document import MAX_BYTES, Document, Unreadable, decoded, parsed
 from probe.settings.faults import Location, dotted, kind_of, shown
 
@@ -94,6 +94,11 @@ class ServerTls:
     curve: str | None = None
 
     @property
+    def complete(self) -> bool:
+        """Whether there is a certificate and a key to try."""
+        return bool(self.cert_file or self.cert) and bool(self.key_file or self.key.reveal())
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """The files beside the web-config file that a context is made of."""
         return tuple(file for file in (self.cert_file, self.key_file, self.client_ca_file) if file is not None)
@@ -114,21 +119,18 @@ OPEN = WebConfig()
 """Without a file: no TLS, and everybody may come in."""
 
 
-def read_web_config(file: Path) -> WebConfig:
-    """Read and check the file. ConfigurationError with every fault in it."""
+def read_web_config(file: Path) -> tuple[WebConfig, tuple[ConfigurationFault, ...]]:
+    """Read and check the file: what of it is sound, and every fault in it."""
     try:
         with file.open("rb") as opened:
             document = parsed(decoded(opened.read(MAX_BYTES + 1)), {})
     except OSError as error:
-        fault = ConfigurationFault(path="", found=error.strerror or type(error).__name__, expected="a readable file")
-        raise ConfigurationError(str(file), [fault]) from None
+        found = error.strerror or type(error).__name__
+        return OPEN, (ConfigurationFault(path="", found=found, expected="a readable file"),)
     except Unreadable as unreadable:
-        raise ConfigurationError(str(file), [unreadable.fault]) from None
+        return OPEN, (unreadable.fault,)
     reader = _Reader(document, file.parent)
-    made = reader.whole()
-    if reader.faults:
-        raise ConfigurationError(str(file), sorted(reader.faults, key=lambda fault: fault.line or 0))
-    return made
+    return reader.whole(), tuple(sorted(reader.faults, key=lambda fault: fault.line or 0))
 
 
 class _Reader:
@@ -163,6 +165,10 @@ class _Reader:
                     (*place, by_file), "nothing", f"{by_file} (or {inline}): TLS needs a certificate and its key"
                 )
         auth = self._client_auth((*place, "client_auth_type"), given.get("client_auth_type"))
+        oldest = self._version((*place, "min_version"), given.get("min_version"), "TLS12")
+        newest = self._version((*place, "max_version"), given.get("max_version"), "TLS13")
+        if oldest > newest:
+            self._fault((*place, "min_version"), oldest, f"at most max_version, which is {newest}")
         ca_file, ca = self._file((*place, "client_ca_file"), given), self._text((*place, "client_ca"), given)
         if (ca_file or ca) and auth is ClientAuth.NONE:
             self._fault(
@@ -177,8 +183,8 @@ class _Reader:
             client_ca_file=ca_file,
             client_ca=ca,
             client_allowed_sans=self._sans((*place, "client_allowed_sans"), given.get("client_allowed_sans"), auth),
-            min_version=self._version((*place, "min_version"), given.get("min_version"), "TLS12"),
-            max_version=self._version((*place, "max_version"), given.get("max_version"), "TLS13"),
+            min_version=oldest,
+            max_version=newest,
             ciphers=self._ciphers((*place, "cipher_suites"), given.get("cipher_suites")),
             prefer_server_ciphers=self._flag(
                 (*place, "prefer_server_cipher_suites"), given.get("prefer_server_cipher_suites"), default=True

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from probe.service.web.web_config import ClientAuth, ServerTls
-from probe.settings import ConfigurationError, ConfigurationFault
+from probe.settings import ConfigurationFault
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _AUTH = {
@@ -28,22 +28,17 @@ _AUTH = {
 PASSPHRASE = "a key with a passphrase"  # noqa: S105 - words, not a secret
 
 
-def context_of(tls: ServerTls, file: Path) -> ssl.SSLContext:
-    """A context for new connections. ConfigurationError names the file or key that is at fault."""
+def context_of(tls: ServerTls) -> tuple[ssl.SSLContext, tuple[ConfigurationFault, ...]]:
+    """A context for new connections, and which file or key of it is at fault."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
-    faults = [
+    context.minimum_version, context.maximum_version = _VERSIONS[tls.min_version], _VERSIONS[tls.max_version]
+    return context, (
         *_tried("cert_file", "a PEM certificate and its key, without a passphrase", lambda: _certify(context, tls)),
         *_tried("client_ca_file", "a PEM file of authorities", lambda: _trust(context, tls)),
         *_tried("cipher_suites", "suites that this OpenSSL has", lambda: _choose(context, tls)),
-    ]
-    if tls.min_version > tls.max_version:
-        faults.append(_fault("min_version", tls.min_version, f"at most max_version, which is {tls.max_version}"))
-    if faults:
-        raise ConfigurationError(str(file), faults)
-    context.minimum_version, context.maximum_version = _VERSIONS[tls.min_version], _VERSIONS[tls.max_version]
-    return context
+    )
 
 
 def allowed(certificate: Mapping[str, Any] | None, names: Sequence[str]) -> bool:
@@ -56,6 +51,8 @@ def _certify(context: ssl.SSLContext, tls: ServerTls) -> None:
     def no_passphrase() -> str:
         raise ssl.SSLError(PASSPHRASE)  # else OpenSSL would ask for one on the terminal
 
+    if not tls.complete:
+        return  # which has been told already
     with ExitStack() as lent:
         certificate = tls.cert_file or lent.enter_context(_lent(tls.cert))
         key = tls.key_file or lent.enter_context(_lent(tls.key.reveal()))

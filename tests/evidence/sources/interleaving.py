@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from probe.evidence.sources import file
 
@@ -40,6 +40,14 @@ class _Loop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._passing.passed
+
+    def stall(self, seconds: float) -> None:
+        self._passing.passed += seconds
+
+
+def stall(seconds: float) -> None:
+    """Let time pass in the middle of whatever the reader does, as when the machine gives it no processor."""
+    cast(_Loop, asyncio.get_running_loop()).stall(seconds)
 
 
 def timeless(work: Coroutine[Any, Any, T]) -> T:

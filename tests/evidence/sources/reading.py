@@ -49,9 +49,9 @@ class Reading:
         await self.settled()
         assert sorted(self.lines) == sorted(expected)
 
-    async def settled(self) -> None:
+    async def settled(self, patience: Patience = BRIEF) -> None:
         """The search after a rotation is over: whatever it could double has been doubled by now."""
-        over = time.monotonic() + 1.5 * BRIEF.search
+        over = time.monotonic() + 1.5 * patience.search
         await self.until(lambda: time.monotonic() > over)
 
 

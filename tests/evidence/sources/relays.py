@@ -13,6 +13,7 @@ USABLE = Path(RSYSLOGD).exists()
 
 _HEAD = """\
 global(workDirectory="{here}/state")
+main_queue(queue.type="Direct")
 module(load="imfile" mode="inotify")
 """
 _INPUT = 'input(type="imfile" file="{file}" tag="raw" reopenOnTruncate="on" readTimeout="0")\n'
@@ -31,9 +32,11 @@ class Rsyslog:
         self._configuration = here / "rsyslog.conf"
         self._configuration.write_text(_HEAD.format(here=here) + _RAW + inputs + action + "\n")
         self._pid_file = here / "pid"
-        self._start()
+        self.start()
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Begin, or go on after an end, from where the state that is left says."""
+        self._pid_file.unlink(missing_ok=True)
         command = [*self._prefix, RSYSLOGD, "-n", "-f", str(self._configuration), "-i", str(self._pid_file)]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 10
@@ -41,6 +44,12 @@ class Rsyslog:
             assert self.process.poll() is None, "rsyslogd refuses its configuration"
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+    def kill(self) -> None:
+        """End without a word."""
+        self.process.kill()
+        self.process.wait()
+        self._pid_file.unlink(missing_ok=True)
 
     def close(self) -> None:
         self.process.terminate()
@@ -52,7 +61,7 @@ class Rsyslog:
 
 
 _DISK_QUEUE = (
-    'queue.type="LinkedList" queue.filename="forward" queue.saveOnShutdown="on" '
+    'queue.type="LinkedList" queue.filename="forward" queue.saveOnShutdown="on" queue.timeoutShutdown="10000" '
     'action.resumeRetryCount="-1" action.resumeInterval="1"'
 )
 

@@ -6,6 +6,8 @@ What it does as the real one: one line per stream, stamp and text; `start` inclu
 frame. Beyond that `script`, `tail_script` and `push_script` hold what to answer instead, once each.
 
     python -m tests.evidence.sources.scripted_loki PORT [--no-tail]     serves until it is ended
+
+SIGUSR1 kills it and SIGUSR2 starts it again, with what its write-ahead log holds.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ import asyncio
 import heapq
 import random
 import re
+import signal
 import sys
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -315,11 +318,22 @@ def _selects(query: str, stream: Labels, line: str) -> bool:
     )
 
 
+async def words(*signals: signal.Signals) -> AsyncIterator[signal.Signals]:
+    """These signals, as they come."""
+    come: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    for one in signals:
+        asyncio.get_running_loop().add_signal_handler(one, come.put_nowait, one)
+    while True:
+        yield await come.get()
+
+
 async def main(port: str, *options: str) -> None:
     loki = ScriptedLoki(tails="--no-tail" not in options)
     await loki.serve(int(port))
     print(loki.port, flush=True)
-    await asyncio.Event().wait()
+    async for word in words(signal.SIGUSR1, signal.SIGUSR2):
+        await (loki.kill() if word is signal.SIGUSR1 else loki.serve())
+        print(word.name, flush=True)
 
 
 if __name__ == "__main__":

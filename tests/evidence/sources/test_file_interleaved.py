@@ -7,14 +7,17 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sys
 from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from probe.evidence.sources.file import FileSource, Patience
-from tests.evidence.sources.interleaving import before_each_call, timeless
+from tests.evidence.sources.interleaving import before_each_call, stall, timeless
 from tests.evidence.sources.reading import consuming
 from tests.evidence.sources.stepwise_writer import Writer
 
@@ -33,8 +36,22 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def source(log: Path) -> FileSource:
-    return FileSource(log, clock=lambda: 0.0, patience=PATIENCE)
+def source(log: Path, patience: Patience = PATIENCE) -> FileSource:
+    return FileSource(log, clock=lambda: 0.0, patience=patience)
+
+
+def append(log: Path, line: bytes) -> None:
+    with log.open("ab") as writer:
+        writer.write(line)
+
+
+def copytruncate(log: Path) -> None:
+    """As logrotate does it: make room, copy, truncate."""
+    for number in range(9, 0, -1):
+        with suppress(FileNotFoundError):
+            os.rename(f"{log}.{number}", f"{log}.{number + 1}")
+    shutil.copyfile(log, f"{log}.1")
+    os.truncate(log, 0)
 
 
 async def passes(seconds: float) -> None:
@@ -54,8 +71,7 @@ def test_a_log_is_copied_while_its_copy_is_looked_at(log: Path, place: int) -> N
 
             def write(number: int) -> None:
                 if number == place:
-                    with log.open("ab") as writer:
-                        writer.write(b"b\n")
+                    append(log, b"b\n")
                     shutil.copyfile(log, copy)
 
             with before_each_call(write):
@@ -64,6 +80,95 @@ def test_a_log_is_copied_while_its_copy_is_looked_at(log: Path, place: int) -> N
             return consumer.lines
 
     assert timeless(read()) == [b"a\n", b"b\n"]
+
+
+@pytest.mark.parametrize("disturbed", range(5))
+def test_a_shorter_copy_is_not_taken_while_rotations_hide_the_longer_one(log: Path, disturbed: int) -> None:
+    """Each time the longer copy is about to be opened, the next rotation takes its name away."""
+
+    async def read() -> tuple[list[bytes], int]:
+        async with consuming(source(log)) as consumer:
+            append(log, b"read\n")
+            await passes(0.02)
+            shutil.copyfile(log, f"{log}-20261122")
+            append(log, b"read too\n")
+            await passes(0.02)
+            append(log, b"only in the longer copy\n")
+            copytruncate(log)
+            left = disturbed
+
+            def hide(_: int) -> None:
+                nonlocal left
+                path = sys._getframe(2).f_locals.get("path")
+                if left and isinstance(path, Path) and b"only in" in (path.read_bytes() if path.exists() else b""):
+                    left -= 1
+                    copytruncate(log)
+
+            with before_each_call(hide):
+                await passes(1)
+            return consumer.lines, consumer.source.health.gaps
+
+    lines, gaps = timeless(read())
+    assert (sorted(lines), gaps) == ([b"only in the longer copy\n", b"read\n", b"read too\n"], 0)
+
+
+@pytest.mark.parametrize("truncations", [3, 9, 12])
+def test_copies_that_come_late_double_nothing(log: Path, truncations: int) -> None:
+    """logrotate's olddir: the copies are not beside the log; then somebody moves them there."""
+    away = log.parent / "away"
+    away.mkdir()
+
+    async def read() -> tuple[list[bytes], int]:
+        async with consuming(source(log)) as consumer:
+            for number in range(truncations):
+                append(log, b"%d\n" % number)
+                await passes(0.02)
+                shutil.copyfile(log, away / f"{log.name}.{truncations - number}")
+                os.truncate(log, 0)
+                await passes(1)
+            for copy in away.iterdir():
+                copy.rename(log.parent / copy.name)
+            log.rename(f"{log}.0")
+            append(log, b"new\n")
+            await passes(1)
+            return consumer.lines, consumer.source.health.gaps
+
+    assert timeless(read()) == ([*(b"%d\n" % number for number in range(truncations)), b"new\n"], truncations)
+
+
+@pytest.mark.parametrize("place", range(1, PLACES))
+def test_a_line_is_not_given_up_because_the_reader_got_no_processor(log: Path, place: int) -> None:
+    async def read() -> tuple[list[bytes], int]:
+        async with consuming(source(log, replace(PATIENCE, quiet=0.2))) as consumer:
+            log.rename(f"{log}.1")
+            append(log, b"begun")
+            await passes(0.02)
+
+            def write(number: int) -> None:
+                if number == place:
+                    stall(0.1)
+                    append(log, b" and ended\n")
+                    stall(10)
+
+            with before_each_call(write):
+                await passes(0.1)
+            return consumer.lines, consumer.source.health.cut
+
+    assert timeless(read()) == ([b"begun and ended\n"], 0)
+
+
+def test_a_copy_is_found_however_slow_the_search(log: Path) -> None:
+    async def read() -> tuple[list[bytes], int]:
+        async with consuming(source(log)) as consumer:
+            append(log, b"read\n")
+            await passes(0.02)
+            append(log, b"only in the copy\n")
+            copytruncate(log)
+            with before_each_call(lambda _: stall(PATIENCE.search)):
+                await passes(0.1)
+            return consumer.lines, consumer.source.health.gaps
+
+    assert timeless(read()) == ([b"read\n", b"only in the copy\n"], 0)
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("ROTATION_SEEDS", "100"))))

@@ -54,6 +54,8 @@ def test_garbage_is_survived_and_what_comes_after_a_newline_is_read(chunks: list
         (b"2026-11-22T18:29:06Z mail a: b\n", [b"2026-11-22T18:29:06Z mail a: b"]),
         (b"12 monkeys\n", [b"12 monkeys"]),
         (b"0 <22>\n", [b"0 <22>"]),
+        (b"2026 <mail> a: b\n<22>next\n", [b"2026 <mail> a: b", b"<22>next"]),
+        (b"20261125 <22>a: b\n<22>next\n", [b"20261125 <22>a: b", b"<22>next"]),
         (b"<22>a\0<22>b\0", [b"<22>a", b"<22>b"]),
         (b"\n\n\0\n<22>a\n", [b"<22>a"]),
         (b"10 <22>a\n<22>b\n", [b"<22>a\n<22>", b"b"]),

@@ -19,7 +19,8 @@ from structlog.testing import capture_logs
 
 from probe.evidence.line import parse_line
 from probe.evidence.read import events
-from probe.evidence.sources.journald import Journal, JournaldSource
+from probe.evidence.sources.child import Child
+from probe.evidence.sources.journald import ANSWER, Journal, JournaldSource
 from probe.evidence.sources.source import MAX_LINE, State
 from tests.evidence.expectations import NOW, plain, samples
 from tests.evidence.sources.journals import USABLE, Journald, RemoteJournal, exported, journald, remote_journal
@@ -90,6 +91,72 @@ async def written(directory: Path, count: int) -> None:
             if len(shown.stdout.splitlines()) >= count:
                 return
             await asyncio.sleep(0.02)
+
+
+STUCK = r"""#!/bin/sh
+echo started >>"$0.calls"
+echo '{"MESSAGE":"last","SYSLOG_IDENTIFIER":"postfix/smtpd","__REALTIME_TIMESTAMP":"1795463504214409","__CURSOR":"c1"}'
+case "$*" in *--lines=1*) exit 0;; esac
+echo "Failed to iterate through journal, entry $$: Bad message" >&2
+exit 1
+"""
+
+
+ODD = r"""#!/bin/sh
+entry() {
+    echo '{"MESSAGE":"'$1'","SYSLOG_IDENTIFIER":"a","__REALTIME_TIMESTAMP":"1795463504214409",'"$2"'"__CURSOR":"'$1'"}'
+}
+case "$*" in *--lines=1*) exit 0;; esac
+for odd in 999999999999999999 99999999999999 1795463504214 1795463504214409000 x ""; do
+    entry "c$odd" '"_SOURCE_REALTIME_TIMESTAMP":"'$odd'",'
+done
+exec sleep 60
+"""
+
+
+def script(folder: Path, text: str) -> Path:
+    program = folder / "journalctl"
+    program.write_text(text)
+    program.chmod(0o755)
+    return program
+
+
+async def test_a_time_stamp_of_another_unit_is_passed_over(tmp_path: Path) -> None:
+    """journald's own time of arrival stands in its place."""
+    source = JournaldSource(Journal(program=str(script(tmp_path, ODD))), clock=time.time)
+    async with consuming(source) as consumer:
+        await consumer.until(lambda: len(consumer.lines) == 6)
+        assert {line[:27] for line in consumer.lines} == {b"2026-11-23T19:51:44.214409Z"}
+
+
+async def test_a_last_entry_without_end_is_given_up(tmp_path: Path) -> None:
+    endless = "#!/bin/sh\ncase $* in *--lines=1*) exec cat /dev/zero;; esac\necho $* >$0.asked; exec sleep 60\n"
+    program, asked = script(tmp_path, endless), tmp_path / "journalctl.asked"
+    begun = time.monotonic()
+    async with consuming(JournaldSource(Journal(program=str(program)), clock=time.time)) as consumer:
+        assert time.monotonic() - begun < ANSWER / 2
+        await consumer.until(lambda: asked.exists() and "--since=@" in asked.read_text())
+
+
+async def test_a_child_that_was_ended_is_waited_for() -> None:
+    child = Child(["sleep", "60"])
+    child.end()
+    consumer = Reading(JournaldSource(Journal(), clock=time.time))
+    await consumer.until(lambda: not Path(f"/proc/{child.pid}").exists())
+
+
+async def test_a_journal_that_is_broken_behind_the_known_entry_is_told_once(tmp_path: Path) -> None:
+    """journalctl prints the entry at the cursor, and fails on the next one."""
+    program, calls = script(tmp_path, STUCK), tmp_path / "journalctl.calls"
+    with capture_logs() as said:
+        async with consuming(JournaldSource(Journal(program=str(program)), clock=time.time)) as consumer:
+            begun = time.monotonic()
+            await consumer.until(lambda: len(calls.read_text().splitlines()) >= 6)
+            assert time.monotonic() - begun > 0.9  # half of 0.25, 0.5, 1 and 2 s at the least: it is left alone
+            assert consumer.state() is State.FAILED
+            assert "Bad message" in consumer.source.health.reason
+            assert consumer.lines == []
+    assert len(said) == 1, said
 
 
 async def test_what_is_logged_between_start_and_follow_is_delivered(tmp_path: Path, remote: RemoteJournal) -> None:
@@ -242,7 +309,7 @@ async def test_the_child_ends_with_a_probe_that_is_killed(tmp_path: Path, remote
     script = f"""
         import asyncio, time
         from pathlib import Path
-        from probe.evidence.sources.journald import Journal, JournaldSource
+        from probe.evidence.sources.journald import ANSWER, Journal, JournaldSource
 
         async def main():
             source = JournaldSource(Journal(directory=Path({str(tmp_path)!r})), clock=time.time)

@@ -8,6 +8,7 @@ import ssl
 import struct
 import time
 import tracemalloc
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -145,6 +146,45 @@ async def test_it_is_said_once_and_the_lines_come_afterwards(wrong: str) -> None
         assert [one for one in said if reason in one] == [one for one in said if "websocket" not in one]
         assert len([one for one in said if reason in one]) == 1
         assert all("\n" not in one and len(one) < 500 for one in said)
+
+
+async def echoes(request: web.Request) -> web.StreamResponse:
+    """A gateway that shows what it was asked, in a page, in a tail's farewell or where a status line should be."""
+    told = f"denied: Authorization: {request.headers['Authorization']}; {request.headers['Authorization'].split()[1]}"
+    if request.path.endswith("/tail"):
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.close(code=1008, message=told[:120].encode())
+        return socket
+    return web.Response(status=403, text="x" * 120 + " " + told)
+
+
+async def babbles(request: web.Request) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.write(f"HTTP/1.1 4xx {request.headers['Authorization']}\r\n\r\n".encode())
+    request.transport.abort()
+    return web.Response()
+
+
+@pytest.mark.parametrize("answer", [echoes, babbles])
+@pytest.mark.parametrize("how", ["token", "password"])
+async def test_credentials_that_come_back_are_not_shown(tmp_path: Path, answer: Answer, how: str) -> None:
+    secret, shown = "s3cr3t-s3cr3t-s3cr3t", b64encode(b"probe:s3cr3t-s3cr3t-s3cr3t").decode()
+    (tmp_path / "token").write_text(secret)
+    by_token: dict[str, Any] = {"bearer_token_file": tmp_path / "token"}
+    by_name: dict[str, Any] = {"username": "probe", "password": Secret(secret)}
+    with warnings() as said:
+        async with serving() as loki:
+            loki.tail_script.append(answer)
+            async with reading_loki(loki, **(by_token if how == "token" else by_name)) as consumer:
+                await consumer.until(lambda: loki.tails_opened == 1)
+                loki.script.append(answer)
+                await consumer.until(lambda: consumer.state() is State.FAILED)
+                reason = consumer.source.health.reason
+    said.append(reason)
+    assert "****" in reason
+    assert len(said) >= 3  # the tail's, the query's, and what health says
+    assert all("s3cr3t" not in one and shown[:10] not in one for one in said)
 
 
 async def test_retry_after_is_honoured() -> None:
@@ -446,6 +486,6 @@ async def test_other_sources_go_on(tmp_path: Path) -> None:
         async with Watch(sources, time.time) as watch:
             log.write_bytes(b"Nov 22 18:29:06 mail postfix/smtpd[1]: connect from unknown[192.0.2.1]\n")
             async with asyncio.timeout(5):
-                while not watch.observed:
+                while not watch.since(0.0):
                     await watch.news(1)
-        assert [seen.source for seen in watch.observed] == [f"file:{log}"]
+        assert [seen.source for seen in watch.since(0.0)] == [f"file:{log}"]

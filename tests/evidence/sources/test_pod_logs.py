@@ -6,13 +6,18 @@ import asyncio
 import os
 import random
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from probe.evidence.sources.kubernetes import MOST_PODS
 from probe.evidence.sources.source import MAX_LINE, State
-from tests.evidence.sources.pods import Scene, following, source_of
+from tests.evidence.sources.pods import BRIEF, Scene, following, source_of
 from tests.evidence.sources.reading import consuming
+from tests.kubernetes.api import Answer
 from tests.kubernetes.cluster import Cluster, Pod
 
 
@@ -109,6 +114,93 @@ async def test_a_restarted_container(tmp_path: Path, *, late: bool) -> None:
         cluster.log(pod, "run 1: b")
         await scene.receives("run 0: a", "run 0: b", "run 1: a", "run 1: b")
         assert scene.source.health.gaps == 0
+
+
+async def restarted_twice(cluster: Cluster, pod: Pod) -> None:
+    for number in (1, 2):
+        cluster.crash(pod)
+        cluster.run(pod)
+        cluster.log(pod, f"run {number}")
+
+
+async def restarted_after_a_rotation(cluster: Cluster, pod: Pod) -> None:
+    cluster.rotate(pod)
+    cluster.log(pod, "run 0, after the rotation")
+    cluster.crash(pod)
+    cluster.run(pod)
+    cluster.log(pod, "run 1")
+
+
+@pytest.mark.parametrize(
+    ("happens", "lines"),
+    [(restarted_twice, ["run 1", "run 2"]), (restarted_after_a_rotation, ["run 0, after the rotation", "run 1"])],
+)
+async def test_a_restart_before_which_the_log_was_not_read_to_its_end_is_a_gap(
+    tmp_path: Path, happens: Callable[[Cluster, Pod], Awaitable[None]], lines: list[str]
+) -> None:
+    cluster = Cluster()
+    pod = cluster.add()
+    cluster.log(pod, "known")
+    async with following(cluster, tmp_path) as scene:
+        cluster.log(pod, "a")
+        await scene.reading.until(lambda: len(scene.texts) == 1)
+        await scene.api.stop()
+        cluster.log(pod, "lost, or kept by chance")
+        await happens(cluster, pod)
+        await scene.api.start()
+        await scene.reading.until(lambda: scene.texts[-1:] == lines[-1:])
+        assert scene.texts == ["a", *lines]
+        assert scene.source.health.gaps == 1
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_restarts_of_a_container_of_which_no_line_was_read(tmp_path: Path, times: int) -> None:
+    """What it logged before the one run that is kept is gone."""
+    cluster = Cluster()
+    pod = cluster.add()
+    async with following(cluster, tmp_path) as scene:
+        await scene.api.stop()
+        for number in range(times):
+            cluster.crash(pod)
+            cluster.run(pod)
+            cluster.log(pod, f"run {number + 1}")
+        await scene.api.start()
+        await scene.receives(*(f"run {number + 1}" for number in range(times)))
+        assert scene.source.health.gaps == times - 1
+
+
+@pytest.mark.parametrize("known", [[], ["a"]])
+async def test_a_restart_whose_log_is_gone_is_a_gap(tmp_path: Path, known: list[str]) -> None:
+    cluster = Cluster()
+    pod = cluster.add()
+    async with following(cluster, tmp_path) as scene:
+        cluster.log(pod, *known)
+        await scene.reading.until(lambda: scene.texts == known)
+        scene.api.replace["previous=true"] = Answer(status=400, body=b"{}")
+        scene.api.break_off()
+        cluster.crash(pod)
+        cluster.run(pod)
+        cluster.log(pod, "b")
+        await scene.reading.until(lambda: scene.texts == [*known, "b"])
+        assert scene.source.health.gaps == 1
+
+
+async def test_of_too_many_pods_the_last_is_read_when_there_is_room(tmp_path: Path) -> None:
+    cluster = Cluster()
+    pods = [cluster.add(f"mailserver-{number}") for number in range(MOST_PODS + 1)]
+    with capture_logs() as said:
+        async with following(cluster, tmp_path, patience=replace(BRIEF, watch=60.0)) as scene:
+            for pod in pods:
+                cluster.log(pod, pod.name)
+            await scene.reading.until(lambda: len(scene.texts) == MOST_PODS)
+            assert sorted(scene.texts) == sorted(pod.name for pod in pods[:-1])
+            assert scene.source.health.gaps == 1
+            cluster.delete(pods[7])
+            await scene.reading.until(lambda: scene.texts[-1] == pods[-1].name, 20)
+            cluster.log(pods[-1], "and on")
+            await scene.reading.until(lambda: scene.texts[-1] == "and on")
+            assert scene.source.health.gaps == 1
+    assert [entry["reason"] for entry in said] == [f"more than 50 pods match, and {pods[-1].name} is not read yet"]
 
 
 async def test_a_rotation_while_the_connection_was_lost_is_a_gap(tmp_path: Path) -> None:

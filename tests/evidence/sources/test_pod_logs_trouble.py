@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from probe.evidence.sources.pod_log import MOST_EMPTY
 from probe.evidence.sources.source import State
 from tests.evidence.sources.pods import following, source_of
 from tests.evidence.sources.reading import consuming
@@ -129,6 +131,66 @@ async def test_a_watch_that_is_too_old_lists_anew(
     assert len(said(capsys)) == 1  # that no pod matches, before
 
 
+async def test_a_trouble_that_comes_and_goes_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And so is one that reads differently each time: it carries the number of a request."""
+    cluster = Cluster()
+    pods = [cluster.add(f"mailserver-{number}") for number in range(2)]
+    async with following(cluster, tmp_path) as scene:
+        for turn in range(4):
+            refusal = json.dumps({"message": f"request {turn:08x} failed"}).encode()
+            scene.api.replace["/log"] = Answer(status=500, body=refusal)
+            scene.api.break_off()
+            await scene.reading.until(lambda: scene.source.health.state is State.FAILED)
+            assert "request 0000000" in scene.source.health.reason
+            for pod in pods:
+                cluster.log(pod, f"{pod.name} {turn}")
+            scene.api.replace.clear()
+            await scene.reading.until(lambda turn=turn: len(scene.texts) == 2 * (turn + 1))  # type: ignore[misc]
+            assert scene.source.health.state is State.FOLLOWING
+    assert len(said(capsys)) == 1
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(headers={"Content-Length": "1000"}, cut=True), Answer()], ids=["broken off", "empty"]
+)
+async def test_streams_that_are_cut_before_their_first_byte_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: Answer
+) -> None:
+    cluster = Cluster()
+    pod = cluster.add()
+    cluster.log(pod, "known")
+    async with serving(cluster) as api:
+        api.replace["follow=true"] = answer
+        async with consuming(source_of(api, tmp_path)) as reading:
+            await reading.until(lambda: sum("follow=true" in one for one in api.asked) > MOST_EMPTY)
+            cluster.log(pod, "meanwhile")
+            assert reading.state() is State.FAILED
+            assert "ends before a line of it comes" in reading.source.health.reason
+            asked = len(api.asked)
+            await reading.until(lambda: len(api.asked) > asked + 3)
+            assert len(said(capsys)) == 1
+            api.replace.clear()
+            await reading.until(lambda: reading.lines == [b"meanwhile\n"])
+            assert reading.state() is State.FOLLOWING
+
+
+async def test_a_container_that_ended_without_a_word_is_no_trouble(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = Cluster()
+    async with following(cluster, tmp_path) as scene:
+        pod = cluster.add()
+        cluster.crash(pod)
+        cluster.publish(pod)
+        logs = "follow=true"
+        await scene.reading.until(lambda: sum(logs in one for one in scene.api.asked) > MOST_EMPTY)
+        assert scene.source.health.state is not State.FAILED
+        cluster.run(pod)
+        cluster.log(pod, "a")
+        await scene.receives("a")
+    assert len(said(capsys)) == 1  # that no pod matches, before
+
+
 async def test_a_selector_that_matches_nothing_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with following(Cluster(), tmp_path, selector="app=mial") as scene:
         await scene.reading.until(lambda: sum("watch=true" in one for one in scene.api.asked) > 1)
@@ -238,6 +300,72 @@ async def test_a_kubeconfig_that_is_none(
         assert len(warnings) == 1
         assert str(file) in warnings[0]
         assert sentence in warnings[0]
+
+
+SECRET = "s3cr3t-s3cr3t"
+SLIPS = {
+    "a colon": (f"{SECRET}: x", "no YAML at line 9, column"),
+    "a quote": (f'"{SECRET}', "no YAML at line"),
+    "a bracket": (f"[{SECRET}", "no YAML at line"),
+    "an at sign": (f"@{SECRET}", "no YAML at line 9, column 12"),
+    "a tag": (f"!{SECRET} x", "no YAML at line 9, column 12"),
+    "an alias": (f"*{SECRET}", "no YAML at line 9, column 12"),
+    "a list": (f"[{SECRET}]", "got `array` - at `$.token`"),
+    "a newline": (f"|\n      {SECRET}", "the token holds a character that no header may have"),
+    "a space": (f'"{SECRET} "', "the token holds a character that no header may have"),
+    "a NUL": (f'"{SECRET}\\0"', "the token holds a character that no header may have"),
+    "a file of that name": (f"null\n    tokenFile: {SECRET}", "the file that its tokenFile names is not there"),
+}
+CARELESS = """apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:PORT", insecure-skip-tls-verify: true}}]
+users:
+- name: u
+  user:
+    token: SLIP
+"""
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+async def test_a_slip_in_a_kubeconfig_is_told_without_the_token(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], slip: str
+) -> None:
+    token, sentence = SLIPS[slip]
+    async with serving(Cluster()) as api:
+        file = tmp_path / "kubeconfig"
+        file.write_text(CARELESS.replace("PORT", str(api.port)).replace("SLIP", token))
+        async with consuming(source_of(api, tmp_path, kubeconfig=file)) as reading:
+            await reading.settled()
+            reason = reading.source.health.reason
+    warnings = said(capsys)
+    assert sentence in reason
+    assert len(warnings) == 1
+    assert SECRET not in reason + warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("target", "answer"),
+    [
+        ("/pods[?]", Answer(status=500, body=b'{"message": "denied: Authorization: Bearer %t; %t"}')),
+        ("watch=true", Answer(status=500, body=b'{"message": "Basic realm, asked with %t"}')),
+        ("/log", Answer(body=b"GET /log Authorization: Bearer %t\n")),
+    ],
+)
+async def test_a_token_that_comes_back_is_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str, answer: Answer
+) -> None:
+    cluster = Cluster()
+    cluster.add()
+    async with serving(cluster) as api:
+        api.token = SECRET
+        api.replace[target] = Answer(status=answer.status, body=answer.body.replace(b"%t", SECRET.encode()))
+        async with consuming(source_of(api, tmp_path)) as reading:
+            await reading.until(lambda: sum(bool(re.search(target, one)) for one in api.asked) > 2)
+            warnings = said(capsys)
+            assert "****" in warnings[-1]
+            assert SECRET not in "".join(warnings) + reading.source.health.reason
 
 
 async def test_a_stranger_s_certificate_is_not_trusted(tmp_path: Path) -> None:

@@ -179,6 +179,21 @@ async def test_a_reset_connection_costs_only_itself() -> None:
             assert source.health.state is State.FOLLOWING
 
 
+async def test_what_a_port_scan_leaves_is_no_message() -> None:
+    source = receiver("tcp")
+    with capture_logs() as said:
+        async with consuming(source) as consumer:
+            for octets in (b"\x16\x03\x01\x02", b"GET / HTTP/1.0\r\n\r\nx", b"HELP", b"16"):
+                with tcp_sender(source) as sender:
+                    sender.sendall(octets)
+            with tcp_sender(source) as sender:
+                sender.sendall(LINE + b"\n")
+                await consumer.until(lambda: LINE[4:] in consumer.text)
+            await consumer.until(lambda: not source._senders)
+            assert source.health.gaps == 0
+    assert said == []
+
+
 async def test_too_long_a_message_is_dropped_and_counted() -> None:
     source = receiver("tcp")
     async with consuming(source) as consumer:

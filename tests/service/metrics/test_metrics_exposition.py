@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Metric, parser
+from prometheus_client import CollectorRegistry, Metric, generate_latest, parser
+from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
 from probe.evidence.health import Heard
@@ -173,3 +174,9 @@ async def prometheus(folder: Path, target: str) -> AsyncIterator[str]:
     )
     async with running("prometheus", "prometheus", *arguments, ready="/-/ready") as url:
         yield f"{url}/api/v1"
+
+
+def test_the_text_is_prometheus_client_s_to_the_octet(registry: CollectorRegistry) -> None:
+    library: Callable[[CollectorRegistry], bytes] = openmetrics_exposition.generate_latest
+    assert exposition(registry, "text/plain")[0] == generate_latest(registry)
+    assert exposition(registry, "application/openmetrics-text")[0] == library(registry)

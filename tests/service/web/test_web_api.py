@@ -23,6 +23,7 @@ async def listed(client: Client, path: str) -> Any:
 
 
 async def test_sessions_are_filtered(station: Scripted) -> None:
+    station.past = Memory()
     story(station, (1, Verdict.PRESERVED), (0.5, Verdict.MASKED), only="vip")
     story(station, (1, Verdict.PRESERVED), only="haproxy")
     async with serving(station) as client:
@@ -61,6 +62,12 @@ async def test_the_ledger_and_the_history_are_told_once(station: Scripted) -> No
     assert len(identities) == len(set(identities)) == 7
     assert identities[-1] == old["id"]
     assert [one["id"] for one in before["sessions"]] == [old["id"]]
+
+
+async def test_without_a_history_a_list_does_not_claim_to_be_complete(station: Scripted) -> None:
+    async with serving(station) as client:
+        assert (await listed(client, "/api/v1/sessions"))["complete"] is False
+        assert (await listed(client, "/api/v1/outages"))["complete"] is False
 
 
 async def test_one_session_is_whole(station: Scripted) -> None:

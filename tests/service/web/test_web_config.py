@@ -15,11 +15,14 @@ import pytest
 import trustme
 from aiohttp.client_exceptions import ClientError
 
+from probe.model import EndpointName
+from probe.service.station import Asked
+from probe.service.web.connection import Patience
 from probe.service.web.web_config import read_web_config
 from probe.service.web.web_tls import allowed
 from probe.settings import ConfigurationError
 from tests.service.web.serving import serving
-from tests.service.web.stage import SETTINGS, Scripted, settings_of
+from tests.service.web.stage import SETTINGS, Scripted, session_of, settings_of
 
 AUTHORITY = trustme.CA()
 STRANGER = trustme.CA()
@@ -81,7 +84,8 @@ def test_what_the_toolkit_s_sample_says_is_read(tmp_path: Path) -> None:
         f"basic_auth_users: {{alice: '{hashed('a')}'}}\nrate_limit: {{interval: 1m30s, burst: 5}}\n",
         encoding="utf-8",
     )
-    read = read_web_config(tmp_path / "web.yaml")
+    read, faults = read_web_config(tmp_path / "web.yaml")
+    assert faults == ()
     assert read.tls is not None
     assert read.tls.files == (tmp_path / "server.crt", tmp_path / "server.key")
     assert read.tls.ciphers == ("ECDHE-RSA-AES128-GCM-SHA256",)
@@ -104,6 +108,22 @@ async def test_tls_by_files_and_by_text_in_the_file(tmp_path: Path) -> None:
             with pytest.raises(ClientError):
                 await client.get("/-/healthy", ssl=trusting(authority=STRANGER))
             assert b"healthy" not in await client.raw(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+
+
+async def test_patience_is_the_same_behind_tls(tmp_path: Path) -> None:
+    """Who never shakes hands is hung up on; who waits for an answer is not."""
+
+    async def answer(name: EndpointName, seconds: float) -> Asked:
+        await asyncio.sleep(0.6)  # the time itself is what is tested
+        return Asked(result=session_of(name, station.clock()))
+
+    certified(tmp_path)
+    station = with_web(tmp_path, TLS)
+    station.answers = answer
+    hasty = Patience(head=0.3, idle=0.3, handshake=0.3)
+    async with serving(station, scheme="https", patience=hasty) as client:
+        assert await client.raw(b"") == b""
+        assert (await client.get("/probe?path=vip&service=smtp", ssl=trusting())).status == 200
 
 
 async def test_an_older_tls_than_allowed_is_not_spoken(tmp_path: Path) -> None:

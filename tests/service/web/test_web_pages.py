@@ -136,6 +136,18 @@ async def test_a_damaged_record_still_makes_a_page(station: Scripted, record: di
     assert "<h1>" in await text_of(station, "/sessions/odd")
 
 
+async def test_what_is_not_kept_any_more_is_not_said_to_have_been_nothing(station: Scripted) -> None:
+    whole = record_object(session_of(SMTP, BEGAN - 900 * HOUR))
+    kept = {**whole, "rule": None, "client": None, "host": None, "address": None, "phases": [], "sightings": []}
+    del kept["transcript"]
+    station.past = Memory(records=[kept])
+    page = words(await text_of(station, f"/sessions/{kept['id']}"))
+    assert "preserved vip smtp" in page
+    assert "That is not kept any more" in page
+    for untrue in ("nothing was seen", "Nothing is certain", "Nothing was said", "None", "no socket"):
+        assert untrue not in page
+
+
 async def test_a_broken_history_takes_no_page_down(station: Scripted) -> None:
     story(station, (1, Verdict.PRESERVED))
     station.past = Memory(broken=True)
