@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, LEFT, RIGHT = 900, 70, 20
-HEIGHT, GAP, TOP = 110, 34, 46
+HEIGHT, GAP, TOP = 110, 44, 46
 INK, LINE, GRID, GROUND = "#1b1f24", "#0b63ce", "#d5dae1", "#ffffff"
 
 Points = Sequence[tuple[float, float]]
