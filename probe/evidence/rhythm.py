@@ -121,11 +121,18 @@ def _fit(index: int, first: Mark, strokes: Sequence[Stroke], others: Sequence[Ma
 
 
 def _nearest(target: float, not_before: float, others: Sequence[Mark]) -> float | None:
-    """The time of the nearest mark that may be meant, within a window that holds all that could be."""
-    begin = bisect_left(others, target - 1, key=lambda mark: mark.time)
-    end = bisect_left(others, target + 1, key=lambda mark: mark.time)
-    times = (mark.time for mark in others[begin:end] if mark.arrival >= not_before)
-    return min(times, key=lambda time: abs(time - target), default=None)
+    """The time of the nearest mark that may be meant, less than a second away; looked for from the target outwards."""
+    after = bisect_left(others, target, key=lambda mark: mark.time)
+    before = after - 1
+    while True:
+        early = target - others[before].time if before >= 0 else inf
+        late = others[after].time - target if after < len(others) else inf
+        if min(early, late) >= 1:
+            return None
+        nearest = others[before] if early <= late else others[after]
+        if nearest.arrival >= not_before:
+            return nearest.time
+        before, after = (before - 1, after) if early <= late else (before, after + 1)
 
 
 def _density(others: Sequence[Mark]) -> float:
