@@ -13,7 +13,7 @@ SCENARIO ?= cluster
 GENERATION ?=
 SOURCE ?= file
 
-.PHONY: help demo test check lab ways bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon soak bench-switches format clean
+.PHONY: help demo test check lab ways bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon bench-others soak bench-switches format clean
 
 help:
 	@echo 'make demo                     the product at work on this machine alone, no root'
@@ -65,6 +65,10 @@ bench-startup: $(VENV)/.check lab-packages
 
 bench-history: $(VENV)/.check
 	$(BIN)/python bench/bench_history.py
+
+# What other tools say of the lab's faults: for docs/comparison.md.
+bench-others: $(VENV)/.check lab-packages
+	$(BIN)/python bench/bench_others.py
 
 bench-daemon: $(VENV)/.check
 	$(BIN)/python bench/bench_daemon.py
