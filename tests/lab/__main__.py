@@ -60,7 +60,7 @@ def _list() -> int:
 
 
 def markdown() -> str:
-    """The table of docs/scenarios.md: a row per scenario, a column per service; both generations give the same verdicts."""
+    """The table of docs/scenarios.md: a row per scenario, a column per service; both generations agree."""
     rows = ["| what is done | " + " | ".join(SERVICES) + " |", "|---" * (len(SERVICES) + 1) + "|"]
     for scenario in SCENARIOS.values():
         due = [scenario.expected.get(service) for service in SERVICES]
