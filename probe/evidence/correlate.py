@@ -47,14 +47,15 @@ class Search:
     """Where the search for one session stands.
 
     `settled`: nothing that may still come can change it; `settles`: when that will be, unless something comes, -inf if
-    it always was. `candidates`: lines that may be ours but are not certain;
-    a rhythm would tell. `clocks`: what the sightings say of their sources' clocks.
+    it always was. `candidates`: lines that may be ours but are not certain; a rhythm would tell, and time alone from
+    `tells` on. `clocks`: what the sightings say of their sources' clocks.
     """
 
     evidence: Evidence
     settled: bool
     settles: float = inf
     candidates: int = 0
+    tells: float = inf
     clocks: Clocks = field(default_factory=dict)
 
 
@@ -76,6 +77,7 @@ def search(session: Session, scene: Scene) -> Search:
         settled=settles <= scene.now,
         settles=settles,
         candidates=0 if session.service.speaks_smtp else len(candidates(session, since)),
+        tells=min(finding.tells for finding in findings),
         clocks={key: offset for finding in findings for key, offset in finding.clocks.items()},
     )
 

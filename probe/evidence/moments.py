@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from probe.evidence.events import LoginEnded, Observed, SessionId
 from probe.evidence.rhythm import ANY_SHIFT, WORSE, Mark, Stroke, best_fit
@@ -122,10 +123,21 @@ def by_time(session: Session, since: Sequence[Observed], scene: Scene) -> Findin
     if len(fitting) != 1:
         return Finding(reason=f"{len(fitting)} of {_count(found)} lines fit by time")
     ((candidate, width),) = fitting.values()
-    chance = (_count(found) + 1) * width / max(scene.now - session.opened, 1.0)
+    elapsed = max(scene.now - session.opened, 1.0)
+    chance = (_count(found) + 1) * width / elapsed
     if chance > MAX_CHANCE:
-        return Finding(reason=f"one line fits by time, but may do so by chance ({chance:.3f})")
+        reason = f"one line fits by time, but may do so by chance ({chance:.3f})"
+        return Finding(reason=reason, tells=session.opened + _telling_after(_count(found), width, elapsed))
     return Finding(sighting_of(candidate.seen, candidate.identity.peer, Link.TIME))
+
+
+def _telling_after(count: int, width: float, elapsed: float) -> float:
+    """Seconds after which so wide a moment is told by one line, where strangers came as thickly as they do; inf: never.
+
+    With `count` lines of which one is ours: (strangers · t / elapsed + 2) · width / t = MAX_CHANCE, solved for t.
+    """
+    spare = MAX_CHANCE - (count - 1) / elapsed * width
+    return 2 * width / spare if spare > 0 else inf
 
 
 def _in_time(span: Span, opened: float, offset: Offset) -> bool:

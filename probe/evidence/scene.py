@@ -65,10 +65,14 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A sighting, or the reason why there is none. `clocks`: what it says of its source's clock."""
+    """A sighting, or the reason why there is none. `clocks`: what it says of its source's clock.
+
+    `tells`: when a line that fits, but may do so by chance, will do no more, if lines go on to come as thickly.
+    """
 
     sighting: Sighting | None = None
     reason: str = ""
+    tells: float = inf
     clocks: Clocks = field(default_factory=dict)
 
 

@@ -1,13 +1,17 @@
-"""Changes of verdicts and outages as JSON objects of their own, each whole without the ones before it. Pure.
+"""Changes of verdicts, outages, and what stands, as JSON objects of their own, each whole without the others. Pure.
 
-`at` is when it was: of a change the session that brought it, of an outage its begin or its end. Times are wall times;
-`shift` is what the wall clock is ahead of the probe's clock.
+`at` is when it was: of a change the session that brought it, of an outage its begin or its end, of what stands the
+session that showed it again. Times are wall times; `shift` is what the wall clock is ahead of the probe's clock.
 """
 
 from __future__ import annotations
 
-from probe.model import Change, Outage, Result
+from dataclasses import replace
+
+from probe.model import Change, EndpointName, Outage, Result, Severity
 from probe.report.json import timestamp
+
+ABANDONED = "the endpoint left the configuration while it lasted, so nobody looks any more"
 
 
 def change_object(change: Change, result: Result, *, vantage: str, shift: float) -> dict[str, object]:
@@ -16,7 +20,7 @@ def change_object(change: Change, result: Result, *, vantage: str, shift: float)
     return {
         "event": "verdict",
         "at": timestamp(change.at + shift),
-        **_place(result, vantage),
+        **_place(change.endpoint, result.session.host, vantage),
         "verdict": change.verdict,
         "severity": change.verdict.severity,
         "masked_by": change.masked_by,
@@ -27,16 +31,42 @@ def change_object(change: Change, result: Result, *, vantage: str, shift: float)
     }
 
 
+def standing_object(
+    change: Change, outage: Outage | None, result: Result, *, vantage: str, shift: float
+) -> dict[str, object]:
+    """An endpoint's verdict is what it was: since when, and the outage that lasts; `result` shows it again."""
+    told = replace(change, at=result.session.opened, session=result.session.id)
+    return {
+        **change_object(told, result, vantage=vantage, shift=shift),
+        "event": "standing",
+        "since": timestamp(change.at + shift),
+        "outage_began": timestamp(outage.began + shift) if outage else None,
+    }
+
+
 def outage_object(outage: Outage, result: Result, *, vantage: str, shift: float) -> dict[str, object]:
     """An outage began, or ended if it has an end; `result` is of the session that began or ended it."""
+    host, severity = result.session.host, result.judgement.verdict.severity
+    return _outage_object(outage, host, severity, vantage=vantage, shift=shift)
+
+
+def abandoned_object(outage: Outage, host: str | None, *, vantage: str, shift: float) -> dict[str, object]:
+    """An outage of an endpoint that left the configuration: it ended as far as anybody will know."""
+    over = replace(outage, ended=outage.seen, explanation=f"{ABANDONED}; {outage.explanation}")
+    return _outage_object(over, host, outage.verdict.severity, vantage=vantage, shift=shift)
+
+
+def _outage_object(
+    outage: Outage, host: str | None, severity: Severity, *, vantage: str, shift: float
+) -> dict[str, object]:
     ended = None if outage.ended is None else timestamp(outage.ended + shift)
     began = timestamp(outage.began + shift)
     return {
         "event": "outage_began" if ended is None else "outage_ended",
         "at": ended or began,
-        **_place(result, vantage),
+        **_place(outage.endpoint, host, vantage),
         "verdict": outage.verdict,
-        "severity": result.judgement.verdict.severity,
+        "severity": severity,
         "masked_by": outage.masked_by,
         "session": outage.session,
         "explanation": outage.explanation,
@@ -50,12 +80,11 @@ def outage_object(outage: Outage, result: Result, *, vantage: str, shift: float)
     }
 
 
-def _place(result: Result, vantage: str) -> dict[str, object]:
-    session = result.session
+def _place(endpoint: EndpointName, host: str | None, vantage: str) -> dict[str, object]:
     return {
         "vantage": vantage,
-        "path": session.path,
-        "service": session.service,
-        "host": session.host,
-        "port": session.port,
+        "path": endpoint.path,
+        "service": endpoint.service,
+        "host": host,
+        "port": endpoint.port,
     }

@@ -1,35 +1,65 @@
-"""How many connections an endpoint may still get: at most so many in any minute, whoever opens them.
+"""How many connections an endpoint may still get, in any minute: the one place where each asks for room and is counted.
+
+    take (room for a session) ──▶ opened (each connection, as it is opened) ──▶ let_go (of what it did not need)
+
+    connection                                   where there is no room
+    a session on its turn, with what its last    it waits in line, first come first served: nobody starves
+    one took besides
+    `/probe`, a second session for one verdict,  it is not opened
+    a trust check
+    a mailbox read back                          its session had taken room at the mailbox's endpoint beforehand
+    a control connection more than last time     it is opened, for the verdict needs it; the next session waits longer
+    beats of a rhythm                            they are put off (limits of their own, below); the next session waits
+                                                 until as many as the last one opened may be
 
 Rules of this file:
-- Sessions, their second tries, control connections, `/probe` requests and trust checks all spend: servers count every
-  one (Postfix: smtpd_client_connection_rate_limit, anvil's window of 60 s).
-- Beats of a rhythm do not: only Dovecot gets them, which limits no connections that never log in.
-- What follows a session out of need (a control connection after a failure) is spent even without room; then the next
-  session waits until there is room again, and for as many connections as the last one took.
+- Servers count connections however they end (Postfix: smtpd_client_connection_rate_limit, anvil's window of 60 s).
+- Only Dovecot gets beats. It limits no connections that never log in, but guards read its log, so they are bounded.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from probe.model import EndpointName
 
 WINDOW = 60.0
 
+BEATS = 4
+"""Beats that one endpoint may open in WINDOW for each session that it may have: one round of a rhythm (rhythms.py)."""
+
+ALL_BEATS = 300
+"""Beats that all endpoints together may open in WINDOW."""
+
+AGAIN = 1.0
+"""Seconds after which to look again where the room is held by sessions under way: nobody knows what they will need."""
+
+Needs = Mapping[EndpointName, int]
+"""How many connections a session needs to which endpoints: to its own, and to that of the mailbox it reads back."""
+
 
 class Budget:
-    """The connections of one endpoint within WINDOW."""
+    """The connections of one endpoint within WINDOW. `held`: those that sessions under way may still open."""
 
     def __init__(self, most: int) -> None:
         self.most = most
+        self.held = 0
         self._spent: deque[float] = deque()
 
     def room_at(self, now: float, connections: int = 1) -> float:
         """The first moment from `now` on at which so many fit (all that ever fit, if they are more than that)."""
         while self._spent and self._spent[0] <= now - WINDOW:
             self._spent.popleft()
-        too_many = len(self._spent) + min(connections, self.most) - self.most
-        return self._spent[too_many - 1] + WINDOW if too_many > 0 else now
+        too_many = len(self._spent) + self.held + min(connections, self.most) - self.most
+        if too_many <= 0:
+            return now
+        return self._spent[too_many - 1] + WINDOW if too_many <= len(self._spent) else now + AGAIN
+
+    def since(self, moment: float) -> int:
+        """Connections opened since then, within WINDOW."""
+        return sum(at >= moment for at in self._spent)
 
     def spend(self, at: float, connections: int = 1) -> None:
         """Connections opened by `at`, which does not go back."""
@@ -37,24 +67,103 @@ class Budget:
 
 
 class Budgets:
-    """The budgets of all endpoints, all alike; `most` None: no limit."""
+    """The budgets of all endpoints, all alike; `most` None: no limit, of beats neither.
+
+    Who asks is named by the endpoint whose session it is, for that has one at a time.
+    """
 
     def __init__(self, most: int | None = None) -> None:
         self._most = most
         self._of: dict[EndpointName, Budget] = {}
+        self._line: dict[EndpointName, Needs] = {}
+        self._held: dict[EndpointName, Counter[EndpointName]] = {}
+        self._beats: dict[EndpointName, Budget] = {}
+        self._all_beats = Budget(ALL_BEATS)
 
-    def room_at(self, endpoint: EndpointName, now: float, connections: int = 1) -> float:
-        """The first moment from `now` on at which so many connections to this endpoint fit."""
-        budget = self._of.get(endpoint)
-        return budget.room_at(now, connections) if budget is not None else now
+    def room_at(self, who: EndpointName, needs: Needs, now: float) -> float:
+        """The first moment from `now` on at which all of it fits beside what those before it in line need."""
+        if self._most is None:
+            return now
+        return max(self._budget(to).room_at(now, count + self._before(who, to)) for to, count in needs.items())
 
-    def spend(self, endpoint: EndpointName, at: float, connections: int = 1) -> None:
-        """Connections to this endpoint, opened by `at`."""
-        if self._most is not None:
-            self._of.setdefault(endpoint, Budget(self._most)).spend(at, connections)
+    def take(self, who: EndpointName, needs: Needs, now: float) -> bool:
+        """Hold room for just this from now on, if there is any; else nothing is held."""
+        self.let_go(who)
+        if self._most is None:
+            return True
+        if self.room_at(who, needs, now) > now:
+            return False
+        self._held[who] = Counter({to: min(count, self._most) for to, count in needs.items()})
+        for to, count in self._held[who].items():
+            self._budget(to).held += count
+        return True
+
+    def opened(self, to: EndpointName, at: float, *, by: EndpointName) -> None:
+        """A connection is opened, in the room that was held for it or without."""
+        if self._most is None:
+            return
+        budget, held = self._budget(to), self._held.get(by, Counter())
+        if held[to]:
+            held[to] -= 1
+            budget.held -= 1
+        budget.spend(at)
+
+    def let_go(self, who: EndpointName) -> None:
+        """Nothing more is opened in the room that was held."""
+        for to, count in self._held.pop(who, Counter()).items():
+            self._budget(to).held -= count
+
+    @contextmanager
+    def in_line(self, who: EndpointName, needs: Needs) -> Iterator[None]:
+        """Within this, others that come later leave room for it."""
+        self._line[who] = needs
+        try:
+            yield
+        finally:
+            del self._line[who]
+
+    def pace(self, connections: int, beats: int = 0) -> float:
+        """Seconds between sessions that need so many each, so that their budgets last: evenly, for no long gap."""
+        if self._most is None:
+            return 0.0
+        more = max(connections if connections > 1 else 0, beats / BEATS)
+        return WINDOW * min(more, self._most) / self._most
 
     def limit(self, most: int) -> None:
         """From now on this many; what was spent stays spent."""
         self._most = most
         for budget in self._of.values():
             budget.most = most
+        for budget in self._beats.values():
+            budget.most = most * BEATS
+
+    def beats_at(self, to: EndpointName, now: float, beats: int) -> float:
+        """The first moment from `now` on at which so many beats may be opened for this endpoint."""
+        if self._most is None:
+            return now
+        return max(self._beats_of(to).room_at(now, beats), self._all_beats.room_at(now, beats))
+
+    def opened_beats(self, to: EndpointName, at: float, beats: int) -> None:
+        """Beats are opened for this endpoint."""
+        if self._most is not None:
+            self._beats_of(to).spend(at, beats)
+            self._all_beats.spend(at, beats)
+
+    def beats_since(self, to: EndpointName, moment: float) -> int:
+        """Beats that were opened for this endpoint since then; what others opened costs it nothing."""
+        return self._beats_of(to).since(moment)
+
+    def _before(self, who: EndpointName, to: EndpointName) -> int:
+        """What those need that stand before this one in line; all of them, if it does not stand there."""
+        count = 0
+        for other, needs in self._line.items():
+            if other == who:
+                break
+            count += needs.get(to, 0)
+        return count
+
+    def _budget(self, to: EndpointName) -> Budget:
+        return self._of.setdefault(to, Budget(self._most or 0))
+
+    def _beats_of(self, to: EndpointName) -> Budget:
+        return self._beats.setdefault(to, Budget((self._most or 0) * BEATS))

@@ -58,7 +58,7 @@ async def probe_endpoint(endpoint: Endpoint, workshop: Workshop, of_this_round: 
 async def _probe(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) -> Result:
     for _ in range(ATTEMPTS):
         pursued = await _attempt(endpoint, workshop, of_this_round)
-        if not pursued.undecided or not workshop.has_room(endpoint):
+        if not pursued.undecided or not workshop.take(endpoint):
             break
     evidence = pursued.evidence
     if workshop.trust is not None:
@@ -83,7 +83,8 @@ async def _attempt(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) 
         with workshop.logins.expecting(endpoint) as opened:
             with workshop.opening(endpoint):
                 session = await open_session(endpoint, workshop.kit, [*verbs, *workshop.questions(endpoint)])
-            workshop.spend(endpoint, len(session.controls))
+            for _ in session.controls:
+                workshop.spend(endpoint)
             opened.append(session)
             of_this_round.append(session)
             session = await _read_back(session, endpoint, workshop)
@@ -99,5 +100,5 @@ async def _read_back(session: Session, endpoint: Endpoint, workshop: Workshop) -
         return session
     workshop.progress(endpoint, "delivery")
     await workshop.own_moment(endpoint.mailbox.reader)
-    workshop.spend(endpoint.mailbox.reader)
+    workshop.spend(endpoint.mailbox.reader, by=endpoint)
     return await read_back(session, endpoint.mailbox, workshop.kit)

@@ -29,6 +29,7 @@ from probe.service.ledger import Entry, Ledger
 from probe.service.logbook import Logbook
 from probe.service.outfit import UnusableCaFile, contexts
 from probe.service.patrol import Patrol
+from probe.service.recall import recall
 from probe.service.shift import Books, Shift, begin_shift
 from probe.service.station import Asked, Past, Reload
 from probe.service.systemd import Systemd
@@ -178,6 +179,7 @@ class Daemon:
         ledger = Ledger(targets(self._settings), self._keeping.history.restored)
         ledger.listeners += [Logbook(tell).note, self._keep]
         self._books = Books(clock=self.clock, ledger=ledger, budgets=self._books.budgets)
+        await recall(self._keeping.history, self._books.budgets, targets(self._settings), self.clock)
         await self._begin(self._settings, before=None)
 
     async def _close(self) -> None:

@@ -25,12 +25,14 @@ class Keeping:
         if known is not None:
             self.history.go_on(known)
         self._sink = _sink(settings, clock)
+        self._known = known
         self._serves = _asked_for(settings)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Keeping:
         await self._stack.enter_async_context(self.history)
         if self._sink is not None:
+            self._sink.go_on(self._known or self.history.restored)
             await self._stack.enter_async_context(self._sink)
         return self
 
@@ -47,6 +49,8 @@ class Keeping:
     def configure(self, endpoints: Sequence[EndpointName]) -> None:
         """Only these endpoints are probed from now on."""
         self.history.configure(endpoints)
+        if self._sink is not None:
+            self._sink.configure(endpoints)
 
     def serves(self, settings: Settings) -> bool:
         """Whether these settings ask for the same as those it was made of."""

@@ -63,7 +63,10 @@ class Restored:
 
 @dataclass(slots=True)
 class Account:
-    """The books of one endpoint. `outage_seconds` are those of outages that this process saw end."""
+    """The books of one endpoint. `outage_seconds` are those of outages that this process saw end.
+
+    `missed`: turns on which no session began, for the one before was under way, or waited for room, too long.
+    """
 
     endpoint: EndpointName
     host: str
@@ -71,6 +74,7 @@ class Account:
     latest: Result | None = None
     outage: Outage | None = None
     outage_seconds: float = 0.0
+    missed: int = 0
     counted: Counter[Verdict] = field(default_factory=Counter)
     durations: Distribution = field(default_factory=Distribution)
     phases: dict[Phase, Distribution] = field(default_factory=dict)
@@ -197,6 +201,11 @@ class Ledger:
         for listener in self.listeners:
             listener(entry)
         return entry
+
+    def miss(self, endpoint: EndpointName, turns: int) -> None:
+        """So many turns went by without a session."""
+        if (account := self._accounts.get(endpoint)) is not None:
+            account.missed += turns
 
     def session(self, identity: str) -> Result | None:
         """A session that is kept."""

@@ -5,7 +5,8 @@
 
 Rules of this file:
 - Never two sessions at once on one endpoint: whoever comes while one is under way gets that one's result.
-- Whatever opens a connection draws on the endpoint's budget; a turn waits for room, a question does not.
+- Whatever opens a connection draws on a budget, that of a mailbox which is read back too; a turn waits for room, a
+  question does not. Room is taken before a session begins and let go when it has ended.
 - A bug of ours ends one session and no patrol: it is told, and the endpoint has its next turn.
 """
 
@@ -14,10 +15,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from math import inf
 
 from probe.evidence.ours import Ours
 from probe.model import Endpoint, EndpointName, Result
 from probe.notices import tell_bug
+from probe.service.budget import Needs
 from probe.service.cycle import probe_endpoint
 from probe.service.ledger import Ledger
 from probe.service.schedule import Turns, anchors
@@ -38,14 +42,26 @@ BREATHER = 0.1
 
 @dataclass(kw_only=True, slots=True)
 class Post:
-    """One endpoint on its turns. `connections`: how many its last session took; `bug`: how it failed by our own."""
+    """One endpoint on its turns.
+
+    `connections`, `beats`: how many its last session took, `last`: when that one began; `bug`: how it failed by ours.
+    """
 
     endpoint: Endpoint
     turns: Turns
     connections: int = 1
+    beats: int = 0
+    last: float = -inf
     bug: str = ""
     begun: float | None = None
     running: asyncio.Task[Result] | None = field(default=None, repr=False)
+
+    @property
+    def needs(self) -> Needs:
+        """The connections that the next session is likely to need."""
+        mailbox = self.endpoint.mailbox
+        read_back = {mailbox.reader.name: 1} if mailbox is not None else {}
+        return {self.endpoint.name: self.connections, **read_back}
 
     @property
     def bound(self) -> float:
@@ -78,7 +94,7 @@ class Patrol:
         for name, post in self._posts.items():
             known = before._posts.get(name)
             if known is not None:
-                post.connections = known.connections
+                post.connections, post.beats, post.last = known.connections, known.beats, known.last
                 if known.turns.interval == self._interval:
                     post.turns = known.turns
 
@@ -113,10 +129,9 @@ class Patrol:
         post = self._posts.get(name)
         if post is None:
             return Asked(refusal=f"{name} is not in the configuration")
-        now = self.workshop.kit.clock()
-        room = self.workshop.budgets.room_at(name, now, post.connections)
-        if post.running is None and room > now:
-            return self._without_room(name, room - now)
+        now, budgets = self.workshop.kit.clock(), self.workshop.budgets
+        if post.running is None and not budgets.take(name, post.needs, now):
+            return self._without_room(name, budgets.room_at(name, post.needs, now) - now)
         session = self._session(post)
         await asyncio.wait([session], timeout=seconds)
         if not session.done():
@@ -142,7 +157,7 @@ class Patrol:
         clock = self.workshop.kit.clock
         while True:
             try:
-                await _sleep(post.turns.next(clock()) - clock())
+                await _sleep(self._due(post) - clock())
                 await self._until_room(post)
                 await asyncio.shield(self._session(post))
             except (Exception, asyncio.CancelledError) as error:  # rule 3
@@ -152,45 +167,58 @@ class Patrol:
                 tell_bug(error, endpoint=str(post.endpoint))
                 await asyncio.sleep(BREATHER)
 
+    def _due(self, post: Post) -> float:
+        """When the next session is due; turns that were missed since the last one are told."""
+        missed = post.turns.missed
+        due = post.turns.next(self.workshop.kit.clock())
+        self._ledger.miss(post.endpoint.name, post.turns.missed - missed)
+        return due
+
     async def _until_room(self, post: Post) -> None:
-        """Wait until the budget has room, or a session that somebody asked for is under way."""
-        clock = self.workshop.kit.clock
-        while post.running is None:
-            now = clock()
-            room = self.workshop.budgets.room_at(post.endpoint.name, now, post.connections)
-            if room <= now:
-                return
-            await asyncio.sleep(room - now)
+        """Wait until there is room, and take it; or until a session that somebody asked for is under way."""
+        clock, budgets, who = self.workshop.kit.clock, self.workshop.budgets, post.endpoint.name
+        rested = post.last + budgets.pace(post.connections, post.beats)
+        await _sleep(max(rested, budgets.beats_at(who, clock(), post.beats)) - clock())
+        with budgets.in_line(who, post.needs):
+            while post.running is None and not budgets.take(who, post.needs, clock()):
+                now = clock()
+                await _sleep(budgets.room_at(who, post.needs, now) - now)
 
     def _session(self, post: Post) -> asyncio.Task[Result]:
         """The session under way, or a new one."""
         if post.running is None:
             post.running = asyncio.create_task(self._probe(post))
-            post.running.add_done_callback(_heard)
+            post.running.add_done_callback(partial(self._ended, post))
         return post.running
 
     async def _probe(self, post: Post) -> Result:
         try:
             async with self._places:
-                post.begun = self.workshop.kit.clock()
+                post.begun = post.last = self.workshop.kit.clock()
                 self._forget()
                 self.workshop.begin([post.endpoint])
                 result = await probe_endpoint(post.endpoint, self.workshop, self._others)
             post.connections, post.bug = result.session.connections, ""
+            post.beats = self.workshop.budgets.beats_since(post.endpoint.name, post.last)
             self._ledger.record(result)
             return result
         finally:
-            post.begun = post.running = None
+            self._leave(post)
+
+    def _leave(self, post: Post) -> None:
+        post.begun = post.running = None
+        self.workshop.budgets.let_go(post.endpoint.name)
+
+    def _ended(self, post: Post, task: asyncio.Task[Result]) -> None:
+        """What a session failed with is told by its walk, or by whoever asked. One broken off may not have begun."""
+        if post.running is task:
+            self._leave(post)
+        if not task.cancelled():
+            task.exception()
 
     def _forget(self) -> None:
         """Let go of sessions of which no line can come any more."""
         self._others.forget(self.workshop.kit.clock() - 2 * self._longest)
-
-
-def _heard(task: asyncio.Task[Result]) -> None:
-    """What a session failed with is told by its walk, or by whoever asked."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _is_ending() -> bool:

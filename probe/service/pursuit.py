@@ -1,8 +1,12 @@
 """The search for one session, in time: until it is settled, its time is over, or nothing could tell any more.
 
 Where lines came that may be the session's but none is certain, a few more connections (beats) are opened at secret
-distances: a server that repeats them names ours. Rule: a line that fits is worth nothing while a rival of it may
-still be on its way, not even at the deadline.
+distances: a server that repeats them names ours.
+
+Rules of this file:
+- A line that fits is worth nothing while a rival of it may still be on its way, not even at the deadline.
+- Beats are the last resort: where the server's clock is known, and lines come so thinly that time alone will tell soon,
+  it is waited for. They have bounds (budget.py), so they may be put off, and it is said.
 """
 
 from __future__ import annotations
@@ -16,19 +20,35 @@ from probe.evidence.health import troubles
 from probe.evidence.ours import Ours
 from probe.evidence.reply import client_in_reply
 from probe.evidence.scene import SETTLE, Scene
-from probe.model import Beat, Endpoint, Evidence, Failure, ImprintKind, Link, Phase, Service, Session, Sighting
+from probe.model import (
+    Beat,
+    Endpoint,
+    Evidence,
+    Failure,
+    IdMoment,
+    ImprintKind,
+    Link,
+    Phase,
+    Service,
+    Session,
+    Sighting,
+)
+from probe.service.budget import BEATS
 from probe.service.workshop import Workshop
-from probe.sessions.open import open_beat
 
 BREATH = 0.001
 PATIENT = 8
 """The longer a search lasts, the more there is to look through: not more often than in this share of its time."""
 
-BEATS_AT_ONCE = 4
 ROUNDS_OF_BEATS = 3
 
 BEFORE_BEATS = 0.7
 """Seconds without a certain line before beats are opened, and after the last beat before the next ones are."""
+
+TIME_IS_WAITED_FOR = 0.5
+"""Share of `timeouts.evidence` within which a line must be told by time, or beats are opened meanwhile."""
+
+PUT_OFF = "no rhythm was tried, for as many beats as are allowed in a minute were opened already"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +92,7 @@ class _Pursuit:
         self._others = others
         self._deadline = session.closed + _patience(session, endpoint, workshop)
         self._beats_from = workshop.kit.clock() + BEFORE_BEATS
+        self._time_tells_by = session.closed + TIME_IS_WAITED_FOR * endpoint.timeouts.evidence
         self._rounds_left = ROUNDS_OF_BEATS if session.service is Service.IMAPS and session.fault is None else 0
 
     async def run(self, *, once: bool) -> Pursued:
@@ -83,9 +104,9 @@ class _Pursuit:
                 found = search(self._session, self._scene(now))
                 if once or self._is_over(found, now):
                     self._workshop.remember(found.clocks)
-                    return Pursued(self._session, found.evidence, self._is_undecided(now))
+                    return Pursued(self._session, self._told(found, now), self._is_undecided(now))
                 if self._calls_for_beats(found, now):
-                    await self._open_beats()
+                    await self._more_beats()
                 else:
                     await self._wait(told, found, now)
 
@@ -105,7 +126,8 @@ class _Pursuit:
         if self._session.fault is not None:
             return self._deadline
         again = now + max(SETTLE / 4, (now - self._session.closed) / 2)
-        return min(moment for moment in (self._deadline, self._beats_from, again) if moment > now)
+        moments = (self._deadline, self._beats_due(found, now), found.tells, again)
+        return min(moment for moment in moments if moment > now)
 
     def _scene(self, now: float) -> Scene:
         workshop = self._workshop
@@ -125,20 +147,40 @@ class _Pursuit:
         return bool(found.evidence.sightings) and not found.settled and self._session.fault is None
 
     def _calls_for_beats(self, found: Search, now: float) -> bool:
-        return bool(self._rounds_left and found.candidates) and now >= self._beats_from and not self._is_open(found)
+        wanted = self._rounds_left and found.candidates and not self._is_open(found)
+        return bool(wanted) and now >= self._beats_due(found, now)
 
-    async def _open_beats(self) -> None:
+    def _beats_due(self, found: Search, now: float) -> float:
+        """When the next round of beats is due, and may be opened; or is there, for others opened it."""
+        wished = found.tells if self._beats_from < found.tells <= self._time_tells_by else self._beats_from
+        return wished if self._others_beats() else max(wished, self._workshop.beats_at(self._endpoint, now))
+
+    async def _more_beats(self) -> None:
         self._rounds_left -= 1
         self._workshop.progress(self._endpoint, "rhythm")
-        opened = await asyncio.gather(*(self._beat() for _ in range(BEATS_AT_ONCE)))
-        beats = (beat for beat in opened if beat is not None)
-        self._session = replace(self._session, beats=(*self._session.beats, *beats))
-        self._beats_from = self._workshop.kit.clock() + BEFORE_BEATS
+        if not self._others_beats():
+            await self._workshop.more_beats(self._endpoint)
+        beats, now = self._beats(), self._workshop.kit.clock()
+        self._session = replace(self._session, beats=beats)
+        ended = beats[-1].id_moments[IdMoment.NEEDED].end if beats else now
+        self._beats_from = max(now, ended + BEFORE_BEATS)
         self._deadline = max(self._deadline, self._beats_from + SETTLE)
 
-    async def _beat(self) -> Beat | None:
-        await self._workshop.own_moment(self._endpoint)
-        return await open_beat(self._endpoint, self._workshop.kit)
+    def _beats(self) -> tuple[Beat, ...]:
+        """One round more of the beats on this session's way in, of those after it; few first, as each may fail."""
+        beats = self._workshop.rhythms.since(self._endpoint, self._session.opened)
+        return beats[: len(self._session.beats) + BEATS]
+
+    def _others_beats(self) -> bool:
+        """Whether there is a whole round more already, for other sessions opened it."""
+        return len(self._beats()) == len(self._session.beats) + BEATS
+
+    def _told(self, found: Search, now: float) -> Evidence:
+        """What was found, and that a rhythm was put off where nothing was."""
+        put_off = self._rounds_left and found.candidates and self._workshop.beats_at(self._endpoint, now) > now
+        if not put_off or found.evidence.sightings or self._session.fault is not None:
+            return found.evidence
+        return replace(found.evidence, reasons=(*found.evidence.reasons, PUT_OFF))
 
 
 def _patience(session: Session, endpoint: Endpoint, workshop: Workshop) -> float:

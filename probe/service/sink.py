@@ -1,11 +1,14 @@
 """The sink: each change of a verdict, and each outage as it begins and ends, pushed to Loki as one JSON line, in order.
 
+    Ledger ──take──▶ Telling (which lines) ──▶ at most MOST that wait ──one task──▶ Loki
+
 Rules:
 - `take` never waits and never raises. At most MOST lines wait; the oldest go, and are counted.
 - Lines that Loki will not have (too old, too large, odd labels) are said once in its words and dropped; anything else,
   a token that has expired too, is sent again, later and later, and not before the moment that Retry-After names.
 - Few streams: labels are what the configuration gives, vantage, path, service and severity; the rest is in the line.
-- What waits when the process ends is sent within `Patience.close`, or lost: the history has it all.
+- What waits when the process ends is sent within `Patience.close`, or lost: the history has it all. What stands is told
+  again when the next one begins, and when Loki takes lines again after some were lost (telling.py).
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -21,12 +24,13 @@ from probe.evidence.loki import reason_of
 from probe.evidence.loki_push import MEANINGS, Pushed, body_of, is_final
 from probe.evidence.sources.backoff import Backoff
 from probe.evidence.sources.loki_http import Bounds, LokiHttp, Server, Trouble
+from probe.model import EndpointName
 from probe.notices import warn
-from probe.report.events import change_object, outage_object
 from probe.service.clock import SteadyClock
-from probe.service.ledger import Entry
+from probe.service.ledger import Entry, Restored
 from probe.service.sources import loki_server
 from probe.service.standing import Standing, rest
+from probe.service.telling import Telling, Told
 from probe.settings import LokiSink
 
 MOST = 1_000
@@ -67,6 +71,7 @@ class Sink:
     ) -> None:
         server = Server(**loki_server(settings))
         self._labels = {"job": JOB, **settings.labels, "vantage": vantage}
+        self._telling = Telling(vantage)
         self._vantage = vantage
         self._clock = clock
         self._patience = patience
@@ -75,7 +80,8 @@ class Sink:
             warn, fails="sink: verdicts are not pushed", works="sink: verdicts are pushed again"
         )
         self._backoff = Backoff(first=patience.again, most=patience.longest)
-        self._waiting: deque[Pushed] = deque()
+        self._waiting: deque[tuple[EndpointName, Pushed]] = deque()
+        self._lost: set[EndpointName] = set()
         self._sent = self._lost_before = 0
         self._news, self._closing = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -109,26 +115,35 @@ class Sink:
             await asyncio.wait([task])
         await self._http.close()
 
+    def go_on(self, known: Restored) -> None:
+        """Begin with what the ledger knows. Before the first entry."""
+        self._telling = Telling(self._vantage, known)
+
     def take(self, entry: Entry) -> None:
         """Push what an entry of the ledger changed. For Ledger.listeners."""
-        shift, result = self._clock.shift, entry.result
-        if entry.change is not None:
-            told = change_object(entry.change, result, vantage=self._vantage, shift=shift)
-            self._add(entry.change.at + shift, told)
-        for outage in filter(None, (entry.ended, entry.began)):
-            told = outage_object(outage, result, vantage=self._vantage, shift=shift)
-            self._add((outage.began if outage.ended is None else outage.ended) + shift, told)
+        for told in self._telling.of(entry, self._clock.shift):
+            self._add(entry.result.session.endpoint, told)
 
-    def _add(self, at: float, told: Mapping[str, object]) -> None:
-        labels = {**self._labels, **{name: str(told[name]) for name in ("path", "service", "severity")}}
-        self._waiting.append(Pushed(at=at, labels=labels, line=json.dumps(told)))
+    def configure(self, endpoints: Collection[EndpointName]) -> None:
+        """Only these endpoints are probed from now on: outages of others end."""
+        for name, told in self._telling.configure(endpoints, self._clock.shift):
+            self._add(name, told)
+
+    def _add(self, endpoint: EndpointName, told: Told) -> None:
+        at, line = told
+        labels = {**self._labels, **{name: str(line[name]) for name in ("path", "service", "severity")}}
+        self._waiting.append((endpoint, Pushed(at=at + self._clock.shift, labels=labels, line=json.dumps(line))))
         self._trim()
         self._news.set()
 
     def _trim(self) -> None:
         while len(self._waiting) > MOST:
-            self._waiting.popleft()
-            self.dropped += 1
+            endpoint, _ = self._waiting.popleft()
+            self._drop([endpoint])
+
+    def _drop(self, endpoints: Collection[EndpointName]) -> None:
+        self.dropped += len(endpoints)
+        self._lost.update(endpoints)
 
     # The one task that pushes
 
@@ -151,18 +166,20 @@ class Sink:
         if not batch:
             return 0.0
         try:
-            await self._push(body_of(batch))
+            await self._push(body_of(line for _, line in batch))
         except Exception as error:  # be it a fault of our own: probing goes on, and it is said
             trouble = error if isinstance(error, Trouble) else _own_fault(error)
             self._standing.tell(trouble)
             if is_final(trouble.kind):
-                self.dropped += len(batch)
+                self._drop([endpoint for endpoint, _ in batch])
                 return 0.0
             self._waiting.extendleft(reversed(batch))
             self._trim()
             return self._backoff.failed(at_least=trouble.wait)
         self._sent += len(batch)
         self._standing.recovered(lost=self.dropped - self._lost_before)
+        self._telling.lost(self._lost)
+        self._lost.clear()
         self._lost_before = self.dropped
         self._backoff.succeeded()
         return 0.0

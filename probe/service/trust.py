@@ -52,7 +52,7 @@ class TrustChecks:
         now = workshop.kit.clock()
         last = self.memory.last(endpoint)
         due = last is None or not 0 <= now - last.at < self.interval
-        if due and workshop.has_room(endpoint):
+        if due and workshop.take(endpoint):
             if not self._may_check(endpoint, now):
                 return None
             claim = fresh_claim(session.address.version, workshop.random)

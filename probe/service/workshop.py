@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 
 from probe.evidence.ours import Ours
 from probe.evidence.scene import Clocks, Offset, Scene
-from probe.model import Endpoint, EndpointName, Evidence, IdMoment, ImprintKind, Link, Networks, Service, Session
+from probe.model import Beat, Endpoint, EndpointName, Evidence, IdMoment, ImprintKind, Link, Networks, Service, Session
 from probe.service.budget import Budgets
 from probe.service.clock import shift_of
 from probe.service.logins import LoginCount
+from probe.service.rhythms import Rhythms
 from probe.service.survey import Survey
 from probe.service.watch import Watch
 from probe.sessions.imprint import Fingerprints
-from probe.sessions.open import Kit
+from probe.sessions.open import Kit, open_beat
 
 if TYPE_CHECKING:
     from probe.service.trust import TrustChecks
@@ -60,9 +61,11 @@ class Workshop:
     looked: float = -inf
     underway: list[EndpointName] = field(default_factory=list)
     fingerprints: Fingerprints = field(init=False)
+    rhythms: Rhythms = field(init=False)
 
     def __post_init__(self) -> None:
         self.fingerprints = Fingerprints(self.random)
+        self.rhythms = Rhythms(self.kit.clock)
 
     def begin(self, endpoints: Sequence[Endpoint]) -> None:
         """Sessions to these endpoints begin: look around the cluster, and at the count of logins, beside them.
@@ -85,15 +88,25 @@ class Workshop:
         if self.trust is not None and before.trust is not None:
             self.trust.take_over(before.trust)
 
-    def has_room(self, endpoint: Endpoint) -> bool:
-        """Whether the endpoint's budget allows another connection now."""
-        now = self.kit.clock()
-        return self.budgets.room_at(endpoint.name, now) <= now
+    def take(self, endpoint: Endpoint) -> bool:
+        """Whether the endpoint's budget allows one more connection now; then room for it is held."""
+        return self.budgets.take(endpoint.name, {endpoint.name: 1}, self.kit.clock())
 
-    def spend(self, endpoint: Endpoint, connections: int = 1) -> None:
-        """Connections were opened to this endpoint, or are about to be."""
-        if connections:
-            self.budgets.spend(endpoint.name, self.kit.clock(), connections)
+    def spend(self, endpoint: Endpoint, *, by: Endpoint | None = None) -> None:
+        """A connection was opened to this endpoint, or is about to be, for a session to it or to another one."""
+        self.budgets.opened(endpoint.name, self.kit.clock(), by=(by or endpoint).name)
+
+    def beats_at(self, endpoint: Endpoint, now: float) -> float:
+        """When a round of beats may be opened on this endpoint's way in."""
+        return self.rhythms.next_at(endpoint, now, self.budgets)
+
+    async def more_beats(self, endpoint: Endpoint) -> None:
+        """Open a round of beats, or wait for one on the same way in."""
+        await self.rhythms.round(endpoint, self.budgets, lambda: self._beat(endpoint))
+
+    async def _beat(self, endpoint: Endpoint) -> Beat | None:
+        await self.own_moment(endpoint)
+        return await open_beat(endpoint, self.kit)
 
     def scene(self, session: Session, others: Ours, now: float) -> Scene:
         """All that a search for this session may look at now."""

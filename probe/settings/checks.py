@@ -16,7 +16,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
-from probe.model import WHOAMI, AddressFamily, ImprintKind, Network, Networks, plain_address
+from probe.model import WHOAMI, AddressFamily, ImprintKind, Network, Networks, Service, plain_address
 from probe.settings.evidence import EvidenceSettings, Source, SyslogSource
 from probe.settings.faults import Location, dotted, shown, shown_name
 from probe.settings.loki import LokiAccess, LokiSink, LokiSource, LokiTls
@@ -27,6 +27,9 @@ from probe.settings.values import ReplyMode
 _VERSIONS = {AddressFamily.IPV4: 4, AddressFamily.IPV6: 6}
 USUAL_LIMIT = 10
 """Connections a minute that one deployment in the field allows a client (smtpd_client_connection_rate_limit)."""
+
+FAILING = 3
+"""Connections that one session takes where it fails: its own, and control connections that tell why."""
 
 REFUSALS = 1
 """Refused recipients a minute above which a guard may ban: fail2ban's usual limit is 5 in 10 minutes."""
@@ -174,6 +177,12 @@ def _pace(draft: Draft) -> Iterator[Finding]:
     if 60.0 / interval > most + 1e-9:
         expected = f"at least {60.0 / most:g}s, the shortest that schedule.max_sessions_per_minute = {most} allows"
         yield Found(("schedule", "interval"), f"{interval:g}s", expected)
+    elif FAILING * 60.0 / interval > most + 1e-9:
+        slow = f"an endpoint that fails takes up to {FAILING} connections a session, so it has one in {180.0 / most:g}s"
+        reason = (
+            f"{slow} while it fails, and the end of an outage is told late by as much: at least {180.0 / most:g}s, or"
+        )
+        yield Doubt(("schedule", "interval"), f"{reason} a larger max_sessions_per_minute, keeps the pace")
 
 
 def _bans(draft: Draft) -> Iterator[Finding]:
@@ -185,27 +194,55 @@ def _bans(draft: Draft) -> Iterator[Finding]:
     if most > USUAL_LIMIT:
         usual = f"servers usually allow ({USUAL_LIMIT} a minute)"
         yield Doubt(place, f"{most} is more than {usual}: raise theirs for this client first")
-    for (host, port), places in _servers(draft).items():
-        if len(places) > 1 and len(places) * each > USUAL_LIMIT:
-            paths = f"{len(places)} paths lead to port {port} of {host}"
-            reason = (
-                f"with {len(places) * each:g} sessions a minute in all; servers usually allow a client {USUAL_LIMIT}"
-            )
-            yield Doubt(places[-1], f"{paths}, {reason}")
+    failing = min(most, FAILING * each)
+    for (server, service), places in _servers(draft).items():
+        if len(places) > 1 and len(places) * failing > USUAL_LIMIT:
+            paths = f"{len(places)} paths lead to {service} of {server}"
+            reason = f"with up to {len(places) * failing:g} connections a minute in all while they fail"
+            usual = f"servers usually allow a client {USUAL_LIMIT}: lower max_sessions_per_minute or ask less often"
+            yield Doubt(places[-1], f"{paths}, {reason}; {usual}")
     for where, endpoint in draft.endpoints:
         if endpoint.imprint is ImprintKind.REJECT and each > REFUSALS:
             reason = "refused recipients a minute may be counted as spam: tell fail2ban and the like to ignore us"
             yield Doubt((*where, "imprint"), f"{each:g} {reason}")
 
 
-def _servers(draft: Draft) -> dict[tuple[str, int], list[Location]]:
-    """The endpoints of each server's port, where they limit connections (Dovecot does not)."""
-    found: dict[tuple[str, int], list[Location]] = {}
+def _servers(draft: Draft) -> dict[tuple[str, Service], list[Location]]:
+    """The endpoints of each server's services, where they limit connections (Dovecot does not).
+
+    A server is who it says it is in TLS: a virtual address, a node port and a name may all lead to the same one.
+    """
+    found: dict[tuple[str, Service], list[Location]] = {}
     for place, path in draft.paths:
         for index, endpoint in enumerate(path.endpoints):
             if endpoint.service.speaks_smtp:
-                found.setdefault((path.host.casefold(), endpoint.port), []).append((*place, "endpoints", index))
+                found.setdefault((_server(path), endpoint.service), []).append((*place, "endpoints", index))
     return found
+
+
+def _server(path: PathSettings) -> str:
+    if path.tls.server_name:
+        return path.tls.server_name.casefold()
+    try:
+        return str(plain_address(path.host))
+    except ValueError:
+        return path.host.casefold().rstrip(".")
+
+
+def _read_backs(draft: Draft) -> Iterator[Finding]:
+    """Messages that are read back are connections to the imaps endpoint, and draw on its budget."""
+    if draft.schedule is None:
+        return
+    most, each = draft.schedule.max_sessions_per_minute, 60.0 / draft.schedule.interval
+    for place, path in draft.paths:
+        letters = sum(one.imprint is ImprintKind.DELIVER and one.service.speaks_smtp for one in path.endpoints)
+        if path.reader is None or not letters or (letters + 1) * each <= most + 1e-9:
+            continue
+        reason = (
+            f"{(letters + 1) * each:g} connections a minute, for {letters} endpoints read their messages back here, "
+            f"and schedule.max_sessions_per_minute is {most}: turns will be left out; raise it or ask less often"
+        )
+        yield Doubt((*place, "endpoints", path.endpoints.index(path.reader)), reason)
 
 
 def _timeouts(draft: Draft) -> Iterator[Finding]:
@@ -334,6 +371,7 @@ CHECKS: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
     _password_files,
     _pace,
     _bans,
+    _read_backs,
     _timeouts,
     _groups,
     _vantage_outside,

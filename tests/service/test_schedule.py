@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.model import EndpointName, Service
-from probe.service.budget import WINDOW, Budget, Budgets
+from probe.service.budget import ALL_BEATS, BEATS, WINDOW, Budget, Budgets, Needs
 from probe.service.schedule import Turns, anchors
 
 SMTP = EndpointName("vip", Service.SMTP, 25)
+SUBMISSION = EndpointName("vip", Service.SUBMISSION, 587)
 IMAPS = EndpointName("vip", Service.IMAPS, 993)
 
 
@@ -72,13 +73,104 @@ def test_no_minute_holds_more_than_the_budget(most: int, asks: list[tuple[int, i
         assert sum(at - WINDOW < other <= at for other in opened) <= most
 
 
+NEEDS: Needs = {SMTP: 1, IMAPS: 1}
+"""Of a message that is read back."""
+
+
 def test_each_endpoint_has_its_own_and_without_a_limit_there_is_always_room() -> None:
     budgets = Budgets(2)
-    budgets.spend(SMTP, 0.0, 2)
-    assert budgets.room_at(SMTP, 1.0) == 60.0
-    assert budgets.room_at(IMAPS, 1.0) == 1.0
+    for _ in range(2):
+        assert budgets.take(SMTP, {SMTP: 1}, 0.0)
+        budgets.opened(SMTP, 0.0, by=SMTP)
+    assert not budgets.take(SMTP, {SMTP: 1}, 1.0)
+    assert budgets.room_at(SMTP, {SMTP: 1}, 1.0) == 60.0
+    assert budgets.room_at(IMAPS, {IMAPS: 1}, 1.0) == 1.0
     budgets.limit(3)
-    assert budgets.room_at(SMTP, 1.0) == 1.0
+    assert budgets.room_at(SMTP, {SMTP: 1}, 1.0) == 1.0
     free = Budgets()
-    free.spend(SMTP, 0.0, 1000)
-    assert free.room_at(SMTP, 0.0, 1000) == 0.0
+    for _ in range(1000):
+        free.opened(SMTP, 0.0, by=SMTP)
+    assert free.take(SMTP, {SMTP: 1000}, 0.0)
+    assert free.beats_at(IMAPS, 0.0, 1000) == 0.0
+
+
+def test_room_that_is_held_is_nobody_elses_until_it_is_let_go() -> None:
+    budgets = Budgets(2)
+    assert budgets.take(SMTP, NEEDS, 0.0)
+    assert budgets.take(IMAPS, {IMAPS: 1}, 0.0)
+    assert not budgets.take(SUBMISSION, {SUBMISSION: 1, IMAPS: 1}, 0.0)
+    assert budgets.room_at(SUBMISSION, {SUBMISSION: 1}, 0.0) == 0.0  # of one it cannot have all, it takes none
+    budgets.opened(SMTP, 0.0, by=SMTP)
+    budgets.let_go(SMTP)  # no message came that would have to be read back
+    assert budgets.take(SUBMISSION, {SUBMISSION: 1, IMAPS: 1}, 0.0)
+    budgets.opened(IMAPS, 5.0, by=SUBMISSION)
+    budgets.opened(IMAPS, 6.0, by=IMAPS)
+    assert budgets.room_at(IMAPS, {IMAPS: 1}, 10.0) == 65.0
+
+
+def test_what_was_opened_without_room_is_owed() -> None:
+    budgets = Budgets(2)
+    assert budgets.take(SMTP, {SMTP: 1}, 0.0)
+    for at in (0.0, 1.0, 2.0):  # a session and its control connections
+        budgets.opened(SMTP, at, by=SMTP)
+    budgets.let_go(SMTP)
+    assert budgets.room_at(SMTP, {SMTP: 1}, 3.0) == 61.0
+
+
+def test_who_stands_in_line_comes_before_those_that_came_later() -> None:
+    budgets = Budgets(1)
+    assert budgets.take(IMAPS, {IMAPS: 1}, 0.0)
+    budgets.opened(IMAPS, 0.0, by=IMAPS)
+    with budgets.in_line(SMTP, NEEDS), budgets.in_line(IMAPS, {IMAPS: 1}):
+        assert not budgets.take(IMAPS, {IMAPS: 1}, 60.0 - 0.1)
+        budgets.limit(2)
+        assert not budgets.take(IMAPS, {IMAPS: 1}, 1.0)  # the one place is for who came first
+        assert budgets.take(SMTP, NEEDS, 1.0)
+    budgets.opened(IMAPS, 1.0, by=SMTP)
+    budgets.opened(SMTP, 1.0, by=SMTP)
+    assert budgets.take(IMAPS, {IMAPS: 1}, 60.0)
+
+
+@given(
+    st.integers(1, 6), st.lists(st.tuples(st.integers(0, 9), st.sampled_from([SMTP, SUBMISSION, IMAPS])), max_size=80)
+)
+def test_sessions_with_a_message_to_read_back_overdraw_nobody(most: int, asks: list[tuple[int, EndpointName]]) -> None:
+    """Each is opened when it has room for all it needs, and reads its mailbox later, beside others."""
+    budgets, now, opened = Budgets(most), 0.0, list[tuple[EndpointName, float]]()
+    late: list[tuple[float, EndpointName]] = []
+    for pause, who in asks:
+        now += pause
+        for at, reader in [one for one in late if one[0] <= now]:
+            late.remove((at, reader))
+            budgets.opened(IMAPS, now, by=reader)
+            opened.append((IMAPS, now))
+            budgets.let_go(reader)
+        needs: Needs = {who: 1} if who is IMAPS else {who: 1, IMAPS: 1}
+        if who in {reader for _, reader in late} or not budgets.take(who, needs, now):
+            continue
+        budgets.opened(who, now, by=who)
+        opened.append((who, now))
+        if who is not IMAPS:
+            late.append((now + 5.0, who))
+    for to, at in opened:
+        assert sum(other is to and at - WINDOW < then <= at for other, then in opened) <= most
+
+
+def test_beats_have_bounds_of_one_endpoint_and_of_all() -> None:
+    budgets = Budgets(3)
+    for at in (0.0, 1.0, 2.0):
+        assert budgets.beats_at(IMAPS, at, 4) == at
+        budgets.opened_beats(IMAPS, at, 4)
+    assert budgets.beats_at(IMAPS, 3.0, 4) == 60.0
+    assert budgets.room_at(IMAPS, {IMAPS: 1}, 3.0) == 3.0
+    others = [EndpointName(f"p{number}", Service.IMAPS, 993) for number in range(ALL_BEATS // (3 * BEATS))]
+    for other in others[1:]:
+        budgets.opened_beats(other, 3.0, 3 * BEATS)
+    assert budgets.beats_at(others[0], 4.0, 4) == 60.0
+
+
+def test_sessions_that_need_several_connections_are_spread() -> None:
+    budgets = Budgets(6)
+    assert [budgets.pace(connections) for connections in (1, 2, 3, 99)] == [0.0, 20.0, 30.0, 60.0]
+    assert [budgets.pace(1, beats) for beats in (4, 8, 12)] == [10.0, 20.0, 30.0]
+    assert Budgets().pace(3, 12) == 0.0

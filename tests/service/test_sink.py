@@ -17,9 +17,11 @@ from aiohttp import web
 from probe.evidence.loki_push import Pushed, body_of
 from probe.evidence.sources.loki_http import Bounds
 from probe.model import Endpoint, MaskedBy, Service, Verdict
+from probe.report.json import timestamp
 from probe.service.clock import SteadyClock
-from probe.service.ledger import Ledger
+from probe.service.ledger import Ledger, Restored
 from probe.service.sink import AT_ONCE, MOST, Patience, Sink
+from probe.service.telling import RETOLD, Telling
 from probe.settings import LokiSink
 from probe.settings.document import Expanded
 from probe.settings.loki import MOST_LABELS
@@ -53,11 +55,15 @@ class Desk:
 
 
 @asynccontextmanager
-async def pushing(url: str, *, patience: Patience = BRISK, **more: Any) -> AsyncIterator[Desk]:
+async def pushing(
+    url: str, *, patience: Patience = BRISK, known: Restored | None = None, **more: Any
+) -> AsyncIterator[Desk]:
     settings = LokiSink.model_validate({"kind": "loki", "url": url, **more})
     clock, said = SteadyClock(time.monotonic, time.time), Said()
-    async with Sink(settings, "lan-probe", clock, warn=said, patience=patience) as sink:
-        ledger = Ledger([SMTP])
+    sink = Sink(settings, "lan-probe", clock, warn=said, patience=patience)
+    sink.go_on(known or Restored())
+    async with sink:
+        ledger = Ledger([SMTP], known)
         ledger.listeners.append(sink.take)
         yield Desk(sink, ledger, said, clock)
 
@@ -240,6 +246,88 @@ async def test_what_waits_at_the_end_is_sent_at_the_end() -> None:
             for number in range(AT_ONCE + 1):
                 desk.session((Verdict.RATE_LIMITED, Verdict.SERVICE_ERROR)[number % 2])
         assert desk.sink.pushed == AT_ONCE + 1
+
+
+async def test_what_stands_is_told_again_when_a_process_begins() -> None:
+    """Loki was down as the verdict changed, and then the daemon was restarted."""
+    masked: dict[str, Any] = {"masked_by": MaskedBy.NODE}
+    async with serving() as loki:
+        async with pushing(loki.url) as desk:
+            desk.session(Verdict.PRESERVED)
+            await desk.until(lambda: desk.sink.pushed == 1)
+            loki.push_script.extend([answers(503)] * 1000)
+            desk.session(Verdict.MASKED, **masked)
+            desk.session(Verdict.MASKED, **masked)
+            known = desk.ledger.known
+        loki.push_script.clear()
+        async with pushing(loki.url, known=known) as desk:
+            desk.session(Verdict.MASKED, **masked)
+            desk.session(Verdict.MASKED, **masked)
+            await desk.until(lambda: desk.sink.pushed == 1)
+            (line,) = [line for _, _, line in held(loki) if line["event"] == "standing"]
+            change, outage = known.changes[0], known.lasting[0]
+            assert (line["verdict"], line["severity"], line["masked_by"]) == ("masked", "critical", "node")
+            assert (line["since"], line["outage_began"]) == (timestamp(change.at), timestamp(outage.began))
+            assert line["session"] == "s1"
+            desk.session(Verdict.PRESERVED)
+            await desk.until(lambda: desk.sink.pushed == 3)
+        assert [line["event"] for _, _, line in held(loki)][-3:] == ["standing", "verdict", "outage_ended"]
+
+
+async def test_what_stands_is_told_again_after_lines_were_lost() -> None:
+    async with serving() as loki, pushing(loki.url) as desk:
+        desk.session(Verdict.PRESERVED)
+        await desk.until(lambda: desk.sink.pushed == 1)
+        loki.push_script.append(answers(400, "too far behind"))
+        desk.session(Verdict.REFUSED)
+        await desk.until(lambda: desk.sink.dropped == 2)
+        desk.session(Verdict.SILENT_DROP)
+        await desk.until(lambda: desk.sink.pushed == 2)
+        for _ in range(3):
+            desk.session(Verdict.SILENT_DROP)
+        await desk.until(lambda: desk.sink.pushed == 3)
+        lines = [line for _, _, line in held(loki)]
+        assert [(line["event"], line["verdict"]) for line in lines] == [
+            ("verdict", "preserved"),
+            ("verdict", "silent_drop"),
+            ("standing", "silent_drop"),
+        ]
+        assert lines[-1]["outage_began"] == timestamp(desk.ledger.known.lasting[0].began)
+
+
+async def test_a_loki_that_loses_an_endpoint_s_lines_for_good_is_not_told_them_all_the_time() -> None:
+    telling, now = Telling("lan-probe"), 1_000_000.0
+    ledger, told = Ledger([SMTP]), list[str]()
+    ledger.listeners.append(lambda entry: told.extend(str(line["event"]) for _, line in telling.of(entry, 0.0)))
+    for number in range(100):
+        ledger.record(result(Verdict.PRESERVED, opened=now + 30.0 * number))
+        telling.lost([SMTP.name])
+    assert told == ["verdict", *["standing"] * (99 * 30 // int(RETOLD) + 1)]
+
+
+async def test_an_outage_whose_endpoint_leaves_the_configuration_ends() -> None:
+    async with serving() as loki, pushing(loki.url) as desk:
+        desk.session(Verdict.REFUSED)
+        desk.session(Verdict.REFUSED)
+        seen = desk.ledger.known.lasting[0].seen
+        desk.sink.configure([])
+        desk.sink.configure([])
+        await desk.until(lambda: desk.sink.pushed == 3)
+        line = held(loki)[-1][2]
+        assert (line["event"], line["path"], line["host"]) == ("outage_ended", "vip", SMTP.host)
+        assert line["ended"] == line["seen"] == timestamp(seen)
+        assert str(line["explanation"]).startswith("the endpoint left the configuration")
+
+
+async def test_an_outage_of_an_earlier_process_whose_endpoint_is_gone_ends() -> None:
+    async with serving() as loki:
+        async with pushing(loki.url) as desk:
+            desk.session(Verdict.REFUSED)
+            known = desk.ledger.known
+        async with pushing(loki.url, known=known) as desk:
+            desk.sink.configure([])
+            await desk.until(lambda: desk.sink.pushed == 1)
+        assert [line["event"] for _, _, line in held(loki)][-1] == "outage_ended"
 
 
 @pytest.mark.parametrize("answer", [never_answers, answers(503)], ids=["silent", "not ready"])

@@ -111,13 +111,59 @@ def test_more_sessions_than_servers_usually_allow(tmp_path: Path) -> None:
 
 
 def test_several_paths_to_one_server_share_its_limit(tmp_path: Path) -> None:
-    one = "{{name: {}, host: mail.example.org, endpoints: [{{service: smtp}}, {{service: imaps}}]}}"
-    text = f"paths: [{', '.join(one.format(name) for name in ('a', 'b', 'c'))}]\n{QUIET}"
-    assert warnings_of(tmp_path, f"{text}schedule: {{interval: 15s}}") == [
-        "line 1, paths[2].endpoints[0]: 3 paths lead to port 25 of mail.example.org, with 12 sessions a minute in all; "
-        "servers usually allow a client 10"
+    """Whether they are alike by name, by address, or by what the server's certificate is for, on any port."""
+    one = (
+        "{{name: {}, host: {}, endpoints: [{{service: smtp, port: {}}}, {{service: imaps}}], tls: {{server_name: {}}}}}"
+    )
+    named, alike = ("mail.example.org", 25, "null"), ("'2001:db8:0::1'", 25, "null")
+    for places, server in (
+        ((named, ("Mail.Example.Org.", 25, "null")), "mail.example.org"),
+        ((alike, ("'2001:DB8::1'", 25, "null")), "2001:db8::1"),
+        (
+            (named, ("10.0.20.202", 25, "mail.example.org"), ("10.0.20.101", 30025, "mail.example.org")),
+            "mail.example.org",
+        ),
+    ):
+        paths = ", ".join(one.format(f"p{number}", *place) for number, place in enumerate(places))
+        text = f"paths: [{paths}]\n{QUIET}"
+        assert warnings_of(tmp_path, text) == [
+            f"line 1, paths[{len(places) - 1}].endpoints[0]: {len(places)} paths lead to smtp of {server}, with up to "
+            f"{len(places) * 6} connections a minute in all while they fail; servers usually allow a client 10: lower "
+            "max_sessions_per_minute or ask less often"
+        ]
+        assert warnings_of(tmp_path, f"{text}schedule: {{interval: 2m}}") == []
+        assert warnings_of(tmp_path, f"{text}schedule: {{max_sessions_per_minute: 3}}") == [
+            "line 3, schedule.interval: an endpoint that fails takes up to 3 connections a session, so it has one in "
+            "60s while it fails, and the end of an outage is told late by as much: at least 60s, or a larger "
+            "max_sessions_per_minute, keeps the pace"
+        ]
+
+
+def test_an_interval_that_an_endpoint_cannot_keep_to_while_it_fails(tmp_path: Path) -> None:
+    (told,) = warnings_of(tmp_path, f"{VIP}{QUIET}schedule: {{interval: 10s}}")
+    assert told.startswith(
+        "line 3, schedule.interval: an endpoint that fails takes up to 3 connections a session, so it"
+    )
+    assert "has one in 30s while it fails" in told
+    assert warnings_of(tmp_path, f"{VIP}{QUIET}schedule: {{interval: 10s, max_sessions_per_minute: 18}}") == [
+        "line 3, schedule.max_sessions_per_minute: 18 is more than servers usually allow (10 a minute): "
+        "raise theirs for this client first"
     ]
-    assert warnings_of(tmp_path, f"{text}schedule: {{interval: 30s}}") == []
+
+
+def test_messages_that_are_read_back_draw_on_the_budget_of_imaps(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("pw\n")
+    file.chmod(0o600)
+    login = f"login: {{username: probe@example.org, password_file: {file}}}"
+    letters = ", ".join(f"{{service: {one}, {login}, imprint: deliver}}" for one in ("submission", "submissions"))
+    letters += f", {{service: smtp, {login}, imprint: deliver}}"
+    text = f"paths: [{{name: vip, host: 10.0.20.202, endpoints: [{letters}, {{service: imaps, {login}}}]}}]\n{QUIET}"
+    assert warnings_of(tmp_path, text) == [
+        "line 1, paths[0].endpoints[3]: 8 connections a minute, for 3 endpoints read their messages back here, and "
+        "schedule.max_sessions_per_minute is 6: turns will be left out; raise it or ask less often"
+    ]
+    assert warnings_of(tmp_path, f"{text}schedule: {{interval: 40s}}") == []
 
 
 def test_refused_recipients_that_a_guard_may_count(tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""What an earlier process spent of the budgets in the last minute, out of the history: a restart is no new minute.
+
+Servers count on whoever restarts. Sessions that were not written down any more, as the process died, stay unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from probe.model import Endpoint, EndpointName
+from probe.service.budget import WINDOW, Budgets
+from probe.service.clock import SteadyClock
+
+PAGE = 500
+PAGES = 10
+"""Sessions of a minute that are looked at: more than a daemon with a thousand endpoints has."""
+
+PATIENCE = 2.0
+"""Seconds that this may hold up the start."""
+
+
+class WrittenDown(Protocol):
+    """The part of the history that is asked."""
+
+    async def sessions(
+        self, *, endpoint: EndpointName | None, before: float | None, most: int
+    ) -> Sequence[Mapping[str, Any]]:
+        """Records of sessions, the latest first."""
+
+
+async def recall(past: WrittenDown, budgets: Budgets, endpoints: Sequence[Endpoint], clock: SteadyClock) -> None:
+    """Count the connections of the last minute; none where the history does not answer in time."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            records = await _latest(past, clock)
+    except (TimeoutError, LookupError, TypeError, ValueError):  # rows that somebody else wrote tell nothing
+        return
+    known = {endpoint.name: endpoint for endpoint in endpoints}
+    spent = [one for record in records for one in _connections(record, known, clock.moment(_opened(record)))]
+    for to, at in sorted(spent, key=lambda one: one[1]):
+        budgets.opened(to, at, by=to)
+
+
+async def _latest(past: WrittenDown, clock: SteadyClock) -> list[Mapping[str, Any]]:
+    found: dict[str, Mapping[str, Any]] = {}
+    since, before = clock.wall(clock()) - WINDOW, None
+    for _ in range(PAGES):
+        page = await past.sessions(endpoint=None, before=before, most=PAGE)
+        found.update({record["id"]: record for record in page if since < _opened(record) <= since + WINDOW})
+        if len(page) < PAGE or _opened(page[-1]) <= since:
+            break
+        before = _opened(page[-1])
+    return list(found.values())
+
+
+def _connections(
+    record: Mapping[str, Any], known: Mapping[EndpointName, Endpoint], at: float
+) -> Iterator[tuple[EndpointName, float]]:
+    """A session, its control connections, and the mailbox that it read back: what the server counted."""
+    name = EndpointName(record["path"], record["service"], record["port"])
+    if name not in known:
+        return
+    for _ in range(1 + len(record["controls"])):
+        yield name, at
+    mailbox = known[name].mailbox
+    if mailbox is not None:
+        yield mailbox.reader.name, at
+
+
+def _opened(record: Mapping[str, Any]) -> float:
+    return datetime.fromisoformat(record["opened"]).timestamp()

@@ -1,0 +1,79 @@
+"""Rounds of beats, shared by all sessions that go the same way in: what one of them opens, all of them may look for.
+
+    session ──no line is certain──▶ a round of BEATS ──▶ beats since each session opened ──▶ its rhythm
+
+Rules of this file:
+- One way in: the same host, port and family, from the same address, with the same PROXY header. Nothing on the network
+  can tell a beat of one endpoint from that of another there, whatever their paths are called.
+- A session looks only for beats that were opened after it: every stroke of a rhythm must have its line.
+- One round at a time on a way, and a pause after it; whoever asks meanwhile waits for that one.
+- Each round is opened within the budgets of beats (budget.py), at the cost of the endpoint that asked first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
+from math import inf
+
+from probe.model import Beat, Clock, Endpoint, IdMoment
+from probe.service.budget import BEATS, Budgets
+
+KEPT = 64
+"""The latest beats on a way that are kept: those of more rounds than there can be while a session is looked for."""
+
+APART = 3.0
+"""Seconds from the end of one round to the next on the same way."""
+
+
+@dataclass(slots=True)
+class _Way:
+    beats: deque[Beat] = field(default_factory=lambda: deque(maxlen=KEPT))
+    ended: float = -inf
+    under_way: asyncio.Event | None = None
+
+
+class Rhythms:
+    """All rounds of one daemon, by the way in."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ways: dict[Hashable, _Way] = {}
+
+    def since(self, endpoint: Endpoint, moment: float) -> tuple[Beat, ...]:
+        """Beats on the way of this endpoint whose connections came in after a moment."""
+        beats = self._way(endpoint).beats
+        return tuple(beat for beat in beats if beat.id_moments[IdMoment.ACCEPTED].start > moment)
+
+    def next_at(self, endpoint: Endpoint, now: float, budgets: Budgets) -> float:
+        """When there may be another round on this way; now, if one is under way that can be waited for."""
+        way = self._way(endpoint)
+        if way.under_way is not None:
+            return now
+        return max(budgets.beats_at(endpoint.name, now, BEATS), way.ended + APART)
+
+    async def round(self, endpoint: Endpoint, budgets: Budgets, beat: Callable[[], Awaitable[Beat | None]]) -> None:
+        """Open a round of beats, or wait for the one that is under way."""
+        way = self._way(endpoint)
+        if way.under_way is not None:
+            await way.under_way.wait()
+            return
+        way.under_way = asyncio.Event()
+        budgets.opened_beats(endpoint.name, self._clock(), BEATS)
+        try:
+            opened = await asyncio.gather(*(beat() for _ in range(BEATS)))
+            way.beats.extend(one for one in opened if one is not None)
+        finally:
+            way.under_way.set()
+            way.under_way = None
+            way.ended = self._clock()
+
+    def _way(self, endpoint: Endpoint) -> _Way:
+        return self._ways.setdefault(_key(endpoint), _Way())
+
+
+def _key(endpoint: Endpoint) -> Hashable:
+    one = endpoint
+    return one.host.casefold(), one.port, one.family, one.source_address, one.proxy_header

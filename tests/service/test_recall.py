@@ -1,0 +1,64 @@
+"""What was spent in the last minute is known to the next process, from a real history file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from probe.model import Control, ControlKind, Endpoint, ImprintKind, Mailbox, Service, Verdict
+from probe.service.budget import Budgets
+from probe.service.clock import SteadyClock
+from probe.service.history import History
+from probe.service.ledger import Ledger
+from probe.service.recall import recall
+from probe.settings.parts import HistorySettings
+from tests.builders import result
+
+IMAPS = Endpoint(path="vip", service=Service.IMAPS, host="10.0.20.202", port=993)
+SMTP = Endpoint(path="vip", service=Service.SMTP, host="10.0.20.202", port=25)
+MAILBOX = Mailbox(reader=IMAPS, recipient="probe@example.org", sender="")
+KNOCK = Control(kind=ControlKind.CONNECT, worked=True, seconds=0.1)
+
+
+async def written_down(file: Path, clock: SteadyClock, *sessions: Any) -> None:
+    async with History(HistorySettings(file=file), clock) as history:
+        ledger = Ledger([SMTP])
+        ledger.listeners.append(history.take)
+        for number, changes in enumerate(sessions):
+            ledger.record(result(Verdict.SILENT_DROP, id=f"s{number}", **changes))
+
+
+async def test_sessions_and_their_control_connections_of_the_last_minute_are_counted(tmp_path: Path) -> None:
+    file, clock = tmp_path / "history.db", SteadyClock()
+    at = [clock() - ago for ago in (90.0, 40.0, 10.0)]
+    await written_down(file, clock, *({"opened": opened, "controls": (KNOCK,)} for opened in at))
+    budgets, later = Budgets(6), SteadyClock()
+    async with History(HistorySettings(file=file), later) as history:
+        await recall(history, budgets, [SMTP], later)
+    now = later()
+    assert budgets.room_at(SMTP.name, {SMTP.name: 2}, now) == now
+    assert budgets.room_at(SMTP.name, {SMTP.name: 3}, now) == pytest.approx(at[1] + 60, abs=0.1)
+
+
+async def test_a_mailbox_that_was_read_back_is_counted(tmp_path: Path) -> None:
+    file, clock = tmp_path / "history.db", SteadyClock()
+    await written_down(file, clock, {"opened": clock() - 5})
+    deliver = replace(SMTP, imprint=ImprintKind.DELIVER, mailbox=MAILBOX)
+    budgets = Budgets(1)
+    async with History(HistorySettings(file=file), clock) as history:
+        await recall(history, budgets, [deliver, IMAPS], clock)
+    assert not budgets.take(IMAPS.name, {IMAPS.name: 1}, clock())
+
+
+class Garbled:
+    async def sessions(self, **_: object) -> list[dict[str, Any]]:
+        return [{"id": "s1", "opened": "yesterday"}]
+
+
+async def test_what_makes_no_sense_counts_nothing() -> None:
+    clock, budgets = SteadyClock(), Budgets(1)
+    await recall(Garbled(), budgets, [SMTP], clock)
+    assert budgets.take(SMTP.name, {SMTP.name: 1}, clock())
