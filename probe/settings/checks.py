@@ -197,7 +197,7 @@ def _bans(draft: Draft) -> Iterator[Finding]:
     failing = min(most, FAILING * each)
     for (server, service), places in _servers(draft).items():
         if len(places) > 1 and len(places) * failing > USUAL_LIMIT:
-            paths = f"{len(places)} paths lead to {service} of {server}"
+            paths = f"{len(places)} endpoints are {service} of {server}"
             reason = f"with up to {len(places) * failing:g} connections a minute in all while they fail"
             usual = f"servers usually allow a client {USUAL_LIMIT}: lower max_sessions_per_minute or ask less often"
             yield Doubt(places[-1], f"{paths}, {reason}; {usual}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import ip_address
+from math import inf
 from random import Random
 from types import MappingProxyType
 
@@ -352,6 +353,19 @@ class TestTime:
     def test_a_busy_server_makes_a_single_line_worthless(self) -> None:
         crowd = [self.at(1 + n / 100) for n in range(100)]
         assert sightings(imaps_session(), self.at(), *crowd, clocks=self.CLOCK) == ()
+
+    def test_it_says_when_a_line_that_chance_may_give_will_tell_and_then_it_does(self) -> None:
+        session, wide = imaps_session(), {key: replace(one, high=180.0045) for key, one in self.CLOCK.items()}
+        early = search(session, Scene(observed=[self.at()], now=session.opened + 1.0, clocks=wide))
+        assert early.evidence.sightings == ()
+        assert session.opened + 2.0 < early.tells < session.opened + 4.0
+        later = search(session, Scene(observed=[self.at()], now=early.tells, clocks=wide))
+        assert [sighting.link for sighting in later.evidence.sightings] == [Link.TIME]
+
+    def test_it_waits_for_no_line_among_many(self) -> None:
+        session, crowd = imaps_session(), [self.at(1 + n / 100) for n in range(100)]
+        found = search(session, Scene(observed=[self.at(), *crowd], now=session.opened + 5.0, clocks=self.CLOCK))
+        assert found.tells == inf
 
     def test_an_exact_sighting_tells_the_clock_on_both_assumptions(self) -> None:
         found = search(imaps_session(), Scene(observed=[observed(login_line(280.125, OURS))], now=LATER))

@@ -13,7 +13,9 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -21,8 +23,9 @@ import pytest
 from probe.demo.door import Arrival, Welcome
 from probe.demo.mail_log import header
 from probe.demo.scenes import Scene
-from probe.demo.world import CLIENT, DemoWorld, demo_world
-from probe.model import Result, Service, Verdict
+from probe.demo.world import CLIENT, NODES, DemoWorld, demo_world
+from probe.model import Address, Peer, Result, Service, Verdict
+from probe.service.budget import BEATS
 from probe.service.clock import SteadyClock
 from probe.service.daemon import Daemon
 from probe.service.systemd import Systemd
@@ -58,7 +61,9 @@ class Ticks:
 class Turnstile:
     """Stands before every service of a world and notes when our connections come, and how many are open."""
 
-    def __init__(self, world: DemoWorld) -> None:
+    def __init__(self, world: DemoWorld, behind: Address | None = None) -> None:
+        """`behind`: whose address the server sees instead of ours."""
+        self._behind = behind
         self.came: dict[Service, list[float]] = defaultdict(list)
         self.most_open: Counter[Service] = Counter()
         self._open: Counter[Service] = Counter()
@@ -74,6 +79,8 @@ class Turnstile:
         self.came[service].append(time.monotonic())
         self._open[service] += 1
         self.most_open[service] = max(self.most_open[service], self._open[service])
+        if self._behind is not None:
+            arrival = replace(arrival, client=Peer(self._behind, arrival.client.port))
         try:
             await onward(arrival)
         finally:
@@ -121,6 +128,24 @@ async def test_one_session_at_once_and_the_budget_in_every_minute(world: DemoWor
         assert len(came) >= MOST * int(MINUTES), service  # the budget is used, for it is asked for all the time
         closest = min(later - first for first, later in zip(came, came[MOST:], strict=False))
         assert closest > minute - SLACK, (service, closest)
+
+
+async def test_beats_have_a_bound_of_their_own_in_every_minute(world: DemoWorld, tmp_path: Path) -> None:
+    """Behind a node, beside a clock that runs ten times too fast for any link: each session wants all it can get."""
+    seen = Turnstile(world, behind=ip_address(NODES[1]))
+    await seen.stand()
+    schedule = {"interval": "60s", "jitter": "0%", "max_sessions_per_minute": 1}
+    timeouts = {"connect": "1s", "session": "50s", "evidence": "15s"}
+    clock = Ticks(FASTER).clock()
+    async with running(world, tmp_path) as one:
+        path = one.content["paths"][0]
+        endpoints = [endpoint for endpoint in path["endpoints"] if endpoint["service"] == "imaps"]
+        one.write(paths=[{**path, "endpoints": endpoints}], schedule=schedule, timeouts=timeouts)
+        async with at_work(one, clock) as daemon:
+            await _asking(one, time.monotonic() + 60 * 0.9 / FASTER)
+            verdicts = {change.verdict for account in daemon.ledger.accounts.values() for change in account.changes}
+    assert verdicts == {Verdict.UNVERIFIED}
+    assert len(seen.came[Service.IMAPS]) == 1 + BEATS
 
 
 async def _asking(one: Running, over: float) -> Counter[int]:

@@ -127,7 +127,7 @@ def test_several_paths_to_one_server_share_its_limit(tmp_path: Path) -> None:
         paths = ", ".join(one.format(f"p{number}", *place) for number, place in enumerate(places))
         text = f"paths: [{paths}]\n{QUIET}"
         assert warnings_of(tmp_path, text) == [
-            f"line 1, paths[{len(places) - 1}].endpoints[0]: {len(places)} paths lead to smtp of {server}, with up to "
+            f"line 1, paths[{len(places) - 1}].endpoints[0]: {len(places)} endpoints are smtp of {server}, with up to "
             f"{len(places) * 6} connections a minute in all while they fail; servers usually allow a client 10: lower "
             "max_sessions_per_minute or ask less often"
         ]

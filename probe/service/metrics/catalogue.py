@@ -161,6 +161,18 @@ CATALOGUE: tuple[Metric, ...] = (
         meaning="Successful logins as Dovecot itself counts them.",
     ),
     Metric(
+        name="mailprobe_turns_missed_total",
+        kind=Kind.COUNTER,
+        labels=ENDPOINT,
+        meaning="Turns on which no session began: the one before took too long, or waited too long for its budget.",
+    ),
+    Metric(
+        name="mailprobe_troubles",
+        kind=Kind.GAUGE,
+        labels=(),
+        meaning="What is wrong with the daemon itself, as the status page lists it: its history, its sink, a bug.",
+    ),
+    Metric(
         name="mailprobe_config_last_reload_successful",
         kind=Kind.GAUGE,
         labels=(),

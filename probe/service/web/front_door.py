@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from probe.notices import warn
+from probe.notices import Once, warn
 from probe.service.web.connection import Connection, Patience
 from probe.settings.values import Listen
 
@@ -100,8 +100,7 @@ class FrontDoor:
         self._connections: set[Connection] = set()
         self._welcoming: set[asyncio.Task[None]] = set()
         self._accepting: list[asyncio.Task[None]] = []
-        self.turned_away = 0
-        """Connections refused since the start because the house was full."""
+        self._once = Once()
 
     def open(self, sockets: Sequence[socket.socket]) -> None:
         """Begin to accept."""
@@ -127,7 +126,7 @@ class FrontDoor:
                         await asyncio.sleep(PAUSE)
                     continue
                 if len(self._connections) + len(self._welcoming) >= self._most and not self._made_room():
-                    self.turned_away += 1
+                    self._once.warn("the web server is full and turns connections away", kind="full", most=self._most)
                     peer.close()
                     continue
                 task = loop.create_task(self._welcome(peer))

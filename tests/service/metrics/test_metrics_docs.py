@@ -39,7 +39,11 @@ mailprobe_build_info info version
 """
 """What others rely on: name, type and labels of each metric, beside `vantage`. None is renamed."""
 
-OURS = "mailprobe_evidence_clock_offset_seconds gauge source\n"
+OURS = """\
+mailprobe_evidence_clock_offset_seconds gauge source
+mailprobe_turns_missed_total counter path service
+mailprobe_troubles gauge
+"""
 """Beside the contract's."""
 
 PAGE = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
