@@ -50,18 +50,19 @@ RUN groupadd --gid 10001 mailprobe \
     && python3 -c 'import runpy; runpy.run_path("/opt/mailprobe/bin/healthy")'
 ENV PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
-WORKDIR /var/lib/mailprobe
+WORKDIR /etc/mailprobe
 EXPOSE 9797
 # By $MAILPROBE_HEALTH_URL, default http://127.0.0.1:9797/-/healthy; standard library only, since it runs twice a minute.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 CMD ["healthy"]
 ENTRYPOINT ["probe"]
 CMD ["run"]
 
+ARG BASE
 ARG VERSION=""
 ARG REVISION=""
 LABEL org.opencontainers.image.title="mailprobe" \
       org.opencontainers.image.description="Proves whether the client's real address survives the way into a mail server" \
       org.opencontainers.image.licenses="Apache-2.0 AND GPL-3.0-only" \
-      org.opencontainers.image.base.name="docker.io/library/python:3.13-slim-trixie" \
+      org.opencontainers.image.base.name="${BASE}" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

@@ -20,12 +20,14 @@ stop() {
   exit 1
 }
 
-# The first Python that is new enough and can make virtual environments.
+# The first Python that is new enough, can make virtual environments, and is not in a home, which the service cannot see.
 find_python() {
   for python in /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11; do
-    "$python" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$python" && return
+    "$python" -c 'import sys, ensurepip
+sys.exit(sys.version_info < (3, 11) or sys.base_prefix.startswith(("/home/", "/root/")))' 2>/dev/null \
+      && echo "$python" && return
   done
-  stop 'it needs Python 3.11 or newer with venv: apt install python3-venv'
+  stop "it needs the system's own Python, 3.11 or newer, with venv: apt install python3-venv"
 }
 
 [ "$(id -u)" = 0 ] || stop 'it needs root'

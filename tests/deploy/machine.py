@@ -24,7 +24,9 @@ from tests.lab.servers import wait_until
 
 NAMESPACES = ("--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup")
 EMPTY: Mapping[str, str] = MappingProxyType({})
-TOOLS = ("unshare", "nsenter", "pivot_root", "ip", "systemctl", "/lib/systemd/systemd")
+TIED = ("setpriv", "--pdeathsig", "KILL")
+"""It ends with the tests, whatever ends them."""
+TOOLS = ("unshare", "setpriv", "nsenter", "pivot_root", "ip", "systemctl", "/lib/systemd/systemd")
 BOOT = r"""
 set -eu
 mount --make-rprivate /
@@ -118,7 +120,10 @@ def machine(bound: Mapping[Path, str]) -> Iterator[Machine]:
         surroundings["BOUND"] = " ".join(f"{outside}:{inside}" for outside, inside in bound.items())
         enter = f'echo $$ >"$GROUP/cgroup.procs"; exec unshare {" ".join(NAMESPACES)} --fork --kill-child sh -c "$BOOT"'
         log = Path(place).with_suffix(".log")
-        with log.open("w+") as told, subprocess.Popen(["sh", "-c", enter], env=surroundings, stderr=told) as booting:
+        with (
+            log.open("w+") as told,
+            subprocess.Popen([*TIED, "sh", "-c", enter], env=surroundings, stderr=told) as booting,
+        ):
             try:
                 yield _booted(booting, log)
             finally:

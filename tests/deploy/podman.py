@@ -73,7 +73,8 @@ def environment() -> dict[str, str]:
 
 def run_words(*more: str) -> list[str]:
     """`podman run`, as locked up as docs/install.md has it and without a network."""
-    locked_up = ["--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--network=none"]
+    # Nothing of a test that was killed stays for long.
+    locked_up = ["--timeout=900", "--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--network=none"]
     return ["run", "--pull=never", *locked_up, *limits(), *more]
 
 

@@ -238,10 +238,10 @@ def test_what_it_exposes_stays_within_its_bound(tmp_path: Path, more: tuple[str,
     words = ["--offline=true", "--no-pager", f"--threshold={round(bound * 10)}", str(unit)]
     done = subprocess.run(["systemd-analyze", "security", *words], capture_output=True, text=True, check=False)
     (score,) = re.findall(r"exposure level for mailprobe.service: ([\d.]+)", done.stdout)
-    assert (done.returncode, float(score)) == (0, bound), done.stderr
+    assert done.returncode == 0, score
 
 
-def test_the_score_is_the_documented_one() -> None:
+def test_the_documented_score_is_the_bound() -> None:
     assert f"**{BOUND} (OK)**" in INSTALL
     assert "the score is then 1.6" in INSTALL
 
