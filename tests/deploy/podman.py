@@ -29,7 +29,8 @@ from tests.lab.generations import cache
 BASE = re.search(r"^ARG BASE=(\S+)$", (REPOSITORY / "Dockerfile").read_text(), re.M)[1]  # type: ignore[index]
 PYTHON = re.search(r"python:(3\.\d+)", BASE)[1]  # type: ignore[index]
 IMAGES = 90
-RUNTIME = Path("/run/mailprobe-lab/containers")
+STORAGE = cache().parent / "containers"
+RUNTIME = Path("/run/mailprobe-lab/containers", hashlib.sha256(bytes(STORAGE)).hexdigest()[:8])
 LEFT_OUT = (
     *("./var/cache", "./var/lib/apt", "./tmp/*", "./usr/share/doc", "./usr/share/man", "./usr/share/locale"),
     *("./usr/lib/postfix", "./usr/lib/dovecot", "./usr/lib/python3", f"./usr/local/lib/python{PYTHON}"),
@@ -62,7 +63,7 @@ def podman(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[s
 
 def command(*arguments: str) -> list[str]:
     """The whole command line, on our storage and without a service manager."""
-    places = ["--root", str(cache().parent / "containers"), "--runroot", str(RUNTIME)]
+    places = ["--root", str(STORAGE), "--runroot", str(RUNTIME)]
     return ["podman", *places, "--cgroup-manager=cgroupfs", "--events-backend=file", *arguments]
 
 

@@ -5,7 +5,7 @@ What the unit forbids is in force there: user, capabilities, system calls, mount
 
 from __future__ import annotations
 
-import hashlib
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -197,26 +197,25 @@ def test_a_faulty_configuration_is_said_and_tried_again(service: Machine) -> Non
     service.run("systemctl", "restart", "mailprobe")
 
 
-def archive(directory: Path) -> Path:
-    """The archive of docs/install.md, of the files as they are now."""
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    names = subprocess.run(listed, cwd=REPOSITORY, capture_output=True, check=True).stdout
-    made = directory / "mailprobe.tar.gz"
-    command = ["tar", "-czf", str(made), "--null", "--files-from=-", "--transform=s,^,mailprobe/,"]
-    there = b"\0".join(name for name in names.split(b"\0") if name and (REPOSITORY / name.decode()).exists())
-    subprocess.run(command, cwd=REPOSITORY, input=there, check=True)
-    return made
+def archive(directory: Path) -> tuple[Path, str]:
+    """The archive of docs/install.md, of what is committed, and its hash as it is told there."""
+    asked = ["git", "rev-parse", "--absolute-git-dir"]
+    place = subprocess.run(asked, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.strip()
+    surroundings = {**os.environ, "GIT_DIR": place}
+    command = ["bash", "-euo", "pipefail", "-c", documented("archive")]
+    told = subprocess.run(command, cwd=directory, env=surroundings, capture_output=True, text=True, check=True).stdout
+    return directory / "mailprobe.tar.gz", told.split()[0]
 
 
 def test_cloud_init_s_user_data_leads_to_a_running_service(service: Machine, tmp_path: Path) -> None:
     """Its files and commands as cloud-init would write and run them; packages of the distribution are there already."""
-    made = archive(tmp_path)
+    made, digest = archive(tmp_path)
     service.path("/root/mailprobe.tar.gz").write_bytes(made.read_bytes())
     told = yaml.safe_load(USER_DATA.read_text())
     for file in told["write_files"]:
         place = service.path(file["path"])
         place.write_text(file["content"])
-        place.chmod(int(file["permissions"], 8))
+        place.chmod(int(file.get("permissions", "0644"), 8))
     (command,) = told["runcmd"]
     fetched = service.path("/etc/mailprobe/install.env")
     fetched.write_text(fetched.read_text().replace("https://files.example.org", "file:///root"))
@@ -224,7 +223,7 @@ def test_cloud_init_s_user_data_leads_to_a_running_service(service: Machine, tmp
     with pytest.raises(RuntimeError, match=r"archive: FAILED|did NOT match"):
         service.run(*command, variables={"PIP_CONFIG_FILE": PIP})
     assert show(service, "MainPID") == before
-    fetched.write_text(fetched.read_text().replace("0" * 64, hashlib.sha256(made.read_bytes()).hexdigest()))
+    fetched.write_text(fetched.read_text().replace("0" * 64, digest))
     service.run(*command, variables={"PIP_CONFIG_FILE": PIP})
     assert show(service, "ActiveState") == {"ActiveState": "active"}
     assert 'path="internet"' in get(service, "/metrics")
