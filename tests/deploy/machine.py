@@ -80,7 +80,7 @@ class Machine:
         enter = ["nsenter", f"--target={self.init}", "--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup"]
         surroundings = {"PATH": "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", **variables}
         enter += ["env", "-i", "--chdir=/", *(f"{name}={value}" for name, value in surroundings.items())]
-        done = subprocess.run([*enter, *words], capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run([*enter, *words], capture_output=True, text=True, timeout=300, check=False)
         if check and done.returncode:
             told = done.stdout[-4000:] + done.stderr[-4000:]
             journal = subprocess.run(

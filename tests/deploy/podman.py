@@ -53,7 +53,9 @@ def obstacle() -> str | None:
 
 def podman(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """What a podman command printed, after it has ended."""
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False, env=environment())
+    done = subprocess.run(
+        command(*arguments), capture_output=True, text=True, check=False, env=environment(), timeout=600
+    )
     if check and done.returncode:
         raise RuntimeError(
             f"podman {' '.join(arguments)}: {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"

@@ -47,7 +47,7 @@ Type=oneshot
 SyslogIdentifier=postfix/smtpd
 ExecStart=/bin/echo connect from unknown[192.0.2.2]
 """
-GET = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=5).read().decode())"
+GET = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=20).read().decode())"
 
 
 def documented(name: str) -> str:
