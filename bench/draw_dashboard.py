@@ -2,7 +2,7 @@
 
     python bench/draw_dashboard.py docs/dashboard.svg [--speed 1]
 
-Rule 1: nothing is made up: verdicts are those of sessions to the demo's mail world, answers those of Debian's Prometheus.
+Rule 1: nothing is made up: verdicts are those of sessions to the demo's mail world, answers Prometheus's own.
 Rule 2: the queries are those of dashboards/mailprobe.json, see dashboards/picture. No Grafana takes part.
 Rule 3: the play lasts ten minutes at speed 1.
 """

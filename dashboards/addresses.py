@@ -23,9 +23,9 @@ NETWORKS = {
 def preserved() -> bargauge.Panel:
     """A bar for each path."""
     said = Said(
-        title="Of the sessions that proved anything, how many were preserved?",
-        description="preserved / (preserved + masked) by path within the picture's time, the worst first. A path that "
-        "proved nothing is left out: it is neither.",
+        title="What share was preserved?",
+        description="Sessions: preserved / (preserved + masked) by path within the picture's time, the worst first. A "
+        "path that proved nothing is left out: it is neither.",
         unit="percentunit",
         steps=steps((0.95, WARNING), (0.9999, GOOD), first=BAD),
     )
@@ -41,7 +41,9 @@ def who_masks() -> timeseries.Panel:
         "the way. other: no network of the configuration.",
         steps=steps((1, BAD)),
     )
-    return _coloured(panels.lines(said, panels.series(questions.WHO_MASKS, "{{network}}"), stacked=True), NETWORKS)
+    return _coloured(
+        panels.lines(said, panels.series(questions.WHO_MASKS, "{{network}}"), stacked=True), NETWORKS
+    ).max_data_points(panels.COARSE)
 
 
 def masked_now() -> table.Panel:
@@ -53,7 +55,8 @@ def masked_now() -> table.Panel:
     )
     fields = {"Value": panels.named("vantages", "short", steps(first=BAD))}
     order = ("path", "service", "network", "Value")
-    return panels.grid(said, panels.rows(questions.MASKED_NOW), fields=fields, order=order)
+    panel = panels.grid(said, panels.rows(questions.MASKED_NOW), fields=fields, order=order)
+    return panel.no_value("nothing is proven to be masked")
 
 
 def clients() -> timeseries.Panel:

@@ -67,15 +67,20 @@ def variables() -> list[Builder[VariableModel]]:
         _chosen("vantage", "label_values(mailprobe_verdict, vantage)"),
         _chosen("path", f"label_values(mailprobe_verdict{{{VANTAGE}}}, path)"),
         _chosen("service", f'label_values(mailprobe_verdict{{{VANTAGE},path=~"$path"}}, service)'),
-        _chosen("phase", f"label_values(mailprobe_phase_duration_seconds_count{{{ENDPOINT}}}, phase)", "greeting"),
+        _chosen(
+            "phase",
+            f"label_values(mailprobe_phase_duration_seconds_count{{{ENDPOINT}}}, phase)",
+            "connect",
+            "first_byte",
+        ),
         _address("status_page", "Status page", "http://127.0.0.1:9797", "Where the daemon's status page is reached"),
         _address("runbooks", "Runbooks", f"{PROJECT}/blob/main/docs/runbooks", "Where the alerts' runbooks are read"),
     ]
 
 
-def _chosen(name: str, query: str, first: str = "") -> build.QueryVariable:
-    """Any number of label values; all of them, also those that come later, unless `first` is the one to begin with."""
-    begin = VariableOption(selected=True, text=[first or "All"], value=[first or "$__all"])
+def _chosen(name: str, query: str, *first: str) -> build.QueryVariable:
+    """Any number of label values; all of them, also those that come later, unless `first` are those to begin with."""
+    begin = VariableOption(selected=True, text=list(first) or ["All"], value=list(first) or ["$__all"])
     variable = build.QueryVariable(name).query(query).datasource(panels.PROMETHEUS).multi(True).include_all(True)
     variable = variable.all_value(".*").refresh(words.VariableRefresh.ON_TIME_RANGE_CHANGED).current(begin)
     return variable.sort(words.VariableSort.ALPHABETICAL_ASC).label(name)

@@ -11,6 +11,8 @@ from dashboards.verdicts import COLOURS, Kind, severity_steps, value_mapping
 
 NONE_OR_SOME_BAD = steps((1, BAD))
 FORTNIGHT, FEW_DAYS = 14, 3
+WORST = "worst"
+"""The column of the matrix that its rows are sorted by, so that columns keep their places."""
 
 NUMBERS = (
     (
@@ -99,7 +101,11 @@ def by_path() -> statetimeline.Panel:
         description="The worst verdict of each path over its services and the chosen vantages, in each step. Verdicts "
         "that keep everybody out come before masked. A gap in a strip: no probe reported.",
     )
-    return panels.timeline(said, questions.WORST_BY_PATH, "{{path}}").data_links([panels.to_path()])
+    return (
+        panels.timeline(said, questions.WORST_BY_PATH, "{{path}}")
+        .data_links([panels.to_path()])
+        .max_data_points(panels.FINE)
+    )
 
 
 def not_always_well() -> statetimeline.Panel:
@@ -110,28 +116,34 @@ def not_always_well() -> statetimeline.Panel:
         "with warnings or without evidence. Empty: all were preserved all the time, or no probe reports (see above).",
     )
     legend = "{{path}} / {{service}} from {{vantage}}"
-    return panels.timeline(said, questions.NOT_ALWAYS_WELL, legend).data_links([panels.to_path()])
+    panel = panels.timeline(said, questions.NOT_ALWAYS_WELL, legend)
+    return panel.data_links([panels.to_path()]).max_data_points(panels.COARSE)
 
 
 def matrix() -> table.Panel:
     """Rows of path and service, a column for each vantage."""
     said = Said(
         title="Who sees what now?",
-        description="A row for each service of a path, a column for each vantage, the worst first. One column that "
+        description="A row for each service of a path, the worst first, and a column for each vantage. One column that "
         "differs: that vantage's own way. A whole row: the service. All rows of a path: the path. Empty: not probed.",
     )
     panel = panels.grid(said, panels.rows(questions.MATRIX), fields={})
     return (
         panel.mappings([value_mapping()])
         .thresholds(panels.thresholds([(step.value, step.color) for step in severity_steps()]))
-        .with_transformation(
-            panels.transformation(
-                "groupingToMatrix",
-                columnField="vantage",
-                rowField="endpoint",
-                valueField="Value",
-                emptyValue="empty",
-            )
+        .transformations(
+            [
+                panels.transformation("sortBy", fields={}, sort=[{"field": "vantage"}]),
+                panels.transformation(
+                    "groupingToMatrix",
+                    columnField="vantage",
+                    rowField="endpoint",
+                    valueField="Value",
+                    emptyValue="null",
+                ),
+                panels.transformation("calculateField", mode="reduceRow", reduce={"reducer": "max"}, alias=WORST),
+                panels.transformation("sortBy", fields={}, sort=[{"field": WORST, "desc": True}]),
+            ]
         )
         .override_by_field_type("number", [panels.COLOURED])
         .override_by_name("endpoint\\vantage", panels.named("path / service"))
@@ -148,7 +160,8 @@ def firing() -> table.Panel:
     )
     order = ("alertname", "severity", "path", "service", "vantage")
     shown = {"Value": [DynamicConfigValue(id_val="custom.hidden", value=True)]}
-    return panels.grid(said, panels.rows(questions.FIRING_NOW), fields=shown, order=order)
+    panel = panels.grid(said, panels.rows(questions.FIRING_NOW), fields=shown, order=order)
+    return panel.no_value("nothing fires, or no rules are loaded")
 
 
 def vantages() -> table.Panel:

@@ -32,6 +32,9 @@ from dashboards.verdicts import COLOURS, Kind, severity_steps, value_mapping
 
 PROMETHEUS = DataSourceRef(type_val="prometheus", uid="${datasource}")
 GOOD, WARNING, BAD = COLOURS[Kind.FINE], COLOURS[Kind.WARNING], COLOURS[Kind.WRONG_ADDRESS]
+FINE, COARSE = 500, 250
+"""Steps of a picture that reads many series; a step is looked at as a whole, so nothing hides in a wide one."""
+
 PAGE = 30
 """Strips of a timeline before it is split into pages; Grafana older than 11 shows all of them."""
 

@@ -27,13 +27,15 @@ def of(verdicts: Iterable[Verdict]) -> str:
     return f'verdict=~"{"|".join(verdicts)}"'
 
 
-def _first_that_holds(by: str, sample: str) -> str:
-    """The number of the worst verdict of what shares these labels; `sample` asks for the series of one verdict.
+def _first_that_holds(by: str, *samples: str) -> str:
+    """The number of the worst verdict of what shares these labels; `samples` ask for one verdict's series, by turns.
 
     Each verdict is summed up before the next is looked at: with 800 endpoints Prometheus would else run out of samples.
     """
     rows = (
-        f"{CODES[verdict]} * (max by ({by}) ({sample.replace('VERDICT', _verdict(verdict))}) > 0)"
+        f"{CODES[verdict]} * (({' or '.join(f'max by ({by}) ({one})' for one in samples)}) > 0)".replace(
+            "VERDICT", _verdict(verdict)
+        )
         for verdict in WORST_FIRST
     )
     return " or ".join([*rows, f"{NOT_JUDGED} * max by ({by}) ({_verdict(Verdict.PRESERVED)})"])
@@ -45,7 +47,7 @@ def _verdict(verdict: Verdict) -> str:
 
 def worst(by: str) -> str:
     """The worst verdict in each step."""
-    return _first_that_holds(by, "max_over_time(VERDICT[$__interval]) or VERDICT")
+    return _first_that_holds(by, "max_over_time(VERDICT[$__interval])", "VERDICT")
 
 
 def worst_now(by: str) -> str:
@@ -67,7 +69,7 @@ ILL_FOR = f"sum by ({BY_ENDPOINT}) (100 * {_time_in(CRITICAL)} or {_time_in(MILD
 
 WORST_BY_PATH = worst("path")
 NOT_ALWAYS_WELL = f"({worst(BY_ENDPOINT)}) and on ({BY_ENDPOINT}) topk({MOST}, {ILL_FOR})"
-MATRIX = f'sort_desc(label_join({worst_now(BY_ENDPOINT)}, "endpoint", " / ", "path", "service"))'
+MATRIX = f'label_join({worst_now(BY_ENDPOINT)}, "endpoint", " / ", "path", "service")'
 
 SHUT_OUT = endpoints(KEEPS_OUT)
 MASKED = endpoints((Verdict.MASKED, Verdict.SPOOFABLE))
@@ -99,7 +101,9 @@ CLIENTS = (
     f"60 * max by (network) (sum by (vantage, network) (rate(mailprobe_clients_total{{{VANTAGE}}}[$__rate_interval])))"
 )
 
-OUTAGE_SECONDS = f"max by (path) (increase(mailprobe_outage_seconds_total{{{ENDPOINT}}}[$__rate_interval]))"
+TIME_OUT = f"clamp_max(max by (path) (rate(mailprobe_outage_seconds_total{{{ENDPOINT}}}[$__rate_interval])), 1)"
+"""Sessions move the counter in jumps, so a window may seem to hold more of them than it is long."""
+
 OUTAGES = f"topk({MOST}, max by ({BY_ENDPOINT}) (increase(mailprobe_outage_seconds_total{{{ENDPOINT}}}[$__range])) > 0)"
 
 _PHASES = f'mailprobe_phase_duration_seconds_bucket{{{ENDPOINT},phase=~"$phase"}}'

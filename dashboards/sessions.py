@@ -20,12 +20,12 @@ def outages() -> timeseries.Panel:
     """Bars by path."""
     said = Said(
         title="When was anybody kept out or masked?",
-        description="Seconds of outage (a critical verdict) of each path's worst endpoint, in each step. The daemon "
-        "counts them, so a gap between two scrapes shows as well.",
-        unit="s",
-        steps=steps((1, WARNING), (60, BAD)),
+        description="The share of time in which each path's worst endpoint was critical. The daemon counts the "
+        "seconds, so a gap between two scrapes shows as well: 8% of a minute are 5 s.",
+        unit="percentunit",
+        steps=steps((0.01, WARNING), (0.5, BAD)),
     )
-    panel = panels.lines(said, panels.series(questions.OUTAGE_SECONDS, "{{path}}"))
+    panel = panels.lines(said, panels.series(questions.TIME_OUT, "{{path}}")).max(1)
     return panel.draw_style(words.GraphDrawStyle.BARS).fill_opacity(80).line_width(1)
 
 
@@ -47,8 +47,8 @@ def phases() -> heatmap.Panel:
     said = Said(
         title="How long does $phase take?",
         description="Sessions by how long the chosen phase took, those that failed included. A dot is a session: its "
-        "id leads to transcript and log lines. A band at 5 s or 3 s: a PROXY header is waited for; greeting at 6 s: "
-        "postscreen.",
+        "id leads to transcript and log lines. connect at its timeout: dropped. first_byte at 5 s or 3 s: a PROXY "
+        "header is waited for. greeting at 6 s: postscreen.",
         unit="s",
         steps=steps((SLOW, WARNING), (FAR_TOO_SLOW, BAD)),
     )
@@ -59,6 +59,7 @@ def phases() -> heatmap.Panel:
         panel.unit(said.unit)
         .thresholds(panels.thresholds(said.steps))
         .with_target(query)
+        .max_data_points(panels.COARSE)
         .calculate(False)
         .color(colours.scale(heat_words.HeatmapColorScale.EXPONENTIAL).exponent(0.5).reverse(False).fill(panels.PLAIN))
         .filter_values(heat.FilterValueRange().le(1e-9))
@@ -75,13 +76,13 @@ def mean_phases() -> timeseries.Panel:
     """A line for each phase."""
     said = Said(
         title="Where does a session's time go?",
-        description="Mean duration of each phase over the chosen endpoints. connect: the network. greeting and hello: "
-        "name lookups and blacklists. tls, starttls: the server's load. login: its user database, or a delay after "
-        "failures.",
+        description="Mean duration of each phase over the chosen endpoints. connect: the network. first_byte, "
+        "greeting: name lookups, blacklists, a PROXY header that is waited for. tls, starttls: the server's load. "
+        "login: its user database, or a delay after failures.",
         unit="s",
         steps=steps((SLOW, WARNING), (FAR_TOO_SLOW, BAD)),
     )
-    return panels.lines(said, panels.series(questions.MEAN_PHASES, "{{phase}}"))
+    return panels.lines(said, panels.series(questions.MEAN_PHASES, "{{phase}}")).max_data_points(panels.COARSE)
 
 
 def verdicts() -> timeseries.Panel:
@@ -92,7 +93,9 @@ def verdicts() -> timeseries.Panel:
         "asks for: the budget of connections is used up, or a probe is gone.",
         unit="cpm",
     )
-    panel = panels.lines(said, panels.series(questions.SESSIONS, "{{verdict}}"), stacked=True)
+    panel = panels.lines(said, panels.series(questions.SESSIONS, "{{verdict}}"), stacked=True).max_data_points(
+        panels.COARSE
+    )
     for verdict in WORST_FIRST:
         panel = panel.override_by_name(verdict.value, panels.fixed(colour(verdict)))
     return panel

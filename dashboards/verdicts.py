@@ -37,7 +37,7 @@ COLOURS = {
     Kind.UNVERIFIED: "#B4B9BF",
     Kind.WARNING: "#F0E442",
     Kind.WRONG_ADDRESS: "#E66A00",
-    Kind.SHUT: "#7A0016",
+    Kind.SHUT: "#C8102E",
     Kind.PROXY_HEADER: "#0072B2",
     Kind.LOCKED: "#7CC4F5",
 }

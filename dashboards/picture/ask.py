@@ -6,9 +6,10 @@ AskError says which query was refused and why.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
@@ -56,6 +57,12 @@ class Prometheus:
     span: Span
     values: Mapping[str, str]
 
+    def of(self, panel: Panel) -> Prometheus:
+        """The same, no finer than this panel wants it."""
+        span = self.span
+        coarsest = (span.end - span.begin) / panel.get("maxDataPoints", math.inf)
+        return replace(self, span=replace(span, step=max(span.step, coarsest)))
+
     def answers(self, panel: Panel) -> list[Answer]:
         """The answers to all queries of a panel, in order."""
         return [answer for target in panel["targets"] for answer in self._answers(target)]
@@ -77,6 +84,10 @@ class Prometheus:
     def filled(self, text: str) -> str:
         """A text with the variables of this span filled in."""
         return expand(text, {**self.values, **self.span.variables})
+
+    def said(self, text: str) -> str:
+        """The same for people: several values with a plus between them."""
+        return expand(text, {name: value.strip("()").replace("|", " + ") for name, value in self.values.items()})
 
     @property
     def _ends(self) -> dict[str, float]:

@@ -15,15 +15,17 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import trustme
 import yaml
 from aiohttp import web
 
 from probe.demo.scenes import Scene
-from probe.demo.world import NODES, VIRTUAL, DemoWorld, demo_world
+from probe.demo.world import NAME, NODES, VIRTUAL, DemoWorld, demo_world
 from probe.model import Service
 from tests.kubernetes import objects
 from tests.kubernetes.api import serving as cluster_api
@@ -35,6 +37,7 @@ from tests.topology.nodes import answer, node, says
 
 NAMES = ("k8s-node1", "k8s-node2")
 PATIENCE = 60.0
+CERTIFICATE_LASTS = timedelta(days=40)
 RULES = {
     "groups": [
         {
@@ -69,8 +72,8 @@ class Surroundings:
     """Nodes, API and Dovecot's page, as they are just now."""
 
     cluster: Cluster
+    mail_log: Path
     around: Around = AT_HOME
-    logins: int = 100
 
     def change(self, around: Around) -> None:
         """Move the pod, the announcement or both."""
@@ -85,9 +88,9 @@ class Surroundings:
         )
 
     async def dovecot(self, _: web.BaseRequest) -> web.Response:
-        """A page on which users log in all the time."""
-        self.logins += 1
-        return web.Response(text=f"# TYPE dovecot_auth_success counter\ndovecot_auth_success_total {self.logins}\n")
+        """Dovecot's own page. Nobody logs in to the demo's server, so visits to imaps stand for logins."""
+        logins = self.mail_log.read_text(encoding="utf-8").count("imap-login: ")
+        return web.Response(text=f"# TYPE dovecot_auth_success counter\ndovecot_auth_success_total {logins}\n")
 
 
 @dataclass(slots=True)
@@ -125,7 +128,8 @@ async def staged(folder: Path, *vantages: str, scrape: float = 1.0, **schedule: 
     """A stage with these vantages, each of which scrapes are taken of every `scrape` seconds."""
     async with AsyncExitStack() as stack:
         world = await stack.enter_async_context(demo_world(postfix_waits=1.5, dovecot_waits=1.0))
-        surroundings = Surroundings(Cluster())
+        _certify(world)
+        surroundings = Surroundings(Cluster(), world.log_file)
         surroundings.change(AT_HOME)
         more = await _around(stack, surroundings, folder)
         if schedule:
@@ -141,6 +145,15 @@ async def staged(folder: Path, *vantages: str, scrape: float = 1.0, **schedule: 
         prometheus = await stack.enter_async_context(_prometheus(folder, targets, scrape))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         yield Stage(world, surroundings, prometheus, daemons, session)
+
+
+def _certify(world: DemoWorld) -> None:
+    """A certificate that expires soon enough to look at."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(world.ca_file))
+    authority.configure_trust(world.client_tls)
+    expires = datetime.now(UTC) + CERTIFICATE_LASTS  # noqa: TID251 - what a real certificate is dated by
+    authority.issue_cert(NAME, VIRTUAL, not_after=expires).configure_cert(world.house.tls)
 
 
 async def _around(stack: AsyncExitStack, surroundings: Surroundings, folder: Path) -> dict[str, Any]:

@@ -125,10 +125,9 @@ class TestWhatTheyShow:
         assert seen[-1] == CODES[Verdict.MASKED]
         assert CODES[Verdict.SILENT_DROP] not in _codes(strips["inside"])
 
-    def test_the_matrix_has_a_row_for_each_service_of_a_path_and_the_worst_first(self, told: Told) -> None:
+    def test_the_matrix_has_a_cell_for_each_service_of_a_path(self, told: Told) -> None:
         cells = told.of("Who sees what now?")
         assert len(cells) == 2 * SERVICES
-        assert [one.latest for one in cells] == sorted((one.latest for one in cells), reverse=True)
         assert {one.latest for one in cells if one.labels["path"] == "vip"} == {CODES[Verdict.MASKED]}
         assert {one.labels["endpoint"] for one in cells} >= {"vip / smtp", "inside / imaps"}
         assert {one.labels["vantage"] for one in cells} == {VANTAGE}
@@ -143,7 +142,7 @@ class TestWhatTheyShow:
         assert told.of("Longest outage")[0].latest > 0
         assert 0 <= told.of("Quietest probe")[0].latest < 30
         assert told.of("Sources down")[0].latest == 0
-        assert told.of("Next certificate")[0].latest > 1000
+        assert 39 < told.of("Next certificate")[0].latest <= 40
 
     def test_who_masks(self, told: Told) -> None:
         by_network = {one.legend: one.latest for one in told.of("Who masks?")}
@@ -152,9 +151,7 @@ class TestWhatTheyShow:
         assert {(one.labels["path"], one.labels["network"], one.latest) for one in masked} == {("vip", "node", 1)}
 
     def test_share_of_each_path(self, told: Told) -> None:
-        shares = {
-            one.legend: one.latest for one in told.of("Of the sessions that proved anything, how many were preserved?")
-        }
+        shares = {one.legend: one.latest for one in told.of("What share was preserved?")}
         assert shares["inside"] == pytest.approx(1)
         assert 0 < shares["vip"] < 1
         assert next(iter(shares)) == "vip"
