@@ -140,7 +140,7 @@ def board() -> words.Dashboard:
         .editable()
         .timezone("browser")
         .time("now-6h", "now")
-        .refresh("30s")
+        .refresh("1m")
         .tooltip(words.DashboardCursorSync.CROSSHAIR)
         .variables(variables())
         .annotations([alerts()])

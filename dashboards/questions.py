@@ -1,7 +1,7 @@
 """What Prometheus is asked. Pure; $vantage, $path, $service and $phase are the dashboard's, $__… are Grafana's.
 
-- Two scrapes of one probe (the daemon and its `/probe`, two Prometheus replicas) must not count twice: `max by` of the
-  labels that name an endpoint comes before any sum.
+- What a round tells too (`/probe`, --push) must not count twice: of gauges `max by` of the labels that name an endpoint
+  comes before any sum. Counters are the daemon's alone.
 - A state is looked at over a whole step, or a gap shorter than a step would hide; where a step is shorter than the
   scrape interval, the latest sample counts.
 - Nothing is made to 0 where nothing is known: a panel without a probe is empty.
@@ -27,32 +27,26 @@ def of(verdicts: Iterable[Verdict]) -> str:
     return f'verdict=~"{"|".join(verdicts)}"'
 
 
-def _first_that_holds(by: str, *samples: str) -> str:
-    """The number of the worst verdict of what shares these labels; `samples` ask for one verdict's series, by turns.
+_NUMBERS = " or ".join(
+    f'label_replace(vector({CODES[verdict]}), "verdict", "{verdict}", "", "")' for verdict in WORST_FIRST
+)
+"""A table of verdicts and their numbers, as series."""
 
-    Each verdict is summed up before the next is looked at: with 800 endpoints Prometheus would else run out of samples.
+_VERDICT = f"mailprobe_verdict{{{ENDPOINT}}}"
+_NOW = f"{_VERDICT} == 1"
+_IN_STEP = f"max_over_time({_VERDICT}[$__interval]) == 1 or {_NOW}"
+
+
+def _worst(by: str, held: str) -> str:
+    """The number of the worst of the verdicts that held, of whatever shares these labels.
+
+    Of sixteen series of an endpoint one is 1: what costs is done with that one alone.
     """
-    rows = (
-        f"{CODES[verdict]} * (({' or '.join(f'max by ({by}) ({one})' for one in samples)}) > 0)".replace(
-            "VERDICT", _verdict(verdict)
-        )
-        for verdict in WORST_FIRST
-    )
-    return " or ".join([*rows, f"{NOT_JUDGED} * max by ({by}) ({_verdict(Verdict.PRESERVED)})"])
+    return f"max by ({by}) (({held}) * on (verdict) group_left () ({_NUMBERS}))"
 
 
-def _verdict(verdict: Verdict) -> str:
-    return f'mailprobe_verdict{{{ENDPOINT},verdict="{verdict}"}}'
-
-
-def worst(by: str) -> str:
-    """The worst verdict in each step."""
-    return _first_that_holds(by, "max_over_time(VERDICT[$__interval])", "VERDICT")
-
-
-def worst_now(by: str) -> str:
-    """The worst verdict now."""
-    return _first_that_holds(by, "VERDICT")
+def _or_not_judged(by: str) -> str:
+    return f'or {NOT_JUDGED} * max by ({by}) (mailprobe_verdict{{{ENDPOINT},verdict="{Verdict.PRESERVED}"}})'
 
 
 def endpoints(verdicts: Iterable[Verdict]) -> str:
@@ -67,9 +61,10 @@ def _time_in(verdicts: Iterable[Verdict]) -> str:
 ILL_FOR = f"sum by ({BY_ENDPOINT}) (100 * {_time_in(CRITICAL)} or {_time_in(MILDER)}) > 0"
 """How ill an endpoint was: critical time before any other."""
 
-WORST_BY_PATH = worst("path")
-NOT_ALWAYS_WELL = f"({worst(BY_ENDPOINT)}) and on ({BY_ENDPOINT}) topk({MOST}, {ILL_FOR})"
-MATRIX = f'label_join({worst_now(BY_ENDPOINT)}, "endpoint", " / ", "path", "service")'
+WORST_BY_PATH = f"{_worst('path', _IN_STEP)} {_or_not_judged('path')}"
+NOT_ALWAYS_WELL = _worst(BY_ENDPOINT, f"({_IN_STEP}) and on ({BY_ENDPOINT}) topk({MOST}, {ILL_FOR})")
+_MATRIX = f"{_worst(BY_ENDPOINT, _NOW)} {_or_not_judged(BY_ENDPOINT)}"
+MATRIX = f'label_join({_MATRIX}, "endpoint", " / ", "path", "service")'
 
 SHUT_OUT = endpoints(KEEPS_OUT)
 MASKED = endpoints((Verdict.MASKED, Verdict.SPOOFABLE))
@@ -94,9 +89,10 @@ FIRING_NOW = f"max by (alertname, severity, {BY_ENDPOINT}) ({FIRING})"
 _SESSIONS = "sum by (path) (increase(mailprobe_sessions_total{{" + ENDPOINT + ",{}}}[$__range]))"
 _PROVED = _SESSIONS.format(of((Verdict.PRESERVED, Verdict.MASKED)))
 PRESERVED_SHARE = f"sort(bottomk({MOST}, {_SESSIONS.format(of((Verdict.PRESERVED,)))} / ({_PROVED} > 0)))"
-_MASKED_BY = f"max by ({BY_ENDPOINT}, network) (mailprobe_masked_by{{{ENDPOINT}}})"
-WHO_MASKS = f"sum by (network) ({_MASKED_BY})"
-MASKED_NOW = f"sort_desc(sum by (path, service, network) ({_MASKED_BY}) > 0)"
+_MASKED_BY = f"max by ({BY_ENDPOINT}, network) (mailprobe_masked_by{{{ENDPOINT}}} == 1)"
+_NETWORKS = f"0 * max by (network) (mailprobe_masked_by{{{ENDPOINT}}})"
+WHO_MASKS = f"sum by (network) ({_MASKED_BY}) or {_NETWORKS}"
+MASKED_NOW = f"sum by (path, service, network) ({_MASKED_BY})"
 CLIENTS = (
     f"60 * max by (network) (sum by (vantage, network) (rate(mailprobe_clients_total{{{VANTAGE}}}[$__rate_interval])))"
 )
@@ -111,10 +107,7 @@ PHASES = f"sum by (le) (increase({_PHASES}[$__rate_interval]))"
 _MEAN = "sum by (phase) (rate(mailprobe_phase_duration_seconds_{}{{{}}}[$__rate_interval]))"
 MEAN_PHASES = f"{_MEAN.format('sum', ENDPOINT)} / ({_MEAN.format('count', ENDPOINT)} > 0)"
 """The mean, for the quantile of all phases together would read every bucket there is."""
-SESSIONS = (
-    f"60 * sum by (verdict) (max by ({BY_ENDPOINT}, verdict) "
-    f"(rate(mailprobe_sessions_total{{{ENDPOINT}}}[$__rate_interval]))) > 0"
-)
+SESSIONS = f"60 * sum by (verdict) (rate(mailprobe_sessions_total{{{ENDPOINT}}}[$__rate_interval])) > 0"
 
 LAG = (
     "histogram_quantile(0.9, sum by (vantage, source, le) "
