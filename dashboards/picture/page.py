@@ -75,8 +75,10 @@ def _panel(panel: Panel, asked: Prometheus, alerts: Sequence[Answer]) -> list[st
     head = text(box.x + 12, box.y + 20, title, size=13, fill=LOUD, font_weight=600, width=box.w - 24)
     if not answers:
         nothing = str(panel["fieldConfig"]["defaults"].get("noValue", "No data"))
-        return [frame, head, text(inner.x, inner.y + 20, nothing, fill=SOFT)]
-    return [frame, head, *_content(panel, answers, asked, inner), *_marks(panel, alerts, asked, inner)]
+        content = [text(inner.x, inner.y + 20, nothing, fill=SOFT)]
+    else:
+        content = [*_content(panel, answers, asked, inner), *_marks(panel, alerts, asked, inner)]
+    return [tag("g", frame, head, *content, class_="panel")]
 
 
 def _content(panel: Panel, answers: Sequence[Answer], asked: Prometheus, box: Box) -> list[str]:

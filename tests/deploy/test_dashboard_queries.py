@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from dashboards.around import NodeState
+from dashboards.picture.__main__ import draw
 from dashboards.picture.ask import Answer, Exemplar, Prometheus
 from dashboards.picture.expand import Span, chosen
 from dashboards.verdicts import CODES
@@ -22,10 +24,24 @@ from probe.model import Verdict
 from tests.deploy.dashboard_stage import FOLLOWED, MOVED, Stage, staged
 from tests.deploy.test_dashboard import BOARD, PANELS
 from tests.service.metrics.stand_in import program
+from tests.service.web.test_web_browser import CHROMIUM, SWITCHES
 
 pytestmark = pytest.mark.xdist_group("dashboard")
 
 VANTAGE = "lan-probe"
+PICTURE = Path(__file__).parents[1] / "artifacts" / "dashboard" / "dashboard.svg"
+LOOK = """() => [...document.querySelectorAll("g.panel")].flatMap(panel => {
+  const frame = panel.querySelector("rect").getBBox();
+  const texts = [...panel.querySelectorAll("text")].map(one => [one.textContent, one.getBBox()]);
+  const outside = texts.filter(([, box]) => box.x < frame.x - 1 || box.y < frame.y - 1
+    || box.x + box.width > frame.x + frame.width + 1 || box.y + box.height > frame.y + frame.height + 1);
+  const over = texts.flatMap(([word, box], at) => texts.slice(at + 1).filter(([, other]) =>
+    box.x + box.width > other.x + 2 && other.x + other.width > box.x + 2
+    && box.y + box.height > other.y + 4 && other.y + other.height > box.y + 4).map(([next]) => `${word} over ${next}`));
+  return [...outside.map(([word]) => `${word} outside`), ...over];
+})"""
+"""Texts of panels that leave their panel, or lie on each other."""
+
 SERVICES = 4
 
 
@@ -80,6 +96,8 @@ async def _asked(stage: Stage, span: Span) -> Told:
         return answers, prometheus.annotations(BOARD["annotations"]["list"][0]), exemplars
 
     answers, alerts, exemplars = await asyncio.to_thread(ask)
+    PICTURE.parent.mkdir(parents=True, exist_ok=True)
+    await asyncio.to_thread(draw, stage.prometheus, span, PICTURE)
     variables = {
         one["name"]: await _values(stage, prometheus.filled(one["query"]))
         for one in BOARD["templating"]["list"]
@@ -187,3 +205,18 @@ class TestWhatTheyShow:
         assert told.variables["path"] == ["inside", "vip"]
         assert set(told.variables["service"]) == {"smtp", "submission", "submissions", "imaps"}
         assert "greeting" in told.variables["phase"]
+
+
+@pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="no chromium here: apt install chromium")
+def test_the_picture_can_be_read(told: Told) -> None:
+    assert told.answers
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+        page = browser.new_page(viewport={"width": 1440, "height": 1000})
+        page.goto(PICTURE.as_uri())
+        complaints = page.evaluate(LOOK)
+        page.screenshot(path=PICTURE.with_suffix(".png"))
+        shown = page.locator("g.panel").count()
+        browser.close()
+    assert complaints == []
+    assert shown == len(PANELS)
