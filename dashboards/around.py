@@ -51,18 +51,20 @@ def sources() -> table.Panel:
     """A row for each source."""
     said = Said(
         title="Is each source of log lines alive?",
-        description="Whether it is being followed, how long ago its latest line came, and lines per minute. Followed "
-        "but silent: nothing writes there, or a log shipper drops lines.",
+        description="Whether it is being followed, how long ago its latest line came, lines per minute, and by how "
+        "much the clock that stamps them is ahead, where that is known. Followed but silent: nothing writes there, or "
+        "a log shipper drops lines.",
         unit="short",
     )
     fields = {
         "Value #A": panels.named("followed", "bool_yes_no", steps((1, GOOD), first=BAD)),
         "Value #B": panels.named("latest line", "s", steps((300, WARNING), (3600, BAD))),
         "Value #C": panels.named("lines per minute", "short"),
+        "Value #D": panels.named("clock ahead by", "s"),
     }
-    asked = (questions.SOURCE_UP, questions.SOURCE_AGE, questions.SOURCE_LINES)
-    queries = (panels.rows(expr, ref=ref) for ref, expr in zip("ABC", asked, strict=True))
-    order = ("vantage", "source", "Value #A", "Value #B", "Value #C")
+    asked = (questions.SOURCE_UP, questions.SOURCE_AGE, questions.SOURCE_LINES, questions.CLOCK_OFFSET)
+    queries = (panels.rows(expr, ref=ref) for ref, expr in zip("ABCD", asked, strict=True))
+    order = ("vantage", "source", "Value #A", "Value #B", "Value #C", "Value #D")
     return panels.grid(said, *queries, fields=fields, order=order)
 
 

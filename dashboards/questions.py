@@ -116,6 +116,7 @@ LAG = (
 SOURCE_UP = f"max by (vantage, source) (mailprobe_evidence_source_up{{{VANTAGE}}})"
 SOURCE_AGE = f"time() - max by (vantage, source) (mailprobe_evidence_last_line_timestamp_seconds{{{VANTAGE}}})"
 SOURCE_LINES = f"60 * max by (vantage, source) (rate(mailprobe_evidence_lines_total{{{VANTAGE}}}[$__rate_interval]))"
+CLOCK_OFFSET = f"max by (vantage, source) (mailprobe_evidence_clock_offset_seconds{{{VANTAGE}}})"
 
 LATEST_SESSION = (
     f"time() - max by (vantage) (last_over_time(mailprobe_last_session_timestamp_seconds{{{VANTAGE}}}[$__range]))"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from dashboards.__main__ import FILE
 from dashboards.board import COLUMNS, as_text
@@ -174,6 +175,27 @@ class TestVariablesAndLinks:
             names = re.findall(r"alert: (\w+)", rules.read_text(encoding="utf-8"))
             assert names
             assert [name for name in names if not name.startswith("Mailprobe")] == []
+
+
+class TestProvisioning:
+    """The examples below deploy/grafana, as Grafana reads them."""
+
+    def read(self, name: str) -> dict[str, Any]:
+        file = REPOSITORY / "deploy" / "grafana" / "provisioning" / name / "mailprobe.yaml"
+        content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+        assert content["apiVersion"] == 1
+        return content
+
+    def test_a_dot_leads_to_its_session(self) -> None:
+        [source] = self.read("datasources")["datasources"]
+        [destination] = source["jsonData"]["exemplarTraceIdDestinations"]
+        assert (source["type"], destination["name"]) == ("prometheus", "session_id")
+        assert destination["url"].endswith("/sessions/$${__value.raw}")
+
+    def test_the_dashboard_lies_where_the_document_puts_it(self) -> None:
+        [provider] = self.read("dashboards")["providers"]
+        page = (REPOSITORY / "docs" / "dashboard.md").read_text(encoding="utf-8")
+        assert f"dashboards/mailprobe.json {provider['options']['path']}/mailprobe.json" in page
 
 
 def test_every_panel_is_explained() -> None:
