@@ -12,6 +12,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -108,9 +110,10 @@ class Stage:
         self.surroundings.change(around)
         await self.world.change_to(scene)
 
-    async def asked(self, query: str) -> list[dict[str, Any]]:
-        """What Prometheus answers now."""
-        async with self.session.get(f"{self.prometheus}/api/v1/query", params={"query": query}) as told:
+    async def asked(self, query: str, at: float | None = None) -> list[dict[str, Any]]:
+        """What Prometheus answers now, or of a moment."""
+        asking = {"query": query, "time": str(time.time() if at is None else at)}
+        async with self.session.get(f"{self.prometheus}/api/v1/query", params=asking) as told:
             answers: list[dict[str, Any]] = (await told.json())["data"]["result"]
         return answers
 
@@ -121,6 +124,16 @@ class Stage:
             return len(await self.asked(query)) >= count
 
         await until(enough, query, PATIENCE)
+
+    async def since(self, query: str) -> float:
+        """Wait until a query has an answer; the moment, a whole second, of which it will always be answered so."""
+
+        async def answered() -> float:
+            moment = math.floor(time.time())
+            return moment if await self.asked(query, moment) else 0.0
+
+        moment: float = await until(answered, query, PATIENCE)
+        return moment
 
 
 @asynccontextmanager

@@ -43,6 +43,17 @@ LOOK = """() => [...document.querySelectorAll("g.panel")].flatMap(panel => {
 """Texts of panels that leave their panel, or lie on each other."""
 
 SERVICES = 4
+SCRAPE = 2.0
+ALL_AT_ONCE = " and on () ".join(
+    (
+        f'count(mailprobe_verdict{{verdict="masked"}} == 1) == {SERVICES}',
+        f'count(ALERTS{{alertname="MailprobeMasked",alertstate="firing"}}) == {SERVICES}',
+        "count(changes(mailprobe_dovecot_logins_total[8s]) > 0)",
+        "count(mailprobe_evidence_clock_offset_seconds)",
+        'count(mailprobe_announcer_info{node="k8s-node1"})',
+    )
+)
+"""At the end of the play everything shows at one moment, of which all is asked: later some verdict may be another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +78,14 @@ def _told(tmp_path_factory: pytest.TempPathFactory) -> Told:
 
 async def _play(folder: Path) -> Told:
     begun = time.time()
-    async with staged(folder, VANTAGE, interval="1s", jitter="0%") as stage:
+    async with staged(folder, VANTAGE, scrape=SCRAPE, interval="1s", jitter="0%") as stage:
         await stage.sees(_is(Verdict.PRESERVED), 2 * SERVICES)
         await stage.change_to(Scene.SILENT, MOVED)
         await stage.sees(_is(Verdict.SILENT_DROP), SERVICES)
         await stage.sees('mailprobe_outage_seconds_total{path="vip"} > 0', SERVICES)
         await stage.change_to(Scene.BEHIND_NODE, FOLLOWED)
-        await stage.sees(_is(Verdict.MASKED), SERVICES)
-        await stage.sees('ALERTS{alertname="MailprobeMasked"}', SERVICES)
-        await stage.sees(
-            "changes(mailprobe_dovecot_logins_total[10s]) > 0 and mailprobe_dovecot_logins_total offset 4s"
-        )
-        # The last step of a picture lies at its end: a step earlier the last scene had not been scraped yet.
-        span = Span(begin=math.floor(begun), end=math.ceil(time.time()), step=1.0, scrape=1.0)
-        return await _asked(stage, span)
+        end = await stage.since(ALL_AT_ONCE)
+        return await _asked(stage, Span(begin=math.floor(begun), end=end, step=1.0, scrape=SCRAPE))
 
 
 def _is(verdict: Verdict) -> str:
@@ -133,13 +138,18 @@ def _codes(answer: Answer) -> list[int]:
     return [value for index, value in enumerate(values) if index == 0 or values[index - 1] != value]
 
 
+def _goes_through(seen: list[int], *states: int) -> bool:
+    """Whether these states come in this order, whatever lies between them on a machine with much to do."""
+    left = iter(seen)
+    return all(state in left for state in states)
+
+
 class TestWhatTheyShow:
     def test_the_strip_of_the_path_goes_through_the_play(self, told: Told) -> None:
         strips = {one.legend: one for one in told.of("How is each path, and since when?")}
         assert set(strips) == {"vip", "inside"}
         seen = _codes(strips["vip"])
-        in_order = [CODES[Verdict.PRESERVED], CODES[Verdict.SILENT_DROP], CODES[Verdict.MASKED]]
-        assert [seen.index(code) for code in in_order] == sorted(seen.index(code) for code in in_order)
+        assert _goes_through(seen, CODES[Verdict.PRESERVED], CODES[Verdict.SILENT_DROP], CODES[Verdict.MASKED])
         assert seen[-1] == CODES[Verdict.MASKED]
         assert CODES[Verdict.SILENT_DROP] not in _codes(strips["inside"])
 
@@ -176,8 +186,8 @@ class TestWhatTheyShow:
 
     def test_nodes_drop_while_the_announcement_is_left_behind(self, told: Told) -> None:
         strips = {one.legend: _codes(one) for one in told.of("Who announces the address, and who has an endpoint?")}
-        assert strips["k8s-node2"] == [NodeState.SERVES, NodeState.DROPS, NodeState.IDLE]
-        assert strips["k8s-node1"] == [NodeState.IDLE, NodeState.HAS_ENDPOINT, NodeState.SERVES]
+        assert _goes_through(strips["k8s-node2"], NodeState.SERVES, NodeState.DROPS, NodeState.IDLE)
+        assert _goes_through(strips["k8s-node1"], NodeState.IDLE, NodeState.HAS_ENDPOINT, NodeState.SERVES)
 
     def test_outages(self, told: Told) -> None:
         assert {one.labels["path"] for one in told.of("Which endpoints were out longest?")} >= {"vip"}
