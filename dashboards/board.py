@@ -38,9 +38,9 @@ def sections() -> dict[str, Sequence[Strip]]:
     return {
         "Now": (
             Strip(4, [(one, 3) for one in now.numbers()]),
-            Strip(9, [(now.by_path(), 24)]),
+            Strip(10, [(now.by_path(), 24)]),
             Strip(11, [(now.matrix(), 14), (now.firing(), 10)]),
-            Strip(11, [(now.not_always_well(), 24)]),
+            Strip(15, [(now.not_always_well(), 24)]),
         ),
         "Addresses": (
             Strip(9, [(addresses.preserved(), 8), (addresses.who_masks(), 16)]),

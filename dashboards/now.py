@@ -158,7 +158,7 @@ def firing() -> table.Panel:
         "deploy/prometheus/mailprobe.rules.yaml. The runbook of each is behind the link at the top.",
         steps=steps((1, BAD)),
     )
-    order = ("alertname", "severity", "path", "service", "vantage")
+    order = ("alertname", "severity", "path", "service", "vantage", "node", "source")
     shown = {"Value": [DynamicConfigValue(id_val="custom.hidden", value=True)]}
     panel = panels.grid(said, panels.rows(questions.FIRING_NOW), fields=shown, order=order)
     return panel.no_value("nothing fires, or no rules are loaded")

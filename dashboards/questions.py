@@ -84,7 +84,7 @@ _ALERTS = "vantage=~{},path=~{},service=~{}".format(*_ANY)
 """An alert that is of no single vantage, path or service is shown whatever is chosen."""
 
 FIRING = f'ALERTS{{alertname=~"Mailprobe.*",alertstate="firing",{_ALERTS}}}'
-FIRING_NOW = f"max by (alertname, severity, {BY_ENDPOINT}) ({FIRING})"
+FIRING_NOW = f"max by (alertname, severity, {BY_ENDPOINT}, node, source) ({FIRING})"
 
 _SESSIONS = "sum by (path) (increase(mailprobe_sessions_total{{" + ENDPOINT + ",{}}}[$__range]))"
 _PROVED = _SESSIONS.format(of((Verdict.PRESERVED, Verdict.MASKED)))

@@ -1,6 +1,7 @@
 """A heat map of buckets over time, and sessions as dots on it. Pure.
 
-Prometheus's buckets hold all below them; what lies between two is drawn.
+- Prometheus's buckets hold all below them; what lies between two is drawn.
+- Of the sessions that would lie on each other one is drawn, as Grafana leaves some out too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from dashboards.picture.svg import Box, rect, tag, text
 
 CIVIDIS = ("#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838")
 """Ten colours of the scheme, from least to most."""
+
+
+DOTS = 18
+"""Pixels between two dots."""
 
 
 def heat(panel: Panel, answers: Sequence[Answer], dots: Sequence[Exemplar], box: Box, span: Span) -> list[str]:
@@ -36,7 +41,11 @@ def heat(panel: Panel, answers: Sequence[Answer], dots: Sequence[Exemplar], box:
                 shade = CIVIDIS[min(9, int(10 * (value / most) ** panel["options"]["color"]["exponent"]))]
                 parts.append(rect(Box(axes.x(at), y + 0.5, max(1.0, width - 1), height - 1), shade))
     colour = panel["options"]["exemplars"]["color"]
-    return [*parts, *(_dot(one, axes, bounds, height, colour) for one in dots if span.begin <= one.at <= span.end)]
+    places = {_dot(one, axes, bounds, height) for one in dots if span.begin <= one.at <= span.end}
+    return [
+        *parts,
+        *(tag("path", d=place, fill=colour, stroke="#111217", stroke_width=0.5) for place in sorted(places)),
+    ]
 
 
 def _between(buckets: Sequence[Answer]) -> list[Mapping[float, float]]:
@@ -49,8 +58,9 @@ def _between(buckets: Sequence[Answer]) -> list[Mapping[float, float]]:
     return layers
 
 
-def _dot(one: Exemplar, axes: Axes, bounds: Sequence[float], height: float, colour: str) -> str:
+def _dot(one: Exemplar, axes: Axes, bounds: Sequence[float], height: float) -> str:
+    """A small diamond in the middle of its bucket, on a raster of time."""
     number = next(index for index, bound in enumerate(bounds) if one.seconds <= bound)
+    x = DOTS * round(axes.x(one.at) / DOTS)
     y = axes.box.y + axes.box.h - height * (number + 0.5)
-    around = f"M{axes.x(one.at):.1f} {y - 3.5:.1f}l3.5 3.5l-3.5 3.5l-3.5-3.5z"
-    return tag("path", d=around, fill=colour, stroke="#111217", stroke_width=0.5)
+    return f"M{x:.1f} {y - 3:.1f}l3 3l-3 3l-3-3z"

@@ -12,7 +12,7 @@ from dashboards.picture.svg import Box, on, rect, text
 def number(panel: Panel, answers: Sequence[Answer], box: Box) -> list[str]:
     """The value of the first answer."""
     word, colour = shown(defaults(panel), answers[0].latest)
-    size = min(30.0, box.w / (len(word) * 0.62))
+    size = min(30.0, box.w / (len(word) * 0.72))
     middle = {"text_anchor": "middle", "font_weight": 600}
     return [
         rect(box, colour, rx=3),
