@@ -53,9 +53,11 @@ def masked_now() -> table.Panel:
         description="Services whose client addresses are masked, by whose address the server sees, and from how many "
         "vantages that was proven. Empty: nothing is proven to be masked.",
     )
-    fields = {"Value": panels.named("vantages", "short", steps(first=BAD))}
+    looks = {"Value": panels.named("vantages", "short", steps(first=BAD))}
     order = ("path", "service", "network", "Value")
-    panel = panels.grid(said, panels.rows(questions.MASKED_NOW), fields=fields, order=order)
+    panel = panels.grid(
+        said, panels.rows(questions.MASKED_NOW), columns=panels.Columns(order=order, sorted_by="path", looks=looks)
+    )
     return panel.no_value("nothing is proven to be masked")
 
 

@@ -56,7 +56,7 @@ def sources() -> table.Panel:
         "a log shipper drops lines.",
         unit="short",
     )
-    fields = {
+    looks = {
         "Value #A": panels.named("followed", "bool_yes_no", steps((1, GOOD), first=BAD)),
         "Value #B": panels.named("latest line", "s", steps((300, WARNING), (3600, BAD))),
         "Value #C": panels.named("lines per minute", "short"),
@@ -65,7 +65,7 @@ def sources() -> table.Panel:
     asked = (questions.SOURCE_UP, questions.SOURCE_AGE, questions.SOURCE_LINES, questions.CLOCK_OFFSET)
     queries = (panels.rows(expr, ref=ref) for ref, expr in zip("ABCD", asked, strict=True))
     order = ("vantage", "source", "Value #A", "Value #B", "Value #C", "Value #D")
-    return panels.grid(said, *queries, fields=fields, order=order)
+    return panels.grid(said, *queries, columns=panels.Columns(order=order, sorted_by="vantage", looks=looks))
 
 
 def nodes() -> statetimeline.Panel:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.cog.builder import Builder
@@ -22,6 +21,7 @@ from dashboards.questions import ENDPOINT, FIRING, VANTAGE
 
 UID = "mailprobe"
 COLUMNS = 24
+PHASE_COUNT = "mailprobe_phase_duration_seconds_count"
 PROJECT = "https://github.com/mailprobe/mailprobe"
 
 
@@ -67,12 +67,7 @@ def variables() -> list[Builder[VariableModel]]:
         _chosen("vantage", "label_values(mailprobe_verdict, vantage)"),
         _chosen("path", f"label_values(mailprobe_verdict{{{VANTAGE}}}, path)"),
         _chosen("service", f'label_values(mailprobe_verdict{{{VANTAGE},path=~"$path"}}, service)'),
-        _chosen(
-            "phase",
-            f"label_values(mailprobe_phase_duration_seconds_count{{{ENDPOINT}}}, phase)",
-            "connect",
-            "first_byte",
-        ),
+        _chosen("phase", f"label_values({PHASE_COUNT}{{{ENDPOINT}}}, phase)", "connect", "first_byte"),
         _address("status_page", "Status page", "http://127.0.0.1:9797", "Where the daemon's status page is reached"),
         _address("runbooks", "Runbooks", f"{PROJECT}/blob/main/docs/runbooks", "Where the alerts' runbooks are read"),
     ]
@@ -159,9 +154,3 @@ def board() -> words.Dashboard:
 def as_text() -> str:
     """The dashboard as Grafana reads it."""
     return json.dumps(board(), cls=JSONEncoder, indent=2, ensure_ascii=False) + "\n"
-
-
-def as_object() -> dict[str, Any]:
-    """The same, read back."""
-    content: dict[str, Any] = json.loads(as_text())
-    return content

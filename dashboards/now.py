@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders import statetimeline, table
-from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
 from dashboards import panels, questions
 from dashboards.panels import BAD, GOOD, WARNING, Said, number, steps
@@ -127,7 +126,7 @@ def matrix() -> table.Panel:
         description="A row for each service of a path, the worst first, and a column for each vantage. One column that "
         "differs: that vantage's own way. A whole row: the service. All rows of a path: the path. Empty: not probed.",
     )
-    panel = panels.grid(said, panels.rows(questions.MATRIX), fields={})
+    panel = panels.grid(said, panels.rows(questions.MATRIX))
     return (
         panel.mappings([value_mapping()])
         .thresholds(panels.thresholds([(step.value, step.color) for step in severity_steps()]))
@@ -159,8 +158,8 @@ def firing() -> table.Panel:
         steps=steps((1, BAD)),
     )
     order = ("alertname", "severity", "path", "service", "vantage", "node", "source")
-    shown = {"Value": [DynamicConfigValue(id_val="custom.hidden", value=True)]}
-    panel = panels.grid(said, panels.rows(questions.FIRING_NOW), fields=shown, order=order)
+    columns = panels.Columns(order=order, sorted_by="alertname", left_out=["Value"])
+    panel = panels.grid(said, panels.rows(questions.FIRING_NOW), columns=columns)
     return panel.no_value("nothing fires, or no rules are loaded")
 
 
@@ -173,11 +172,12 @@ def vantages() -> table.Panel:
         unit="s",
     )
     reload = steps((1, GOOD), first=BAD)
-    fields = {
+    looks = {
         "Value #A": panels.named("latest session", "s", steps((120, WARNING), (300, BAD))),
         "Value #B": panels.named("configuration taken", "bool_yes_no", reload),
-        "Value #C": [DynamicConfigValue(id_val="custom.hidden", value=True)],
     }
     asked = (questions.LATEST_SESSION, questions.RELOAD, questions.VERSION)
     queries = (panels.rows(expr, ref=ref) for ref, expr in zip("ABC", asked, strict=True))
-    return panels.grid(said, *queries, fields=fields, order=("vantage", "Value #A", "Value #B", "version"))
+    order = ("vantage", "Value #A", "Value #B", "version")
+    columns = panels.Columns(order=order, sorted_by="vantage", looks=looks, left_out=["Value #C"])
+    return panels.grid(said, *queries, columns=columns)

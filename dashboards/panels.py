@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from grafana_foundation_sdk.builders import bargauge, common, stat, statetimeline, table, timeseries
@@ -83,14 +83,14 @@ def series(expr: str, legend: str = "", *, ref: str = "A") -> ask.Dataquery:
     return ask.Dataquery().expr(expr).legend_format(legend).range().ref_id(ref).datasource(PROMETHEUS)
 
 
-def now(expr: str, legend: str = "", *, ref: str = "A") -> ask.Dataquery:
+def at_end(expr: str, legend: str = "", *, ref: str = "A") -> ask.Dataquery:
     """Answers at the end of the picture."""
     return ask.Dataquery().expr(expr).legend_format(legend).instant().ref_id(ref).datasource(PROMETHEUS)
 
 
 def rows(expr: str, *, ref: str = "A") -> ask.Dataquery:
     """Answers at the end of the picture, as rows of a table."""
-    return now(expr, ref=ref).format(PromQueryFormat.TABLE)
+    return at_end(expr, ref=ref).format(PromQueryFormat.TABLE)
 
 
 def link(title: str, url: str) -> build.DashboardLink:
@@ -107,7 +107,7 @@ def number(said: Said, expr: str) -> stat.Panel:
     """One number whose ground says whether it is well."""
     return (
         dressed(stat.Panel(), said)
-        .with_target(now(expr))
+        .with_target(at_end(expr))
         .color_mode(words.BigValueColorMode.BACKGROUND)
         .graph_mode(words.BigValueGraphMode.NONE)
         .text_mode(words.BigValueTextMode.VALUE)
@@ -120,7 +120,7 @@ def bars(said: Said, expr: str, legend: str) -> bargauge.Panel:
     """A bar for each answer, in the colour of its threshold."""
     return (
         dressed(bargauge.Panel(), said)
-        .with_target(now(expr, legend))
+        .with_target(at_end(expr, legend))
         .orientation(words.VizOrientation.HORIZONTAL)
         .display_mode(words.BarGaugeDisplayMode.BASIC)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
@@ -170,25 +170,37 @@ def lines(said: Said, *asked: ask.Dataquery, stacked: bool = False) -> timeserie
     return panel
 
 
-def grid(said: Said, *asked: ask.Dataquery, fields: Fields, order: Sequence[str] = ()) -> table.Panel:
-    """A table. `fields` says how columns look; `order` has the columns in order, others than these are left out."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Columns:
+    """The columns of a table: in this order, how each looks, and which fields are none.
+
+    Rows are sorted by the column that is shown under this name: Prometheus may give them in another order each time.
+    """
+
+    order: Sequence[str]
+    sorted_by: str
+    greatest_first: bool = False
+    looks: Fields = field(default_factory=dict)
+    left_out: Sequence[str] = ()
+
+
+def grid(said: Said, *asked: ask.Dataquery, columns: Columns | None = None) -> table.Panel:
+    """A table of all answers; with `columns`, answers that say something of the same thing share a row."""
     panel = dressed(table.Panel(), said).cell_height(words.TableCellHeight.SM).show_header(True).no_value("–")
     panel = panel.align(words.FieldTextAlignment.AUTO).inspect(False)
     for one in asked:
         panel = panel.with_target(one)
-    for name, properties in fields.items():
+    return panel if columns is None else _arranged(panel, columns)
+
+
+def _arranged(panel: table.Panel, columns: Columns) -> table.Panel:
+    for name, properties in columns.looks.items():
         panel = panel.override_by_name(name, list(properties))
-    if order:
-        panel = panel.with_transformation(transformation("merge"))
-        panel = panel.with_transformation(
-            transformation(
-                "organize",
-                excludeByName={"Time": True},
-                indexByName={name: index for index, name in enumerate(order)},
-                renameByName={},
-            )
-        )
-    return panel
+    order = {name: index for index, name in enumerate(columns.order)}
+    out = dict.fromkeys(("Time", *columns.left_out), True)
+    organize = transformation("organize", excludeByName=out, indexByName=order, renameByName={})
+    by = common.TableSortByFieldState().display_name(columns.sorted_by).desc(columns.greatest_first)
+    return panel.transformations([transformation("merge"), organize]).sort_by([by])
 
 
 def transformation(name: str, **options: object) -> DataTransformerConfig:

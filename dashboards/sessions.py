@@ -37,9 +37,10 @@ def longest() -> table.Panel:
         "extrapolates to its scrapes; the status page has each outage to the tenth of a second.",
         unit="s",
     )
-    fields = {"Value": panels.named("outage", "s", steps((1, WARNING), (60, BAD)))}
+    looks = {"Value": panels.named("outage", "s", steps((1, WARNING), (60, BAD)))}
     order = ("path", "service", "vantage", "Value")
-    return panels.grid(said, panels.rows(questions.OUTAGES), fields=fields, order=order)
+    columns = panels.Columns(order=order, sorted_by="outage", greatest_first=True, looks=looks)
+    return panels.grid(said, panels.rows(questions.OUTAGES), columns=columns)
 
 
 def phases() -> heatmap.Panel:

@@ -110,6 +110,8 @@ class Prometheus:
                 return json.load(told)["data"]
         except HTTPError as refused:
             raise AskError(f"{parameters['query']}: {refused.read().decode(errors='replace')[:500]}") from refused
+        except (ValueError, KeyError, TypeError) as strange:
+            raise AskError(f"{self.url} does not answer as a Prometheus does") from strange
 
 
 def _answer(target: Mapping[str, Any], labels: Mapping[str, str], values: Sequence[Sequence[Any]]) -> Answer:

@@ -32,7 +32,10 @@ def table(panel: Panel, answers: Sequence[Answer]) -> Table:
     content = Table(list(dict.fromkeys(name for row in rows for name in row)), rows)
     for one in panel["transformations"]:
         content = STEPS[one["id"]](content, one["options"])
-    return Table([name for name in content.columns if not column(panel, name).get("custom.hidden")], content.rows)
+    for by in panel["options"].get("sortBy", ()):
+        [name] = [name for name in content.columns if column(panel, name)["displayName"] == by["displayName"]]
+        content = _sorted(content, {"sort": [{"field": name, "desc": by["desc"]}]})
+    return content
 
 
 def _sorted(content: Table, options: Options) -> Table:

@@ -61,6 +61,6 @@ def _between(buckets: Sequence[Answer]) -> list[Mapping[float, float]]:
 def _dot(one: Exemplar, axes: Axes, bounds: Sequence[float], height: float) -> str:
     """A small diamond in the middle of its bucket, on a raster of time."""
     number = next(index for index, bound in enumerate(bounds) if one.seconds <= bound)
-    x = DOTS * round(axes.x(one.at) / DOTS)
+    x = axes.box.x + DOTS * ((axes.x(one.at) - axes.box.x) // DOTS) + DOTS / 2
     y = axes.box.y + axes.box.h - height * (number + 0.5)
     return f"M{x:.1f} {y - 3:.1f}l3 3l-3 3l-3-3z"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ BESIDE = Path(__file__).parents[3] / "shared" / "schemas"
 ANYTHING = {"type": "object", "additionalProperties": {}}
 
 
+@cache
 def grafana(name: str, definition: str = "") -> Draft7Validator | None:
     """The schema of this name, or one of its definitions; None if it has no such definition."""
     folder = Path(os.environ.get("MAILPROBE_SCHEMAS", BESIDE)) / "grafana"

@@ -79,6 +79,20 @@ def test_tables_of_several_queries_have_a_row_for_each_vantage() -> None:
     assert [row.get("version") for row in content.rows] == ["0.1", None]
 
 
+def test_rows_keep_their_places_whatever_order_the_answers_have() -> None:
+    [panel] = [one for one in PANELS if one["title"] == "Which endpoints were out longest?"]
+    answers = [
+        Answer(
+            query="A", labels={"path": path, "service": "smtp", "vantage": "lan"}, legend="", points=[(0.0, seconds)]
+        )
+        for path, seconds in (("a", 3.0), ("b", 9.0), ("c", 5.0))
+    ]
+    for given in (answers, answers[::-1]):
+        assert [row["path"] for row in table(panel, given).rows] == ["b", "c", "a"]
+    tables = [one for one in PANELS if one["type"] == "table" and one is not MATRIX]
+    assert [one["title"] for one in tables if len(one["options"]["sortBy"]) != 1] == []
+
+
 @pytest.mark.parametrize(
     ("value", "unit", "words"),
     [
