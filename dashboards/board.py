@@ -39,7 +39,8 @@ def sections() -> dict[str, Sequence[Strip]]:
         "Now": (
             Strip(4, [(one, 3) for one in now.numbers()]),
             Strip(10, [(now.by_path(), 24)]),
-            Strip(11, [(now.matrix(), 14), (now.firing(), 10)]),
+            Strip(12, [(now.matrix(), 24)]),
+            Strip(7, [(now.firing(), 12), (now.vantages(), 12)]),
             Strip(15, [(now.not_always_well(), 24)]),
         ),
         "Addresses": (
@@ -56,7 +57,6 @@ def sections() -> dict[str, Sequence[Strip]]:
             Strip(8, [(around.nodes(), 24)]),
             Strip(9, [(around.certificates(), 12), (around.logins(), 12)]),
         ),
-        "The probes": (Strip(7, [(now.vantages(), 24)]),),
     }
 
 

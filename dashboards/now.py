@@ -145,7 +145,7 @@ def matrix() -> table.Panel:
             ]
         )
         .override_by_field_type("number", [panels.COLOURED])
-        .override_by_name("endpoint\\vantage", panels.named("path / service"))
+        .override_by_name("endpoint\\vantage", [*panels.named("path / service"), panels.width(220)])
     )
 
 

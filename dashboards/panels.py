@@ -219,6 +219,11 @@ def named(name: str, unit: str = "", shown: Sequence[tuple[float | None, str]] =
     return properties
 
 
+def width(pixels: int) -> DynamicConfigValue:
+    """A column that wide."""
+    return DynamicConfigValue(id_val="custom.width", value=pixels)
+
+
 COLOURED = DynamicConfigValue(id_val="custom.cellOptions", value={"type": "color-background", "mode": "basic"})
 
 

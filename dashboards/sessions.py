@@ -17,7 +17,7 @@ SLOW, FAR_TOO_SLOW = 1.0, 5.0
 
 
 def outages() -> timeseries.Panel:
-    """Bars by path."""
+    """A line for each path."""
     said = Said(
         title="When was anybody kept out or masked?",
         description="The share of time in which each path's worst endpoint was critical. The daemon counts the "
@@ -25,8 +25,7 @@ def outages() -> timeseries.Panel:
         unit="percentunit",
         steps=steps((0.01, WARNING), (0.5, BAD)),
     )
-    panel = panels.lines(said, panels.series(questions.TIME_OUT, "{{path}}")).max(1)
-    return panel.draw_style(words.GraphDrawStyle.BARS).fill_opacity(80).line_width(1)
+    return panels.lines(said, panels.series(questions.TIME_OUT, "{{path}}")).max(1)
 
 
 def longest() -> table.Panel:

@@ -97,22 +97,31 @@ def cells(panel: Panel, answers: Sequence[Answer], box: Box) -> list[str]:
     """The table, as many rows of it as fit."""
     content = table(panel, answers)
     looks = [column(panel, name) for name in content.columns]
-    width = box.w / len(content.columns)
+    places = _places(looks, box)
     parts = [
-        text(box.x + width * number + 6, box.y + 12, look["displayName"], size=11, fill=SOFT, width=width - 10)
-        for number, look in enumerate(looks)
+        text(x + 6, box.y + 12, look["displayName"], size=11, fill=SOFT, width=width - 10)
+        for (x, width), look in zip(places, looks, strict=True)
     ]
     fitting = int((box.h - 18) / ROW)
     for number, row in enumerate(content.rows[:fitting]):
         y = box.y + 18 + ROW * number
         parts.append(line([(box.x, y), (box.x + box.w, y)], EDGE))
-        for place, (name, look) in enumerate(zip(content.columns, looks, strict=True)):
+        for (x, width), name, look in zip(places, content.columns, looks, strict=True):
             if name in row:
-                parts.extend(_cell(look, row[name], Box(box.x + width * place, y, width, ROW)))
+                parts.extend(_cell(look, row[name], Box(x, y, width, ROW)))
     if len(content.rows) > fitting:
         more = f"… {len(content.rows) - fitting} more rows"
         parts.append(text(box.x + box.w, box.y + box.h + 4, more, size=10, fill=SOFT, text_anchor="end"))
     return parts
+
+
+def _places(looks: Sequence[Mapping[str, Any]], box: Box) -> list[tuple[float, float]]:
+    """Where each column begins and how wide it is: as it says, or an equal share of what is left."""
+    given = [look.get("custom.width") for look in looks]
+    fixed = [float(one) for one in given if one]
+    share = (box.w - sum(fixed)) / max(1, len(looks) - len(fixed))
+    widths = [float(one) if one else share for one in given]
+    return [(box.x + sum(widths[:number]), width) for number, width in enumerate(widths)]
 
 
 def _cell(look: Mapping[str, Any], value: str | float, box: Box) -> list[str]:

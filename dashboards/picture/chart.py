@@ -1,4 +1,4 @@
-"""Lines, areas on top of each other and bars over time, with a legend at the right. Pure."""
+"""Lines, or areas on top of each other, over time, with a legend at the right. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def chart(panel: Panel, answers: Sequence[Answer], box: Box, span: Span) -> list
     axes = Axes(box.inside(52, 6, box.w * LEGEND, 18), span, rounded_up(max(tops, default=0.0)))
     parts = [*axes.values(defaults(panel)["unit"]), *axes.times()]
     shades = colours(panel, [one.legend for one, _ in rows])
-    draw = _bars if custom.get("drawStyle") == "bars" else _areas if stacked else _lines
+    draw = _areas if stacked else _lines
     for (_, points), low, shade in zip(rows, grounds, shades, strict=True):
         parts.extend(draw(axes, points, low, shade))
     return [*parts, *_legend(panel, rows, shades, box)]
@@ -69,16 +69,6 @@ def _areas(axes: Axes, points: Points, low: Points, shade: str) -> list[str]:
             parts.append(tag("polygon", points=around, fill=shade, fill_opacity=0.6))
             parts.append(line(upper, shade, stroke_width=1.5))
     return parts
-
-
-def _bars(axes: Axes, points: Points, _: Points, shade: str) -> list[str]:
-    width = max(1.5, axes.box.w * axes.span.step / (axes.span.end - axes.span.begin) * 0.8)
-    bottom = axes.y(0)
-    return [
-        rect(Box(axes.x(at) - width / 2, axes.y(value), width, bottom - axes.y(value)), shade, fill_opacity=0.8)
-        for at, value in points.items()
-        if value > 0
-    ]
 
 
 def _runs(points: Points, span: Span) -> list[list[float]]:
