@@ -75,7 +75,9 @@ def nodes() -> statetimeline.Panel:
         description="Each node by the announcer of the paths' addresses and kube-proxy's count of local endpoints. "
         "Announces without endpoint: with externalTrafficPolicy Local it drops what comes in. Endpoints unknown: the "
         "health check port does not answer, as with Cluster. Empty without `topology`.",
-        steps=[(float(state), colour) for state, (_, colour) in NODE_STATES.items()],
+        steps=[
+            (None if state is NodeState.IDLE else float(state), colour) for state, (_, colour) in NODE_STATES.items()
+        ],
     )
     shown = ValueMap(
         options={

@@ -24,7 +24,6 @@ BOARD: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
 PANELS: list[dict[str, Any]] = [one for one in BOARD["panels"] if one["type"] != "row"]
 TARGETS = [(panel["title"], target) for panel in PANELS for target in panel["targets"]]
 EVERY_PANEL = pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
-PLAIN_NUMBERS = {"short"}
 APART = 15.0
 """Difference (CIE 1976) of two colours that lie side by side in a strip; about two are just noticeable."""
 
@@ -70,8 +69,9 @@ class TestEveryPanel:
         assert panel["title"]
         defaults = panel["fieldConfig"]["defaults"]
         assert defaults["unit"]
-        assert defaults["thresholds"]["steps"]
-        assert defaults["thresholds"]["steps"][0]["value"] is None or panel["type"] == "state-timeline"
+        values = [step["value"] for step in defaults["thresholds"]["steps"]]
+        assert values[0] is None
+        assert values[1:] == sorted(values[1:])
 
     @EVERY_PANEL
     def test_asks_whatever_data_source_is_chosen(self, panel: dict[str, Any]) -> None:
