@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from random import Random, SystemRandom
 from typing import Any
 
@@ -12,12 +13,13 @@ import pytest
 import yaml
 
 from probe.demo.world import DemoWorld, demo_world
-from probe.model import EndpointName, Service, Verdict
+from probe.model import Endpoint, EndpointName, Mailbox, Service, Verdict
 from probe.service.budget import Budgets
 from probe.service.clock import steady_clock
 from probe.service.ledger import Entry, Ledger
 from probe.service.outfit import outfitted
-from probe.service.patrol import Patrol
+from probe.service.patrol import Patrol, Post
+from probe.service.schedule import Turns
 from probe.sessions.imprint import Fingerprints
 from probe.settings import load, targets
 
@@ -158,3 +160,25 @@ async def test_the_end_of_a_patrol_leaves_no_session_behind(world: DemoWorld) ->
     async with asyncio.timeout(5):
         while len(asyncio.all_tasks()) > before:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+async def test_turns_that_a_session_outlasts_are_counted(beat: Beat) -> None:
+    await beat.begin(interval="100ms", jitter="0%", most=600)
+    async with asyncio.timeout(20):
+        opened = [(await beat.recorded.get()).result.session.opened for _ in range(3)]
+    missed = beat.ledger.accounts[beat.name].missed
+    assert missed >= round((opened[-1] - opened[0]) / 0.1) - 2 > 0
+
+
+def test_a_message_that_is_read_back_needs_room_at_its_mailbox_too() -> None:
+    smtp, imaps = (
+        Endpoint(path="vip", service=service, host="10.0.20.202", port=service.default_port)
+        for service in (Service.SMTP, Service.IMAPS)
+    )
+    turns = Turns(anchor=0.0, interval=30.0, jitter=0.0, random=Random(1))
+    letter = Mailbox(reader=imaps, recipient="probe@example.org", sender="")
+    assert Post(endpoint=replace(smtp, mailbox=letter), turns=turns, connections=3).needs == {
+        smtp.name: 3,
+        imaps.name: 1,
+    }
+    assert Post(endpoint=imaps, turns=turns).needs == {imaps.name: 1}
