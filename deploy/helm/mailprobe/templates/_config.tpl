@@ -57,6 +57,27 @@ path of a source of kind file.
 {{- end }}
 {{- end }}
 
+{{- /* Every URL that is asked. */ -}}
+{{- define "mailprobe.urls" -}}
+{{- $urls := list }}
+{{- with .Values.config.dovecot_metrics }}{{ $urls = append $urls .url }}{{ end }}
+{{- with .Values.config.sink }}{{ $urls = append $urls .url }}{{ end }}
+{{- range fromYamlArray (include "mailprobe.sources" .) }}
+{{- if eq .kind "loki" }}{{ $urls = append $urls .url }}{{ end }}
+{{- end }}
+{{- toYaml ($urls | uniq) }}
+{{- end }}
+
+{{- /* A duration of Prometheus in milliseconds. */ -}}
+{{- define "mailprobe.milliseconds" -}}
+{{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 }}
+{{- $sum := 0 }}
+{{- range regexFindAll "[0-9]+(ms|[smhd])" . -1 }}
+{{- $sum = add $sum (mul (regexFind "^[0-9]+" . | int) (get $units (regexFind "[a-z]+$" .))) }}
+{{- end }}
+{{- $sum }}
+{{- end }}
+
 {{- /* Places of passwords that are written out, one a line: a key `password`, and a user's in a URL. Never what they are. */ -}}
 {{- define "mailprobe.secretsInClear" -}}
 {{- $place := .place }}

@@ -99,6 +99,25 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- end }}
 {{- end }}
 {{- end }}
+{{- $volumes := list "config" "history" "tmp" }}
+{{- range $index, $_ := .Values.secrets }}{{ $volumes = append $volumes (printf "secret-%d" $index) }}{{ end }}
+{{- range .Values.extraVolumes }}
+{{- if has .name $volumes }}
+- extraVolumes has a volume {{ .name | quote }}, which is one of the chart's or there twice: give it another name.
+{{- end }}
+{{- $volumes = append $volumes .name }}
+{{- end }}
+{{- $places := list "/etc/mailprobe" "/var/lib/mailprobe" "/tmp" }}
+{{- range .Values.secrets }}{{ $places = append $places (printf "/run/secrets/%s" .name) }}{{ end }}
+{{- range .Values.extraVolumeMounts }}
+{{- if not (has .name $volumes) }}
+- extraVolumeMounts mounts a volume {{ .name | quote }}, which extraVolumes does not have.
+{{- end }}
+{{- if has (clean .mountPath) $places }}
+- extraVolumeMounts has {{ .mountPath | quote }}, where something else is mounted: choose another place.
+{{- end }}
+{{- $places = append $places (clean .mountPath) }}
+{{- end }}
 {{- $names := list }}
 {{- range .Values.secrets }}
 {{- if has .name $names }}
@@ -170,6 +189,19 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- if contains "${" (toJson (list $path.host $path.endpoints)) }}
 - config.paths[{{ $index }}] takes its host or a port from a variable, and {{ ternary "networkPolicy" "probeResources" $.Values.networkPolicy.enabled }} has to name both: write them out.
 {{- end }}
+{{- end }}
+{{- end }}
+{{- if .Values.networkPolicy.enabled }}
+{{- range fromYamlArray (include "mailprobe.urls" .) }}
+{{- if contains "${" . }}
+- config has the URL {{ . }}, and networkPolicy has to name its host and port: write them out.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range list "serviceMonitor" "probeResources" }}
+{{- $scrape := get $.Values . }}
+{{- if and $scrape.enabled (gt (include "mailprobe.milliseconds" $scrape.scrapeTimeout | int) (include "mailprobe.milliseconds" $scrape.interval | int)) }}
+- {{ . }}.scrapeTimeout is {{ $scrape.scrapeTimeout }} and its interval {{ $scrape.interval }}: the operator drops a scrape that may take longer than its interval.
 {{- end }}
 {{- end }}
 {{- $files := dict "prometheusRule" (list "files/mailprobe.rules.yaml" "groups:") "dashboard" (list "files/mailprobe.json" "{") }}

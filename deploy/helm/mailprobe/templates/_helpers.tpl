@@ -9,7 +9,7 @@ Names, and the values that several manifests share. What `config` says is read h
 {{- define "mailprobe.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride }}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
-{{- default $full .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- default $full .Values.fullnameOverride | replace "." "-" | trunc 52 | trimSuffix "-" }}
 {{- end }}
 
 {{- define "mailprobe.selectorLabels" -}}
@@ -60,6 +60,9 @@ securityContext:
   {{- with .Values.fsGroup }}
   fsGroup: {{ . }}
   fsGroupChangePolicy: OnRootMismatch
+  {{- end }}
+  {{- with .Values.supplementalGroups }}
+  supplementalGroups: {{- toYaml . | nindent 4 }}
   {{- end }}
   seccompProfile: {type: RuntimeDefault}
 {{- with .Values.nodeSelector }}
