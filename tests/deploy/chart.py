@@ -12,14 +12,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import helm_python
 import jsonschema
 import kubernetes_validate
+import pytest
 import yaml
+
+pytest.importorskip("helm_python", reason="Helm's engine (helm-python-sdk) comes without a library for this machine")
+import helm_python  # noqa: E402 - after it is known to be there
 
 REPOSITORY = Path(__file__).parents[2]
 CHART = REPOSITORY / "deploy/helm/mailprobe"
-VALUES = sorted((Path(__file__).parent / "values").glob("*.yaml"))
+VALUES = {path.stem: path for path in sorted((Path(__file__).parent / "values").glob("*.yaml"))}
+"""The value sets by name; what each is for stands in its first line."""
+
 NAMESPACE = "monitoring"
 KUBERNETES = "1.36"
 OLDEST = "1.25"
@@ -55,10 +60,16 @@ class Rendered:
         return str(found)
 
 
-def read_values(path: Path) -> Values:
-    """Values as a file has them."""
-    read: Values = yaml.safe_load(path.read_text(encoding="utf-8"))
+def values_of(name: str) -> Values:
+    """A value set, to change as one likes."""
+    read: Values = yaml.load(VALUES[name].read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     return read
+
+
+@cache
+def rendered(name: str) -> Rendered:
+    """A value set as it is rendered; shared, so to be looked at only."""
+    return render(values_of(name))
 
 
 @cache
@@ -71,7 +82,7 @@ def render(values: Values, *, of: helm_python.Chart | None = None) -> Rendered:
     """Render as `helm install mailprobe` would. Raises HelmValuesError and HelmRenderError."""
     files = (of or chart()).render(values, name="mailprobe", namespace=NAMESPACE)
     texts = [text for name, text in files.items() if name.endswith(".yaml")]
-    manifests = [manifest for text in texts for manifest in yaml.safe_load_all(text) if manifest is not None]
+    manifests = [manifest for text in texts for manifest in yaml.load_all(text, Loader=yaml.CSafeLoader) if manifest]
     return Rendered(manifests=tuple(manifests), notes=files["mailprobe/templates/NOTES.txt"])
 
 

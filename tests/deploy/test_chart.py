@@ -34,39 +34,35 @@ from tests.deploy.chart import (
     check_operator_s,
     merged,
     operator_schemas,
-    read_values,
     refusal,
     render,
+    rendered,
+    values_of,
 )
 
-SETS = {path.stem: path for path in VALUES}
-PROBES = sorted(set(SETS) - {"account-only"})
+PROBES = sorted(set(VALUES) - {"account-only"})
 _WARNING = 2
 _FILE = re.compile(r"(?:/var)?/(?:run/secrets|etc/home-ca|host|var/log)/[\w./-]+")
 
 
-def values(name: str) -> Values:
-    return read_values(SETS[name])
-
-
 def pods(name: str) -> Iterator[Manifest]:
     """The specifications of all pods of a value set."""
-    rendered = render(values(name))
-    yield from (one["spec"]["template"]["spec"] for one in rendered.of("Deployment"))
-    yield from (one["spec"] for one in rendered.of("Pod"))
+    told = rendered(name)
+    yield from (one["spec"]["template"]["spec"] for one in told.of("Deployment"))
+    yield from (one["spec"] for one in told.of("Pod"))
 
 
-@pytest.mark.parametrize("name", [*SETS, "of the chart"])
+@pytest.mark.parametrize("name", [*VALUES, "of the chart"])
 def test_lint_has_nothing_to_say(name: str) -> None:
-    given = values(name) if name in SETS else None
+    given = values_of(name) if name in VALUES else None
     report = helm_python.lint(CHART, given, strict=True)
     assert report["total_charts_linted"] == 1
     assert [one for one in report["messages"] if one["severity"] >= _WARNING] == []
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", VALUES)
 def test_manifests_are_sound(name: str) -> None:
-    manifests = render(values(name)).manifests
+    manifests = rendered(name).manifests
     for manifest in manifests:
         if manifest["apiVersion"] != OPERATOR:
             check(manifest)
@@ -76,12 +72,12 @@ def test_manifests_are_sound(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["inside", "syslog"])
 def test_they_are_for_the_oldest_kubernetes_too(name: str) -> None:
-    for manifest in render(values(name)).manifests:
+    for manifest in rendered(name).manifests:
         check(manifest, OLDEST)
 
 
 def test_a_misspelt_key_would_be_found() -> None:
-    (wrong,) = render(values("minimal")).of("Deployment")
+    wrong = deepcopy(rendered("minimal").one("Deployment"))
     wrong["spec"]["template"]["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesytem"] = True
     with pytest.raises(kubernetes_validate.ValidationError, match="readOnlyRootFilesytem"):
         check(wrong)
@@ -92,8 +88,8 @@ def test_the_operator_s_objects_are_as_its_definitions_want_them() -> None:
     if directory is None:
         pytest.skip("left out: no schemas beside the repository (../shared/schemas, or $MAILPROBE_SCHEMAS)")
     seen = set()
-    for name in SETS:
-        for manifest in render(values(name)).manifests:
+    for name in VALUES:
+        for manifest in rendered(name).manifests:
             if manifest["apiVersion"] == OPERATOR:
                 seen.add(manifest["kind"])
                 check_operator_s(manifest, directory)
@@ -110,14 +106,14 @@ def test_the_operator_s_objects_are_as_its_definitions_want_them() -> None:
 @pytest.mark.parametrize("name", PROBES)
 def test_the_configuration_passes_check_config(name: str, tmp_path: Path) -> None:
     """With every file that it names in a volume of the pod."""
-    rendered = render(values(name))
-    text, mounts = rendered.configuration, list(_mounts(rendered.one("Deployment")))
+    told = rendered(name)
+    text, mounts = told.configuration, list(_mounts(told.one("Deployment")))
     for file in set(_FILE.findall(text)):
         assert any(file.startswith(f"{mount}/") for mount in mounts), (file, mounts)
         _place(tmp_path / file.lstrip("/"))
     config = tmp_path / "mailprobe.yaml"
     config.write_text(_FILE.sub(lambda found: f"{tmp_path}{found[0]}", text), encoding="utf-8")
-    variables = {one["name"]: "10.0.20.202" for one in _container(rendered.one("Deployment")).get("env", ())}
+    variables = {one["name"]: "10.0.20.202" for one in _container(told.one("Deployment")).get("env", ())}
     done = CliRunner().invoke(command, ["check-config", "--config", str(config)], env=variables)
     assert (done.exit_code, done.output[:3]) == (0, "ok:"), done.output
 
@@ -147,7 +143,7 @@ def _place(file: Path) -> None:
 
 
 def test_the_configuration_is_what_was_given_and_three_keys_more() -> None:
-    given = values("hostile")
+    given = values_of("hostile")
     told = yaml.safe_load(render(given).configuration)
     assert told.pop("web") == {"listen": ":9797"}
     assert told.pop("history") == {"file": "/var/lib/mailprobe/history.db"}
@@ -160,12 +156,12 @@ def test_what_the_chart_would_add_is_left_as_it_was_given() -> None:
         "history": {"file": "/var/lib/mailprobe/mine.db"},
         "vantage": {"name": "me"},
     }
-    told = yaml.safe_load(render(merged(values("minimal"), {"config": mine})).configuration)
+    told = yaml.safe_load(render(merged(values_of("minimal"), {"config": mine})).configuration)
     assert {key: told[key] for key in mine} == mine
 
 
 def test_the_vantage_is_named_after_the_release_and_not_after_a_pod() -> None:
-    assert yaml.safe_load(render(values("minimal")).configuration)["vantage"]["name"] == "mailprobe"
+    assert yaml.safe_load(rendered("minimal").configuration)["vantage"]["name"] == "mailprobe"
 
 
 def test_the_example_of_the_repository_can_be_installed() -> None:
@@ -210,7 +206,7 @@ def test_every_value_has_a_schema_and_every_schema_a_value() -> None:
     ],
 )
 def test_values_that_nobody_can_mean_are_refused_by_name(change: Values, named: str) -> None:
-    said = refusal(merged(values("minimal"), change))
+    said = refusal(merged(values_of("minimal"), change))
     assert "schema" in said
     assert named in said
 
@@ -232,9 +228,9 @@ def test_no_pod_has_a_privilege(name: str) -> None:
             }
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", VALUES)
 def test_no_secret_is_ever_made_only_named(name: str) -> None:
-    assert render(values(name)).of("Secret") == []
+    assert rendered(name).of("Secret") == []
 
 
 def test_users_are_the_image_s_or_the_platform_s() -> None:
@@ -264,14 +260,14 @@ def test_files_of_secrets_are_for_the_group_only() -> None:
 
 
 def test_there_is_one_daemon_at_a_time() -> None:
-    spec = render(values("minimal")).one("Deployment")["spec"]
+    spec = rendered("minimal").one("Deployment")["spec"]
     assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
 
 
 def test_a_changed_configuration_starts_the_daemon_anew_and_nothing_else_does() -> None:
     def checksum(change: Values) -> str:
-        rendered = render(merged(values("minimal"), change)).one("Deployment")
-        return str(rendered["spec"]["template"]["metadata"]["annotations"]["checksum/config"])
+        told = render(merged(values_of("minimal"), change)).one("Deployment")
+        return str(told["spec"]["template"]["metadata"]["annotations"]["checksum/config"])
 
     assert checksum({"config": {"schedule": {"interval": "1m"}}}) != checksum({})
     assert checksum({"service": {"port": 80}}) == checksum({})
@@ -293,7 +289,9 @@ def test_a_changed_configuration_starts_the_daemon_anew_and_nothing_else_does() 
     ],
 )
 def test_signs_of_life_are_asked_for_as_the_daemon_answers(change: Values, asked: dict[str, Any]) -> None:
-    container = _container(render(merged(values("minimal"), change | {"secrets": [{"name": "w"}]})).one("Deployment"))
+    container = _container(
+        render(merged(values_of("minimal"), change | {"secrets": [{"name": "w"}]})).one("Deployment")
+    )
     assert {key: container["livenessProbe"][key] for key in asked} == asked
     if "httpGet" in asked:
         assert container["readinessProbe"]["httpGet"]["path"] == "/-/ready"
@@ -301,10 +299,10 @@ def test_signs_of_life_are_asked_for_as_the_daemon_answers(change: Values, asked
 
 def test_the_history_is_a_claim_a_given_claim_or_nothing() -> None:
     def history(name: str) -> tuple[dict[str, Any], int]:
-        rendered = render(values(name))
-        volumes = rendered.one("Deployment")["spec"]["template"]["spec"]["volumes"]
+        told = rendered(name)
+        volumes = told.one("Deployment")["spec"]["template"]["spec"]["volumes"]
         (volume,) = (one for one in volumes if one["name"] == "history")
-        return {key: one for key, one in volume.items() if key != "name"}, len(rendered.of("PersistentVolumeClaim"))
+        return {key: one for key, one in volume.items() if key != "name"}, len(told.of("PersistentVolumeClaim"))
 
     assert history("minimal") == ({"persistentVolumeClaim": {"claimName": "mailprobe-history"}}, 1)
     assert history("everything-named") == ({"persistentVolumeClaim": {"claimName": "old-history"}}, 0)
@@ -312,19 +310,19 @@ def test_the_history_is_a_claim_a_given_claim_or_nothing() -> None:
 
 
 def test_helm_test_is_a_round_with_the_daemon_s_configuration_and_a_history_of_its_own() -> None:
-    rendered = render(values("outside"))
-    test = rendered.one("Pod")
+    told = rendered("outside")
+    test = told.one("Pod")
     assert test["metadata"]["annotations"]["helm.sh/hook"] == "test"
     (container,) = test["spec"]["containers"]
     assert container["args"] == ["--once", "--config", "/etc/mailprobe/mailprobe.yaml", "--wait", "60"]
-    assert container["volumeMounts"] == _container(rendered.one("Deployment"))["volumeMounts"]
+    assert container["volumeMounts"] == _container(told.one("Deployment"))["volumeMounts"]
     assert {"name": "history", "emptyDir": {"sizeLimit": "64Mi"}} in test["spec"]["volumes"]
 
 
 def test_the_image_is_named_by_digest_where_there_is_one() -> None:
-    image = _container(render(values("everything-named")).one("Deployment"))["image"]
+    image = _container(rendered("everything-named").one("Deployment"))["image"]
     assert image == f"registry.example.org/mail/mailprobe@sha256:{'0' * 63}1"
-    assert _container(render(values("minimal")).one("Deployment"))["image"] == f"mailprobe:{probe.__version__}"
+    assert _container(rendered("minimal").one("Deployment"))["image"] == f"mailprobe:{probe.__version__}"
 
 
 def test_the_chart_is_of_this_version() -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.chart import CHART, VALUES, merged, read_values, refusal
+from tests.deploy.chart import CHART, merged, refusal, values_of
 
 CASES = yaml.safe_load((Path(__file__).parent / "contradictions.yaml").read_text(encoding="utf-8"))
-MINIMAL = read_values(next(path for path in VALUES if path.stem == "minimal"))
+MINIMAL = values_of("minimal")
 TEMPLATE = (CHART / "templates/_contradictions.tpl").read_text(encoding="utf-8")
 LOST_FILES = 1
 """Sentences that need a damaged chart: test_chart_files.py has it."""

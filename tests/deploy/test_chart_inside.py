@@ -20,7 +20,7 @@ import helm_python
 import pytest
 import yaml
 
-from tests.deploy.chart import CHART, NAMESPACE, VALUES, Values, merged, read_values, render
+from tests.deploy.chart import CHART, NAMESPACE, VALUES, Values, merged, rendered, values_of
 
 WARNING = "WARNING: the probe seems to run inside the cluster that it probes."
 RESOURCES = [("services", "Service", True), ("nodes", "Node", False)]
@@ -110,7 +110,7 @@ def notes_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def probing(host: str) -> Values:
-    values = read_values(next(path for path in VALUES if path.stem == "minimal"))
+    values = values_of("minimal")
     return merged(values, {"config": {"paths": [{"name": "vip", "host": host, "endpoints": [{"service": "smtp"}]}]}})
 
 
@@ -149,14 +149,14 @@ def test_whoever_may_not_list_can_leave_the_look_up_out(kind: str, api: Scripted
 
 def test_what_is_read_with_the_pod_s_own_account_is_of_this_cluster() -> None:
     """Without asking anybody."""
-    by_name = {path.stem: render(read_values(path)).notes for path in VALUES}
+    by_name = {name: rendered(name).notes for name in VALUES}
     assert {name for name, said in by_name.items() if WARNING in said} == {"inside", "everything-named"}
     assert "the Service mailserver/mailserver is of this cluster" in by_name["inside"]
     assert "config.evidence.sources[2] is read with the pod's own account" in by_name["inside"]
 
 
 def test_notes_tell_the_next_steps() -> None:
-    said = {path.stem: render(read_values(path)).notes for path in VALUES}
+    said = {name: rendered(name).notes for name in VALUES}
     assert "port-forward service/mailprobe 9797:9797" in said["minimal"]
     assert "port-forward service/mailprobe 9797:443     # then https://127.0.0.1:9797/" in said["web-config"]
     assert "create token mailprobe --duration" in said["account-only"]

@@ -7,14 +7,8 @@ from typing import Any
 import pytest
 
 from probe.topology.facts import Subject
-from tests.deploy.chart import NAMESPACE, VALUES, Manifest, Rendered, merged, read_values, render
+from tests.deploy.chart import NAMESPACE, VALUES, Manifest, merged, render, rendered, values_of
 from tests.kubernetes.rbac import Rule, documented, granted
-
-SETS = {path.stem: path for path in VALUES}
-
-
-def rendered(name: str) -> Rendered:
-    return render(read_values(SETS[name]))
 
 
 def _selects(selector: dict[str, str], labels: dict[str, str]) -> bool:
@@ -24,7 +18,7 @@ def _selects(selector: dict[str, str], labels: dict[str, str]) -> bool:
 # Services and scrapes
 
 
-@pytest.mark.parametrize("name", sorted(set(SETS) - {"account-only"}))
+@pytest.mark.parametrize("name", sorted(set(VALUES) - {"account-only"}))
 def test_every_service_leads_to_the_daemon_s_ports_and_not_to_the_test_pod(name: str) -> None:
     told = rendered(name)
     template = told.one("Deployment")["spec"]["template"]
@@ -157,7 +151,7 @@ def test_two_releases_may_read_one_mail_server() -> None:
 
 
 def test_roles_are_bound_to_the_probe_s_account_only() -> None:
-    named = merged(read_values(SETS["inside"]), {"serviceAccount": {"create": False, "name": "mine"}})
+    named = merged(values_of("inside"), {"serviceAccount": {"create": False, "name": "mine"}})
     for bindings in (rendered("inside"), render(named)):
         (name,) = {pod["serviceAccountName"] for pod in (one["spec"] for one in bindings.of("Pod"))}
         subjects = [one["subjects"] for one in bindings.manifests if one["kind"].endswith("Binding")]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.chart import KUBERNETES, OLDEST, REPOSITORY, VALUES, check, read_values, render
+from tests.deploy.chart import KUBERNETES, OLDEST, REPOSITORY, check, rendered
 
 FILE = REPOSITORY / "deploy/kubernetes/drain-gate.job.yaml"
 WAITING, STARTING = 120, 30
@@ -33,7 +33,7 @@ def test_it_is_sound(version: str) -> None:
 
 def test_it_is_the_pod_of_the_chart_s_test() -> None:
     ours = job()["spec"]["template"]["spec"]
-    (theirs,) = (one["spec"] for one in render(read_values(next(p for p in VALUES if p.stem == "outside"))).of("Pod"))
+    (theirs,) = (one["spec"] for one in rendered("outside").of("Pod"))
     assert mounted(ours) == mounted(theirs)
     apart = {"containers", "volumes", "serviceAccountName"}
     assert {key: ours[key] for key in ours if key not in apart} == {k: theirs[k] for k in theirs if k not in apart}

@@ -8,7 +8,7 @@ from typing import Any
 import hcl2
 import yaml
 
-from tests.deploy.chart import CHART, REPOSITORY, VALUES, read_values, render
+from tests.deploy.chart import CHART, REPOSITORY, render, values_of
 
 FILE = REPOSITORY / "deploy/terraform/main.tf"
 
@@ -48,8 +48,7 @@ def test_every_variable_that_is_used_is_declared() -> None:
 def test_the_account_s_release_is_the_account_and_no_probe() -> None:
     (extra,) = (text for text in releases()["account"]["values"] if "yamlencode" in text)
     assert "accountOnly = true" in extra
-    outside = read_values(next(path for path in VALUES if path.stem == "outside"))
-    kinds = {manifest["kind"] for manifest in render(outside | {"accountOnly": True}).manifests}
+    kinds = {manifest["kind"] for manifest in render(values_of("outside") | {"accountOnly": True}).manifests}
     assert kinds == {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 
 
