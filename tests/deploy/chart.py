@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 pytest.importorskip("helm_python", reason="Helm's engine (helm-python-sdk) comes without a library for this machine")
-import helm_python  # noqa: E402 - after it is known to be there
+import helm_python
 
 REPOSITORY = Path(__file__).parents[2]
 CHART = REPOSITORY / "deploy/helm/mailprobe"
