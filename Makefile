@@ -13,7 +13,7 @@ SCENARIO ?= cluster
 GENERATION ?=
 SOURCE ?= file
 
-.PHONY: help demo test check lab bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon soak bench-switches format clean
+.PHONY: help demo test check lab ways bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon bench-others soak bench-switches format clean
 
 help:
 	@echo 'make demo                     the product at work on this machine alone, no root'
@@ -71,6 +71,10 @@ bench-startup: $(VENV)/.check lab-packages
 bench-history: $(VENV)/.check
 	$(BIN)/python bench/bench_history.py
 
+# What other tools say of the lab's faults: for docs/comparison.md.
+bench-others: $(VENV)/.check lab-packages
+	$(BIN)/python bench/bench_others.py
+
 bench-daemon: $(VENV)/.check
 	$(BIN)/python bench/bench_daemon.py
 
@@ -102,6 +106,10 @@ $(VENV)/bin/python:
 		else echo 'the module venv is missing: apt install python3-venv' >&2; exit 1; fi; fi
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
+
+# The whole matrix through every source: some twenty minutes. `make test` takes its telling scenarios.
+ways: $(VENV)/.check lab-packages
+	WAYS=whole $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/lab/test_ways.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
