@@ -20,7 +20,7 @@ import helm_python
 import pytest
 import yaml
 
-from tests.deploy.chart import CHART, NAMESPACE, VALUES, Values, merged, rendered, values_of
+from tests.deploy.chart import CHART, NAMESPACE, VALUES, Values, merged, render, rendered, values_of
 
 WARNING = "WARNING: the probe seems to run inside the cluster that it probes."
 RESOURCES = [("services", "Service", True), ("nodes", "Node", False)]
@@ -162,3 +162,13 @@ def test_notes_tell_the_next_steps() -> None:
     assert "create token mailprobe --duration" in said["account-only"]
     assert {name for name, text in said.items() if "nothing ties the pod to a node" in text} == {"inside", "variables"}
     assert not [name for name, text in said.items() if "<no value>" in text]
+
+
+def test_an_open_page_is_told() -> None:
+    said = {name: rendered(name).notes for name in VALUES}
+    assert "It is open on the node. TLS and users: config.web.config_file (docs/http.md)." in said["minimal"]
+    assert "All of this cluster reaches it." in said["openshift"]
+    closed = {name for name, text in said.items() if "may read the page" not in text}
+    assert closed == {"account-only", "web-config", "network-policy", "syslog"}
+    abroad = render(merged(values_of("syslog"), {"service": {"type": "LoadBalancer"}})).notes
+    assert "The Service is open beyond this cluster." in abroad
