@@ -7,6 +7,10 @@
 #   3. after    probe watch goes on until all has been ok for --stable seconds since the drain was over,
 #               then probe --once --wait  says what has become of the clients' addresses
 #
+# A watch ends by itself when all has been ok for --stable seconds. If that is before the drain has done its work, another
+# one follows, which takes things as it finds them: let --stable be longer than the pod's terminationGracePeriodSeconds, and
+# one watch sees it all.
+#
 # Run it where clients are, outside the cluster. Exit codes are probe's: 0 ok, 1 warning, 2 critical, 3 unknown, 64 usage;
 # and 70 where kubectl drain failed.
 
@@ -127,8 +131,10 @@ begin_drain() {
 # One watch to its end: its lines are passed on, and the drain begins at the first baseline.
 watch_once() {
     mkfifo "$work/told.$round" || exit 70
+    as_found=''
+    [ "$round" -eq 1 ] || as_found=--from-broken
     become_probe watch --until-stable "$stable" --max-outage "$most" --report "$report-$round.html" \
-        2>"$work/told.$round" &
+        ${as_found:+"$as_found"} 2>"$work/told.$round" &
     watch=$!
     while IFS= read -r line; do
         printf '%s\n' "$line" >&2

@@ -173,6 +173,7 @@ def test_a_watch_that_ends_with_the_drain_is_not_the_last(stage: Stage) -> None:
     code, errors = stage.run("--stable", "30", "node1")
     assert code == 2
     assert "drain-node1-2.html" in errors
+    assert stage.asked[-1] == "probe watch --until-stable 30 --max-outage 120 --report drain-node1-2.html --from-broken"
 
 
 def test_addresses_that_are_masked_afterwards_are_the_result(stage: Stage) -> None:
