@@ -57,6 +57,9 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- if and .Values.history.existingClaim (not .Values.history.persistent) }}
 - history.existingClaim is given and history.persistent is false: one of the two is meant.
 {{- end }}
+{{- if and (.Values.config.checks | default dict).spoof (not .Values.history.persistent) }}
+- config.checks.spoof is set and history.persistent is false: when a forged header was last sent is remembered beside the history, and each new pod would send them again.
+{{- end }}
 {{- end }}
 
 {{- define "mailprobe.contradictions.web" -}}
@@ -201,7 +204,7 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- range list "serviceMonitor" "probeResources" }}
 {{- $scrape := get $.Values . }}
 {{- if and $scrape.enabled (gt (include "mailprobe.milliseconds" $scrape.scrapeTimeout | int) (include "mailprobe.milliseconds" $scrape.interval | int)) }}
-- {{ . }}.scrapeTimeout is {{ $scrape.scrapeTimeout }} and its interval {{ $scrape.interval }}: the operator drops a scrape that may take longer than its interval.
+- {{ . }}.scrapeTimeout is {{ $scrape.scrapeTimeout }} and its interval {{ $scrape.interval }}: the operator refuses a scrape that may take longer than its interval, where nobody who installs sees it.
 {{- end }}
 {{- end }}
 {{- $files := dict "prometheusRule" (list "files/mailprobe.rules.yaml" "groups:") "dashboard" (list "files/mailprobe.json" "{") }}

@@ -79,6 +79,7 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end }}
 
+{{- /* Ends amid volumeMounts, so that the daemon can add its history. */ -}}
 {{- define "mailprobe.container" -}}
 image: {{ include "mailprobe.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
@@ -96,7 +97,6 @@ env:
 resources: {{- toYaml .Values.resources | nindent 2 }}
 volumeMounts:
   - {name: config, mountPath: /etc/mailprobe, readOnly: true}
-  - {name: history, mountPath: /var/lib/mailprobe}
   - {name: tmp, mountPath: /tmp}
   {{- range $index, $secret := .Values.secrets }}
   - {name: secret-{{ $index }}, mountPath: {{ printf "/run/secrets/%s" $secret.name | quote }}, readOnly: true}
