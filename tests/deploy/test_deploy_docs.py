@@ -26,7 +26,7 @@ def test_the_values_of_the_document_install_both_halves() -> None:
     assert "ClusterRole" in {one["kind"] for one in render(values | {"accountOnly": True}).manifests}
     image = {"image": {"repository": "registry.example.org/mailprobe"}}
     (container,) = render(values | image).one("Deployment")["spec"]["template"]["spec"]["containers"]
-    assert container["image"].startswith("registry.example.org/mailprobe:")
+    assert f"docker push {container['image']}\n" in (REPOSITORY / "docs/helm.md").read_text(encoding="utf-8")
 
 
 def test_the_probe_resource_of_the_document_is_one() -> None:
