@@ -6,12 +6,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from click.testing import CliRunner
 
 from probe.cli import command
-from tests.deploy.chart import REPOSITORY, check_operator_s, operator_schemas, render
+from tests.deploy.chart import REPOSITORY, check_operator_s, render
 
 
 def blocks(page: str) -> list[dict[str, Any]]:
@@ -30,11 +29,8 @@ def test_the_values_of_the_document_install_both_halves() -> None:
 
 
 def test_the_probe_resource_of_the_document_is_one() -> None:
-    directory = operator_schemas()
-    if directory is None:
-        pytest.skip("left out: no schemas beside the repository (../shared/schemas, or $MAILPROBE_SCHEMAS)")
     (resource,) = (block for block in blocks("helm.md") if block.get("kind") == "Probe")
-    check_operator_s(resource, directory)
+    check_operator_s(resource)
 
 
 def test_the_paths_of_the_recipes_are_sound(tmp_path: Path) -> None:
