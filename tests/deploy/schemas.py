@@ -2,7 +2,7 @@
 
 - They are looked for in the folder `shared/schemas` beside the repository, or where MAILPROBE_SCHEMAS says. Where they
   are not, a test is skipped and says so; under CI it then fails (conftest.py).
-- Grafana's generator writes "anything" as an object without further rules. Grafana means anything: names of fields, units
+- Grafana's generator writes "anything" as an object without rules. Grafana means anything: names of fields, units
   and queries stand there as text. Those places are opened, nothing else; queries are held against their own schema.
 """
 
