@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.alert_cases import Case
+from tests.deploy.case import Case
 from tests.deploy.story import SCRAPE
 from tests.lab.generations import cache as lab_cache
 
@@ -62,7 +62,8 @@ def unit_tests(cases: Iterable[Case], rules: Path) -> dict[str, Any]:
 
 
 def _test(case: Case) -> dict[str, Any]:
-    series = {name: values for vantage in case.vantages for name, values in vantage.series().items()} | case.series
+    told = (vantage.series().items() for vantage in case.vantages)
+    series = {**{name: values for one in told for name, values in one}, **case.series}
     return {
         "name": case.name,
         "interval": f"{SCRAPE}s",
@@ -74,6 +75,11 @@ def _test(case: Case) -> dict[str, Any]:
             for name in sorted({n.partition("{")[0] for n, says in fires.items() if says})
         ],
     }
+
+
+def _worded(fires: Mapping[str, str]) -> list[str]:
+    """Alerts all of whose summaries are given."""
+    return sorted({told.partition("{")[0] for told, says in fires.items() if says})
 
 
 def _firing(at: str, fires: Mapping[str, str]) -> dict[str, Any]:
