@@ -52,6 +52,10 @@ from tests.lab.world import enter  # noqa: E402
 GENERATION = "debian12"
 LOOK = 0.2
 PATIENCE = 45 * 60.0
+FORGETS = 35.0
+"""Seconds until Alertmanager has let go of a group without alerts: until then what comes is an update of an old page, and
+waits for group_interval."""
+
 NO_LAB = 3
 
 
@@ -156,6 +160,8 @@ def one_by_one(pager: Pager, faults: list[Fault], random: Random) -> list[Course
         time.sleep(random.uniform(0, 30))  # anywhere between two sessions
         course.begin()
         _until_ended(pager, [course])
+        wait_until(lambda: not pager.groups(), "the end of every page", 600)
+        time.sleep(FORGETS)
     return courses
 
 

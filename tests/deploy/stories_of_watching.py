@@ -37,6 +37,11 @@ NOISE = (
         fires={"4m20s": {}, "4m50s": {short(): ""}, "5m10s": {drop(): ""}, "8m50s": {drop(): ""}},
     ),
     Case(
+        name="two moments with minutes between them",
+        vantages=(lan("preserved 2m, silent_drop 30s, preserved 4m, silent_drop 30s, preserved 2m"),),
+        fires={"6m50s": {}, "7m30s": {short(): ""}},
+    ),
+    Case(
         name="a restart of the daemon",
         vantages=(lan("preserved 4m, gone 1m, preserved 12m"),),
         fires={"4m50s": {}, "5m10s": {}, "10m": {}, "16m": {}},
@@ -154,6 +159,14 @@ EVIDENCE = (
 )
 
 ITSELF = (
+    Case(
+        name="a path is taken out, then its vantage goes; what it watched until then is watched by another",
+        vantages=(
+            lan("preserved 7m, gone 14m", more={"old/smtp": "preserved 4m, removed 3m, gone 14m"}),
+            vps("preserved 21m"),
+        ),
+        fires={"20m": {'MailprobeDown{vantage="lan"}': ""}},
+    ),
     Case(
         name="a vantage is gone, its paths are watched by another, but one",
         vantages=(

@@ -22,10 +22,14 @@ UNVERIFIED = {"alertname": "MailprobeUnverified", "severity": "warning", "servic
 MAINTENANCE = {"alertname": "MailprobeMaintenance"}
 SOURCE = {"alertname": "MailprobeEvidenceSourceDown", "source": "loki", "severity": "warning"}
 
+STEADY = 10
+"""Answers alike, one after the other, after which nothing more will come."""
+
 ROUTES = (
     ("pager", "MailprobeSilentDrop", {"path": "vip", "severity": "critical"}),
     ("pager", "MailprobeAbsent", {"severity": "critical"}),
-    ("pager", "MailprobeCertificateExpiring", {"path": "vip", "severity": "warning"}),
+    ("pager", "MailprobeCertificateExpiring", {"path": "vip", "severity": "critical"}),
+    ("chat", "MailprobeCertificateExpiring", {"path": "vip", "severity": "warning"}),
     ("chat", "MailprobeUnverified", {"path": "vip", "severity": "warning"}),
     ("nobody", "MailprobeMaintenance", {"path": "vip"}),
     ("chat", "SomebodyElses", {"severity": "critical"}),
@@ -102,15 +106,16 @@ async def post(session: ClientSession, url: str, firing: Sequence[Mapping[str, s
 
 
 async def until(session: ClientSession, url: str, silenced: Sequence[Mapping[str, str]], story: str) -> None:
-    """Wait until just these are held back; Alertmanager takes a moment to know them."""
-    held_back, wanted = None, sorted(map(_key, silenced))
+    """Wait until just these are held back, and stay so: Alertmanager takes a moment to know them."""
+    held_back, wanted, times = None, sorted(map(_key, silenced)), 0
     try:
         async with asyncio.timeout(20):
-            while held_back != wanted:
+            while times < STEADY:
                 await asyncio.sleep(0.02)
                 async with session.get(f"{url}/api/v2/alerts") as answer:
                     found = json.loads(await answer.text())
                 held_back = sorted(_key(one["labels"]) for one in found if one["status"]["inhibitedBy"])
+                times = times + 1 if held_back == wanted else 0
     except TimeoutError:
         raise AssertionError(f"{story}: {held_back}, expected {wanted}") from None
 
