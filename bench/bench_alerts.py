@@ -53,8 +53,8 @@ GENERATION = "debian12"
 LOOK = 0.2
 PATIENCE = 45 * 60.0
 FORGETS = 35.0
-"""Seconds until Alertmanager has let go of a group without alerts: until then what comes is an update of an old page, and
-waits for group_interval."""
+"""Seconds until Alertmanager has let go of a group without alerts: until then what comes is an update of an old page,
+and waits for group_interval."""
 
 NO_LAB = 3
 
