@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
+from probe.cli import command
 from probe.model import Severity, Verdict
 from probe.service.metrics.catalogue import METRICS
 from tests.deploy.alert_cases import CASES
@@ -85,6 +87,19 @@ def test_every_runbook_is_an_alert_s_and_has_its_sections() -> None:
         assert f"amtool silence add alertname={alert} " in text, page.name
         for section in ("Confirm by hand", "Silence"):
             assert "```\n" in text.partition(f"## {section}")[2].partition("\n## ")[0], (page.name, section)
+
+
+def test_commands_of_ours_in_runbooks_are_understood() -> None:
+    """Parsed, and not run."""
+    text = "\n".join(page.read_text(encoding="utf-8") for page in [*RUNBOOKS.iterdir()]) + DOCUMENT
+    told = re.findall(r"(?:^|\| |`)probe ([a-z-][^|#\n`]*)", text, re.M)
+    assert len(told) > len(NAMES) / 2
+    for one in told:
+        words = shlex.split(one)
+        if words[0].startswith("-"):
+            command.make_context("probe", words)
+        else:
+            command.commands[words[0]].make_context(words[0], words[1:])
 
 
 def test_every_verdict_but_the_good_one_has_its_alert() -> None:
