@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
@@ -187,8 +187,8 @@ def process(child: Callable[[], Popen[str]], again: Act) -> tuple[Act, Act]:
     return end, again
 
 
-def of_network(lab: Lab) -> list[Fault]:
-    """One after the other: each is of the whole network."""
+def of_network(lab: Lab, only: Sequence[str] = ()) -> list[Fault]:
+    """One after the other: each is of the whole network. `only`: in the order of these alerts."""
     table: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         "drop": ("MailprobeSilentDrop", (("MailprobeAnnouncerWithoutEndpoint", "node"),)),
         "unannounced": ("MailprobeUnannounced", ()),
@@ -201,7 +201,7 @@ def of_network(lab: Lab) -> list[Fault]:
         alerts = [(alert, {"path": "vip", "service": service}) for service in ("smtp", "imaps")]
         alerts += [(name, {label: "node2"}) for name, label in more]
         faults.append(Fault(what=SCENARIOS[scenario].what, alerts=tuple(alerts), on=on, off=off))
-    return faults
+    return [one for alert in only for one in faults if one.alerts[0][0] == alert] if only else faults
 
 
 PATHS = (

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -160,7 +160,7 @@ def one_by_one(pager: Pager, faults: list[Fault], random: Random) -> list[Course
         time.sleep(random.uniform(0, 30))  # anywhere between two sessions
         course.begin()
         _until_ended(pager, [course])
-        wait_until(lambda: not pager.groups(), "the end of every page", 600)
+        wait_until(pager.quiet, "the end of every page", 600)
         time.sleep(FORGETS)
     return courses
 
@@ -185,17 +185,17 @@ def _until_ended(pager: Pager, courses: list[Course]) -> None:
         time.sleep(LOOK)
 
 
-def measure_network(lab: Lab, random: Random) -> list[Course]:
+def measure_network(lab: Lab, random: Random, only: Sequence[str]) -> list[Course]:
     services = [{"service": service} for service in SERVICES]
     daemons = [
         Daemon(lab=lab, content=settings(lab, "outside", [smtp("vip", None, endpoints=services)], "127.0.0.1:9797")),
         Daemon(lab=lab, content=settings(lab, "inside", [smtp("lan", None)], f"{LAN_LISTEN}:9797"), namespace="lan"),
     ]
     with world(daemons) as pager:
-        return one_by_one(pager, of_network(lab), random)
+        return one_by_one(pager, of_network(lab, only), random)
 
 
-def measure_listeners(lab: Lab, random: Random) -> list[Course]:
+def measure_listeners(lab: Lab, random: Random, only: Sequence[str]) -> list[Course]:
     router = Router(lab=lab)
     prepare(lab)
     copies = {
@@ -226,7 +226,8 @@ def measure_listeners(lab: Lab, random: Random) -> list[Course]:
         off=lambda: None,
     )
     with world(list(daemons.values())) as pager:
-        done = side_by_side(pager, [*faults, short], random)
+        told = [one for one in (*faults, short) if not only or one.alerts[0][0] in only]
+        done = side_by_side(pager, told, random)
     for copy in copies.values():
         copy.stop()
     return done
@@ -305,13 +306,14 @@ PARTS = {"network": measure_network, "listeners": measure_listeners}
 def main() -> int:
     parser = argparse.ArgumentParser(description="From a fault to whoever is paged.")
     parser.add_argument("part", choices=PARTS)
+    parser.add_argument("--only", action="append", default=[], metavar="ALERT", help="may be repeated")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     if GENERATION not in usable():
         print("There is no lab here: make lab-packages", file=sys.stderr)
         return NO_LAB
     with Lab(GENERATION) as lab:
-        courses = PARTS[arguments.part](lab, Random(arguments.seed))  # noqa: S311 - a draw that can be repeated
+        courses = PARTS[arguments.part](lab, Random(arguments.seed), arguments.only)  # noqa: S311 - a draw that can be repeated
     heads = ("alert", "fault", "of", "told to", "fault → webhook s", "end → resolved s")
     print(f"{machine()}.\n\n{markdown(heads, [row for course in courses for row in course.rows()])}")
     return 0 if all(course.ended for course in courses) else 1

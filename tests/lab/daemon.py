@@ -30,11 +30,11 @@ class Watched:
 
     def metrics(self) -> str:
         """The daemon's own page."""
-        return self.get(LISTEN, "/metrics")
+        return self._get(LISTEN, "/metrics")
 
     def outages(self) -> list[dict[str, Any]]:
         """The daemon's outages, the latest first."""
-        outages: list[dict[str, Any]] = json.loads(self.get(LISTEN, "/api/v1/outages"))["outages"]
+        outages: list[dict[str, Any]] = json.loads(self._get(LISTEN, "/api/v1/outages"))["outages"]
         return outages
 
     def verdicts(self) -> dict[str, str]:
@@ -47,18 +47,17 @@ class Watched:
 
     def asked(self, query: str, label: str = "service") -> dict[str, float]:
         """What Prometheus answers, by service, or by another label."""
-        told = json.loads(self.get(PROMETHEUS, f"/api/v1/query?{urlencode({'query': query})}"))
+        told = json.loads(self._get(PROMETHEUS, f"/api/v1/query?{urlencode({'query': query})}"))
         return {one["metric"].get(label, ""): float(one["value"][1]) for one in told["data"]["result"]}
 
     def answers(self, port: int) -> bool:
         """Whether somebody is ready there."""
         with contextlib.suppress(OSError, http.client.HTTPException):
-            self.get(port, "/-/ready")
+            self._get(port, "/-/ready")
             return True
         return False
 
-    def get(self, port: int, path: str) -> str:
-        """A page of whoever listens there in the vantage."""
+    def _get(self, port: int, path: str) -> str:
         asking = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         asking.sock = self.lab.socket()  # a socket is of the namespace that it is made in
         asking.sock.settimeout(10)

@@ -24,7 +24,7 @@ import yaml
 from aiohttp import web
 
 from tests.lab import Lab
-from tests.lab.daemon import LISTEN, PROMETHEUS, Watched, beside
+from tests.lab.daemon import LISTEN, PROMETHEUS, beside
 from tests.lab.servers import wait_until
 
 DEPLOY = Path(__file__).parents[2] / "deploy/prometheus"
@@ -65,10 +65,10 @@ class Pager:
         """The first notification since then that tells it."""
         return next((one for one in self.notices if one.at >= since and one.tells(alert, status, **labels)), None)
 
-    def groups(self) -> int:
-        """How many groups of alerts the pager has."""
-        told = Watched(self.lab).get(ALERTMANAGER, "/api/v2/alerts/groups?receiver=pager")
-        return len(json.loads(told))
+    def quiet(self) -> bool:
+        """Whether every page was taken back, as a whole."""
+        latest = {one.content["groupKey"]: one.status for one in self.notices if one.receiver == "pager"}
+        return set(latest.values()) <= {"resolved"}
 
     def wait(self, alert: str, status: str = "firing", *, since: float, seconds: float, **labels: str) -> Notice:
         """The same, as soon as it is there."""

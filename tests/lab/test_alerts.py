@@ -42,7 +42,7 @@ def test_a_fault_pages_once_and_is_taken_back(lab: Lab) -> None:
         one = Watched(lab)
         all_well(one)
         began = changes(lab, "drop")
-        notice = pager.wait("MailprobeSilentDrop", since=began, seconds=SOON, path=PATH)
+        notice = pager.wait("MailprobeSilentDrop", since=began, seconds=SOON, path=PATH, service="smtp")
         assert notice.receiver == "pager"
         assert summaries(notice) >= {f"{PATH}/smtp: connections vanish without an answer (silent_drop), seen from lab"}
         changes(lab, "cluster")
