@@ -13,13 +13,20 @@ SCENARIO ?= cluster
 GENERATION ?=
 SOURCE ?= file
 
-.PHONY: help demo test check lab bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon soak bench-switches bench-alerts format clean
+# More words for the container builder, as --build-arg BASE=…@sha256:… or --secret id=pip.conf,src=/etc/pip.conf.
+IMAGE ?= mailprobe
+BUILDER ?= $(shell command -v docker || command -v podman || echo docker)
+BUILD_ARGS ?=
+
+.PHONY: help demo test check lock image lab ways bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon bench-others soak bench-switches bench-alerts format clean
 
 help:
 	@echo 'make demo                     the product at work on this machine alone, no root'
 	@echo 'make test                     all tests; as root also those on real servers in network namespaces'
 	@echo 'make check                    ruff, mypy --strict, import-linter'
 	@echo 'make lab SCENARIO=cluster     one fault on real servers by hand (SCENARIO=list lists them)'
+	@echo 'make image                    the container image'
+	@echo 'make lock                     the dependencies of a release anew, with hashes (UPGRADE=--upgrade: the newest)'
 	@echo 'make bench                    benchmarks, side by side with what they are compared with'
 
 demo: $(VENV)/.demo
@@ -38,6 +45,24 @@ check: $(VENV)/.check
 format: $(VENV)/.check
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# What a release is installed from, for every supported Python and platform. What still fits pyproject.toml stays as it is.
+LOCK := build/lock
+COMPILE = $(LOCK)/bin/pip-compile --quiet --generate-hashes --strip-extras --no-header --no-emit-options --allow-unsafe $(UPGRADE)
+lock: $(LOCK)/.installed
+	$(COMPILE) --extra kubernetes --output-file deploy/requirements.lock pyproject.toml
+	$(COMPILE) --only-build-deps --build-deps-for wheel --output-file deploy/build.lock pyproject.toml
+
+$(LOCK)/.installed: | $(VENV)/bin/python
+	$(BIN)/python -m venv $(LOCK)
+	$(LOCK)/bin/pip install --quiet --upgrade pip 'pip-tools>=7.5,<8'
+	@touch $@
+
+# Labelled with the commit where there is one. Podman's own format knows no health check, so it is Docker's.
+image:
+	$(BUILDER) build $(if $(findstring podman,$(BUILDER)),--format docker) --tag $(IMAGE) \
+		--build-arg REVISION="$$(git describe --always --dirty 2>/dev/null || true)" \
+		--build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' probe/__init__.py)" $(BUILD_ARGS) .
 
 # Prints `probe --once` of the fault and leaves a shell hint until Ctrl-C; with HOLD= it ends at once.
 HOLD ?= --hold
@@ -65,6 +90,10 @@ bench-startup: $(VENV)/.check lab-packages
 
 bench-history: $(VENV)/.check
 	$(BIN)/python bench/bench_history.py
+
+# What other tools say of the lab's faults: for docs/comparison.md.
+bench-others: $(VENV)/.check lab-packages
+	$(BIN)/python bench/bench_others.py
 
 bench-daemon: $(VENV)/.check
 	$(BIN)/python bench/bench_daemon.py
@@ -102,6 +131,10 @@ $(VENV)/bin/python:
 		else echo 'the module venv is missing: apt install python3-venv' >&2; exit 1; fi; fi
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
+
+# The whole matrix through every source: some twenty minutes. `make test` takes its telling scenarios.
+ways: $(VENV)/.check lab-packages
+	WAYS=whole $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/lab/test_ways.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

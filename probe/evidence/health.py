@@ -65,10 +65,13 @@ class Heard:
 
     @property
     def clock_offset(self) -> float | None:
-        """The server's clock less ours; where no sighting told it, at least what lines stamped in the future show."""
-        if self.offset is not None:
+        """The server's clock less ours; where no sighting told it, at least what lines stamped in the future show.
+
+        None where neither says anything: lines that come late may be held up as well as stamped by a slow clock.
+        """
+        if self.offset is not None or not self.late or min(self.late) >= 0.0:
             return self.offset
-        return max(-min(self.late), 0.0) if self.late else None
+        return -min(self.late)
 
 
 def bucket(late: float) -> int:

@@ -23,7 +23,7 @@ MEANINGS: Mapping[int, str] = {
 }
 """Where they differ from those of a query."""
 
-_AGAIN = ("http 408", "http 429")
+_FINAL = ("http 400", "http 413", "http 422")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,9 +46,9 @@ def body_of(batch: Iterable[Pushed]) -> bytes:
 
 
 def is_final(kind: str) -> bool:
-    """True for a refusal that the same lines would meet again: any of HTTP 4xx but "later".
+    """True for a refusal of the lines themselves, which they would meet again; not one of the sender or the moment.
 
-    >>> is_final("http 400"), is_final("http 429"), is_final("http 500"), is_final("timeout")
-    (True, False, False, False)
+    >>> is_final("http 400"), is_final("http 401"), is_final("http 429"), is_final("http 500"), is_final("timeout")
+    (True, False, False, False, False)
     """
-    return kind.startswith("http 4") and kind not in _AGAIN
+    return kind in _FINAL

@@ -56,10 +56,14 @@ class Phase(StrEnum):
 
 
 class Failure(StrEnum):
-    """How a phase failed, as the client saw it."""
+    """How a phase failed, as the client saw it.
+
+    TIMED_OUT: no answer in time. VANISHED: on an open connection not even TCP acknowledged anything any more.
+    """
 
     NAME_UNKNOWN = "name_unknown"
     TIMED_OUT = "timed_out"
+    VANISHED = "vanished"
     UNREACHABLE = "unreachable"
     REFUSED = "refused"
     RESET = "reset"
@@ -184,6 +188,7 @@ class ProxyHeader(StrEnum):
 class ControlKind(StrEnum):
     """What a second, harmless connection did differently from the first."""
 
+    CONNECT = "connect"
     SILENT = "silent"
     LOCAL_HEADER = "local_header"
     NO_HEADER = "no_header"

@@ -145,7 +145,9 @@ class Patrol:
                 await _sleep(post.turns.next(clock()) - clock())
                 await self._until_room(post)
                 await asyncio.shield(self._session(post))
-            except Exception as error:  # rule 3
+            except (Exception, asyncio.CancelledError) as error:  # rule 3
+                if _is_ending():
+                    raise
                 post.bug = f"{type(error).__name__}: {error}"
                 tell_bug(error, endpoint=str(post.endpoint))
                 await asyncio.sleep(BREATHER)
@@ -189,6 +191,12 @@ def _heard(task: asyncio.Task[Result]) -> None:
     """What a session failed with is told by its walk, or by whoever asked."""
     if not task.cancelled():
         task.exception()
+
+
+def _is_ending() -> bool:
+    """True if it is this very task that was cancelled; a session may end in a cancellation that nobody asked for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _sleep(seconds: float) -> None:

@@ -2,8 +2,8 @@
 
 Rules:
 - `take` never waits and never raises. At most MOST lines wait; the oldest go, and are counted.
-- What Loki refuses for good (4xx) is said once in its words and dropped; anything else is sent again, later and later,
-  and not before the moment that Retry-After names.
+- Lines that Loki will not have (too old, too large, odd labels) are said once in its words and dropped; anything else,
+  a token that has expired too, is sent again, later and later, and not before the moment that Retry-After names.
 - Few streams: labels are what the configuration gives, vantage, path, service and severity; the rest is in the line.
 - What waits when the process ends is sent within `Patience.close`, or lost: the history has it all.
 """

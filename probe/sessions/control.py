@@ -5,6 +5,9 @@ a header that never comes, one that is not wanted, one from a sender that is not
 more connection that differs in a single thing tells them apart:
 
     then            first connection failed                        what tells
+    CONNECT         nothing was acknowledged any more, in any      is a SYN answered? If not, the way in is gone and
+                    phase                                          not the one connection (a firewall's or
+                                                                   kube-proxy's state of it)
     NO_HEADER       anything before login, after our own header    works without: the header was not wanted
     SILENT          answers to commands we never sent              spoken to although we said nothing: somebody
                                                                    before us sent a header
@@ -21,6 +24,7 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import suppress
+from dataclasses import replace
 
 from probe.model import (
     Control,
@@ -33,7 +37,7 @@ from probe.model import (
     Session,
 )
 from probe.sessions.dial import RELEASE_SECONDS, Ports, connect, resolve
-from probe.sessions.faults import as_refusal
+from probe.sessions.faults import as_refusal, on_the_way
 from probe.sessions.journal import Journal
 
 CONTROL_SECONDS = 10.0
@@ -60,6 +64,8 @@ GREETED = re.compile(rb"^220(?: .*)?\r?\n", re.M)
 def called_for(session: Session) -> ControlKind | None:
     """The control connection that a failed session calls for next, None if it is clear or was tried already."""
     fault = session.fault
+    if fault is not None and fault.failure is Failure.VANISHED:
+        return None if session.controls else ControlKind.CONNECT
     if fault is None or fault.phase not in BEFORE_LOGIN or fault.failure in SELF_EXPLAINING:
         return None
     tried = {control.kind for control in session.controls}
@@ -100,6 +106,28 @@ CALLS = (
 """The table above: the first row that holds names the connection; one that was made is not made again."""
 
 
+async def knock(endpoint: Endpoint, journal: Journal, ports: Ports) -> Control:
+    """Connect and hang up."""
+    fault: Fault | None = None
+    try:
+        family, address = await resolve(endpoint, journal)
+        (await connect(endpoint, family, address, journal, ports)).sock.close()
+    except Exception as error:
+        fault = _fault(error, journal)
+    return Control(
+        kind=ControlKind.CONNECT, worked=fault is None, seconds=journal.clock() - journal.opened, fault=fault
+    )
+
+
+def _fault(error: Exception, journal: Journal) -> Fault:
+    """What a control connection failed with; raises what is a bug of ours."""
+    refusal = as_refusal(error)
+    if refusal is None:
+        raise error
+    phase = journal.failed or journal.reached
+    return Fault(phase=phase, failure=on_the_way(refusal.failure, phase), detail=refusal.detail)
+
+
 async def listen(endpoint: Endpoint, journal: Journal, seconds: float, ports: Ports) -> Control:
     """Connect, say nothing, and note what comes: a good server greets (or, TLS first, waits in silence)."""
     begun = journal.clock()
@@ -109,12 +137,9 @@ async def listen(endpoint: Endpoint, journal: Journal, seconds: float, ports: Po
             heard, closed = await _overhear(endpoint, journal, min(seconds, CONTROL_SECONDS - 1), ports)
         fault = _told(heard.decode("latin-1"), closed=closed)
     except Exception as error:
-        refusal = as_refusal(error)
-        if refusal is None:
-            raise
-        closed = refusal.failure is Failure.RESET
-        failure = Failure.CLOSED if closed else refusal.failure
-        fault = Fault(phase=journal.failed or journal.reached, failure=failure, detail=refusal.detail)
+        fault = _fault(error, journal)
+        if fault.failure is Failure.RESET:
+            fault = replace(fault, failure=Failure.CLOSED)
     return Control(kind=ControlKind.SILENT, worked=fault is None, seconds=journal.clock() - begun, fault=fault)
 
 

@@ -35,6 +35,9 @@ TCPI_BYTES_RECEIVED = slice(128, 136)
 """Where Linux's struct tcp_info keeps it (include/uapi/linux/tcp.h; since Linux 4.1)."""
 
 A_FIN = 1
+KEEPALIVE = ((socket.TCP_KEEPIDLE, 1), (socket.TCP_KEEPINTVL, 1))
+"""Seconds without a word, on either side, after which TCP asks whether the other side is there (tcp(7))."""
+
 RELEASE_SECONDS = 0.5
 """How long the other side may take to let go of a connection that we have closed (TLS: its close_notify)."""
 
@@ -201,6 +204,7 @@ async def connect(endpoint: Endpoint, family: int, address: SocketAddress, journ
         sock = ports.bound(endpoint, family)
         try:
             await _reach(sock, address, endpoint.timeouts.connect)
+            _miss(sock, endpoint.timeouts.connect)
             client = _peer(sock.getsockname())
         except BaseException:
             sock.close()
@@ -235,6 +239,17 @@ async def _reach(sock: socket.socket, address: SocketAddress, seconds: float) ->
     except ConnectionResetError:
         # Accepted, then reset: a refused connection says ECONNREFUSED. The next phase finds the connection closed.
         return
+
+
+def _miss(sock: socket.socket, seconds: float) -> None:
+    """Give up a connection on which nothing is acknowledged for so long (RFC 5482); a slow server acknowledges.
+
+    Without it packets that begin to vanish amid a session would cost all of `timeouts.session`.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in KEEPALIVE:
+        sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, round(seconds * 1000)))
 
 
 def _peer(name: SocketAddress) -> Peer:

@@ -15,7 +15,7 @@ import ssl
 import aioimaplib
 import aiosmtplib
 
-from probe.model import Failure
+from probe.model import Failure, Phase
 
 
 class Refusal(Exception):
@@ -58,13 +58,28 @@ def os_failure(error: OSError) -> Failure:
         case errno.ECONNREFUSED:
             return Failure.REFUSED
         case errno.ETIMEDOUT:
-            return Failure.TIMED_OUT
+            return Failure.VANISHED
         case number if number in UNREACHABLE:
             return Failure.UNREACHABLE
         case number if number in OURS:
             return Failure.VANTAGE
         case _:
             return Failure.RESET
+
+
+def on_the_way(failure: Failure, phase: Phase) -> Failure:
+    """Of a lost way, which word fits: before there is a connection a SYN times out, on an open one the server vanishes.
+
+    An ICMP error on an open connection is only remembered by Linux, and told when it gives up (tcp(7)).
+    """
+    connected = phase not in (Phase.RESOLVE, Phase.CONNECT)
+    match failure:
+        case Failure.UNREACHABLE if connected:
+            return Failure.VANISHED
+        case Failure.VANISHED if not connected:
+            return Failure.TIMED_OUT
+        case _:
+            return failure
 
 
 def refusal(code: int, text: str) -> Refusal:
@@ -98,10 +113,10 @@ def as_refusal(error: BaseException) -> Refusal | None:  # noqa: C901, PLR0911 -
         case (
             aiosmtplib.SMTPTimeoutError()
             | aioimaplib.CommandTimeout()
-            | TimeoutError()
+            | TimeoutError(errno=None)
             | ConnectionAbortedError(errno=None)
         ):
-            # ConnectionAbortedError without a number is asyncio's own bound of a handshake
+            # without a number it is our own bound, or asyncio's of a handshake
             return Refusal(Failure.TIMED_OUT, "no answer in time")
         case aiosmtplib.SMTPServerDisconnected() | EOFError() | ConnectionResetError(errno=None):
             # asyncio says ConnectionResetError, without a number, to a FIN in the handshake as well

@@ -42,9 +42,9 @@ from probe.model import (
     plain_address,
 )
 from probe.sessions import imap, smtp
-from probe.sessions.control import CONTROL_SECONDS, LISTEN_SECONDS, called_for, listen
+from probe.sessions.control import CONTROL_SECONDS, LISTEN_SECONDS, called_for, knock, listen
 from probe.sessions.dial import Dialled, Ports, connect, hand_over, resolve, send_header
-from probe.sessions.faults import Refusal, as_refusal
+from probe.sessions.faults import Refusal, as_refusal, on_the_way
 from probe.sessions.journal import KEPT_CHARACTERS, Journal
 from probe.sessions.tls import TlsContexts, certificate_expiry
 
@@ -189,6 +189,8 @@ def _forms(login: Login) -> tuple[str, ...]:
 
 
 async def _control(kind: ControlKind, session: Session, endpoint: Endpoint, kit: Kit) -> Control:
+    if kind is ControlKind.CONNECT:
+        return await knock(endpoint, Journal(kit.clock), kit.ports)
     if kind is ControlKind.SILENT:
         failed_after = session.closed - (session.connected or session.closed)
         return await listen(endpoint, Journal(kit.clock), failed_after + LISTEN_SECONDS, kit.ports)
@@ -219,13 +221,14 @@ async def _run(attempt: _Attempt, seconds: float) -> None:
 
 
 def _fault(refusal: Refusal, journal: Journal) -> Fault:
+    phase = journal.failed or journal.reached
     lost = refusal.failure in (Failure.CLOSED, Failure.RESET, Failure.TIMED_OUT)
     broken = lost and journal.broke_handshake
     detail = f"{refusal.detail} (in the TLS handshake)" if broken else refusal.detail
     reply = refusal.reply
     return Fault(
-        phase=journal.failed or journal.reached,
-        failure=Failure.TLS_BROKEN if broken else refusal.failure,
+        phase=phase,
+        failure=Failure.TLS_BROKEN if broken else on_the_way(refusal.failure, phase),
         detail=journal.plain(detail)[:KEPT_CHARACTERS],
         reply=reply and "\n".join(journal.plain(line) for line in reply.split("\n"))[: 2 * KEPT_CHARACTERS],
     )

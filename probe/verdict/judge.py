@@ -87,6 +87,10 @@ class Facts:
         faults = [control.fault for control in self.session.controls if control.kind is kind]
         return any(fault is not None and fault.failure is failure for fault in faults)
 
+    def lost_meanwhile(self, failure: Failure) -> bool:
+        """Whether the open connection went dead, and a new one failed in this way at once."""
+        return self.failed(Failure.VANISHED) and self.control_failed(ControlKind.CONNECT, failure)
+
     def signed(self, sign: FaultSign) -> bool:
         """Whether the server's log named this fault while the session ran, and of nobody else that we know.
 
@@ -144,7 +148,8 @@ class Facts:
             return not any(map(self.failed, (Failure.REJECTED, Failure.PROTOCOL_BROKEN, Failure.TLS_BROKEN)))
         if not self.failed_in(Phase.PROXY_HEADER, Phase.TLS) or self.session.server_spoke:
             return False
-        return self.failed(Failure.TIMED_OUT) or self.control_failed(ControlKind.SILENT, Failure.CLOSED)
+        silent = self.failed(Failure.TIMED_OUT) or self.failed(Failure.VANISHED)
+        return silent or self.control_failed(ControlKind.SILENT, Failure.CLOSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,10 @@ RULES: tuple[Rule, ...] = (
     Rule("syn-unanswered", lambda f: f.failed_in(Phase.CONNECT) and f.failed(Failure.TIMED_OUT), Verdict.SILENT_DROP),
     Rule("nobody-answers", lambda f: f.failed_in(Phase.CONNECT) and f.failed(Failure.UNREACHABLE), Verdict.UNANNOUNCED),
     Rule("connection-refused", lambda f: f.failed_in(Phase.CONNECT), Verdict.REFUSED),
+    # got there, and the way in was lost meanwhile
+    Rule("dropped-meanwhile", lambda f: f.lost_meanwhile(Failure.TIMED_OUT), Verdict.SILENT_DROP),
+    Rule("unannounced-meanwhile", lambda f: f.lost_meanwhile(Failure.UNREACHABLE), Verdict.UNANNOUNCED),
+    Rule("refused-meanwhile", lambda f: f.lost_meanwhile(Failure.REFUSED), Verdict.REFUSED),
     # got there, and the door stands open to anybody
     Rule("forged-header-believed", lambda f: f.believes_anybody, Verdict.SPOOFABLE),
     # got there, and a second connection told what the first could not

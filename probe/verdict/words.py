@@ -47,6 +47,18 @@ class Words:
     hint: str
 
 
+_DROPPED = (
+    "With externalTrafficPolicy Local the announcing node must host the pod: compare the node that announces the VIP "
+    "(`kubectl get servicel2statuses -A`) with the pod's (`kubectl get pods -o wide`), then firewalls."
+)
+_UNANNOUNCED = (
+    "See whether a speaker announces it (`kubectl get servicel2statuses -A`, `ip neigh` on the last hop), then the "
+    "route from the vantage."
+)
+_REFUSED = (
+    "No endpoint is ready or nothing listens: `kubectl get endpointslices`, `kubectl get pods`, the server's log."
+)
+
 WORDS: dict[str, Words] = {
     "vantage-cannot-open": Words(
         "The probe itself could not open the connection: {detail}.",
@@ -58,18 +70,23 @@ WORDS: dict[str, Words] = {
     ),
     "syn-unanswered": Words(
         "{where} did not answer the connect within {connect:.1f} s: packets are dropped in silence.",
-        "With externalTrafficPolicy Local the announcing node must host the pod: compare the node that announces "
-        "the VIP (`kubectl get servicel2statuses -A`) with the pod's (`kubectl get pods -o wide`), then firewalls.",
+        _DROPPED,
     ),
     "nobody-answers": Words(
         "{where} is unreachable ({detail}): nobody answers for the address.",
-        "See whether a speaker announces it (`kubectl get servicel2statuses -A`, `ip neigh` on the last hop), "
-        "then the route from the vantage.",
+        _UNANNOUNCED,
     ),
-    "connection-refused": Words(
-        "{where} refused the connection ({detail}).",
-        "No endpoint is ready or nothing listens: `kubectl get endpointslices`, `kubectl get pods`, the server's log.",
+    "connection-refused": Words("{where} refused the connection ({detail}).", _REFUSED),
+    "dropped-meanwhile": Words(
+        "{where} went silent in phase {phase}, and a new connect got no answer within {connect:.1f} s either: packets "
+        "are dropped in silence.",
+        _DROPPED,
     ),
+    "unannounced-meanwhile": Words(
+        "{where} went silent in phase {phase}, and is unreachable since: nobody answers for the address.",
+        _UNANNOUNCED,
+    ),
+    "refused-meanwhile": Words("{where} went silent in phase {phase}, and refuses connections since.", _REFUSED),
     "forged-header-believed": Words(
         "{where} believes anybody: a connection from here claimed in a PROXY header to be {forged}, and the server "
         "took that for the client's address ({forged_source}, {forged_when}).",

@@ -1,7 +1,7 @@
 """The lab by hand.
 
     python -m tests.lab list                      the scenarios
-    python -m tests.lab table                     the same in Markdown, as in README.md
+    python -m tests.lab table                     the same in Markdown, as in docs/scenarios.md
     python -m tests.lab reap                      remove what dead owners left
     python -m tests.lab generations               which server generations this machine offers
     python -m tests.lab SCENARIO [--generation G] [--source KIND] [--probe PATH] [--hold]
@@ -60,7 +60,7 @@ def _list() -> int:
 
 
 def markdown() -> str:
-    """The matrix for the README: a row per scenario, a column per service; both generations give the same verdicts."""
+    """The table of docs/scenarios.md: a row per scenario, a column per service; both generations agree."""
     rows = ["| what is done | " + " | ".join(SERVICES) + " |", "|---" * (len(SERVICES) + 1) + "|"]
     for scenario in SCENARIOS.values():
         due = [scenario.expected.get(service) for service in SERVICES]

@@ -23,6 +23,7 @@ from probe.model import (
 from probe.sessions.control import BEFORE_LOGIN, SELF_EXPLAINING, called_for
 
 SMTP, SUBMISSION, SUBMISSIONS, IMAPS = Service
+ANSWERED = [failure for failure in Failure if failure is not Failure.VANISHED]
 LOCAL, SILENT, NO_HEADER = ControlKind.LOCAL_HEADER, ControlKind.SILENT, ControlKind.NO_HEADER
 LOST = (Failure.CLOSED, Failure.RESET, Failure.TIMED_OUT)
 
@@ -90,7 +91,7 @@ def test_what_a_wrong_greeting_calls_for(reply: str, silent: float, kind: Contro
 
 @pytest.mark.parametrize("service", list(Service))
 @pytest.mark.parametrize("phase", sorted(BEFORE_LOGIN))
-@pytest.mark.parametrize("failure", [failure for failure in Failure if failure not in SELF_EXPLAINING])
+@pytest.mark.parametrize("failure", [failure for failure in ANSWERED if failure not in SELF_EXPLAINING])
 def test_after_a_header_of_ours_one_without_it_comes_first(service: Service, phase: Phase, failure: Failure) -> None:
     session = replace(_session(service, phase, failure), header_sent=ProxyHeader.V1)
     assert called_for(session) is NO_HEADER
@@ -105,9 +106,21 @@ def test_a_failed_hello_calls_for_silence(service: Service, failure: Failure) ->
 
 @pytest.mark.parametrize("service", list(Service))
 @pytest.mark.parametrize("phase", [phase for phase in Phase if phase not in BEFORE_LOGIN])
-@pytest.mark.parametrize("failure", list(Failure))
+@pytest.mark.parametrize("failure", ANSWERED)
 def test_nothing_else_calls_for_anything(service: Service, phase: Phase, failure: Failure) -> None:
     assert called_for(_session(service, phase, failure)) is None
+
+
+@pytest.mark.parametrize("service", list(Service))
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase not in (Phase.RESOLVE, Phase.CONNECT)])
+@pytest.mark.parametrize("header", list(ProxyHeader))
+def test_a_connection_that_went_dead_calls_for_a_new_one_alone(
+    service: Service, phase: Phase, header: ProxyHeader
+) -> None:
+    session = replace(_session(service, phase, Failure.VANISHED), header_sent=header)
+    assert called_for(session) is ControlKind.CONNECT
+    for worked in (True, False):
+        assert called_for(_tried(session, ControlKind.CONNECT, worked=worked)) is None
 
 
 @pytest.mark.parametrize("service", list(Service))

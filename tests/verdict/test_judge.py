@@ -59,6 +59,11 @@ def control(kind: ControlKind, *, worked: bool, seconds: float = 0.1, fault: Fau
     return Control(kind=kind, worked=worked, seconds=seconds, fault=fault)
 
 
+def _again(failure: Failure) -> Control:
+    return control(ControlKind.CONNECT, worked=False, seconds=5.0, fault=failed(Phase.CONNECT, failure))
+
+
+AGAIN_FINE = control(ControlKind.CONNECT, worked=True)
 CLOSED = failed(Phase.FIRST_BYTE, Failure.CLOSED)
 SPOKE = failed(Phase.FIRST_BYTE, Failure.PROTOCOL_BROKEN)
 LOCAL_WORKED = control(ControlKind.LOCAL_HEADER, worked=True)
@@ -83,6 +88,23 @@ CASES: list[tuple[str, Session, Evidence, Verdict]] = [
     ("nobody-answers", smtp(fault=failed(Phase.CONNECT, Failure.UNREACHABLE)), NOTHING, Verdict.UNANNOUNCED),
     ("connection-refused", smtp(fault=failed(Phase.CONNECT, Failure.REFUSED)), NOTHING, Verdict.REFUSED),
     ("connection-refused", smtp(fault=failed(Phase.CONNECT, Failure.RESET)), NOTHING, Verdict.REFUSED),
+    *(
+        (rule, smtp(fault=failed(phase, Failure.VANISHED), controls=(_again(failure),)), NOTHING, verdict)
+        for phase in (Phase.GREETING, Phase.TLS, Phase.HELLO, Phase.IMPRINT)
+        for rule, failure, verdict in (
+            ("dropped-meanwhile", Failure.TIMED_OUT, Verdict.SILENT_DROP),
+            ("unannounced-meanwhile", Failure.UNREACHABLE, Verdict.UNANNOUNCED),
+            ("refused-meanwhile", Failure.REFUSED, Verdict.REFUSED),
+        )
+    ),
+    # A new connect is answered: only this connection was lost, to a firewall's or kube-proxy's state of it.
+    *(
+        (rule, smtp(fault=failed(phase, Failure.VANISHED), controls=(AGAIN_FINE,)), NOTHING, verdict)
+        for rule, phase, verdict in (
+            ("no-byte-or-no-greeting", Phase.GREETING, Verdict.NO_GREETING),
+            ("not-a-success", Phase.IMPRINT, Verdict.SERVICE_ERROR),
+        )
+    ),
     ("forged-header-believed", smtp(), replace(seen(OURS.address), forged=FORGED), Verdict.SPOOFABLE),
     ("forged-header-believed", smtp(), replace(seen(NODE), forged=FORGED), Verdict.SPOOFABLE),
     (

@@ -129,6 +129,12 @@ CATALOGUE: tuple[Metric, ...] = (
         meaning="How long after its time stamp a line arrived, the offset of the server's clock included.",
     ),
     Metric(
+        name="mailprobe_evidence_clock_offset_seconds",
+        kind=Kind.GAUGE,
+        labels=("source",),
+        meaning="By how much the clock that stamps the source's lines is ahead of the probe's; absent while unknown.",
+    ),
+    Metric(
         name="mailprobe_clients_total",
         kind=Kind.COUNTER,
         labels=("network",),

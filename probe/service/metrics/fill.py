@@ -41,6 +41,8 @@ def sources(page: Page, heard: Iterable[Heard], wall: Wall) -> None:
         last = max((one.last_line_at for one in same if one.last_line_at is not None), default=None)
         page.tell("mailprobe_evidence_last_line_timestamp_seconds", _wall(last, wall), name)
         page.distribution("mailprobe_evidence_lag_seconds", _lag(same), wall, name)
+        offsets = [one.clock_offset for one in same if one.clock_offset is not None]
+        page.tell("mailprobe_evidence_clock_offset_seconds", max(offsets, key=abs, default=None), name)
 
 
 def cluster(page: Page, topology: Topology | None) -> None:

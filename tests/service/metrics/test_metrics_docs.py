@@ -39,12 +39,17 @@ mailprobe_build_info info version
 """
 """What others rely on: name, type and labels of each metric, beside `vantage`. None is renamed."""
 
+OURS = "mailprobe_evidence_clock_offset_seconds gauge source\n"
+"""Beside the contract's."""
+
 PAGE = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```promql\n(.*?)^```", PAGE, re.M | re.S)
 
 
-def test_the_catalogue_is_the_contract() -> None:
-    promised = {name: (kind, tuple(labels)) for name, kind, *labels in map(str.split, CONTRACT.strip().splitlines())}
+def test_the_catalogue_is_the_contract_and_ours() -> None:
+    promised = {
+        name: (kind, tuple(labels)) for name, kind, *labels in map(str.split, (CONTRACT + OURS).strip().splitlines())
+    }
     assert {metric.name: (metric.kind.value, metric.labels) for metric in CATALOGUE} == promised
 
 

@@ -46,7 +46,11 @@ def full(folder: Path) -> CollectorRegistry:
     station = stand_in(
         folder,
         [SMTP, IMAPS, odd],
-        sources=(Heard(source="file:/log", up=True, lines=3, last_line_at=5.0, counted=counted, late_in_all=1e9),),
+        sources=(
+            Heard(
+                source="file:/log", up=True, lines=3, last_line_at=5.0, counted=counted, late_in_all=1e9, offset=0.25
+            ),
+        ),
         logins=12.0,
         clients={"node": 2},
         topology=Topology(

@@ -238,6 +238,16 @@ class TestSources:
         assert value(station, f"{lag}_count", source="file:/log") == 6.0
         assert value(station, f"{lag}_sum", source="file:/log") == 402.0
 
+    def test_a_clock_is_told_as_far_as_it_is_known(self, station: StandIn) -> None:
+        station.sources = (
+            Heard(source="sighted", up=True, late=(0.5,), offset=-0.25),
+            Heard(source="ahead", up=True, late=(-3.0, 0.5)),
+            Heard(source="late", up=True, late=(7.0,)),
+            Heard(source="silent", up=True),
+        )
+        told = states(station, "mailprobe_evidence_clock_offset_seconds", "source")
+        assert told == {"sighted": -0.25, "ahead": 3.0}
+
     def test_sources_of_one_name_are_told_together(self, station: StandIn) -> None:
         one = Heard(source="kubernetes:mail", up=True, lines=7, last_line_at=5.0, late_in_all=1.0)
         station.sources = (one, replace(one, up=False, lines=2, last_line_at=None))

@@ -74,7 +74,7 @@ async def visit(browser: Browser, url: str, **more: Any) -> Visit:
 
 
 def all_well(station: Scripted) -> None:
-    _heard(station)
+    heard(station)
     story(station, (26, Verdict.PRESERVED), every=600)
     for name in station.ledger.accounts:
         station.ledger.record(session_of(name, station.clock() - 12))
@@ -82,7 +82,7 @@ def all_well(station: Scripted) -> None:
 
 def in_trouble(station: Scripted) -> None:
     """An outage behind us, one now, something that is not proven, a source that is down, a history that is full."""
-    _heard(station)
+    heard(station)
     down = Heard(source="kubernetes:mailserver/app=mailserver", up=False, reason="403: pods is forbidden")
     station.sources += (down,)
     station.troubles = ("The history cannot be written (disk full): make room under /var/lib/mailprobe.",)
@@ -105,7 +105,7 @@ DAYS: dict[str, tuple[tuple[float, Verdict], ...]] = {
 """Since how many hours ago which verdict, by the endpoints whose names begin so."""
 
 
-def _heard(station: Scripted) -> None:
+def heard(station: Scripted) -> None:
     now = station.clock()
     station.clients = {"other": 12_044, "node": 310}
     station.sources = (
