@@ -18,7 +18,7 @@ IMAGE ?= mailprobe
 BUILDER ?= $(shell command -v docker || command -v podman || echo docker)
 BUILD_ARGS ?=
 
-.PHONY: help demo test check lock image lab ways bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon bench-others soak bench-switches bench-alerts format clean
+.PHONY: help demo test check lock image lab ways bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon bench-others bench-dashboard soak bench-switches bench-alerts dashboards dashboard-picture format clean
 
 help:
 	@echo 'make demo                     the product at work on this machine alone, no root'
@@ -27,6 +27,7 @@ help:
 	@echo 'make lab SCENARIO=cluster     one fault on real servers by hand (SCENARIO=list lists them)'
 	@echo 'make image                    the container image'
 	@echo 'make lock                     the dependencies of a release anew, with hashes (UPGRADE=--upgrade: the newest)'
+	@echo 'make dashboards               dashboards/mailprobe.json anew, for Grafana'
 	@echo 'make bench                    benchmarks, side by side with what they are compared with'
 
 demo: $(VENV)/.demo
@@ -70,6 +71,13 @@ lab: $(VENV)/.check lab-packages
 	$(BIN)/python -m tests.lab $(SCENARIO) $(if $(GENERATION),--generation $(GENERATION)) --source $(SOURCE) \
 		$(if $(filter list reap generations,$(SCENARIO)),,$(HOLD))
 
+dashboards: $(VENV)/.check
+	$(BIN)/python -m dashboards
+
+# Ten minutes: faults are played before real daemons and a real Prometheus, and its answers drawn.
+dashboard-picture: $(VENV)/.check lab-packages
+	$(BIN)/python bench/draw_dashboard.py docs/dashboard.svg
+
 # BESIDE=/another/venv/bin/python measures mailprobe under that Python as well; it has to be installed there.
 bench: bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon bench-switches
 
@@ -97,6 +105,9 @@ bench-others: $(VENV)/.check lab-packages
 
 bench-daemon: $(VENV)/.check
 	$(BIN)/python bench/bench_daemon.py
+
+bench-dashboard: $(VENV)/.check lab-packages
+	$(BIN)/python bench/bench_dashboard.py
 
 # Half an hour; writes docs/soak.md and its plot.
 soak: $(VENV)/.check
