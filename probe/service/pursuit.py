@@ -34,6 +34,7 @@ from probe.model import (
     Sighting,
 )
 from probe.service.budget import BEATS
+from probe.service.rhythms import APART
 from probe.service.workshop import Workshop
 
 BREATH = 0.001
@@ -137,7 +138,7 @@ class _Pursuit:
         if self._is_open(found):
             return False
         settled = found.settled and self._session.fault is None
-        return settled or self._is_undecided(now) or now >= self._deadline
+        return settled or self._is_undecided(now) or (now >= self._deadline and not self._awaits_beats(found, now))
 
     def _is_undecided(self, now: float) -> bool:
         return bool(self._session.beats) and not self._rounds_left and now >= self._beats_from
@@ -149,6 +150,11 @@ class _Pursuit:
     def _calls_for_beats(self, found: Search, now: float) -> bool:
         wanted = self._rounds_left and found.candidates and not self._is_open(found)
         return bool(wanted) and now >= self._beats_due(found, now)
+
+    def _awaits_beats(self, found: Search, now: float) -> bool:
+        """Whether a round is due so soon after the deadline that it is worth the wait: a pause costs no verdict."""
+        wanted = self._rounds_left and found.candidates and self._session.fault is None
+        return bool(wanted) and self._beats_due(found, now) <= self._deadline + 2 * APART
 
     def _beats_due(self, found: Search, now: float) -> float:
         """When the next round of beats is due, and may be opened; or is there, for others opened it."""

@@ -24,7 +24,7 @@ from probe.service.budget import BEATS, Budgets
 KEPT = 64
 """The latest beats on a way that are kept: those of more rounds than there can be while a session is looked for."""
 
-APART = 3.0
+APART = 1.5
 """Seconds from the end of one round to the next on the same way."""
 
 
