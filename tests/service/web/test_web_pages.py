@@ -245,7 +245,7 @@ async def test_what_strangers_write_stays_text(station: Scripted, path: str) -> 
 async def test_what_is_not_there_says_what_is(station: Scripted, path: str, accept: str) -> None:
     async with serving(station) as client:
         raw = await client.raw(
-            f"GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nConnection: close\r\n\r\n".encode()
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nConnection: close\r\n\r\n".encode()
         )
     assert raw.startswith(b"HTTP/1.1 404 ")
     assert b"/api/v1/outages" in raw
