@@ -13,13 +13,21 @@ SCENARIO ?= cluster
 GENERATION ?=
 SOURCE ?= file
 
-.PHONY: help demo test check lab ways bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon bench-others soak bench-switches format clean
+# More words for the container builder, as --build-arg BASE=…@sha256:… or --secret id=pip.conf,src=/etc/pip.conf.
+IMAGE ?= mailprobe
+BUILDER ?= $(shell command -v docker || command -v podman || echo docker)
+BUILD_ARGS ?=
+
+.PHONY: help demo test check lock image lab ways bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon bench-others bench-dashboard soak bench-switches dashboards dashboard-picture format clean
 
 help:
 	@echo 'make demo                     the product at work on this machine alone, no root'
 	@echo 'make test                     all tests; as root also those on real servers in network namespaces'
 	@echo 'make check                    ruff, mypy --strict, import-linter'
 	@echo 'make lab SCENARIO=cluster     one fault on real servers by hand (SCENARIO=list lists them)'
+	@echo 'make image                    the container image'
+	@echo 'make lock                     the dependencies of a release anew, with hashes (UPGRADE=--upgrade: the newest)'
+	@echo 'make dashboards               dashboards/mailprobe.json anew, for Grafana'
 	@echo 'make bench                    benchmarks, side by side with what they are compared with'
 
 demo: $(VENV)/.demo
@@ -39,11 +47,36 @@ format: $(VENV)/.check
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# What a release is installed from, for every supported Python and platform. What still fits pyproject.toml stays as it is.
+LOCK := build/lock
+COMPILE = $(LOCK)/bin/pip-compile --quiet --generate-hashes --strip-extras --no-header --no-emit-options --allow-unsafe $(UPGRADE)
+lock: $(LOCK)/.installed
+	$(COMPILE) --extra kubernetes --output-file deploy/requirements.lock pyproject.toml
+	$(COMPILE) --only-build-deps --build-deps-for wheel --output-file deploy/build.lock pyproject.toml
+
+$(LOCK)/.installed: | $(VENV)/bin/python
+	$(BIN)/python -m venv $(LOCK)
+	$(LOCK)/bin/pip install --quiet --upgrade pip 'pip-tools>=7.5,<8'
+	@touch $@
+
+# Labelled with the commit where there is one. Podman's own format knows no health check, so it is Docker's.
+image:
+	$(BUILDER) build $(if $(findstring podman,$(BUILDER)),--format docker) --tag $(IMAGE) \
+		--build-arg REVISION="$$(git describe --always --dirty 2>/dev/null || true)" \
+		--build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' probe/__init__.py)" $(BUILD_ARGS) .
+
 # Prints `probe --once` of the fault and leaves a shell hint until Ctrl-C; with HOLD= it ends at once.
 HOLD ?= --hold
 lab: $(VENV)/.check lab-packages
 	$(BIN)/python -m tests.lab $(SCENARIO) $(if $(GENERATION),--generation $(GENERATION)) --source $(SOURCE) \
 		$(if $(filter list reap generations,$(SCENARIO)),,$(HOLD))
+
+dashboards: $(VENV)/.check
+	$(BIN)/python -m dashboards
+
+# Ten minutes: faults are played before real daemons and a real Prometheus, and its answers drawn.
+dashboard-picture: $(VENV)/.check lab-packages
+	$(BIN)/python bench/draw_dashboard.py docs/dashboard.svg
 
 # BESIDE=/another/venv/bin/python measures mailprobe under that Python as well; it has to be installed there.
 bench: bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon bench-switches
@@ -72,6 +105,9 @@ bench-others: $(VENV)/.check lab-packages
 
 bench-daemon: $(VENV)/.check
 	$(BIN)/python bench/bench_daemon.py
+
+bench-dashboard: $(VENV)/.check lab-packages
+	$(BIN)/python bench/bench_dashboard.py
 
 # Half an hour; writes docs/soak.md and its plot.
 soak: $(VENV)/.check

@@ -85,7 +85,7 @@ def _stdin(lab: Lab) -> Iterator[Way]:
 @contextlib.contextmanager
 def _syslog(lab: Lab, transport: str = "udp") -> Iterator[Way]:
     here = Path(tempfile.mkdtemp(prefix="rsyslog-", dir=lab.directory))
-    relay = Rsyslog(here, list(_logs(lab)), forwarding(SYSLOG_PORT, transport), prefix=lab.inside([]))
+    relay = Rsyslog(here, list(_logs(lab)), forwarding(SYSLOG_PORT, transport, queued=False), prefix=lab.inside([]))
     try:
         source = {"kind": "syslog", "listen": f"{transport}://127.0.0.1:{SYSLOG_PORT}"}
         yield Way(sources=(source,), kill=relay.kill, start=relay.start)

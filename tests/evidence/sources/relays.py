@@ -16,7 +16,12 @@ global(workDirectory="{here}/state")
 main_queue(queue.type="Direct")
 module(load="imfile" mode="inotify")
 """
-_INPUT = 'input(type="imfile" file="{file}" tag="raw" reopenOnTruncate="on" readTimeout="0")\n'
+_INPUT = """\
+input(type="imfile" file="{file}" tag="raw" reopenOnTruncate="on" readTimeout="0"
+      persistStateInterval="1" persistStateAfterSubmission="on")
+"""
+"""What was read counts as read when it is handed on; with no queue in between that is when it is sent."""
+
 
 _RAW = 'template(name="raw" type="string" string="<22>%msg%")\n'
 """The lines have their own headers already: what is sent is a priority and the line as it stands in the file."""
@@ -66,7 +71,10 @@ _DISK_QUEUE = (
 )
 
 
-def forwarding(port: int, protocol: str, framing: str = "traditional") -> str:
-    """An omfwd action; over TCP with a queue that outlives the receiver."""
-    stream = f'TCP_Framing="{framing}" {_DISK_QUEUE}' if protocol == "tcp" else ""
+_NO_QUEUE = 'queue.type="Direct" action.resumeRetryCount="-1" action.resumeInterval="1"'
+
+
+def forwarding(port: int, protocol: str, framing: str = "traditional", *, queued: bool = True) -> str:
+    """An omfwd action; over TCP with a queue that outlives the receiver, or none, so that the files are the queue."""
+    stream = f'TCP_Framing="{framing}" {_DISK_QUEUE if queued else _NO_QUEUE}' if protocol == "tcp" else ""
     return f'action(type="omfwd" target="127.0.0.1" port="{port}" protocol="{protocol}" template="raw" {stream})'
