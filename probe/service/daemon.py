@@ -148,9 +148,9 @@ class Daemon:
         self._stop = stop
         opening = asyncio.create_task(self._open())
         self._chores.add(opening)
+        opening.add_done_callback(self._chores.discard)
         try:
             await unless(stop, opening)
-            self._chores.discard(opening)
             if not stop.is_set():
                 self._chore(self._breathe())
             await stop.wait()

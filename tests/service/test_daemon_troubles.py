@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -20,6 +21,7 @@ from probe.service.reading import Reader
 from probe.service.systemd import Systemd
 from probe.service.watch import Watch
 from probe.settings import Settings, load
+from probe.streams import Behind, Output
 from tests.service.running import Running, running, until
 
 LINE = b"Nov 22 18:29:06 mail postfix/smtpd[1]: connect from unknown[192.0.2.1]\n"
@@ -172,6 +174,18 @@ async def test_a_bug_after_the_old_configuration_has_ended_ends_the_daemon(world
         with pytest.raises(ZeroDivisionError):
             async with asyncio.timeout(10):
                 await task
+
+
+async def test_a_log_that_nobody_reads_is_told_on_the_page(world: DemoWorld, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    log = Behind(Output(writing, "w"), lambda lost: None, most=0)
+    async with running(world, tmp_path) as one:
+        good = partial(load, one.config, environment={}, hostname="here")
+        daemon = Daemon(Reader(good).read, good(), steady_clock(), Systemd({}), log)
+        assert not daemon.troubles
+        log.write(b"one\ntwo\n")
+        assert daemon.troubles == ("nobody reads the log (standard error): 2 lines of it are lost so far",)
+    os.close(reading)
 
 
 def with_odd_schedule(read: Callable[[], Settings]) -> Settings:
