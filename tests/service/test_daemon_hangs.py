@@ -137,10 +137,9 @@ async def test_a_login_that_is_being_checked_delays_no_end(daemon: Running) -> N
     daemon.write(web={**daemon.content["web"], "config_file": str(users)})
     process = await daemon.launch()
     await until(lambda: daemon.lines("ready"), "a daemon that is ready")
-    threads = Path(f"/proc/{process.pid}/task")
-    before = len(list(threads.iterdir()))
+    before = _threads(process.pid)
     questions = [asyncio.create_task(daemon.get("/-/healthy", auth=("somebody", str(n)))) for n in range(3)]
-    await until(lambda: len(list(threads.iterdir())) > before, "a thread for the hash")
+    await until(lambda: _threads(process.pid) > before, "a thread for the hash")
     await ends_in_time(daemon)
     await asyncio.wait(questions)
     assert all(question.exception() for question in questions)
@@ -195,3 +194,7 @@ def _writing_to(fifo: Path) -> int | None:
         return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
     except OSError:
         return None
+
+
+def _threads(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/task"))
