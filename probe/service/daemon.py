@@ -13,8 +13,6 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import resource
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
@@ -26,6 +24,7 @@ from probe.service.budget import Budgets
 from probe.service.clock import SteadyClock
 from probe.service.keeping import Keeping
 from probe.service.ledger import Entry, Ledger
+from probe.service.limits import raise_limit
 from probe.service.logbook import Logbook
 from probe.service.outfit import UnusableCaFile, contexts
 from probe.service.patrol import Patrol
@@ -136,7 +135,7 @@ class Daemon:
 
         Where neither a new configuration nor the old one can be put to work, it ends with that error.
         """
-        _raise_limit()
+        raise_limit()
         self._stop = stop
         try:
             async with self._swapping:
@@ -315,10 +314,3 @@ def _named(error: Exception) -> str:
         return str(error)
     tell_bug(error)
     return f"{BUG} ({type(error).__name__}: {error})"
-
-
-def _raise_limit() -> None:
-    """As many descriptors as the system lets us have: each session takes one, a thousand at once are possible."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
