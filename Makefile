@@ -18,7 +18,7 @@ IMAGE ?= mailprobe
 BUILDER ?= $(shell command -v docker || command -v podman || echo docker)
 BUILD_ARGS ?=
 
-.PHONY: help demo test check lock image lab ways bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon bench-others bench-dashboard soak bench-switches dashboards dashboard-picture format clean
+.PHONY: help demo test check lock image lab ways bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon bench-others bench-dashboard soak bench-switches bench-drains dashboards dashboard-picture format clean
 
 help:
 	@echo 'make demo                     the product at work on this machine alone, no root'
@@ -79,7 +79,7 @@ dashboard-picture: $(VENV)/.check lab-packages
 	$(BIN)/python bench/draw_dashboard.py docs/dashboard.svg
 
 # BESIDE=/another/venv/bin/python measures mailprobe under that Python as well; it has to be installed there.
-bench: bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon bench-switches
+bench: bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon bench-switches bench-drains
 
 bench-metrics: $(VENV)/.check
 	$(BIN)/python bench/bench_metrics.py
@@ -115,6 +115,9 @@ soak: $(VENV)/.check
 
 bench-switches: $(VENV)/.check lab-packages
 	$(BIN)/python bench/bench_switches.py
+
+bench-drains: $(VENV)/.check lab-packages
+	$(BIN)/python bench/bench_drains.py
 
 # 3 is install.sh's way to say that there can be no lab here and why; the tests then leave the lab out and say so.
 .PHONY: lab-packages
