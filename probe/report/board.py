@@ -42,11 +42,11 @@ ROWS_AROUND = 6
 
 @contextmanager
 def shown(stream: TextIO, times: Times) -> Iterator[Show]:
-    """What shows a watch on this stream: a board if it is a terminal, lines if not."""
-    if not stream.isatty():
+    """What shows a watch on this stream: a board if it is a terminal that can draw, lines if not."""
+    console = Console(file=stream, highlight=False)
+    if not stream.isatty() or console.is_dumb_terminal:
         yield Lines(stream, times).show
         return
-    console = Console(file=stream, highlight=False)
     with Live(Text(""), console=console, transient=True, auto_refresh=False) as live:
         yield lambda watched: live.update(board(watched, console.width, console.height), refresh=True)
 
@@ -170,13 +170,13 @@ class Lines:
         self._stream.flush()
 
     def _happenings(self, watched: Watched) -> Iterator[tuple[tuple[object, ...], float, str]]:
-        if watched.began is not None and watched.ending is None:
-            yield ("began",), watched.began, "the baseline is there: watching, the change may begin"
         for endpoint in watched.endpoints:
             yield from self._of_endpoint(endpoint)
         for one in watched.announcers:
             key = ("announcer", one.address, one.edge.by)
             yield key, one.edge.by, f"{one.address} is announced by {one.value}"
+        if watched.began is not None and watched.ending is None:
+            yield ("began",), watched.began, "the baseline is there: watching, the change may begin"
 
     def _of_endpoint(self, endpoint: WatchedEndpoint) -> Iterator[tuple[tuple[object, ...], float, str]]:
         for gap in endpoint.gaps:
