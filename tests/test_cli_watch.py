@@ -170,14 +170,6 @@ async def test_what_is_broken_before_is_refused_unless_told(world: DemoWorld, tm
     assert out.count("before ") >= 4
 
 
-async def test_a_refusal_as_json_is_json_alone(world: DemoWorld, tmp_path: Path) -> None:
-    await world.change_to(Scene.SILENT)
-    async with watching(configured(world, tmp_path), "--format", "json") as one:
-        code, out = await one.end(None)
-    told = json.loads(out)
-    assert (code, told["ended_by"], told["rule"], told["exit_code"]) == (2, "baseline", "baseline-broken", 2)
-
-
 class Drawing:
     """A `probe watch` on a terminal of its own, and all that it has drawn there."""
 
