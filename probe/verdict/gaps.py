@@ -21,6 +21,7 @@ MOST_GAPS = 200
 """Gaps of each kind that are kept for one endpoint; more are counted."""
 
 MOST_BLIND = 100
+MOST_ANSWERS = 20
 BLIND_TURNS = 3
 BLIND_SECONDS = 1.0
 """A pause in the knocks is blind if it is longer than this, and than three times what was meant."""
@@ -44,6 +45,7 @@ class Reach:
     up_at: float | None = None
     doubt: Knock | None = None
     back: Knock | None = None
+    answers: tuple[float, ...] = ()
 
     @property
     def gap(self) -> Gap | None:
@@ -55,7 +57,7 @@ class Reach:
         if knock.failure is Failure.VANTAGE:
             return replace(self, unsent=self.unsent + 1)
         seen = replace(
-            self,
+            self._with_answers(knock.at),
             sent=self.sent + 1,
             answered=self.answered + (knock.failure is None),
             counted=self.counted + knock.counted,
@@ -70,10 +72,20 @@ class Reach:
         return any(gap.began.by <= start and end <= gap.seen for gap in self.gaps)
 
     def reached(self, at: float) -> Reach:
-        """A session's SYN of this moment was answered: where knocks are few it narrows when a gap began."""
-        if self.gap is not None or self.doubt is not None or (self.up_at is not None and self.up_at >= at):
+        """A session's SYN of this moment was answered: where knocks are few it narrows when a gap began.
+
+        Knocks from before that moment may still wait for an answer, so it counts with the first one after it.
+        """
+        return replace(self, answers=(*self.answers, at)[-MOST_ANSWERS:])
+
+    def _with_answers(self, until: float) -> Reach:
+        """What sessions knew up to this moment; amid a gap, or in doubt, it is not for them to say."""
+        known = max((at for at in self.answers if at < until), default=None)
+        if known is None:
             return self
-        return replace(self, up_at=at)
+        later = replace(self, answers=tuple(at for at in self.answers if at >= until))
+        settled = self.gap is None and self.doubt is None and (self.up_at is None or known > self.up_at)
+        return replace(later, up_at=known) if settled else later
 
     def finished(self) -> Reach:
         """At the end: a single answer ends a gap after all, for nobody will knock again."""

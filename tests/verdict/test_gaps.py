@@ -140,11 +140,29 @@ def test_no_knock_at_all() -> None:
 
 
 def test_a_session_that_connected_narrows_when_a_gap_began() -> None:
-    folded = reach("-").reached(1009.0).after(Knock(at=1010.0, left=1010.0, seconds=0.001, failure=Failure.REFUSED))
-    assert folded.gaps[0].began == Edge(1009.0, 1010.0)
-    assert reach("-xx").reached(1000.3) == reach("-xx")
-    assert reach("-x").reached(1009.0) == reach("-x"), "an unanswered knock is not talked away"
-    assert reach("---").reached(1000.1) == reach("---")
+    refused = Knock(at=1010.0, left=1010.0, seconds=0.001, failure=Failure.REFUSED)
+    assert reach("-").reached(1009.0).after(refused).gaps[0].began == Edge(1009.0, 1010.0)
+    assert reach("-x").reached(1000.3).after(refused).gaps[0].began == Edge(1000.0, 1000.2), "not what is in doubt"
+
+
+def test_a_session_after_a_gap_says_nothing_of_knocks_that_still_wait() -> None:
+    """It is told before they are: an unanswered SYN is known a second after it left."""
+    folded = reach("-").reached(1000.9)
+    for knock in knocks("xxx---", start=1000.2):
+        folded = folded.after(knock)
+    assert [(gap.began, gap.ended) for gap in folded.gaps] == [(Edge(1000.0, 1000.2), Edge(1000.6, 1000.8))]
+
+
+@given(st.text("-xru", min_size=1, max_size=40), st.lists(st.floats(1000.0, 1008.0), max_size=10))
+def test_no_edge_runs_backwards_whatever_sessions_say(told: str, moments: list[float]) -> None:
+    folded = Reach(endpoint=SMTP)
+    for number, knock in enumerate(knocks(told)):
+        for moment in moments[number : number + 1]:
+            folded = folded.reached(moment)
+        folded = folded.after(knock)
+    for gap in folded.finished().gaps:
+        for edge in (gap.began, gap.ended):
+            assert edge is None or edge.after is None or edge.after < edge.by
 
 
 def test_a_session_amid_silence_is_noticed() -> None:
