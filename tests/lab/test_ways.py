@@ -129,7 +129,7 @@ def test_the_same_verdicts_by_every_way(lab: Lab, taken: tuple[str, Way], scenar
         if session["verdict"] == due.verdict:
             assert session["masked_by"] == due.masked_by, session
         assert len({(seen["link"], seen["address"]) for seen in session["sightings"]}) == len(session["sightings"])
-        names = {seen["source"] for seen in session["sightings"] if seen["link"] != "reply"}
+        names = {seen["source"] for seen in session["sightings"] if seen["link"] not in ("reply", "message")}
         assert names <= NAMES.get(way, names), session
     assert all(SAID[way] in line for line in done.stderr.splitlines() if way in SAID), done.stderr
     assert (SAID["loki-by-query"] in done.stderr) is (way == "loki-by-query"), done.stderr
