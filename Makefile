@@ -43,6 +43,11 @@ check: $(VENV)/.check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# After a change of the settings: the chart's values.schema.json holds the schema of the configuration.
+.PHONY: chart-schema
+chart-schema: $(VENV)/.check
+	$(BIN)/python -m deploy.helm.values_schema
+
 format: $(VENV)/.check
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
