@@ -20,11 +20,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import probe
+from probe.cli_watch_options import asked_for, watch_options
 from probe.streams import leave, open_streams
 
 if TYPE_CHECKING:
@@ -269,6 +270,24 @@ def run_daemon(context: click.Context, config: Path | None) -> None:
         aside.run(run(lambda: _loaded(chosen), os.environ))
     except (ConfigurationError, UnusableCaFile, NothingComes, CannotListen) as error:
         raise click.ClickException(f"{error}") from error
+
+
+@command.command("watch")
+@CONFIG
+@watch_options
+@click.pass_context
+def watch(context: click.Context, /, *, config: Path | None, paths: tuple[str, ...], **asked: Any) -> None:
+    """Watch a change, such as a drain: when each endpoint went and came back, to 0.1 s, and whose addresses it saw.
+
+    Start it before the change; Ctrl-C ends it and reports. Exit code 0: no outage, or none longer than --max-outage,
+    and all endpoints ok at the end.
+    """
+    told = asked_for(**asked)
+    from probe.cli_watch import watch_and_tell
+
+    settings = _settings(config or context.obj)
+    _check_paths(settings, paths)
+    context.exit(watch_and_tell(settings, paths, told, _console()))
 
 
 @command.command()

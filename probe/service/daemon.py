@@ -15,8 +15,6 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import resource
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any, TypeVar
 
@@ -29,6 +27,7 @@ from probe.service.budget import Budgets
 from probe.service.clock import SteadyClock
 from probe.service.keeping import Keeping
 from probe.service.ledger import Entry, Ledger
+from probe.service.limits import raise_limit
 from probe.service.logbook import Logbook
 from probe.service.outfit import UnusableCaFile
 from probe.service.patrol import Patrol
@@ -144,7 +143,7 @@ class Daemon:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop. Raises UnusableCaFile, ConfigurationError or CannotListen where it cannot begin."""
-        _raise_limit()
+        raise_limit()
         self._stop = stop
         opening = asyncio.create_task(self._open())
         self._chores.add(opening)
@@ -334,10 +333,3 @@ async def _broken_off(chores: Collection[asyncio.Task[Any]]) -> None:
     for chore in chores:
         chore.cancel()
     await asyncio.gather(*chores, return_exceptions=True)
-
-
-def _raise_limit() -> None:
-    """As many descriptors as the system lets us have: each session takes one, a thousand at once are possible."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
