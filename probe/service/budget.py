@@ -73,7 +73,7 @@ class Budgets:
     """
 
     def __init__(self, most: int | None = None) -> None:
-        self._most = most
+        self.most = most
         self._of: dict[EndpointName, Budget] = {}
         self._line: dict[EndpointName, Needs] = {}
         self._held: dict[EndpointName, Counter[EndpointName]] = {}
@@ -82,25 +82,25 @@ class Budgets:
 
     def room_at(self, who: EndpointName, needs: Needs, now: float) -> float:
         """The first moment from `now` on at which all of it fits beside what those before it in line need."""
-        if self._most is None:
+        if self.most is None:
             return now
         return max(self._budget(to).room_at(now, count + self._before(who, to)) for to, count in needs.items())
 
     def take(self, who: EndpointName, needs: Needs, now: float) -> bool:
         """Hold room for just this from now on, if there is any; else nothing is held."""
         self.let_go(who)
-        if self._most is None:
+        if self.most is None:
             return True
         if self.room_at(who, needs, now) > now:
             return False
-        self._held[who] = Counter({to: min(count, self._most) for to, count in needs.items()})
+        self._held[who] = Counter({to: min(count, self.most) for to, count in needs.items()})
         for to, count in self._held[who].items():
             self._budget(to).held += count
         return True
 
     def opened(self, to: EndpointName, at: float, *, by: EndpointName) -> None:
         """A connection is opened, in the room that was held for it or without."""
-        if self._most is None:
+        if self.most is None:
             return
         budget, held = self._budget(to), self._held.get(by, Counter())
         if held[to]:
@@ -124,14 +124,14 @@ class Budgets:
 
     def pace(self, connections: int, beats: int = 0) -> float:
         """Seconds between sessions that need so many each, so that their budgets last: evenly, for no long gap."""
-        if self._most is None:
+        if self.most is None:
             return 0.0
         more = max(connections if connections > 1 else 0, beats / BEATS)
-        return WINDOW * min(more, self._most) / self._most
+        return WINDOW * min(more, self.most) / self.most
 
     def limit(self, most: int) -> None:
         """From now on this many; what was spent stays spent."""
-        self._most = most
+        self.most = most
         for budget in self._of.values():
             budget.most = most
         for budget in self._beats.values():
@@ -139,13 +139,13 @@ class Budgets:
 
     def beats_at(self, to: EndpointName, now: float, beats: int) -> float:
         """The first moment from `now` on at which so many beats may be opened for this endpoint."""
-        if self._most is None:
+        if self.most is None:
             return now
         return max(self._beats_of(to).room_at(now, beats), self._all_beats.room_at(now, beats))
 
     def opened_beats(self, to: EndpointName, at: float, beats: int) -> None:
         """Beats are opened for this endpoint."""
-        if self._most is not None:
+        if self.most is not None:
             self._beats_of(to).spend(at, beats)
             self._all_beats.spend(at, beats)
 
@@ -163,7 +163,7 @@ class Budgets:
         return count
 
     def _budget(self, to: EndpointName) -> Budget:
-        return self._of.setdefault(to, Budget(self._most or 0))
+        return self._of.setdefault(to, Budget(self.most or 0))
 
     def _beats_of(self, to: EndpointName) -> Budget:
-        return self._beats.setdefault(to, Budget((self._most or 0) * BEATS))
+        return self._beats.setdefault(to, Budget((self.most or 0) * BEATS))

@@ -51,8 +51,11 @@ async def run_round(endpoints: Sequence[Endpoint], workshop: Workshop, vantage: 
 
 async def probe_endpoint(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) -> Result:
     """Open, look for, judge; a session that cannot be told from others is given up and another one opened."""
-    with workshop.watch.needed_since(workshop.kit.clock()):
-        return await _probe(endpoint, workshop, of_this_round)
+    try:
+        with workshop.watch.needed_since(workshop.kit.clock()):
+            return await _probe(endpoint, workshop, of_this_round)
+    finally:
+        workshop.budgets.let_go(endpoint.name)
 
 
 async def _probe(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) -> Result:

@@ -33,7 +33,7 @@ SIDE_BY_SIDE = 256
 """Sessions under way at once: so many that a thousand endpoints, all dropped in silence, keep to their turns."""
 
 STUCK = 300.0
-"""Seconds without end after which a session is stuck, beside all the time it may take by its timeouts."""
+"""Seconds after which a turn is overdue, beside all the time that its session may take by its timeouts."""
 
 
 BREATHER = 0.1
@@ -45,6 +45,8 @@ class Post:
     """One endpoint on its turns.
 
     `connections`, `beats`: how many its last session took, `last`: when that one began; `bug`: how it failed by ours.
+    `due`: when it has, or had to have, its turn. `owed`: its session was broken off, so that the patrol after this one
+    repeats it at once.
     """
 
     endpoint: Endpoint
@@ -53,7 +55,8 @@ class Post:
     beats: int = 0
     last: float = -inf
     bug: str = ""
-    begun: float | None = None
+    due: float = inf
+    owed: bool = False
     running: asyncio.Task[Result] | None = field(default=None, repr=False)
 
     @property
@@ -65,7 +68,7 @@ class Post:
 
     @property
     def bound(self) -> float:
-        """Seconds that one session with all that belongs to it may take."""
+        """Seconds that a turn may take, with the wait for room in the budget."""
         limits = self.endpoint.timeouts
         return 4 * (limits.session + limits.evidence) + STUCK
 
@@ -81,7 +84,8 @@ class Patrol:
         self._others = Ours()
         self._longest = settings.timeouts.session + settings.timeouts.evidence
         self._places = asyncio.Semaphore(SIDE_BY_SIDE)
-        self._walks: list[asyncio.Task[None]] = []
+        self._walks: set[asyncio.Task[None]] = set()
+        self._is_over = False
         begin = anchors(len(endpoints), self._interval, workshop.kit.clock())
         self._posts = {
             endpoint.name: Post(endpoint=endpoint, turns=self._turns(anchor))
@@ -95,16 +99,21 @@ class Patrol:
             known = before._posts.get(name)
             if known is not None:
                 post.connections, post.beats, post.last = known.connections, known.beats, known.last
+                post.owed = known.owed
                 if known.turns.interval == self._interval:
                     post.turns = known.turns
 
     async def __aenter__(self) -> Patrol:
         self.workshop.begin([post.endpoint for post in self._posts.values()])
-        self._walks = [asyncio.create_task(self._walk(post)) for post in self._posts.values()]
+        for post in self._posts.values():
+            self._set_out(post)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """End all sessions politely: each says goodbye, as far as its server lets it."""
+        self._is_over = True
+        for post in self._posts.values():
+            post.owed = post.running is not None
         running = [post.running for post in self._posts.values() if post.running is not None]
         await _cancelled([*self._walks, *running])
 
@@ -114,10 +123,8 @@ class Patrol:
         return sum(post.running is not None for post in self._posts.values())
 
     def stuck(self, now: float) -> tuple[EndpointName, ...]:
-        """Endpoints whose session does not end, which is a bug of ours."""
-        return tuple(
-            name for name, post in self._posts.items() if post.begun is not None and now > post.begun + post.bound
-        )
+        """Endpoints that do not have their turns, which is a bug of ours."""
+        return tuple(name for name, post in self._posts.items() if now > post.due + post.bound)
 
     @property
     def bugs(self) -> tuple[tuple[EndpointName, str], ...]:
@@ -153,11 +160,27 @@ class Patrol:
     def _turns(self, anchor: float) -> Turns:
         return Turns(anchor=anchor, interval=self._interval, jitter=self._jitter, random=self.workshop.random)
 
+    def _set_out(self, post: Post) -> None:
+        walk = asyncio.create_task(self._walk(post), name=f"walk of {post.endpoint.name}")
+        self._walks.add(walk)
+        walk.add_done_callback(partial(self._came_back, post))
+
+    def _came_back(self, post: Post, walk: asyncio.Task[None]) -> None:
+        """No walk ends before its patrol; where one was ended all the same, it is told, and another one sets out."""
+        self._walks.discard(walk)
+        if self._is_over:
+            return
+        error = asyncio.CancelledError("somebody ended its turns") if walk.cancelled() else walk.exception()
+        tell_bug(error or RuntimeError("its turns ended"), endpoint=str(post.endpoint.name))
+        self._set_out(post)
+
     async def _walk(self, post: Post) -> None:
         clock = self.workshop.kit.clock
         while True:
             try:
-                await _sleep(self._due(post) - clock())
+                post.due = clock() if post.owed else self._next(post)
+                post.owed = False
+                await _sleep(post.due - clock())
                 await self._until_room(post)
                 await asyncio.shield(self._session(post))
             except (Exception, asyncio.CancelledError) as error:  # rule 3
@@ -167,7 +190,7 @@ class Patrol:
                 tell_bug(error, endpoint=str(post.endpoint))
                 await asyncio.sleep(BREATHER)
 
-    def _due(self, post: Post) -> float:
+    def _next(self, post: Post) -> float:
         """When the next session is due; turns that were missed since the last one are told."""
         missed = post.turns.missed
         due = post.turns.next(self.workshop.kit.clock())
@@ -194,7 +217,7 @@ class Patrol:
     async def _probe(self, post: Post) -> Result:
         try:
             async with self._places:
-                post.begun = post.last = self.workshop.kit.clock()
+                post.last = self.workshop.kit.clock()
                 self._forget()
                 self.workshop.begin([post.endpoint])
                 result = await probe_endpoint(post.endpoint, self.workshop, self._others)
@@ -206,7 +229,7 @@ class Patrol:
             self._leave(post)
 
     def _leave(self, post: Post) -> None:
-        post.begun = post.running = None
+        post.running = None
         self.workshop.budgets.let_go(post.endpoint.name)
 
     def _ended(self, post: Post, task: asyncio.Task[Result]) -> None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from itertools import islice, zip_longest
 
 from probe.model import Change, Severity
-from probe.service.web.html import Html, element
+from probe.report.markup import Html, element
+from probe.report.text import counted, span
 from probe.service.web.status import words_of
-from probe.service.web.text import counted, span
 
 DAY = 86_400.0
 WIDTH, HEIGHT = 1440, 24
