@@ -47,6 +47,7 @@ def outage_object(outage: Outage, result: Result, *, vantage: str, shift: float)
         "seen": timestamp(outage.seen + shift),
         "ended": ended,
         "seconds": round(outage.seconds, 3),
+        "unwatched": round(outage.unwatched, 3),
     }
 
 

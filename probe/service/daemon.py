@@ -293,7 +293,8 @@ class Daemon:
                 self._systemd.alive(self._status())
 
     def _status(self) -> str:
-        verdicts = [account.change.verdict for account in self.ledger.accounts.values() if account.change]
+        told = [account.told(self.clock()) for account in self.ledger.accounts.values()]
+        verdicts = [change.verdict for change in told if change]
         ok = sum(verdict.severity is Severity.OK for verdict in verdicts)
         critical = sum(verdict.severity is Severity.CRITICAL for verdict in verdicts)
         return f"{ok} of {len(self.ledger.accounts)} endpoints ok, {critical} critical"
