@@ -18,7 +18,7 @@ IMAGE ?= mailprobe
 BUILDER ?= $(shell command -v docker || command -v podman || echo docker)
 BUILD_ARGS ?=
 
-.PHONY: help demo test check lock image lab ways bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon bench-others bench-dashboard soak bench-switches dashboards dashboard-picture format clean
+.PHONY: help demo test check lock image lab ways bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon bench-others bench-dashboard soak bench-switches bench-alerts dashboards dashboard-picture format clean
 
 help:
 	@echo 'make demo                     the product at work on this machine alone, no root'
@@ -42,6 +42,11 @@ check: $(VENV)/.check
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# After a change of the settings: the chart's values.schema.json holds the schema of the configuration.
+.PHONY: chart-schema
+chart-schema: $(VENV)/.check
+	$(BIN)/python -m deploy.helm.values_schema
 
 format: $(VENV)/.check
 	$(BIN)/ruff check --fix .
@@ -115,6 +120,11 @@ soak: $(VENV)/.check
 
 bench-switches: $(VENV)/.check lab-packages
 	$(BIN)/python bench/bench_switches.py
+
+# Every alert from its fault to the webhook and back, with all times as users have them: an hour and a half. Not of `bench`.
+bench-alerts: $(VENV)/.check lab-packages
+	$(BIN)/python bench/bench_alerts.py network
+	$(BIN)/python bench/bench_alerts.py listeners
 
 # 3 is install.sh's way to say that there can be no lab here and why; the tests then leave the lab out and say so.
 .PHONY: lab-packages

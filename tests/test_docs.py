@@ -15,7 +15,7 @@ from tests.lab.__main__ import markdown
 from tests.lab.scenarios import SCENARIOS
 
 REPOSITORY = Path(__file__).parent.parent
-PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")])
+PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
 NOTHING_READ = Reading(logs=(), lines=0, events=0, since=None, until=None, puzzles=())
 
 

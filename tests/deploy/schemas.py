@@ -1,8 +1,8 @@
-"""Grafana's own JSON schemas, where they are: they are theirs and not part of this repository.
+"""Grafana's own JSON schemas, and where the Prometheus operator's are: both are theirs and not part of this repository.
 
 - They are looked for in the folder `shared/schemas` beside the repository, or where MAILPROBE_SCHEMAS says. Where they
   are not, a test is skipped and says so; under CI it then fails (conftest.py).
-- Their generator writes "anything" as an object without further rules. Grafana means anything: names of fields, units
+- Grafana's generator writes "anything" as an object without rules. Grafana means anything: names of fields, units
   and queries stand there as text. Those places are opened, nothing else; queries are held against their own schema.
 """
 
@@ -21,13 +21,20 @@ BESIDE = Path(__file__).parents[3] / "shared" / "schemas"
 ANYTHING = {"type": "object", "additionalProperties": {}}
 
 
+def folder(name: str) -> Path:
+    """Where the schemas of this name are; skips the test where they are not."""
+    place = Path(os.environ.get("MAILPROBE_SCHEMAS", BESIDE)) / name
+    if not place.is_dir():
+        pytest.skip(f"left out: no schemas in {place}; set MAILPROBE_SCHEMAS")
+    return place
+
+
 @cache
 def grafana(name: str, definition: str = "") -> Draft7Validator | None:
     """The schema of this name, or one of its definitions; None if it has no such definition."""
-    folder = Path(os.environ.get("MAILPROBE_SCHEMAS", BESIDE)) / "grafana"
-    if not folder.is_dir():
-        pytest.skip(f"Grafana's schemas are not in {folder}; set MAILPROBE_SCHEMAS")
-    schema = opened(json.loads((folder / f"{name.replace('-', '')}.jsonschema.json").read_text(encoding="utf-8")))
+    schema = opened(
+        json.loads((folder("grafana") / f"{name.replace('-', '')}.jsonschema.json").read_text(encoding="utf-8"))
+    )
     if definition and definition not in schema["definitions"]:
         return None
     return Draft7Validator({**schema, "$ref": f"#/definitions/{definition}"} if definition else schema)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,12 @@ class Rule:
 
 def documented() -> set[Rule]:
     """Every rule of the page's Roles and ClusterRoles that is bound to the probe's account."""
-    objects = [
-        one for block in _blocks() for one in yaml.safe_load_all(block) if isinstance(one, dict) and "kind" in one
-    ]
+    return granted(one for block in _blocks() for one in yaml.safe_load_all(block) if isinstance(one, dict))
+
+
+def granted(manifests: Iterable[dict[str, Any]]) -> set[Rule]:
+    """Every rule of Roles and ClusterRoles that is bound to somebody."""
+    objects = [one for one in manifests if "kind" in one]
     bound = {(one["roleRef"]["kind"], one["roleRef"]["name"], _namespace(one)) for one in objects if "roleRef" in one}
     return {
         Rule(verb, group, resource, _namespace(one), name)

@@ -7,7 +7,7 @@ import http.client
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,15 +45,16 @@ class Watched:
         labels = (dict(pair.split("=") for pair in row.partition("{")[2].partition("}")[0].split(",")) for row in rows)
         return {one["service"].strip('"'): one["verdict"].strip('"') for one in labels}
 
-    def asked(self, query: str) -> dict[str, float]:
-        """What Prometheus answers, by service."""
+    def asked(self, query: str, label: str = "service") -> dict[str, float]:
+        """What Prometheus answers, by service, or by another label."""
         told = json.loads(self._get(PROMETHEUS, f"/api/v1/query?{urlencode({'query': query})}"))
-        return {one["metric"].get("service", ""): float(one["value"][1]) for one in told["data"]["result"]}
+        return {one["metric"].get(label, ""): float(one["value"][1]) for one in told["data"]["result"]}
 
     def answers(self, port: int) -> bool:
         """Whether somebody is ready there."""
         with contextlib.suppress(OSError, http.client.HTTPException):
-            return "ready" in self._get(port, "/-/ready").lower()
+            self._get(port, "/-/ready")
+            return True
         return False
 
     def _get(self, port: int, path: str) -> str:
@@ -71,36 +72,45 @@ class Watched:
 
 
 @contextlib.contextmanager
-def watched(lab: Lab, scenario: Scenario, changed: Mapping[str, Any]) -> Iterator[Watched]:
-    """Both of them, ready, on this scenario's configuration with these parts of it changed."""
+def probing(lab: Lab, scenario: Scenario, changed: Mapping[str, Any]) -> Iterator[Watched]:
+    """The daemon, ready, on this scenario's configuration with these parts of it changed."""
     case = lab.apply(scenario)
-    folder = case.config_file.parent
     content = {**json.loads(case.config_file.read_text()), **changed}
     content["web"] = {"listen": f"127.0.0.1:{LISTEN}"}
-    config = folder / "daemon.yaml"
+    config = case.config_file.with_name("daemon.yaml")
     config.write_text(json.dumps(content))
+    with beside(lab, [str(PROBE), "run", "--config", str(config)], LISTEN) as one:
+        yield one
+
+
+@contextlib.contextmanager
+def watched(lab: Lab, scenario: Scenario, changed: Mapping[str, Any]) -> Iterator[Watched]:
+    """The same, with Prometheus."""
+    folder = lab.case(scenario).config_file.parent
     jobs = [{"job_name": "mailprobe", "static_configs": [{"targets": [f"127.0.0.1:{LISTEN}"]}]}]
     scraping = folder / "prometheus.json"
     scraping.write_text(json.dumps({"global": {"scrape_interval": SCRAPE_EVERY}, "scrape_configs": jobs}))
     prometheus = shutil.which("prometheus")
     assert prometheus, "apt install prometheus"
-    commands = (
-        [str(PROBE), "run", "--config", str(config)],
-        [
-            prometheus,
-            f"--config.file={scraping}",
-            f"--storage.tsdb.path={folder / 'tsdb'}",
-            f"--web.listen-address=127.0.0.1:{PROMETHEUS}",
-        ],
-    )
+    command = [
+        prometheus,
+        f"--config.file={scraping}",
+        f"--storage.tsdb.path={folder / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{PROMETHEUS}",
+    ]
+    with probing(lab, scenario, changed) as one, beside(lab, command, PROMETHEUS):
+        yield one
+
+
+@contextlib.contextmanager
+def beside(lab: Lab, command: Sequence[str], port: int) -> Iterator[Watched]:
+    """A program in the vantage, ready on that port, and ended afterwards."""
     one = Watched(lab)
-    with (lab.directory / "log/watched.log").open("w") as log:
-        children = [lab.popen(command, stdout=log, stderr=log) for command in commands]
+    with (lab.directory / "log/watched.log").open("a") as log:
+        child = lab.popen(command, stdout=log, stderr=log)
         try:
-            for port in (LISTEN, PROMETHEUS):
-                wait_until(lambda port=port: one.answers(port), f"what listens on {port}", 30)  # type: ignore[misc]
+            wait_until(lambda: one.answers(port), f"what listens on {port}", 30)
             yield one
         finally:
-            for child in children:
-                child.terminate()
-                child.wait(timeout=20)
+            child.terminate()
+            child.wait(timeout=20)

@@ -17,7 +17,7 @@ CACHE=${MAILPROBE_LAB_CACHE:-/var/cache/mailprobe-lab/trixie}
 TOOLS="iproute2 iptables conntrack haproxy openssl util-linux procps debootstrap logrotate systemd-journal-remote rsyslog curl python3-venv"
 SERVERS="postfix dovecot-core dovecot-imapd"
 BROWSER="chromium"
-READERS="prometheus prometheus-pushgateway prometheus-node-exporter prometheus-blackbox-exporter"
+READERS="prometheus prometheus-alertmanager prometheus-pushgateway prometheus-node-exporter prometheus-blackbox-exporter"
 CONTAINERS="podman runc"
 POLICY=/usr/sbin/policy-rc.d
 left_out=""
@@ -98,6 +98,32 @@ debian_mirror() {
   apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' 2>/dev/null | head -n 1
 }
 
+# Debian 13's promtool and amtool, which run on this machine as they are: alerts must work with old and new.
+unpack_newer_readers() {
+  here=$(dirname "$CACHE")/prometheus
+  [ -x "$here/usr/bin/promtool" ] && [ -x "$here/usr/bin/amtool" ] && return 0
+  [ -d "$CACHE/var/lib/apt/lists" ] || return 0
+  unpacked=$(mktemp -d "$(dirname "$CACHE")/unpacked.XXXXXX")
+  log=$(mktemp)
+  echo "Fetching Debian 13's promtool and amtool"
+  if (cd "$unpacked" && from_root update && from_root download promtool prometheus-alertmanager &&
+      for package in *.deb; do dpkg-deb -x "$package" "$unpacked"; done && rm -f ./*.deb) >"$log" 2>&1; then
+    chmod 755 "$unpacked" && rm -rf "$here" && mv "$unpacked" "$here"
+  else
+    note "Debian 13's promtool and amtool: $(tail -n 1 "$log")"
+    rm -rf "$unpacked"
+  fi
+  rm -f "$log"
+}
+
+# apt-get with the sources of the root, and nothing of this machine's; keys are the same archive's.
+from_root() {
+  apt-get -q -o Dir::Etc::sourcelist="$CACHE/etc/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+    -o Dir::Etc::trustedparts="$CACHE/usr/share/keyrings" \
+    -o Dir::State::lists="$CACHE/var/lib/apt/lists" -o Dir::State::status="$CACHE/var/lib/dpkg/status" \
+    -o Dir::Cache="$CACHE/var/cache/apt" -o APT::Sandbox::User=root "$@"
+}
+
 has_generation() { [ -x "$1/usr/sbin/postfix" ] && [ -x "$1/usr/lib/dovecot/imap-login" ]; }
 
 # What the stand-in for the image's base needs beside the system: the Python that it is named after.
@@ -144,6 +170,7 @@ for tool in ip iptables-restore ip6tables-restore conntrack haproxy openssl; do
   command -v "$tool" >/dev/null || unusable "$tool is missing and could not be installed"
 done
 build_root
+unpack_newer_readers
 
 [ -z "$left_out" ] || echo "Left out:$left_out"
 has_generation / || has_generation "$CACHE" || unusable "no generation of mail servers is there"

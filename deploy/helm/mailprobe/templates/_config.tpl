@@ -1,0 +1,162 @@
+{{- /*
+What `config` says, for whoever needs to know: as it is rendered, and what it means for ports, files and access rights.
+Helm's templates give text only, so lists and mappings are passed as YAML and read back with fromYaml or fromYamlArray.
+*/ -}}
+
+{{- define "mailprobe.config" -}}
+{{- $config := deepCopy .Values.config }}
+{{- $vantage := $config.vantage | default dict }}
+{{- $web := $config.web | default dict }}
+{{- $history := $config.history | default dict }}
+{{- if not $vantage.name }}{{ $_ := set $vantage "name" (include "mailprobe.fullname" .) }}{{ end }}
+{{- if not $web.listen }}{{ $_ := set $web "listen" ":9797" }}{{ end }}
+{{- if not $history.file }}{{ $_ := set $history "file" "/var/lib/mailprobe/history.db" }}{{ end }}
+{{- toYaml (merge (dict "vantage" $vantage "web" $web "history" $history) $config) }}
+{{- end }}
+
+{{- define "mailprobe.webPort" -}}
+{{- regexFind "[0-9]+$" ((.Values.config.web | default dict).listen | default ":9797") }}
+{{- end }}
+
+{{- define "mailprobe.sources" -}}
+{{- toYaml ((.Values.config.evidence | default dict).sources | default list) }}
+{{- end }}
+
+{{- /* Each syslog listener: {port, protocol, senders}. */ -}}
+{{- define "mailprobe.syslogPorts" -}}
+{{- $ports := list }}
+{{- range fromYamlArray (include "mailprobe.sources" .) }}
+{{- if eq .kind "syslog" }}
+{{- $protocol := ternary "UDP" "TCP" (hasPrefix "udp:" .listen) }}
+{{- $ports = append $ports (dict "port" (regexFind "[0-9]+$" .listen | int) "protocol" $protocol "senders" (.senders | default list)) }}
+{{- end }}
+{{- end }}
+{{- toYaml $ports }}
+{{- end }}
+
+{{- /*
+Every file that the configuration names, as lines "PLACE FILE". Of a mapping: keys that end in _file, kubeconfig, and the
+path of a source of kind file.
+*/ -}}
+{{- define "mailprobe.files" -}}
+{{- $place := .place }}
+{{- $node := .node }}
+{{- if kindIs "map" $node }}
+{{- range $key, $value := $node }}
+{{- $isFile := or (hasSuffix "_file" $key) (eq $key "kubeconfig") (and (eq $key "path") (eq ($node.kind | default "") "file")) }}
+{{- if and $isFile $value }}
+{{ printf "%s.%s %s" $place $key $value }}
+{{- else }}
+{{- include "mailprobe.files" (dict "place" (printf "%s.%s" $place $key) "node" $value) }}
+{{- end }}
+{{- end }}
+{{- else if kindIs "slice" $node }}
+{{- range $index, $value := $node }}
+{{- include "mailprobe.files" (dict "place" (printf "%s[%d]" $place $index) "node" $value) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Every URL that is asked. */ -}}
+{{- define "mailprobe.urls" -}}
+{{- $urls := list }}
+{{- with .Values.config.dovecot_metrics }}{{ $urls = append $urls .url }}{{ end }}
+{{- with .Values.config.sink }}{{ $urls = append $urls .url }}{{ end }}
+{{- range fromYamlArray (include "mailprobe.sources" .) }}
+{{- if eq .kind "loki" }}{{ $urls = append $urls .url }}{{ end }}
+{{- end }}
+{{- toYaml ($urls | uniq) }}
+{{- end }}
+
+{{- /* A duration of Prometheus in milliseconds. */ -}}
+{{- define "mailprobe.milliseconds" -}}
+{{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 }}
+{{- $sum := 0 }}
+{{- range regexFindAll "[0-9]+(ms|[smhd])" . -1 }}
+{{- $sum = add $sum (mul (regexFind "^[0-9]+" . | int) (get $units (regexFind "[a-z]+$" .))) }}
+{{- end }}
+{{- $sum }}
+{{- end }}
+
+{{- /* Places of passwords that are written out, one a line: a key `password`, and a user's in a URL. Never what they are. */ -}}
+{{- define "mailprobe.secretsInClear" -}}
+{{- $place := .place }}
+{{- if kindIs "map" .node }}
+{{- range $key, $value := .node }}
+{{- $written := and (kindIs "string" $value) (not (contains "${" (toString $value))) }}
+{{- if and $written (or (eq $key "password") (and (eq $key "url") (regexMatch "://[^/?#]*@" $value))) }}
+{{ printf "%s.%s" $place $key }}
+{{- end }}
+{{- include "mailprobe.secretsInClear" (dict "place" (printf "%s.%s" $place $key) "node" $value) }}
+{{- end }}
+{{- else if kindIs "slice" .node }}
+{{- range $index, $value := .node }}
+{{- include "mailprobe.secretsInClear" (dict "place" (printf "%s[%d]" $place $index) "node" $value) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Everything under which a file may lie. */ -}}
+{{- define "mailprobe.mounts" -}}
+{{- $mounts := list "/var/run/secrets/kubernetes.io/serviceaccount" "/run/secrets/kubernetes.io/serviceaccount" }}
+{{- range .Values.secrets }}{{ $mounts = append $mounts (printf "/run/secrets/%s" .name) }}{{ end }}
+{{- range .Values.extraVolumeMounts }}{{ $mounts = append $mounts .mountPath }}{{ end }}
+{{- toYaml $mounts }}
+{{- end }}
+
+{{- /*
+What is read from a Kubernetes API with the pod's own account (all that is read, with accountOnly):
+{logs: [NAMESPACE], services: [{namespace, service, metallb}]}.
+*/ -}}
+{{- define "mailprobe.reads" -}}
+{{- $all := .Values.accountOnly }}
+{{- $logs := list }}
+{{- range fromYamlArray (include "mailprobe.sources" .) }}
+{{- if and (eq .kind "kubernetes") (or $all (not .kubeconfig)) }}{{ $logs = append $logs .namespace }}{{ end }}
+{{- end }}
+{{- $services := list }}
+{{- with (.Values.config.topology | default dict).kubernetes }}
+{{- if or $all (not .kubeconfig) }}
+{{- $services = list (dict "namespace" .namespace "service" .service "metallb" (.metallb_namespace | default "metallb-system")) }}
+{{- end }}
+{{- end }}
+{{- toYaml (dict "logs" ($logs | uniq) "services" $services) }}
+{{- end }}
+
+{{- define "mailprobe.readsApi" -}}
+{{- $reads := fromYaml (include "mailprobe.reads" .) }}
+{{- if or $reads.logs $reads.services }}true{{ end }}
+{{- end }}
+
+{{- define "mailprobe.usesAccount" -}}
+{{- $files := include "mailprobe.files" (dict "place" "config" "node" .Values.config) }}
+{{- if or (include "mailprobe.readsApi" .) (contains "/run/secrets/kubernetes.io/serviceaccount/" $files) }}true{{ end }}
+{{- end }}
+
+{{- /* The Roles: [{name, namespace, rules}]; without a namespace it is a ClusterRole. docs/kubernetes.md explains each. */ -}}
+{{- define "mailprobe.roles" -}}
+{{- $reads := fromYaml (include "mailprobe.reads" .) }}
+{{- range $reads.logs }}
+- name: logs
+  namespace: {{ . }}
+  rules:
+    - {apiGroups: [""], resources: [pods], verbs: [list, watch]}
+    - {apiGroups: [""], resources: [pods/log], verbs: [get]}
+{{- end }}
+{{- range $reads.services }}
+- name: service
+  namespace: {{ .namespace }}
+  rules:
+    - {apiGroups: [""], resources: [services], resourceNames: [{{ .service | quote }}], verbs: [get]}
+    - {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list]}
+- name: metallb
+  namespace: {{ .metallb }}
+  rules:
+    - {apiGroups: [metallb.io], resources: [servicel2statuses, l2advertisements], verbs: [list]}
+- name: nodes
+  namespace: ""
+  rules:
+    - {apiGroups: [""], resources: [nodes], verbs: [list]}
+    - {apiGroups: [crd.projectcalico.org], resources: [ippools], verbs: [list]}
+{{- end }}
+{{- end }}

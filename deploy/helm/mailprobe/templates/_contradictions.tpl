@@ -1,0 +1,216 @@
+{{- /*
+Values that contradict each other, or the place where the chart puts them: each is one line that begins with "- " and says
+what is wrong and what to do. checks.yaml stops the rendering with all of them at once.
+What one value alone may be is said by values.schema.json; what two keys of `config` say to each other by `probe check-config`.
+*/ -}}
+
+{{- define "mailprobe.contradictions" -}}
+{{- include "mailprobe.contradictions.config" . }}
+{{- if .Values.accountOnly }}
+{{- include "mailprobe.contradictions.account" . }}
+{{- else }}
+{{- include "mailprobe.contradictions.place" . }}
+{{- include "mailprobe.contradictions.web" . }}
+{{- include "mailprobe.contradictions.files" . }}
+{{- include "mailprobe.contradictions.sources" . }}
+{{- include "mailprobe.contradictions.monitoring" . }}
+{{- end }}
+{{- end }}
+
+{{- define "mailprobe.contradictions.config" -}}
+{{- if not .Values.config.paths }}
+- config.paths is empty: give the configuration (mailprobe.yaml) as `config`; mailprobe.example.yaml is one to begin with.
+{{- end }}
+{{- range splitList "\n" (include "mailprobe.secretsInClear" (dict "place" "config" "node" .Values.config) | trim) }}
+{{- if . }}
+- {{ . }} holds a secret in clear, and whoever may read the ConfigMap reads it: name a file of a Secret (password_file) or a variable (${NAME}) instead.
+{{- end }}
+{{- end }}
+{{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) (include "mailprobe.readsApi" .) }}
+- serviceAccount.create is false and serviceAccount.name empty, while config reads from the Kubernetes API: the rights would go to every pod of the namespace. Name an account of the probe's own.
+{{- end }}
+{{- end }}
+
+{{- define "mailprobe.contradictions.account" -}}
+{{- if not .Values.rbac.create }}
+- accountOnly is true and rbac.create false: nothing would be left to install.
+{{- end }}
+{{- if not (include "mailprobe.readsApi" .) }}
+- accountOnly is true, but config has neither a source of kind kubernetes nor topology.kubernetes: there is nothing that an account could read.
+{{- end }}
+{{- end }}
+
+{{- define "mailprobe.contradictions.place" -}}
+{{- $addresses := (.Values.config.vantage | default dict).addresses }}
+{{- if and (not .Values.hostNetwork) (not .Values.podAddressIsSeen) (not $addresses) }}
+- Nothing says which address the mail server should see: a pod's is usually replaced by its node's, and every session would be called masked. Set hostNetwork: true, or name the addresses in config.vantage.addresses, or set podAddressIsSeen: true where pods are routed with their own.
+{{- end }}
+{{- if and .Values.hostNetwork .Values.podAddressIsSeen }}
+- hostNetwork and podAddressIsSeen are both true: on the node's network the pod has no address of its own.
+{{- end }}
+{{- if and $addresses .Values.podAddressIsSeen }}
+- podAddressIsSeen is true and config.vantage.addresses names addresses: the first says that sessions arrive from the pod's own. Keep the one that is true.
+{{- end }}
+{{- if and .Values.hostNetwork .Values.networkPolicy.enabled }}
+- hostNetwork and networkPolicy.enabled are both true: network plugins apply no NetworkPolicy to pods on the node's network, so it would protect nothing. Protect the port by config.web.config_file and the node's firewall.
+{{- end }}
+{{- if and .Values.history.existingClaim (not .Values.history.persistent) }}
+- history.existingClaim is given and history.persistent is false: one of the two is meant.
+{{- end }}
+{{- if and (.Values.config.checks | default dict).spoof (not .Values.history.persistent) }}
+- config.checks.spoof is set and history.persistent is false: when a forged header was last sent is remembered beside the history, and each new pod would send them again.
+{{- end }}
+{{- end }}
+
+{{- define "mailprobe.contradictions.web" -}}
+{{- $web := .Values.config.web | default dict }}
+{{- $listen := $web.listen | default ":9797" }}
+{{- $host := regexReplaceAll ":[0-9]+$" $listen "" }}
+{{- if or (hasPrefix "127." $host) (has $host (list "localhost" "[::1]")) }}
+- config.web.listen is {{ $listen | quote }}: neither the kubelet nor the Service reaches a loopback address. Leave it out, or listen on ":9797".
+{{- end }}
+{{- $port := include "mailprobe.webPort" . | int }}
+{{- if eq $port 0 }}
+- config.web.listen is {{ $listen | quote }}: a Service needs to know the port.
+{{- end }}
+{{- if and .Values.hostNetwork (gt $port 0) (lt $port 1024) }}
+- config.web.listen has port {{ $port }}: on the node's network ports below 1024 take a privilege that the pod does not have.
+{{- end }}
+{{- if and (eq .Values.lifeSigns.over "https") (not $web.config_file) }}
+- lifeSigns.over is https, but config.web.config_file is not given: the daemon speaks plain HTTP.
+{{- end }}
+{{- $file := (.Values.config.history | default dict).file | default "/var/lib/mailprobe/history.db" }}
+{{- if or (not (hasPrefix "/var/lib/mailprobe/" (clean $file))) (hasSuffix "/" $file) }}
+- config.history.file is {{ $file | quote }}: only /var/lib/mailprobe is a volume that can be written. Leave it out, or name a file there.
+{{- end }}
+{{- end }}
+
+{{- define "mailprobe.contradictions.files" -}}
+{{- $mounts := fromYamlArray (include "mailprobe.mounts" .) }}
+{{- range splitList "\n" (include "mailprobe.files" (dict "place" "config" "node" .Values.config) | trim) }}
+{{- if . }}
+{{- $place := regexReplaceAll " .*" . "" }}
+{{- $file := trimPrefix (printf "%s " $place) . }}
+{{- $found := false }}
+{{- range $mounts }}
+{{- if or (eq $file .) (hasPrefix (printf "%s/" (trimSuffix "/" .)) (clean $file)) }}{{ $found = true }}{{ end }}
+{{- end }}
+{{- if and (eq $file "-") (hasSuffix ".path" $place) }}
+- {{ $place }} is "-", standard input, and nobody writes to a pod's. Take another kind of source.
+{{- else if not $found }}
+- {{ $place }} is {{ $file | quote }}, and nothing is mounted there: list its Secret in `secrets` and name the file /run/secrets/NAME/KEY, or mount it with extraVolumes and extraVolumeMounts.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $volumes := list "config" "history" "tmp" }}
+{{- range $index, $_ := .Values.secrets }}{{ $volumes = append $volumes (printf "secret-%d" $index) }}{{ end }}
+{{- range .Values.extraVolumes }}
+{{- if has .name $volumes }}
+- extraVolumes has a volume {{ .name | quote }}, which is one of the chart's or there twice: give it another name.
+{{- end }}
+{{- $volumes = append $volumes .name }}
+{{- end }}
+{{- $places := list "/etc/mailprobe" "/var/lib/mailprobe" "/tmp" }}
+{{- range .Values.secrets }}{{ $places = append $places (printf "/run/secrets/%s" .name) }}{{ end }}
+{{- range .Values.extraVolumeMounts }}
+{{- if not (has .name $volumes) }}
+- extraVolumeMounts mounts a volume {{ .name | quote }}, which extraVolumes does not have.
+{{- end }}
+{{- if has (clean .mountPath) $places }}
+- extraVolumeMounts has {{ .mountPath | quote }}, where something else is mounted: choose another place.
+{{- end }}
+{{- $places = append $places (clean .mountPath) }}
+{{- end }}
+{{- $names := list }}
+{{- range .Values.secrets }}
+{{- if has .name $names }}
+- secrets names {{ .name | quote }} twice.
+{{- end }}
+{{- $names = append $names .name }}
+{{- end }}
+{{- $given := list }}
+{{- range .Values.environment }}
+{{- if has .name $given }}
+- environment gives {{ .name }} twice.
+{{- end }}
+{{- $given = append $given .name }}
+{{- end }}
+{{- $told := toYaml .Values.config | replace "$${" "" }}
+{{- range regexFindAll "\\$\\{[A-Za-z_][A-Za-z0-9_]*\\}" $told -1 | uniq }}
+{{- $name := trimSuffix "}" (trimPrefix "${" .) }}
+{{- if not (has $name $given) }}
+- config uses {{ . }}, which the pod does not have: give it in `environment`, out of a Secret.
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "mailprobe.contradictions.sources" -}}
+{{- range $index, $source := fromYamlArray (include "mailprobe.sources" .) }}
+{{- if eq $source.kind "journald" }}
+- config.evidence.sources[{{ $index }}] is of kind journald: a pod has no journal and the image no journalctl. Let the mail server's machine send its lines (kind syslog), or run the probe there.
+{{- end }}
+{{- end }}
+{{- $ports := fromYamlArray (include "mailprobe.syslogPorts" .) }}
+{{- if and $ports (not .Values.syslogService.enabled) (not .Values.hostNetwork) }}
+- config has a source of kind syslog, and no line finds the way to it: set syslogService.enabled: true (or hostNetwork: true).
+{{- end }}
+{{- if and .Values.syslogService.enabled (not $ports) }}
+- syslogService.enabled is true, and config has no source of kind syslog that it could lead to.
+{{- end }}
+{{- range $ports }}
+{{- if eq (int .port) 0 }}
+- config has a syslog source whose port is 0 or comes from a variable: a Service needs to know it.
+{{- end }}
+{{- end }}
+{{- $page := include "mailprobe.webPort" . }}
+{{- range $ports }}
+{{- if and (eq .protocol "TCP") (eq (toString .port) $page) }}
+- config has a syslog source on port {{ .port }}, which is the page's (config.web.listen): two cannot listen on one port.
+{{- end }}
+{{- end }}
+{{- if .Values.hostNetwork }}
+{{- range $ports }}
+{{- if and (gt (int .port) 0) (lt (int .port) 1024) }}
+- config has a syslog source on port {{ .port }}: on the node's network ports below 1024 take a privilege that the pod does not have. Let the senders use a higher one.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "mailprobe.contradictions.monitoring" -}}
+{{- if and .Values.serviceMonitor.enabled .Values.probeResources.enabled }}
+- serviceMonitor.enabled and probeResources.enabled are both true: every verdict would be told twice, and every alert with it. Take one.
+{{- end }}
+{{- if and (eq .Values.scrape.scheme "https") (not (.Values.config.web | default dict).config_file) }}
+- scrape.scheme is https, but config.web.config_file is not given: the daemon speaks plain HTTP.
+{{- end }}
+{{- if and .Values.scrape.tlsConfig (ne .Values.scrape.scheme "https") }}
+- scrape.tlsConfig is given and scrape.scheme is {{ .Values.scrape.scheme }}: set it to https.
+{{- end }}
+{{- if or .Values.networkPolicy.enabled .Values.probeResources.enabled }}
+{{- range $index, $path := .Values.config.paths }}
+{{- if contains "${" (toJson (list $path.host $path.endpoints)) }}
+- config.paths[{{ $index }}] takes its host or a port from a variable, and {{ ternary "networkPolicy" "probeResources" $.Values.networkPolicy.enabled }} has to name both: write them out.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if .Values.networkPolicy.enabled }}
+{{- range fromYamlArray (include "mailprobe.urls" .) }}
+{{- if contains "${" . }}
+- config has the URL {{ . }}, and networkPolicy has to name its host and port: write them out.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range list "serviceMonitor" "probeResources" }}
+{{- $scrape := get $.Values . }}
+{{- if and $scrape.enabled (gt (include "mailprobe.milliseconds" $scrape.scrapeTimeout | int) (include "mailprobe.milliseconds" $scrape.interval | int)) }}
+- {{ . }}.scrapeTimeout is {{ $scrape.scrapeTimeout }} and its interval {{ $scrape.interval }}: the operator refuses a scrape that may take longer than its interval, where nobody who installs sees it.
+{{- end }}
+{{- end }}
+{{- $files := dict "prometheusRule" (list "files/mailprobe.rules.yaml" "groups:") "dashboard" (list "files/mailprobe.json" "{") }}
+{{- range $value, $file := $files }}
+{{- if and (get (get $.Values $value) "enabled") (not (contains (last $file) ($.Files.Get (first $file)))) }}
+- {{ $value }}.enabled is true, and this copy of the chart lacks {{ first $file }}: it is a symbolic link in the repository, and whatever fetched the chart has dropped it. Use a packaged chart (helm package deploy/helm/mailprobe).
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,48 @@
+{{- /*
+Whether the probe has been put into the cluster that it probes, where kube-proxy takes short cuts that no client takes.
+Known without asking: what is read with the pod's own account is of this cluster. Asked of the cluster (lookup, which finds
+nothing in `helm template`): a path leads to one of its Services' addresses or to one of its nodes.
+*/ -}}
+{{- define "mailprobe.insideWarning" -}}
+{{- $reasons := list }}
+{{- with (.Values.config.topology | default dict).kubernetes }}
+{{- if not .kubeconfig }}
+{{- $reasons = append $reasons (printf "config.topology.kubernetes is read with the pod's own account: the Service %s/%s is of this cluster." .namespace .service) }}
+{{- end }}
+{{- end }}
+{{- range $index, $source := fromYamlArray (include "mailprobe.sources" .) }}
+{{- if and (eq .kind "kubernetes") (not .kubeconfig) }}
+{{- $reasons = append $reasons (printf "config.evidence.sources[%d] is read with the pod's own account: the mail server's pods (%s in %s) are of this cluster." $index .selector .namespace) }}
+{{- end }}
+{{- end }}
+{{- if .Values.lookup }}
+{{- $held := dict }}
+{{- range (lookup "v1" "Service" "" "").items }}
+{{- $called := printf "the Service %s/%s" .metadata.namespace .metadata.name }}
+{{- $status := (.status | default dict).loadBalancer | default dict }}
+{{- range $status.ingress }}{{ $_ := set $held (.ip | default .hostname) $called }}{{ end }}
+{{- range .spec.externalIPs }}{{ $_ := set $held . $called }}{{ end }}
+{{- range .spec.clusterIPs }}{{ $_ := set $held . $called }}{{ end }}
+{{- end }}
+{{- range (lookup "v1" "Node" "" "").items }}
+{{- $called := printf "the node %s" .metadata.name }}
+{{- range .status.addresses }}{{ $_ := set $held .address $called }}{{ end }}
+{{- end }}
+{{- range .Values.config.paths }}
+{{- $path := . }}
+{{- with get $held .host }}
+{{- $reasons = append $reasons (printf "path %s leads to %s, which is %s of this cluster." $path.name $path.host .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with $reasons }}
+
+WARNING: the probe seems to run inside the cluster that it probes.
+{{- range . }}
+  - {{ . }}
+{{- end }}
+kube-proxy sends traffic from pods and nodes past the announcement to any endpoint, and masquerades it: no verdict from here
+is about the clients' way in, and a silent drop that every client suffers is not seen at all. Install the probe in another
+cluster or on a machine outside, and only its account here (accountOnly: true). docs/helm.md has the three places that work.
+{{- end }}
+{{- end }}

@@ -1,0 +1,8 @@
+"""Every story of the alerts."""
+
+from __future__ import annotations
+
+from tests.deploy.stories_of_faults import QUORUM, VERDICTS
+from tests.deploy.stories_of_watching import EVIDENCE, ITSELF, NOISE
+
+CASES = (*VERDICTS, *QUORUM, *NOISE, *EVIDENCE, *ITSELF)

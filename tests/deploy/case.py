@@ -1,0 +1,56 @@
+"""One story of what vantages see, and all that fires at moments of it.
+
+Rule 1: a moment names every alert that fires then, and with that all that do not.
+Rule 2: every alert has a story in which it fires, with its whole summary, and a moment in it at which it does not;
+        tests/deploy/test_alerts.py counts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from probe.model import MaskedBy
+from tests.deploy.story import Vantage
+
+SMTP = 'path="vip",service="smtp"'
+LAN = f'{SMTP},vantage="lan"'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """`fires`: at each moment the alerts, by name and labels, with their summaries (empty: not compared)."""
+
+    name: str
+    fires: Mapping[str, Mapping[str, str]]
+    vantages: tuple[Vantage, ...] = ()
+    series: Mapping[str, str] = field(default_factory=dict)
+
+
+def lan(script: str, *, masked_by: MaskedBy = MaskedBy.NODE, more: Mapping[str, str] | None = None) -> Vantage:
+    """The only vantage, or the first of several. `more`: scripts of other endpoints."""
+    return Vantage(name="lan", scripts={"vip/smtp": script, **(more or {})}, masked_by=masked_by)
+
+
+def vps(script: str) -> Vantage:
+    return Vantage(name="vps", scripts={"vip/smtp": script})
+
+
+def office(script: str) -> Vantage:
+    return Vantage(name="office", scripts={"vip/smtp": script})
+
+
+def certificate(service: str) -> str:
+    return f'mailprobe_tls_certificate_expiry_timestamp_seconds{{path="vip",service="{service}",vantage="lan"}}'
+
+
+def drop(labels: str = SMTP) -> str:
+    return f"MailprobeSilentDrop{{{labels}}}"
+
+
+def short(vantage: str = "lan") -> str:
+    return f'MailprobeShortOutage{{{SMTP},vantage="{vantage}"}}'
+
+
+def differs(vantage: str = "lan") -> str:
+    return f'MailprobeVantageDiffers{{{SMTP},vantage="{vantage}"}}'

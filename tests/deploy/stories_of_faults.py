@@ -1,0 +1,258 @@
+"""What pages, and by whose votes."""
+
+from __future__ import annotations
+
+from probe.model import MaskedBy
+from tests.deploy.case import LAN, SMTP, Case, differs, drop, lan, office, vps
+
+LASTING = {
+    "refused": ("MailprobeRefused", "connections are refused"),
+    "proxy_header_timeout": (
+        "MailprobeProxyHeaderMissing",
+        "the listener waits for a PROXY header that does not come",
+    ),
+    "proxy_header_unexpected": (
+        "MailprobeProxyHeaderUnexpected",
+        "a PROXY header reaches a listener that wants none",
+    ),
+    "proxy_header_untrusted": (
+        "MailprobeProxyHeaderUntrusted",
+        "the listener does not trust whoever sends the PROXY header",
+    ),
+    "no_greeting": ("MailprobeNoGreeting", "the server takes connections and says nothing"),
+    "tls_failed": ("MailprobeTlsFailed", "the TLS handshake or the certificate fails"),
+    "login_failed": ("MailprobeLoginFailed", "the probe's own login is refused"),
+    "resolve_failed": ("MailprobeResolveFailed", "the name of the path does not resolve"),
+}
+"""Verdicts that wait a minute: alert and words of its summary."""
+
+ONCE = (*LASTING, "silent_drop", "unannounced", "masked")
+
+VERDICTS = (
+    Case(name="all is well", vantages=(lan("preserved 20m"),), fires={"30s": {}, "10m": {}, "19m": {}}),
+    Case(
+        name="silent drop pages with its second session, and says why",
+        vantages=(lan("preserved 4m, silent_drop 5m, preserved 20m"),),
+        series={
+            'mailprobe_announcer_info{vantage="lan",node="node2"}': "1x180",
+            'mailprobe_node_local_endpoints{vantage="lan",node="node1"}': "1x180",
+            'mailprobe_node_local_endpoints{vantage="lan",node="node2"}': "1x23 0x30 1x90",
+        },
+        fires={
+            "3m50s": {},
+            "4m20s": {},
+            "4m30s": {
+                drop(): "vip/smtp: connections vanish without an answer (silent_drop), seen from lan; "
+                "node2 announces and has no local endpoint"
+            },
+            "5m": {
+                drop(): "",
+                'MailprobeAnnouncerWithoutEndpoint{node="node2"}': (
+                    "node2 announces the mail address and has no local endpoint"
+                ),
+            },
+            "10m30s": {drop(): "", 'MailprobeAnnouncerWithoutEndpoint{node="node2"}': ""},
+            "12m": {},
+            "24m": {},
+        },
+    ),
+    Case(
+        name="unannounced pages with its second session",
+        vantages=(lan("preserved 4m, unannounced 5m, preserved 20m"),),
+        fires={
+            "4m20s": {},
+            "4m40s": {
+                f"MailprobeUnannounced{{{SMTP}}}": (
+                    "vip/smtp: nobody answers for the address (unannounced), seen from lan"
+                )
+            },
+            "12m": {},
+        },
+    ),
+    Case(
+        name="masked pages with its second session, and names the network",
+        vantages=(lan("preserved 4m, masked 5m, preserved 20m", masked_by=MaskedBy.GATEWAY),),
+        fires={
+            "4m20s": {},
+            "4m40s": {
+                f"MailprobeMasked{{{SMTP}}}": (
+                    "vip/smtp: the server sees the address of another in place of the client's, by network: gateway "
+                    "(masked), seen from lan"
+                )
+            },
+            "12m": {},
+        },
+    ),
+    Case(
+        name="no node has an endpoint",
+        vantages=(lan("preserved 4m, refused 5m"),),
+        series={'mailprobe_node_local_endpoints{vantage="lan",node="node1"}': "1x23 0x30"},
+        fires={
+            "8m": {
+                f"MailprobeRefused{{{SMTP}}}": (
+                    "vip/smtp: connections are refused (refused), seen from lan; no node has a local endpoint"
+                )
+            },
+        },
+    ),
+    Case(
+        name="one proof of a forged header is enough",
+        vantages=(lan("preserved 4m, spoofable 5m, preserved 10m"), vps("preserved 19m"), office("preserved 19m")),
+        fires={
+            "3m50s": {},
+            "4m": {
+                f"MailprobeSpoofable{{{SMTP}}}": (
+                    "vip/smtp: the listener believed a forged PROXY header (spoofable), sent from lan"
+                )
+            },
+            "12m": {},
+        },
+    ),
+    Case(
+        name="what restarts do for a moment pages after a minute",
+        vantages=(
+            lan(
+                "preserved 10m",
+                more={f"{verdict}/smtp": f"preserved 3m, {verdict} 3m, preserved 4m" for verdict in LASTING},
+            ),
+        ),
+        fires={
+            "3m30s": {},
+            "4m20s": {},
+            "5m": {
+                f'{alert}{{path="{verdict}",service="smtp"}}': f"{verdict}/smtp: {words} ({verdict}), seen from lan"
+                for verdict, (alert, words) in LASTING.items()
+            },
+            "9m": {},
+        },
+    ),
+    Case(
+        name="one session of each critical verdict does not page, and does not hide",
+        vantages=(
+            lan(
+                "preserved 20m",
+                more={f"{verdict}/smtp": f"preserved 3m, {verdict} 30s, preserved 16m30s" for verdict in ONCE},
+            ),
+        ),
+        fires={
+            "3m20s": {},
+            "4m": {
+                f'MailprobeShortOutage{{path="{verdict}",service="smtp",vantage="lan"}}': (
+                    f"{verdict}/smtp: out for some 30 s within fifteen minutes, seen from lan: {verdict} (over by now)"
+                )
+                for verdict in ONCE
+            },
+            "19m30s": {},
+        },
+    ),
+    Case(
+        name="rate limited and errors, for long",
+        vantages=(
+            lan("preserved 4m, rate_limited 10m, preserved 11m", more={"vip/imaps": "preserved 4m, service_error 21m"}),
+        ),
+        fires={
+            "8m": {},
+            "14m": {
+                f"MailprobeRateLimited{{{LAN}}}": (
+                    "vip/smtp: the server refuses for too many connections, again and again "
+                    "(rate_limited), seen from lan"
+                ),
+                'MailprobeServiceError{path="vip",service="imaps",vantage="lan"}': (
+                    "vip/imaps: the server answers with an error where success was due, again and again "
+                    "(service_error), seen from lan"
+                ),
+            },
+            "24m": {'MailprobeServiceError{path="vip",service="imaps",vantage="lan"}': ""},
+        },
+    ),
+    Case(
+        name="rate limited now and then",
+        vantages=(lan("preserved 4m, rate_limited 30s, preserved 5m, service_error 1m, preserved 7m"),),
+        fires={"9m": {}, "17m": {}},
+    ),
+)
+
+QUORUM = (
+    Case(
+        name="one of two vantages sees a drop: its own way",
+        vantages=(lan("preserved 16m"), vps("preserved 4m, silent_drop 5m, preserved 7m")),
+        fires={
+            "5m": {},
+            "6m": {differs("vps"): "vip/smtp: only vps sees it as silent_drop; other vantages do not"},
+            "8m50s": {differs("vps"): ""},
+            "15m": {},
+        },
+    ),
+    Case(
+        name="both of two see it, each in its own words",
+        vantages=(lan("preserved 4m, silent_drop 10m"), vps("preserved 4m, refused 10m")),
+        fires={
+            "4m40s": {drop(): ""},
+            "7m": {drop(): "", f"MailprobeRefused{{{SMTP}}}": ""},
+        },
+    ),
+    Case(
+        name="the other vantage cannot open sessions: it has no vote",
+        vantages=(lan("preserved 4m, silent_drop 4m"), vps("unable 8m")),
+        fires={
+            "4m": {},
+            "6m": {drop(): "", f'MailprobeStale{{{SMTP},vantage="vps"}}': ""},
+        },
+    ),
+    Case(
+        name="the other vantage is gone: it has no vote",
+        vantages=(lan("preserved 4m, silent_drop 3m"), vps("preserved 4m, gone 3m")),
+        fires={"4m50s": {drop(): ""}},
+    ),
+    Case(
+        name="the other vantage hangs with its last good verdict: it has no vote",
+        vantages=(lan("preserved 4m, silent_drop 20m"), vps("preserved 4m, hung 20m")),
+        fires={
+            "6m": {differs(): ""},
+            "23m": {
+                drop(): "",
+                f'MailprobeStale{{{SMTP},vantage="vps"}}': "vip/smtp: vps has had no session for five minutes",
+            },
+        },
+    ),
+    Case(
+        name="one of three differs, two of three page",
+        vantages=(lan("preserved 24m"), vps("preserved 4m, masked 20m"), office("preserved 14m, masked 10m")),
+        fires={
+            "9m": {differs("vps"): "vip/smtp: only vps sees it as masked; other vantages do not"},
+            "15m": {
+                f"MailprobeMasked{{{SMTP}}}": (
+                    "vip/smtp: the server sees the address of another in place of the client's, by network: node "
+                    "(masked), seen from office, vps"
+                ),
+                differs("vps"): "",
+            },
+            "22m": {f"MailprobeMasked{{{SMTP}}}": ""},
+        },
+    ),
+    Case(
+        name="who proves nothing has no vote on masking",
+        vantages=(lan("preserved 5m, masked 5m"), vps("unverified 10m"), office("silent_drop 1m, unverified 9m")),
+        fires={"6m": {f"MailprobeMasked{{{SMTP}}}": ""}},
+    ),
+    Case(
+        name="an unverified session that worked votes against a drop",
+        vantages=(lan("preserved 5m, silent_drop 5m"), vps("unverified 10m")),
+        fires={"6m": {}, "8m": {differs(): ""}},
+    ),
+    Case(
+        name="masked here, broken there",
+        vantages=(lan("preserved 5m, masked 6m"), vps("preserved 5m, silent_drop 6m")),
+        fires={
+            "5m50s": {f"MailprobeMasked{{{SMTP}}}": ""},
+            "10m": {f"MailprobeMasked{{{SMTP}}}": "", differs("vps"): ""},
+        },
+    ),
+    Case(
+        name="two paths, each with its own trouble",
+        vantages=(lan("preserved 5m, masked 5m", more={"outside/smtp": "preserved 5m, silent_drop 5m"}),),
+        fires={
+            "6m": {f"MailprobeMasked{{{SMTP}}}": "", drop('path="outside",service="smtp"'): ""},
+        },
+    ),
+)

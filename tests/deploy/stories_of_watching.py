@@ -1,0 +1,245 @@
+"""What must not page though it looks like it, and what is wrong with those who watch."""
+
+from __future__ import annotations
+
+from tests.deploy.case import LAN, SMTP, Case, certificate, differs, drop, lan, short, vps
+from tests.deploy.story import Vantage
+
+NOISE = (
+    Case(
+        name="a drop that becomes masking and back, with every session, pages all the time",
+        vantages=(lan("preserved 4m" + ", silent_drop 30s, masked 30s" * 6 + ", preserved 10m"),),
+        fires={
+            "4m20s": {},
+            "5m": {drop(): "", f"MailprobeMasked{{{SMTP}}}": ""},
+            "7m": {drop(): "", f"MailprobeMasked{{{SMTP}}}": ""},
+            "9m50s": {drop(): "", f"MailprobeMasked{{{SMTP}}}": ""},
+            "13m": {},
+        },
+    ),
+    Case(
+        name="a restart that goes through three verdicts is one outage",
+        vantages=(lan("preserved 4m" + ", refused 30s, no_greeting 30s, tls_failed 30s" * 2 + ", preserved 10m"),),
+        fires={
+            "5m20s": {},
+            "5m50s": {f"MailprobeRefused{{{SMTP}}}": ""},
+            "6m50s": {
+                f"MailprobeRefused{{{SMTP}}}": "",
+                f"MailprobeNoGreeting{{{SMTP}}}": "",
+                f"MailprobeTlsFailed{{{SMTP}}}": "",
+            },
+            "12m": {},
+        },
+    ),
+    Case(
+        name="every other session fails",
+        vantages=(lan("preserved 4m" + ", silent_drop 30s, preserved 30s" * 5),),
+        fires={"4m20s": {}, "4m50s": {short(): ""}, "5m10s": {drop(): ""}, "8m50s": {drop(): ""}},
+    ),
+    Case(
+        name="two moments with minutes between them",
+        vantages=(lan("preserved 2m, silent_drop 30s, preserved 4m, silent_drop 30s, preserved 2m"),),
+        fires={"6m50s": {}, "7m30s": {short(): ""}},
+    ),
+    Case(
+        name="a restart of the daemon",
+        vantages=(lan("preserved 4m, gone 1m, preserved 12m"),),
+        fires={"4m50s": {}, "5m10s": {}, "10m": {}, "16m": {}},
+    ),
+    Case(
+        name="a restart amid a drop goes on with it",
+        vantages=(lan("preserved 4m, silent_drop 2m, gone 20s, silent_drop 5m"),),
+        fires={"5m50s": {drop(): ""}, "6m40s": {drop(): ""}, "10m": {drop(): ""}},
+    ),
+    Case(
+        name="a path out of the configuration, in the middle of its outage",
+        vantages=(lan("preserved 20m", more={"old/smtp": "preserved 3m, silent_drop 3m, removed 14m"}),),
+        fires={"5m": {drop('path="old",service="smtp"'): ""}, "9m": {}, "19m": {}},
+    ),
+    Case(
+        name="single rounds, from a cron job: they have no counters",
+        vantages=(
+            Vantage(name="cron", scripts={"vip/smtp": "preserved 4m, silent_drop 5m, preserved 10m"}, counts=False),
+        ),
+        series={'mailprobe_build_info{vantage="cron"}': "1x150"},
+        fires={"4m50s": {}, "5m10s": {drop(): ""}, "12m": {}},
+    ),
+)
+
+EVIDENCE = (
+    Case(
+        name="no proof for long",
+        vantages=(lan("preserved 1m, unverified 32m, preserved 3m"),),
+        fires={
+            "30m": {},
+            "32m30s": {
+                f"MailprobeUnverified{{{LAN}}}": (
+                    "vip/smtp: sessions from lan work, but for at least a quarter of an hour none was found in the "
+                    "logs (unverified)"
+                )
+            },
+            "35m": {},
+        },
+    ),
+    Case(
+        name="a proof now and then",
+        vantages=(lan("preserved 1m" + ", unverified 10m, preserved 30s" * 3),),
+        fires={"21m": {}, "32m": {}},
+    ),
+    Case(
+        name="a source is down, and comes back",
+        series={
+            'mailprobe_evidence_source_up{vantage="lan",source="file:/var/log/mail.log"}': "1x29 0x60 1x90",
+            'mailprobe_build_info{vantage="lan"}': "1x180",
+        },
+        fires={
+            "9m30s": {},
+            "11m": {
+                'MailprobeEvidenceSourceDown{source="file:/var/log/mail.log",vantage="lan"}': (
+                    "lan cannot follow its evidence source file:/var/log/mail.log"
+                )
+            },
+            "22m": {},
+        },
+    ),
+    Case(
+        name="a source is silent while sessions work; another is as silent as the drop makes it",
+        vantages=(lan("preserved 5m, unverified 25m"), vps("preserved 5m, silent_drop 25m")),
+        series={
+            'mailprobe_evidence_source_up{vantage="lan",source="loki"}': "1x180",
+            'mailprobe_evidence_lines_total{vantage="lan",source="loki"}': "0+5x30 150x150",
+            'mailprobe_evidence_source_up{vantage="vps",source="loki"}': "1x180",
+            'mailprobe_evidence_lines_total{vantage="vps",source="loki"}': "0+5x30 150x150",
+        },
+        fires={
+            "4m": {},
+            "24m": {differs("vps"): ""},
+            "27m": {
+                'MailprobeEvidenceSourceSilent{source="loki",vantage="lan"}': (
+                    "lan has read no line of loki for fifteen minutes, while its sessions work"
+                ),
+                differs("vps"): "",
+            },
+        },
+    ),
+    Case(
+        name="the announcing node loses its endpoint for a moment",
+        series={
+            'mailprobe_announcer_info{vantage="lan",node="node2"}': "1x90",
+            'mailprobe_node_local_endpoints{vantage="lan",node="node1"}': "0x90",
+            'mailprobe_node_local_endpoints{vantage="lan",node="node2"}': "1x29 0x4 1x60",
+            'mailprobe_build_info{vantage="lan"}': "1x90",
+        },
+        fires={"5m40s": {}, "8m": {}},
+    ),
+    Case(
+        name="certificates with three weeks, ten days, two days, and none left",
+        series={
+            certificate("smtp"): "1814400x150",
+            certificate("imaps"): "864000x150",
+            certificate("submission"): "172800x150",
+            certificate("submissions"): "-86400x150",
+            'mailprobe_build_info{vantage="lan"}': "1x150",
+        },
+        fires={
+            "14m": {},
+            "20m": {
+                'MailprobeCertificateExpiring{path="vip",service="imaps",severity="warning"}': (
+                    "vip/imaps: the certificate expires in 9d 23h 40m 0s"
+                ),
+                'MailprobeCertificateExpiring{path="vip",service="submission",severity="critical"}': (
+                    "vip/submission: the certificate expires in 1d 23h 40m 0s"
+                ),
+                'MailprobeCertificateExpiring{path="vip",service="submissions",severity="critical"}': (
+                    "vip/submissions: the certificate has expired"
+                ),
+            },
+        },
+    ),
+)
+
+ITSELF = (
+    Case(
+        name="a path is taken out, then its vantage goes; what it watched until then is watched by another",
+        vantages=(
+            lan("preserved 7m, gone 14m", more={"old/smtp": "preserved 4m, removed 3m, gone 14m"}),
+            vps("preserved 21m"),
+        ),
+        fires={"20m": {'MailprobeDown{vantage="lan"}': ""}},
+    ),
+    Case(
+        name="a vantage is gone, its paths are watched by another, but one",
+        vantages=(
+            lan("preserved 4m, gone 20m", more={"inside/smtp": "preserved 4m, gone 20m"}),
+            vps("preserved 24m"),
+        ),
+        fires={
+            "8m": {},
+            "11m": {'MailprobeDown{vantage="lan"}': "vantage lan does not answer"},
+            "16m": {
+                'MailprobeDown{vantage="lan"}': "",
+                'MailprobeAbsent{path="inside"}': "nobody watches inside: an outage would go unnoticed",
+            },
+        },
+    ),
+    Case(
+        name="nobody is there, nor ever was",
+        series={"up": "1x120"},
+        fires={"9m": {}, "12m": {"MailprobeAbsent{}": "no mailprobe is there at all: an outage would go unnoticed"}},
+    ),
+    Case(
+        name="the only vantage is gone, for longer than anybody remembers",
+        vantages=(lan("preserved 4m, gone 20m"),),
+        fires={"16m": {'MailprobeDown{vantage="lan"}': "", "MailprobeAbsent{}": ""}},
+    ),
+    Case(
+        name="a target that never answered",
+        series={
+            'up{job="mailprobe",instance="vps:9797"}': "0x120",
+            'up{job="node",instance="vps:9100"}': "0x120",
+            'mailprobe_build_info{vantage="lan"}': "1x120",
+        },
+        fires={
+            "4m": {},
+            "8m": {
+                'MailprobeDown{instance="vps:9797",job="mailprobe"}': (
+                    "target vps:9797 of job mailprobe does not answer"
+                )
+            },
+        },
+    ),
+    Case(
+        name="sessions stop: first the endpoint is stale, then nobody watches the path",
+        vantages=(lan("preserved 4m, hung 30m", more={"outside/smtp": "preserved 40m"}),),
+        fires={
+            "12m": {},
+            "15m": {f"MailprobeStale{{{LAN}}}": "vip/smtp: lan has had no session for five minutes"},
+            "22m": {f"MailprobeStale{{{LAN}}}": "", 'MailprobeAbsent{path="vip"}': ""},
+        },
+    ),
+    Case(
+        name="sessions cannot be opened",
+        vantages=(lan("preserved 4m, unable 20m"),),
+        fires={
+            "8m": {},
+            "12m": {f"MailprobeStale{{{LAN}}}": "vip/smtp: lan cannot open sessions of its own"},
+            "19m": {f"MailprobeStale{{{LAN}}}": "", 'MailprobeAbsent{path="vip"}': ""},
+        },
+    ),
+    Case(
+        name="a configuration that was not taken, for a moment and for long",
+        series={
+            'mailprobe_config_last_reload_successful{vantage="lan"}': "1x29 0x30 1x29 0x90",
+            'mailprobe_build_info{vantage="lan"}': "1x180",
+        },
+        fires={
+            "9m": {},
+            "14m": {},
+            "27m": {
+                'MailprobeReloadFailed{vantage="lan"}': (
+                    "lan did not take its new configuration and goes on with the old one"
+                )
+            },
+        },
+    ),
+)

@@ -1,0 +1,124 @@
+"""The example for Alertmanager: who is told, and what is not told, by the program itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+
+from tests.deploy.promtool import GENERATIONS, RULES, alerts, program, run
+from tests.service.metrics.programs import running
+
+EXAMPLE = RULES.with_name("alertmanager.example.yaml")
+VIP = {"path": "vip", "service": "smtp", "severity": "critical"}
+OTHER = {**VIP, "path": "outside"}
+DROP, MASKED = {"alertname": "MailprobeSilentDrop"}, {"alertname": "MailprobeMasked"}
+UNVERIFIED = {"alertname": "MailprobeUnverified", "severity": "warning", "service": "smtp"}
+MAINTENANCE = {"alertname": "MailprobeMaintenance"}
+SOURCE = {"alertname": "MailprobeEvidenceSourceDown", "source": "loki", "severity": "warning"}
+
+STEADY = 10
+"""Answers alike, one after the other, after which nothing more will come."""
+
+ROUTES = (
+    ("pager", "MailprobeSilentDrop", {"path": "vip", "severity": "critical"}),
+    ("pager", "MailprobeAbsent", {"severity": "critical"}),
+    ("pager", "MailprobeCertificateExpiring", {"path": "vip", "severity": "critical"}),
+    ("chat", "MailprobeCertificateExpiring", {"path": "vip", "severity": "warning"}),
+    ("chat", "MailprobeUnverified", {"path": "vip", "severity": "warning"}),
+    ("nobody", "MailprobeMaintenance", {"path": "vip"}),
+    ("chat", "SomebodyElses", {"severity": "critical"}),
+)
+
+INHIBITED = {
+    "a drop: masked and unverified of its path, and of no other": (
+        [DROP | VIP],
+        [MASKED | VIP, UNVERIFIED | {"path": "vip", "vantage": "lan"}],
+        [MASKED | OTHER, DROP | VIP],
+    ),
+    "a maintenance of a path: all of it": (
+        [MAINTENANCE | {"path": "vip"}],
+        [DROP | VIP, {"alertname": "MailprobeShortOutage", "path": "vip", "severity": "warning"}],
+        [DROP | OTHER, {"alertname": "SomebodyElses", "path": "vip"}],
+    ),
+    "a maintenance without a path: everything of ours": (
+        [MAINTENANCE],
+        [DROP | VIP, DROP | OTHER, SOURCE | {"vantage": "lan"}],
+        [{"alertname": "SomebodyElses"}, MAINTENANCE],
+    ),
+    "a source that is down: what its vantage cannot prove": (
+        [SOURCE | {"vantage": "lan"}],
+        [UNVERIFIED | {"path": "vip", "vantage": "lan"}],
+        [UNVERIFIED | {"path": "vip", "vantage": "vps"}],
+    ),
+    "a certificate that fails: that it expires": (
+        [{"alertname": "MailprobeTlsFailed"} | VIP],
+        [{"alertname": "MailprobeCertificateExpiring"} | VIP],
+        [{"alertname": "MailprobeCertificateExpiring"} | OTHER],
+    ),
+}
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_everybody_is_told_what_is_theirs(generation: str) -> None:
+    tool = program("amtool", generation)
+    for receiver, alert, labels in ROUTES:
+        told = [f"{name}={value}" for name, value in labels.items()]
+        said = run(tool, "config", "routes", "test", f"--config.file={EXAMPLE}", f"alertname={alert}", *told)
+        assert {"pager", "chat", "nobody"} & {*said.split()} == {receiver}, alert
+
+
+def test_alerts_that_the_example_names_exist() -> None:
+    known = {rule["alert"] for rule in alerts()} | {"MailprobeMaintenance"}
+    text = EXAMPLE.read_text(encoding="utf-8")
+    named = set(re.findall(r"\bMailprobe[A-Z]\w+", text))
+    for inner in re.findall(r"Mailprobe\(([\w|]+)\)", text):
+        named |= {f"Mailprobe{name}" for name in inner.split("|")}
+    assert named <= known
+
+
+async def test_inhibitions(tmp_path: Path) -> None:
+    arguments = (
+        f"--config.file={EXAMPLE}",
+        f"--storage.path={tmp_path}",
+        "--web.listen-address=127.0.0.1:{port}",
+        "--cluster.listen-address=",
+    )
+    package = "prometheus-alertmanager"
+    async with running(package, package, *arguments, ready="/-/ready") as url, ClientSession() as session:
+        for story, (sources, silenced, told) in INHIBITED.items():
+            await post(session, url, [*sources, *silenced, *told])
+            await until(session, url, silenced, story)
+            await post(session, url, [*sources, *silenced, *told], over=True)
+
+
+async def post(session: ClientSession, url: str, firing: Sequence[Mapping[str, str]], *, over: bool = False) -> None:
+    """Alerts as Prometheus sends them; `over`: they have ended."""
+    ends = {"startsAt": "2020-01-01T00:00:00Z", "endsAt": "2020-01-01T00:00:01Z"} if over else {}
+    content = [{"labels": dict(labels), **ends} for labels in firing]
+    async with session.post(f"{url}/api/v2/alerts", json=content) as answer:
+        assert answer.status == 200, await answer.text()
+
+
+async def until(session: ClientSession, url: str, silenced: Sequence[Mapping[str, str]], story: str) -> None:
+    """Wait until just these are held back, and stay so: Alertmanager takes a moment to know them."""
+    held_back, wanted, times = None, sorted(map(_key, silenced)), 0
+    try:
+        async with asyncio.timeout(20):
+            while times < STEADY:
+                await asyncio.sleep(0.02)
+                async with session.get(f"{url}/api/v2/alerts") as answer:
+                    found = json.loads(await answer.text())
+                held_back = sorted(_key(one["labels"]) for one in found if one["status"]["inhibitedBy"])
+                times = times + 1 if held_back == wanted else 0
+    except TimeoutError:
+        raise AssertionError(f"{story}: {held_back}, expected {wanted}") from None
+
+
+def _key(labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(labels.items()))

@@ -1,0 +1,146 @@
+"""The alerts: stories told to promtool, old and new; every alert with its runbook, every verdict with its alert."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from probe.cli import command
+from probe.model import Severity, Verdict
+from probe.service.metrics.catalogue import METRICS
+from tests.deploy.alert_cases import CASES
+from tests.deploy.promtool import GENERATIONS, NEWER, REPOSITORY, RULES, alerts, program, run, unit_tests
+from tests.deploy.stories_of_faults import VERDICTS
+
+DOCUMENT = (REPOSITORY / "docs/alerts.md").read_text(encoding="utf-8")
+RUNBOOKS = REPOSITORY / "docs/runbooks"
+SECTIONS = ["What it means", "Confirm by hand", "Fix", "Silence"]
+NAMES = tuple(dict.fromkeys(rule["alert"] for rule in alerts()))
+TEXT = RULES.read_text(encoding="utf-8")
+FAINTER = [verdict.value for verdict in Verdict if verdict.severity is not Severity.CRITICAL]
+OF_PROMETHEUS = {"ALERTS", "up"}
+
+
+def runbook(alert: str) -> Path:
+    """Where an alert's runbook is: its name in lower case, with dashes."""
+    return RUNBOOKS / (re.sub(r"(?<!^)(?=[A-Z])", "-", alert.removeprefix("Mailprobe")).lower() + ".md")
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_stories_page_as_they_should(generation: str, tmp_path: Path) -> None:
+    """The newer one plays those in which every template of a summary is filled."""
+    tool = program("promtool", generation)
+    file = tmp_path / "stories.yaml"
+    told = unit_tests(VERDICTS if generation == NEWER else CASES, RULES)
+    file.write_text(yaml.safe_dump(told, width=10_000), encoding="utf-8")
+    run(tool, "test", "rules", str(file))
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_rules_and_examples_are_taken(generation: str, tmp_path: Path) -> None:
+    promtool, amtool = program("promtool", generation), program("amtool", generation)
+    run(promtool, "check", "rules", "--lint-fatal", str(RULES))
+    run(promtool, "check", "config", str(RULES.with_name("prometheus.example.yaml")))
+    run(amtool, "check-config", str(RULES.with_name("alertmanager.example.yaml")))
+    for number, block in enumerate(re.findall(r"^```yaml\n(groups:.*?)^```", DOCUMENT, re.M | re.S)):
+        (tmp_path / f"{number}.yaml").write_text(block, encoding="utf-8")
+        run(promtool, "check", "rules", str(tmp_path / f"{number}.yaml"))
+
+
+@pytest.mark.parametrize("alert", NAMES)
+def test_an_alert_has_stories_in_which_it_fires_with_its_words_and_in_which_it_does_not(alert: str) -> None:
+    moments = [(case, fires) for case in CASES for fires in case.fires.values()]
+    telling = [
+        case for case, fires in moments for told, says in fires.items() if says and told.startswith(f"{alert}{{")
+    ]
+    assert telling
+    silent = [case for case, fires in moments if not any(told.startswith(f"{alert}{{") for told in fires)]
+    assert {case.name for case in telling} & {case.name for case in silent}, "no story in which it comes or goes"
+
+
+@pytest.mark.parametrize("alert", NAMES)
+def test_an_alert_has_a_severity_and_a_runbook_and_names_what_it_is_about(alert: str) -> None:
+    url = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
+    for rule in (rule for rule in alerts() if rule["alert"] == alert):
+        assert rule["labels"].keys() == {"severity"}
+        assert rule["labels"]["severity"] in ("critical", "warning")
+        assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
+        page = runbook(alert).relative_to(REPOSITORY)
+        assert rule["annotations"]["runbook_url"] == f"{url}/blob/main/{page}"
+        assert re.search(r"\$labels\.(path|vantage|node)", rule["annotations"]["summary"])
+        if " by (path, service)" in rule["expr"] or "(vantage, path, service)" in rule["expr"].partition("{")[0]:
+            assert "{{ $labels.path }}/{{ $labels.service }}" in rule["annotations"]["summary"]
+
+
+def test_every_runbook_is_an_alert_s_and_has_its_sections() -> None:
+    pages = {runbook(alert): alert for alert in NAMES}
+    assert set(RUNBOOKS.iterdir()) == set(pages)
+    for page, alert in pages.items():
+        text = page.read_text(encoding="utf-8")
+        assert text.startswith(f"# {alert}\n"), page.name
+        assert re.findall(r"^## (.*)$", text, re.M) == SECTIONS, page.name
+        assert f"amtool silence add alertname={alert} " in text, page.name
+        for section in ("Confirm by hand", "Silence"):
+            assert "```\n" in text.partition(f"## {section}")[2].partition("\n## ")[0], (page.name, section)
+
+
+def test_commands_of_ours_in_runbooks_are_understood() -> None:
+    """Parsed, and not run."""
+    text = "\n".join(page.read_text(encoding="utf-8") for page in [*RUNBOOKS.iterdir()]) + DOCUMENT
+    told = re.findall(r"(?:^|\| |`)probe ([a-z-][^|#\n`]*)", text, re.M)
+    assert len(told) > len(NAMES) / 2
+    for one in told:
+        words = shlex.split(one)
+        if words[0].startswith("-"):
+            command.make_context("probe", words)
+        else:
+            command.commands[words[0]].make_context(words[0], words[1:])
+
+
+def test_every_verdict_but_the_good_one_has_its_alert() -> None:
+    told = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|$", DOCUMENT, re.M))
+    assert set(told) == {*Verdict} - {Verdict.PRESERVED}
+    for verdict, alert in told.items():
+        rule = next(rule for rule in alerts() if rule["alert"] == alert)
+        assert f'{{verdict="{verdict}"}}' in rule["expr"]
+        if alert != "MailprobeUnverified":
+            expected = "critical" if Verdict(verdict).severity is Severity.CRITICAL else "warning"
+            assert rule["labels"]["severity"] == expected
+
+
+def test_lists_of_verdicts_in_the_rules_are_of_the_closed_set() -> None:
+    """What is critical is what is none of these, so that a verdict that is new is not left out."""
+    lists = {frozenset(told.split("|")) for told in re.findall(r'verdict!~["\']([\w|]+)["\']', TEXT)}
+    assert lists == {frozenset(FAINTER), frozenset(FAINTER) | {Verdict.MASKED, Verdict.SPOOFABLE}}
+    for told in re.findall(r'verdict[!=]~?["\']([\w|]+)["\']', TEXT):
+        assert {*told.split("|")} <= {*Verdict}
+
+
+def test_every_metric_of_the_rules_is_in_the_catalogue() -> None:
+    groups = yaml.safe_load(TEXT)["groups"]
+    recorded = {rule["record"] for group in groups for rule in group["rules"] if "record" in rule}
+    expressions = " ".join(rule["expr"] for group in groups for rule in group["rules"])
+    for name in sorted(recorded, key=len, reverse=True):
+        assert name in expressions, f"{name} is recorded for nobody"
+        expressions = expressions.replace(name, "")
+    named = set(re.findall(r"\b(mailprobe_\w+|ALERTS|up)\b(?=[{\[)\s])", expressions))
+    assert {re.sub(r"_count$", "", name) for name in named} <= {*METRICS} | OF_PROMETHEUS
+    assert "mailprobe_verdict" in named
+
+
+def test_the_table_of_the_document_is_that_of_the_rules() -> None:
+    rows = re.findall(
+        r"^\| \[(\w+)\]\(runbooks/([\w-]+\.md)\) \| ([\w, ]+) \| (.+) \| (.+) \| (.+) \|$", DOCUMENT, re.M
+    )
+    assert [name for name, *_ in rows] == list(NAMES)
+    for name, page, severity, waits, *_ in rows:
+        rules = [rule for rule in alerts() if rule["alert"] == name]
+        assert RUNBOOKS / page == runbook(name)
+        assert severity == ", ".join(rule["labels"]["severity"] for rule in rules)
+        for rule in rules:
+            assert rule.get("for", "") in waits, name

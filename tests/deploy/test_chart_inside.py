@@ -1,0 +1,174 @@
+"""Whether the chart says so where it is installed in the cluster that it probes.
+
+`helm template` contacts nobody, so what `lookup` finds is shown by an installation with --dry-run=server against an API
+on loopback. It answers discovery and the two lists; the chart is there without its manifests, for which Helm would want
+OpenAPI schemas too.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import pytest
+import yaml
+
+from tests.deploy.chart import CHART, NAMESPACE, VALUES, Values, merged, render, rendered, values_of
+
+WARNING = "WARNING: the probe seems to run inside the cluster that it probes."
+RESOURCES = [("services", "Service", True), ("nodes", "Node", False)]
+SERVICE = {
+    "metadata": {"name": "mailserver", "namespace": "mail"},
+    "spec": {"clusterIPs": ["10.96.0.9"], "externalIPs": ["10.0.20.210"]},
+    "status": {"loadBalancer": {"ingress": [{"ip": "10.0.20.202"}, {"hostname": "mail.example.org"}]}},
+}
+WAITING = {"metadata": {"name": "new", "namespace": "mail"}, "spec": {}, "status": {"loadBalancer": {}}}
+NODE = {"metadata": {"name": "k8s-node1"}, "status": {"addresses": [{"type": "InternalIP", "address": "10.0.20.101"}]}}
+
+
+@dataclass
+class ScriptedApi:
+    """What the API has; a kind in `forbidden` may not be listed."""
+
+    server: ThreadingHTTPServer
+    forbidden: set[str] = field(default_factory=set)
+
+    @property
+    def kubeconfig(self) -> str:
+        cluster = {"name": "c", "cluster": {"server": f"http://127.0.0.1:{self.server.server_port}"}}
+        context = {"name": "c", "context": {"cluster": "c", "user": "c"}}
+        named = {"clusters": [cluster], "contexts": [context], "users": [{"name": "c", "user": {}}]}
+        return yaml.safe_dump({"apiVersion": "v1", "kind": "Config", "current-context": "c", **named})
+
+    def answer(self, path: str) -> tuple[int, dict[str, Any]]:
+        """Status and body."""
+        kind = path.rpartition("/")[2]
+        if kind in self.forbidden:
+            message = f'{kind} is forbidden: User "deployer" cannot list resource "{kind}" at the cluster scope'
+            return 403, {"kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403, "message": message}
+        pages: dict[str, dict[str, Any]] = {
+            "/version": {"major": "1", "minor": "36", "gitVersion": "v1.36.0"},
+            "/api": {"kind": "APIVersions", "versions": ["v1"]},
+            "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": []},
+            "/api/v1": {
+                "kind": "APIResourceList",
+                "groupVersion": "v1",
+                "resources": [
+                    {"name": name, "singularName": "", "namespaced": namespaced, "kind": kind, "verbs": ["get", "list"]}
+                    for name, kind, namespaced in RESOURCES
+                ],
+            },
+            "/api/v1/services": _list("Service", [SERVICE, WAITING]),
+            "/api/v1/nodes": _list("Node", [NODE]),
+        }
+        return (200, pages[path]) if path in pages else (404, {"kind": "Status", "status": "Failure", "code": 404})
+
+
+def _list(kind: str, items: list[dict[str, Any]]) -> dict[str, Any]:
+    whole = [{"apiVersion": "v1", "kind": kind, **item} for item in items]
+    return {"kind": f"{kind}List", "apiVersion": "v1", "metadata": {}, "items": whole}
+
+
+@pytest.fixture
+def api() -> Iterator[ScriptedApi]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = scripted.answer(self.path.partition("?")[0])
+            text = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        scripted = ScriptedApi(server)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield scripted
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def notes_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    to = tmp_path_factory.mktemp("chart") / "mailprobe"
+    shutil.copytree(CHART, to, ignore=shutil.ignore_patterns("files"))
+    for manifest in (to / "templates").rglob("*.yaml"):
+        manifest.unlink()
+    return to
+
+
+def probing(host: str) -> Values:
+    values = values_of("minimal")
+    return merged(values, {"config": {"paths": [{"name": "vip", "host": host, "endpoints": [{"service": "smtp"}]}]}})
+
+
+def notes(api: ScriptedApi, chart: Path, values: Values) -> str:
+    with helm_python.Config(kubeconfig_content=api.kubeconfig, namespace=NAMESPACE, storage_driver="memory") as config:
+        return str(config.install(chart, "mailprobe", values, dry_run="server", namespace=NAMESPACE)["notes"])
+
+
+@pytest.mark.parametrize(
+    ("host", "whose"),
+    [
+        ("10.0.20.202", "the Service mail/mailserver"),
+        ("mail.example.org", "the Service mail/mailserver"),
+        ("10.0.20.210", "the Service mail/mailserver"),
+        ("10.96.0.9", "the Service mail/mailserver"),
+        ("10.0.20.101", "the node k8s-node1"),
+    ],
+)
+def test_an_address_of_the_cluster_is_recognised(host: str, whose: str, api: ScriptedApi, notes_only: Path) -> None:
+    said = notes(api, notes_only, probing(host))
+    assert WARNING in said
+    assert f"path vip leads to {host}, which is {whose} of this cluster." in said
+
+
+def test_an_address_elsewhere_is_no_reason(api: ScriptedApi, notes_only: Path) -> None:
+    assert WARNING not in notes(api, notes_only, probing("10.0.20.203"))
+
+
+@pytest.mark.parametrize("kind", ["services", "nodes"])
+def test_whoever_may_not_list_can_leave_the_look_up_out(kind: str, api: ScriptedApi, notes_only: Path) -> None:
+    api.forbidden.add(kind)
+    with pytest.raises(helm_python.HelmError, match=f"cannot list resource .{kind}"):
+        notes(api, notes_only, probing("10.0.20.202"))
+    assert WARNING not in notes(api, notes_only, probing("10.0.20.202") | {"lookup": False})
+
+
+def test_what_is_read_with_the_pod_s_own_account_is_of_this_cluster() -> None:
+    """Without asking anybody."""
+    by_name = {name: rendered(name).notes for name in VALUES}
+    assert {name for name, said in by_name.items() if WARNING in said} == {"inside", "everything-named"}
+    assert "the Service mailserver/mailserver is of this cluster" in by_name["inside"]
+    assert "config.evidence.sources[2] is read with the pod's own account" in by_name["inside"]
+
+
+def test_notes_tell_the_next_steps() -> None:
+    said = {name: rendered(name).notes for name in VALUES}
+    assert "port-forward service/mailprobe 9797:9797" in said["minimal"]
+    assert "port-forward service/mailprobe 9797:443     # then https://127.0.0.1:9797/" in said["web-config"]
+    assert "create token mailprobe --duration" in said["account-only"]
+    assert {name for name, text in said.items() if "nothing ties the pod to a node" in text} == {"inside", "variables"}
+    assert not [name for name, text in said.items() if "<no value>" in text]
+
+
+def test_an_open_page_is_told() -> None:
+    said = {name: rendered(name).notes for name in VALUES}
+    assert "It is open on the node. TLS and users: config.web.config_file (docs/http.md)." in said["minimal"]
+    assert "All of this cluster reaches it." in said["openshift"]
+    closed = {name for name, text in said.items() if "may read the page" not in text}
+    assert closed == {"account-only", "web-config", "network-policy", "syslog"}
+    abroad = render(merged(values_of("syslog"), {"service": {"type": "LoadBalancer"}})).notes
+    assert "The Service is open beyond this cluster." in abroad

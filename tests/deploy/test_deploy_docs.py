@@ -1,0 +1,49 @@
+"""What the documents tell people to write is taken by the chart and by the probe."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from click.testing import CliRunner
+
+from probe.cli import command
+from tests.deploy.chart import REPOSITORY, check_operator_s, render
+
+
+def blocks(page: str) -> list[dict[str, Any]]:
+    """The YAML of a document."""
+    text = (REPOSITORY / "docs" / page).read_text(encoding="utf-8")
+    return [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+
+
+def test_the_values_of_the_document_install_both_halves() -> None:
+    (values,) = (block for block in blocks("helm.md") if "config" in block)
+    assert {"Deployment", "ServiceMonitor", "PrometheusRule"} <= {one["kind"] for one in render(values).manifests}
+    assert "ClusterRole" in {one["kind"] for one in render(values | {"accountOnly": True}).manifests}
+    image = {"image": {"repository": "registry.example.org/mailprobe"}}
+    (container,) = render(values | image).one("Deployment")["spec"]["template"]["spec"]["containers"]
+    assert f"docker push {container['image']}\n" in (REPOSITORY / "docs/helm.md").read_text(encoding="utf-8")
+
+
+def test_the_probe_resource_of_the_document_is_one() -> None:
+    (resource,) = (block for block in blocks("helm.md") if block.get("kind") == "Probe")
+    check_operator_s(resource)
+
+
+def test_the_paths_of_the_recipes_are_sound(tmp_path: Path) -> None:
+    (configuration,) = blocks("drains.md")
+    file = tmp_path / "mailprobe.yaml"
+    file.write_text(yaml.safe_dump(configuration), encoding="utf-8")
+    done = CliRunner().invoke(command, ["check-config", "--config", str(file)])
+    assert done.exit_code == 0, done.output
+
+
+def test_files_that_are_named_are_there() -> None:
+    for page in ("helm.md", "drains.md", "kubernetes.md"):
+        text = (REPOSITORY / "docs" / page).read_text(encoding="utf-8")
+        for named in re.findall(r"\bdeploy/[\w./-]*\w", text):
+            if not named.startswith("deploy/mailserver"):
+                assert (REPOSITORY / named).exists(), (page, named)

@@ -1,0 +1,244 @@
+"""The drain script: what it asks of probe and kubectl, in which order, and what it leaves alone.
+
+Both programs are stages of a play here: each call is written down, then done as a fragment of shell for that call says.
+Without a fragment a call succeeds at once.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.chart import REPOSITORY
+
+SCRIPT = REPOSITORY / "deploy/drain.sh"
+PATIENCE = 20.0
+STAGE = """#!/bin/sh
+[ "$1" != --once ] || set -- once "$@"
+printf '%s\\n' "{name} $*" >>"$STAGE/asked"
+number=$(grep -c "^{name} $1" "$STAGE/asked")
+[ ! -e "$STAGE/{name}-$1-$number" ] || . "$STAGE/{name}-$1-$number"
+exit 0
+"""
+BASELINE = 'echo "12:00:00 the baseline is there: watching, the change may begin" >&2\n'
+UNTIL_DRAINED = 'while [ ! -e "$STAGE/over" ]; do sleep 0.02; done\n'
+STABLE = BASELINE + UNTIL_DRAINED + "sleep 2\n"
+"""A watch that sees the drain to its end and is stable for the second of --stable 1, with one to spare."""
+
+OVER = ': >"$STAGE/over"\n'
+HANGS = 'trap \': >"$STAGE/killed"; exit 143\' TERM\n: >"$STAGE/hangs"\nwhile :; do sleep 0.02; done\n'
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A directory with both programs and what they are to do."""
+
+    directory: Path
+    shell: str = "sh"
+
+    def plays(self, **fragments: str) -> None:
+        """What a call does: once_1 is the first `probe --once`, watch_2 the second watch, drain_1 kubectl's."""
+        for call, fragment in fragments.items():
+            verb, number = call.split("_")
+            program = "kubectl" if verb == "drain" else "probe"
+            (self.directory / f"{program}-{verb}-{number}").write_text(fragment, encoding="utf-8")
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [self.shell, str(SCRIPT), *arguments],
+            env={"PATH": f"{self.directory}:{os.environ['PATH']}", "STAGE": str(self.directory)},
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """Exit code and standard error."""
+        with self.begin(*arguments) as started:
+            _, errors = started.communicate(timeout=PATIENCE)
+        return started.returncode, errors
+
+    @property
+    def asked(self) -> list[str]:
+        """Every call so far."""
+        file = self.directory / "asked"
+        return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+
+    def has(self, name: str) -> bool:
+        return (self.directory / name).exists()
+
+
+SHELLS = pytest.mark.parametrize("shell", ["sh", "bash"])
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    for name in ("probe", "kubectl"):
+        program = tmp_path / name
+        program.write_text(STAGE.format(name=name), encoding="utf-8")
+        program.chmod(0o755)
+    return Stage(tmp_path)
+
+
+@SHELLS
+def test_a_drain_is_gated_before_watched_and_gated_after(stage: Stage, shell: str) -> None:
+    stage = replace(stage, shell=shell)
+    stage.plays(watch_1=STABLE, drain_1=OVER)
+    code, errors = stage.run("--stable", "1", "--max-outage", "90", "--before", "5", "--after", "6", "node1")
+    assert code == 0, errors
+    assert stage.asked == [
+        "probe once --once --wait 5",
+        "probe watch --until-stable 1 --max-outage 90 --report drain-node1-1.html",
+        "kubectl drain node1 --ignore-daemonsets",
+        "probe once --once --wait 6",
+    ]
+    assert "the baseline is there" in errors
+
+
+def test_arguments_reach_who_they_are_for(stage: Stage) -> None:
+    stage.plays(watch_1=STABLE, drain_1=OVER)
+    ours = ("--config", "my file.yaml", "--path", "vip", "--path", "the other", "--stable", "1", "--report", "r.html")
+    code, errors = stage.run(*ours, "node1", "--force", "--pod-selector=app=mail server")
+    assert code == 0, errors
+    selection = "--config my file.yaml --path vip --path the other"
+    assert stage.asked[0] == f"probe once --once --wait 60 {selection}"
+    assert stage.asked[1] == f"probe watch --until-stable 1 --max-outage 120 --report r-1.html {selection}"
+    assert stage.asked[2] == "kubectl drain node1 --force --pod-selector=app=mail server"
+
+
+@pytest.mark.parametrize("verdict", [1, 2, 3])
+def test_where_not_all_is_well_nothing_is_touched(stage: Stage, verdict: int) -> None:
+    stage.plays(once_1=f"exit {verdict}\n")
+    code, errors = stage.run("node1")
+    assert code == verdict
+    assert "nothing was touched" in errors
+    assert len(stage.asked) == 1
+
+
+@pytest.mark.parametrize(("ended", "told"), [(2, 2), (0, 3)], ids=["refused", "ended by itself"])
+def test_without_a_baseline_nothing_is_touched(stage: Stage, ended: int, told: int) -> None:
+    stage.plays(watch_1=f"echo 'probe: refuses to watch' >&2; exit {ended}\n")
+    code, errors = stage.run("node1")
+    assert code == told
+    assert "refuses to watch" in errors
+    assert [call for call in stage.asked if call.startswith("kubectl")] == []
+
+
+def test_an_outage_that_is_too_long_stops_the_drain(stage: Stage) -> None:
+    too_long = 'while [ ! -e "$STAGE/hangs" ]; do sleep 0.02; done\nexit 2\n'
+    stage.plays(watch_1=BASELINE + too_long, drain_1=HANGS)
+    code, errors = stage.run("node1")
+    assert code == 2
+    wait_for(lambda: stage.has("killed"))
+    assert "kubectl uncordon node1 gives the node back" in errors
+    assert len(stage.asked) == 3
+
+
+def test_a_watch_that_ends_before_the_drain_has_done_its_work_is_followed_by_another(stage: Stage) -> None:
+    slow = 'while ! grep -q "report drain-node1-2" "$STAGE/asked"; do sleep 0.02; done\n'
+    hasty = BASELINE + 'while ! grep -q "^kubectl" "$STAGE/asked"; do sleep 0.02; done\n'
+    stage.plays(watch_1=hasty, drain_1=slow + OVER, watch_2=STABLE)
+    code, errors = stage.run("--stable", "1", "node1")
+    assert code == 0, errors
+    assert [call.split()[:2] for call in stage.asked] == [
+        ["probe", "once"],
+        ["probe", "watch"],
+        ["kubectl", "drain"],
+        ["probe", "watch"],
+        ["probe", "once"],
+    ]
+    assert "the drain goes on: watching on" in errors
+
+
+def test_a_watch_that_ends_with_the_drain_is_not_the_last(stage: Stage) -> None:
+    """The pod's successor is yet to come, and the address yet to move: a gap that comes then counts."""
+    stage.plays(watch_1=BASELINE + UNTIL_DRAINED, drain_1=OVER, watch_2=BASELINE + "exit 2\n")
+    code, errors = stage.run("--stable", "30", "node1")
+    assert code == 2
+    assert "drain-node1-2.html" in errors
+    assert stage.asked[-1] == "probe watch --until-stable 30 --max-outage 120 --report drain-node1-2.html --from-broken"
+
+
+def test_addresses_that_are_masked_afterwards_are_the_result(stage: Stage) -> None:
+    stage.plays(watch_1=STABLE, drain_1=OVER, once_2="exit 2\n")
+    code, errors = stage.run("--stable", "1", "node1")
+    assert code == 2
+    assert "node1 is drained, and probe says 2" in errors
+
+
+def test_a_drain_that_failed_is_told_apart(stage: Stage) -> None:
+    stage.plays(watch_1=STABLE, drain_1=OVER + "echo 'cannot evict' >&2; exit 1\n")
+    code, errors = stage.run("--stable", "1", "node1")
+    assert code == 70
+    assert "kubectl drain failed (exit code 1); probe's is 0" in errors
+
+
+@pytest.mark.parametrize(("sent", "told"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@SHELLS
+def test_who_is_interrupted_leaves_nobody_behind(stage: Stage, sent: signal.Signals, told: int, shell: str) -> None:
+    stage = replace(stage, shell=shell)
+    watching = "trap ': >\"$STAGE/reported\"; exit 2' TERM\nwhile :; do sleep 0.02; done\n"
+    stage.plays(watch_1=BASELINE + watching, drain_1=HANGS)
+    with stage.begin("node1") as started:
+        wait_for(lambda: stage.has("hangs"))
+        started.send_signal(sent)
+        _, errors = started.communicate(timeout=PATIENCE)
+    assert started.returncode == told
+    assert "kubectl uncordon node1 gives the node back" in errors
+    assert stage.has("reported")
+    wait_for(lambda: stage.has("killed"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "which node?"),
+        (("--paht", "vip", "node1"), "unknown option --paht"),
+        (("--force", "node1"), "options of kubectl drain come after the node's name"),
+        (("--before",), "--before needs a value"),
+        (("--after", "2m", "node1"), "2m is no number of whole seconds"),
+        (("--stable", "0", "node1"), "--stable has to be at least 1"),
+    ],
+)
+def test_wrong_usage_is_told_before_anything_is_asked(stage: Stage, arguments: tuple[str, ...], said: str) -> None:
+    code, errors = stage.run(*arguments)
+    assert code == 64
+    assert said in errors
+    assert "Usage: drain.sh" in errors
+    assert stage.asked == []
+
+
+def test_a_program_that_is_missing_is_told(stage: Stage) -> None:
+    with subprocess.Popen(
+        ["sh", str(SCRIPT), "node1"],
+        env={"PATH": os.environ["PATH"], "PROBE": "/nowhere/probe"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as started:
+        _, errors = started.communicate(timeout=PATIENCE)
+    assert started.returncode == 64
+    assert "there is no program /nowhere/probe" in errors
+
+
+def test_the_shell_and_shellcheck_have_nothing_to_say() -> None:
+    assert subprocess.run(["sh", "-n", str(SCRIPT)], check=False).returncode == 0
+    if shellcheck := shutil.which("shellcheck"):
+        done = subprocess.run([shellcheck, str(SCRIPT)], capture_output=True, text=True, check=False)
+        assert done.stdout == ""
