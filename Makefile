@@ -18,7 +18,7 @@ IMAGE ?= mailprobe
 BUILDER ?= $(shell command -v docker || command -v podman || echo docker)
 BUILD_ARGS ?=
 
-.PHONY: help demo test check lock image lab ways bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon bench-others bench-dashboard soak bench-switches bench-alerts dashboards dashboard-picture format clean
+.PHONY: help demo test check lock image lab ways bench bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon bench-others bench-dashboard soak bench-switches bench-drains bench-alerts dashboards dashboard-picture format clean
 
 help:
 	@echo 'make demo                     the product at work on this machine alone, no root'
@@ -84,7 +84,7 @@ dashboard-picture: $(VENV)/.check lab-packages
 	$(BIN)/python bench/draw_dashboard.py docs/dashboard.svg
 
 # BESIDE=/another/venv/bin/python measures mailprobe under that Python as well; it has to be installed there.
-bench: bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon bench-switches
+bench: bench-metrics bench-reader bench-explain bench-sessions bench-startup bench-history bench-daemon bench-switches bench-drains
 
 bench-metrics: $(VENV)/.check
 	$(BIN)/python bench/bench_metrics.py
@@ -120,6 +120,9 @@ soak: $(VENV)/.check
 
 bench-switches: $(VENV)/.check lab-packages
 	$(BIN)/python bench/bench_switches.py
+
+bench-drains: $(VENV)/.check lab-packages
+	$(BIN)/python bench/bench_drains.py
 
 # Every alert from its fault to the webhook and back, with all times as users have them: an hour and a half. Not of `bench`.
 bench-alerts: $(VENV)/.check lab-packages

@@ -20,12 +20,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import probe
-from probe.streams import open_streams
+from probe.cli_watch_options import asked_for, watch_options
+from probe.streams import leave, open_streams
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -122,8 +123,7 @@ def _complain(complaints: Iterable[str]) -> None:
 
 def _once(config: Path | None, paths: tuple[str, ...], wait: float) -> Round:
     with kept_to_the_end():
-        import asyncio
-
+        from probe import aside
         from probe.report.progress import shown_progress
         from probe.service.once import once
         from probe.service.outfit import UnusableCaFile
@@ -132,7 +132,7 @@ def _once(config: Path | None, paths: tuple[str, ...], wait: float) -> Round:
     _check_paths(settings, paths)
     with shown_progress(sys.stderr) as progress:
         try:
-            return asyncio.run(once(settings, paths, wait, progress))
+            return aside.run(once(settings, paths, wait, progress))
         except UnusableCaFile as error:
             raise click.ClickException(f"{error}") from error
 
@@ -258,18 +258,36 @@ def check_config(context: click.Context, config: Path | None) -> None:
 @click.pass_context
 def run_daemon(context: click.Context, config: Path | None) -> None:
     """Run the daemon: sessions on a schedule, metrics, pages. SIGHUP reads the configuration again."""
-    import asyncio
-
+    from probe import aside
     from probe.service.outfit import UnusableCaFile
+    from probe.service.reading import NothingComes
     from probe.service.run import run
     from probe.service.web import CannotListen
     from probe.settings import ConfigurationError
 
     chosen = _found(config or context.obj)
     try:
-        asyncio.run(run(lambda: _loaded(chosen), os.environ))
-    except (ConfigurationError, UnusableCaFile, CannotListen) as error:
+        aside.run(run(lambda: _loaded(chosen), os.environ))
+    except (ConfigurationError, UnusableCaFile, NothingComes, CannotListen) as error:
         raise click.ClickException(f"{error}") from error
+
+
+@command.command("watch")
+@CONFIG
+@watch_options
+@click.pass_context
+def watch(context: click.Context, /, *, config: Path | None, paths: tuple[str, ...], **asked: Any) -> None:
+    """Watch a change, such as a drain: when each endpoint went and came back, to 0.1 s, and whose addresses it saw.
+
+    Start it before the change; Ctrl-C ends it and reports. Exit code 0: no outage, or none longer than --max-outage,
+    and all endpoints ok at the end.
+    """
+    told = asked_for(**asked)
+    from probe.cli_watch import watch_and_tell
+
+    settings = _settings(config or context.obj)
+    _check_paths(settings, paths)
+    context.exit(watch_and_tell(settings, paths, told, _console()))
 
 
 @command.command()
@@ -285,13 +303,13 @@ def schema() -> None:
 @command.command()
 def demo() -> None:
     """Show the whole product on this machine alone: no root, no mail server, no configuration."""
-    import asyncio
+    from probe import aside
 
     try:
         from probe.demo.show import show
     except ModuleNotFoundError as error:
         raise click.ClickException(f"{error}; the demo needs the extra: pip install 'mailprobe[demo]'") from error
-    sys.exit(asyncio.run(show(_console())))
+    sys.exit(aside.run(show(_console())))
 
 
 def _settings(config: Path | None) -> Settings:
@@ -367,7 +385,7 @@ def main() -> None:
     sys.stdout.flush()
     if written.lost is not None and not isinstance(written.lost, BrokenPipeError):
         click.echo(f"probe: the result could not be written: {written.lost.strerror}", err=True)
-    sys.exit(code if isinstance(code, int) else 0)
+    leave(code if isinstance(code, int) else 0)
 
 
 def _heed(terminate: Callable[[int, FrameType | None], None]) -> None:

@@ -1,7 +1,8 @@
-"""Standard output and standard error that cannot fail.
+"""Standard output and standard error that cannot fail, and of a daemon one that cannot hold it up either.
 
 Callers close a stream (cron), fill a disk (`2>>`), or stop reading (`| head`); a terminal may not know our marks. None
-of it may cost a verdict its exit code: what cannot be written is dropped, and the stream remembers why.
+of it may cost a verdict its exit code: what cannot be written is dropped, and the stream remembers why. Whoever reads
+the log of a daemon may hang for a day (a collector, a stopped terminal): lines wait, and a thread writes them.
 """
 
 from __future__ import annotations
@@ -10,10 +11,19 @@ import errno
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, TextIO
+from collections import deque
+from collections.abc import Callable
+from threading import Condition, Thread, active_count
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+MOST_WAITING = 1 << 20
+"""Octets of a log that wait to be written: some 2,000 lines."""
+
+FAREWELL = 0.5
+"""Seconds for what waits at the end."""
 
 
 class Output(io.FileIO):
@@ -33,6 +43,71 @@ class Output(io.FileIO):
         return memoryview(octets).nbytes if written is None else written
 
 
+class Behind(io.RawIOBase):
+    """Takes whole lines without waiting, for a thread that writes them onto an output.
+
+    Of too many, lines are left out; `lost` counts them until `tell_lost` was called, where the next line follows them.
+    """
+
+    def __init__(self, onto: Output, tell_lost: Callable[[int], None], most: int = MOST_WAITING) -> None:
+        self.lost = 0
+        self._onto = onto
+        self._tell_lost = tell_lost
+        self._most = most
+        self._begun = b""
+        self._lines: deque[bytes] = deque()
+        self._held = 0
+        self._changed = Condition()
+        Thread(target=self._work, name="log", daemon=True).start()
+
+    def writable(self) -> bool:
+        """As it says."""
+        return True
+
+    def isatty(self) -> bool:
+        """Whether a person reads."""
+        return self._onto.isatty()
+
+    def write(self, octets: Buffer, /) -> int:
+        """Take lines; the last one waits for its end."""
+        with self._changed:
+            *whole, self._begun = (self._begun + bytes(octets)).split(b"\n")
+            for line in whole:
+                self._put(line + b"\n")
+            self._changed.notify_all()
+        return memoryview(octets).nbytes
+
+    def drain(self, seconds: float) -> None:
+        """Return when all that was taken is written, or after so many seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._held and not self.lost, seconds)
+
+    def _put(self, line: bytes) -> None:
+        if self._held + len(line) > self._most:
+            self.lost += 1
+        else:
+            self._held += len(line)
+            self._lines.append(line)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: bool(self._lines))
+                line = self._lines.popleft()
+            rest = line
+            while rest:
+                rest = rest[self._onto.write(rest) :]
+            self._wrote(len(line))
+
+    def _wrote(self, octets: int) -> None:
+        with self._changed:
+            self._held -= octets
+            lost, self.lost = (0, self.lost) if self._lines else (self.lost, 0)
+            self._changed.notify_all()
+        if lost:
+            self._tell_lost(lost)
+
+
 def open_streams() -> Output:
     """Put such streams in place of sys.stdout and sys.stderr; returns the one below standard output."""
     out, sys.stdout = _instead_of(sys.stdout)
@@ -40,8 +115,32 @@ def open_streams() -> Output:
     return out
 
 
+def write_behind(tell_lost: Callable[[int], None]) -> Behind:
+    """From here on nobody waits until standard error is written."""
+    stream = sys.stderr
+    assert isinstance(stream, io.TextIOWrapper)  # noqa: S101 - by open_streams
+    encoding = stream.encoding
+    behind = Behind(stream.detach().detach(), tell_lost)
+    sys.stderr = _text(behind, encoding)
+    return behind
+
+
+def leave(code: int) -> NoReturn:
+    """End the process. Threads that hang (in a resolver, on a disk) are left where they are."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    below = getattr(sys.stderr.buffer, "raw", None)
+    if isinstance(below, Behind):
+        below.drain(FAREWELL)
+    if active_count() > 1:
+        os._exit(code)
+    sys.exit(code)
+
+
 def _instead_of(stream: TextIO | None) -> tuple[Output, TextIO]:
     raw = Output(os.devnull, "w") if stream is None else Output(stream.fileno(), "w", closefd=False)
-    encoding = "utf-8" if stream is None else stream.encoding
-    buffered = io.BufferedWriter(raw)
-    return raw, io.TextIOWrapper(buffered, encoding=encoding, errors="replace", line_buffering=True)
+    return raw, _text(raw, "utf-8" if stream is None else stream.encoding)
+
+
+def _text(raw: io.RawIOBase, encoding: str) -> TextIO:
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding=encoding, errors="replace", line_buffering=True)

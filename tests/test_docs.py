@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from probe.cli import watch
 from probe.model import Clients, Link, Reading, Verdict
+from probe.report import watched_json
 from probe.report.explained_json import as_object
 from probe.verdict.clients import DOOR_RULES, conclude
 from probe.verdict.troubles import TROUBLE_RULES
+from probe.verdict.watched import RULES as WATCH_RULES
 from tests.lab.__main__ import markdown
 from tests.lab.scenarios import SCENARIOS
+from tests.watched import drained
 
 REPOSITORY = Path(__file__).parent.parent
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
@@ -70,3 +74,26 @@ def test_every_key_of_explain_s_json_is_documented() -> None:
     first = read("docs/explain.md").partition("## JSON")[2]
     documented = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*) \|", first, re.M))))
     assert set(told) == documented
+
+
+def test_every_rule_of_watch_is_in_its_document_in_its_order() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \| (\w+) \| (\d) \|", read("docs/watch.md"), re.M)
+    assert rows == [(rule.name, rule.severity.value, str(rule.severity.exit_code)) for rule in WATCH_RULES]
+
+
+def test_every_key_of_watch_s_json_is_documented() -> None:
+    told = watched_json.as_object(drained())
+    about = read("docs/watch.md").partition("## JSON")[2]
+    documented = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*) \|", about, re.M))))
+    assert set(told) == documented
+    endpoints = told["endpoints"]
+    assert isinstance(endpoints, list)
+    named = set(re.findall(r"`(\w+)`", about))
+    parts = (endpoints[0], endpoints[0]["cadence"], endpoints[0]["outages"][0], endpoints[0]["sessions"][0])
+    of_once = {"path", "service", "host", "address", "port", "id", "masked_by", "seen", "began", "ended", "at"}
+    assert set().union(*parts) - named - of_once == set()
+
+
+def test_every_option_of_watch_is_documented() -> None:
+    options = {option for parameter in watch.params for option in parameter.opts if option.startswith("--")}
+    assert options - {"--config", "--path"} == set(re.findall(r"^\| `(--[\w-]+)", read("docs/watch.md"), re.M))

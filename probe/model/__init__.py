@@ -4,7 +4,7 @@
     (endpoint.py)      what the client saw   what the server saw  what it proves
                        (session.py)          (evidence.py)        (judgement.py)
 
-    Verdicts over time are changes and outages (outage.py).
+    Verdicts over time are changes and outages (outage.py); what `probe watch` saw of a few minutes is in watch.py.
     Clients: everybody who comes in, by whose address they show (clients.py)
     Surroundings: what is known about the cluster around a session, to say why (surroundings.py)
 
@@ -98,6 +98,20 @@ from probe.model.surroundings import (
     Surroundings,
     Topology,
 )
+from probe.model.watch import (
+    Cadence,
+    Conclusion,
+    Edge,
+    Ending,
+    Gap,
+    GapKind,
+    Knock,
+    Sample,
+    Standing,
+    Wanted,
+    Watched,
+    WatchedEndpoint,
+)
 from probe.model.words import (
     AddressFamily,
     ControlKind,
@@ -128,14 +142,18 @@ __all__ = [
     "Announcer",
     "Announcers",
     "Beat",
+    "Cadence",
     "Caller",
     "Change",
     "Clients",
     "Clock",
+    "Conclusion",
     "Control",
     "ControlKind",
     "Count",
     "Delivery",
+    "Edge",
+    "Ending",
     "Endpoint",
     "EndpointName",
     "Evidence",
@@ -144,6 +162,8 @@ __all__ = [
     "Fault",
     "FaultSign",
     "Finding",
+    "Gap",
+    "GapKind",
     "Headcount",
     "HealthPort",
     "IdMoment",
@@ -151,6 +171,7 @@ __all__ = [
     "Imprint",
     "ImprintKind",
     "Judgement",
+    "Knock",
     "Known",
     "Link",
     "Listener",
@@ -175,6 +196,7 @@ __all__ = [
     "Reading",
     "Result",
     "Round",
+    "Sample",
     "SavedLog",
     "Secret",
     "Service",
@@ -185,6 +207,7 @@ __all__ = [
     "Sign",
     "Span",
     "Spoken",
+    "Standing",
     "Surroundings",
     "Tally",
     "Timeouts",
@@ -192,6 +215,9 @@ __all__ = [
     "Topology",
     "Trouble",
     "Verdict",
+    "Wanted",
+    "Watched",
+    "WatchedEndpoint",
     "Whose",
     "at_door",
     "door_of",

@@ -40,7 +40,7 @@ class Budgets:
     """The budgets of all endpoints, all alike; `most` None: no limit."""
 
     def __init__(self, most: int | None = None) -> None:
-        self._most = most
+        self.most = most
         self._of: dict[EndpointName, Budget] = {}
 
     def room_at(self, endpoint: EndpointName, now: float, connections: int = 1) -> float:
@@ -50,11 +50,11 @@ class Budgets:
 
     def spend(self, endpoint: EndpointName, at: float, connections: int = 1) -> None:
         """Connections to this endpoint, opened by `at`."""
-        if self._most is not None:
-            self._of.setdefault(endpoint, Budget(self._most)).spend(at, connections)
+        if self.most is not None:
+            self._of.setdefault(endpoint, Budget(self.most)).spend(at, connections)
 
     def limit(self, most: int) -> None:
         """From now on this many; what was spent stays spent."""
-        self._most = most
+        self.most = most
         for budget in self._of.values():
             budget.most = most

@@ -3,8 +3,10 @@
     Shift (one configuration at work: workshop and patrol) ──▶ Ledger ──▶ logbook, history and sink, metrics, pages
 
 Rules of this file:
-- A configuration is taken whole or not at all: what can fail is tried before the shift that works is ended, and if
-  the new shift cannot begin after all, the old configuration goes on.
+- A configuration is taken whole or not at all: what can fail is tried, and its sources are opened, while the shift that
+  works goes on. What then fails is a bug of ours, and the daemon ends with it: it would only look alive.
+- Whoever wants the configuration read while a reload waits for its turn is served by that one.
+- Nothing that blocks is done on the loop (aside.py), and an end waits for nothing that hangs.
 - The ledger, the budgets and what was learnt of the servers outlive a shift.
 - The daemon is ready when every source serves, or has said why it does not.
 - It ends politely: sessions under way say goodbye, within FAREWELL seconds.
@@ -13,11 +15,10 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import resource
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any, TypeVar
 
+from probe.aside import unless
 from probe.evidence.clients import by_network
 from probe.evidence.health import Heard
 from probe.model import EndpointName, Severity, Topology
@@ -26,15 +27,16 @@ from probe.service.budget import Budgets
 from probe.service.clock import SteadyClock
 from probe.service.keeping import Keeping
 from probe.service.ledger import Entry, Ledger
+from probe.service.limits import raise_limit
 from probe.service.logbook import Logbook
-from probe.service.outfit import UnusableCaFile, contexts
+from probe.service.outfit import UnusableCaFile
 from probe.service.patrol import Patrol
-from probe.service.shift import Books, Shift, begin_shift
+from probe.service.shift import Books, Opened, Shift, open_shift
 from probe.service.station import Asked, Past, Reload
 from probe.service.systemd import Systemd
 from probe.service.web import CannotListen, Web
-from probe.service.web.standing import sound
 from probe.settings import ConfigurationError, Settings, targets
+from probe.streams import Behind
 
 FAREWELL = 2.0
 """Seconds for sessions under way to say goodbye, and as many for what is still to be written down: 5 s in all, of the
@@ -47,18 +49,22 @@ BREATH = 5.0
 
 T = TypeVar("T")
 
-Load = Callable[[], Settings]
-"""Reads the configuration file; ConfigurationError with every fault."""
+Read = Callable[[], Awaitable[Settings]]
+"""The configuration as its files are now (reading.Reader)."""
 
 
 class Daemon:
     """Implements `Station`, which is how metrics and pages see it."""
 
-    def __init__(self, load: Load, settings: Settings, clock: SteadyClock, systemd: Systemd) -> None:
+    def __init__(
+        self, read: Read, settings: Settings, clock: SteadyClock, systemd: Systemd, log: Behind | None = None
+    ) -> None:
+        """`log`: where its lines wait to be written."""
         self.clock = clock
         self.started = clock()
         self.reload = Reload(at=clock())
-        self._load = load
+        self._read = read
+        self._log = log
         self._settings = settings
         self._systemd = systemd
         budgets = Budgets(settings.schedule.max_sessions_per_minute)
@@ -67,9 +73,11 @@ class Daemon:
         self._keeping: Keeping | None = None
         self._web: Web | None = None
         self._swapping = asyncio.Lock()
+        self._next: asyncio.Task[Reload] | None = None
         self._stop = asyncio.Event()
         self._failed: Exception | None = None
         self._chores: set[asyncio.Task[Any]] = set()
+        self._departing: set[asyncio.Task[None]] = set()
 
     @property
     def settings(self) -> Settings:
@@ -114,10 +122,12 @@ class Daemon:
     def troubles(self) -> tuple[str, ...]:
         """What is wrong with the daemon itself."""
         kept = self._keeping.troubles if self._keeping else ()
-        stuck = (f"the session to {name} does not end: {BUG}" for name in self._stuck())
+        stuck = (f"{name} was to have its turn long ago and has not: {BUG}" for name in self._stuck())
         bugs = self._shift.patrol.bugs if self._shift else ()
         failed = (f"the latest session to {name} gave no verdict: {BUG} ({bug}); see the log" for name, bug in bugs)
-        return (*kept, *stuck, *failed)
+        lost = self._log.lost if self._log else 0
+        unread = (f"nobody reads the log (standard error): {lost} lines of it are lost so far",) if lost else ()
+        return (*kept, *stuck, *failed, *unread)
 
     def heard(self) -> tuple[Heard, ...]:
         """How each evidence source serves."""
@@ -132,16 +142,16 @@ class Daemon:
         return await shift.patrol.ask(endpoint, seconds=seconds)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until told to stop. Raises UnusableCaFile, ConfigurationError or CannotListen where it cannot begin.
-
-        Where neither a new configuration nor the old one can be put to work, it ends with that error.
-        """
-        _raise_limit()
+        """Work until told to stop. Raises UnusableCaFile, ConfigurationError or CannotListen where it cannot begin."""
+        raise_limit()
         self._stop = stop
+        opening = asyncio.create_task(self._open())
+        self._chores.add(opening)
+        opening.add_done_callback(self._chores.discard)
         try:
-            async with self._swapping:
-                await self._open()
-            self._chore(self._breathe())
+            await unless(stop, opening)
+            if not stop.is_set():
+                self._chore(self._breathe())
             await stop.wait()
             self._systemd.stopping()
         finally:
@@ -152,14 +162,21 @@ class Daemon:
 
     async def read_configuration_again(self) -> Reload:
         """Read the file again and take it whole, or not at all, even if whoever asks does not wait for it."""
-        return await asyncio.shield(self._chore(self._read_again()))
+        return await asyncio.shield(self._reload())
 
     def hang_up(self) -> None:
         """Read the file again; nobody waits for it."""
-        self._chore(self._read_again())
+        self._reload()
+
+    def _reload(self) -> asyncio.Task[Reload]:
+        """A reload that has yet to read the file."""
+        if self._next is None:
+            self._next = self._chore(self._read_again())
+        return self._next
 
     async def _read_again(self) -> Reload:
         async with self._swapping:
+            self._next = None
             self._systemd.reloading()
             fault = await self._swap()
             self.reload = Reload(at=self.clock(), fault=fault)
@@ -172,23 +189,21 @@ class Daemon:
 
     async def _open(self) -> None:
         """What can fail for the user first; sessions last, for the history must be read before they are told."""
-        contexts(targets(self._settings))
-        self._web = await Web(self).__aenter__()
-        self._keeping = await Keeping(self._settings, self.clock).__aenter__()
-        ledger = Ledger(targets(self._settings), self._keeping.history.restored)
-        ledger.listeners += [Logbook(tell).note, self._keep]
-        self._books = Books(clock=self.clock, ledger=ledger, budgets=self._books.budgets)
-        await self._begin(self._settings, before=None)
+        async with self._swapping:
+            self._web = await Web(self).__aenter__()
+            self._keeping = await Keeping(self._settings, self.clock).__aenter__()
+            ledger = Ledger(targets(self._settings), self._keeping.history.restored)
+            ledger.listeners += [Logbook(tell).note, self._keep]
+            self._books = Books(clock=self.clock, ledger=ledger, budgets=self._books.budgets)
+            await self._begin(await open_shift(self._settings, self.clock), before=None)
 
     async def _close(self) -> None:
         """Everything ends, whatever fails; sessions and pages together, then what is still to be written down."""
         shift, self._shift = self._shift, None
-        chores = list(self._chores)
-        for chore in chores:
-            chore.cancel()
-        ends = [shift.end()] if shift else []
+        ends = [_broken_off(list(self._chores))]
+        ends += [shift.end()] if shift else []
         ends += [self._web.__aexit__(None, None, None)] if self._web else []
-        await asyncio.gather(*map(_farewell, ends), *chores, return_exceptions=True)
+        await asyncio.gather(*map(_farewell, ends), *self._departing)
         if self._keeping is not None:
             await _farewell(self._keeping.__aexit__())
 
@@ -198,38 +213,35 @@ class Daemon:
         if before is None:
             return "the daemon ends"
         try:
-            settings = await self._tried()
-        except (ConfigurationError, UnusableCaFile, CannotListen) as error:
+            opened = await self._opened()
+        except (ConfigurationError, UnusableCaFile, OSError) as error:
             return str(error)
         except Exception as error:
             tell_bug(error)
             return f"{BUG} ({type(error).__name__}: {error})"
         self._shift = None
-        await _farewell(before.end())
         try:
-            await self._begin(settings, before=before.patrol)
-        except Exception as error:
-            await self._go_back(before)
-            return f"it could not be put to work: {_named(error)}"
-        return None
-
-    async def _tried(self) -> Settings:
-        """The configuration of the file, after all that can fail has been tried; pages are where it says by now."""
-        settings = self._load()
-        contexts(targets(settings))
-        if settings.web.config_file is not None:
-            sound(settings.web.config_file)
-        await self._serve(settings)
-        return settings
-
-    async def _go_back(self, before: Shift) -> None:
-        """The old configuration goes on, or the daemon ends: without one it would only look alive."""
-        try:
-            await self._serve(before.settings)
-            await self._begin(before.settings, before=before.patrol)
+            await asyncio.shield(self._departs(before.end()))
+            await self._begin(opened, before=before.patrol)
         except Exception as error:
             self._failed = error
             self._stop.set()
+            return f"it could not be put to work: {BUG} ({type(error).__name__}: {error})"
+        finally:
+            if self._shift is None:
+                await opened.close()
+        return None
+
+    async def _opened(self) -> Opened:
+        """The configuration of the files, its sources open, after all that can fail; pages are where it says by now."""
+        settings = await self._read()
+        opened = await open_shift(settings, self.clock)
+        try:
+            await self._serve(settings)
+        except BaseException:
+            await opened.close()
+            raise
+        return opened
 
     async def _serve(self, settings: Settings) -> None:
         """Serve pages where these settings say; the old place is left when the new one is taken."""
@@ -244,18 +256,18 @@ class Daemon:
         except (CannotListen, ConfigurationError):
             self._settings = before
             if old is not None and here.port == there.port:
-                old.serve_again()
+                await old.serve_again()
             raise
         if old is not None:  # beside all else: a request to it may be what asked for this
-            self._chore(_farewell(old.__aexit__(None, None, None)))
+            self._departs(old.__aexit__(None, None, None))
 
-    async def _begin(self, settings: Settings, *, before: Patrol | None) -> None:
-        keeping = self._keeping
+    async def _begin(self, opened: Opened, *, before: Patrol | None) -> None:
+        keeping, settings = self._keeping, opened.settings
         if keeping is not None and not keeping.serves(settings):
             await _farewell(keeping.__aexit__())
             self._keeping = keeping = await Keeping(settings, self.clock, self.ledger.known).__aenter__()
         self._settings = settings
-        self._shift = await begin_shift(settings, self._books, before)
+        self._shift = await opened.begin(self._books, before)
         if keeping is not None:
             keeping.configure(list(self.ledger.accounts))
 
@@ -265,6 +277,13 @@ class Daemon:
         self._chores.add(chore)
         chore.add_done_callback(self._done)
         return chore
+
+    def _departs(self, end: Awaitable[None]) -> asyncio.Task[None]:
+        """Something that ends beside all else; the end of the daemon waits for it."""
+        departing = asyncio.create_task(_farewell(end))
+        self._departing.add(departing)
+        departing.add_done_callback(self._departing.discard)
+        return departing
 
     def _done(self, chore: asyncio.Task[Any]) -> None:
         self._chores.discard(chore)
@@ -311,15 +330,7 @@ async def _farewell(end: Awaitable[None]) -> None:
         tell_bug(error)
 
 
-def _named(error: Exception) -> str:
-    if isinstance(error, OSError | UnusableCaFile):
-        return str(error)
-    tell_bug(error)
-    return f"{BUG} ({type(error).__name__}: {error})"
-
-
-def _raise_limit() -> None:
-    """As many descriptors as the system lets us have: each session takes one, a thousand at once are possible."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+async def _broken_off(chores: Collection[asyncio.Task[Any]]) -> None:
+    for chore in chores:
+        chore.cancel()
+    await asyncio.gather(*chores, return_exceptions=True)

@@ -29,9 +29,14 @@ class Keeping:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Keeping:
-        await self._stack.enter_async_context(self.history)
-        if self._sink is not None:
-            await self._stack.enter_async_context(self._sink)
+        self._stack.push_async_exit(self.history)  # its begin takes seconds on a slow disk, and may be broken off
+        try:
+            await self.history.__aenter__()
+            if self._sink is not None:
+                await self._stack.enter_async_context(self._sink)
+        except BaseException:
+            await self._stack.aclose()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -10,10 +10,11 @@ from contextlib import asynccontextmanager
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
+from probe.aside import aside
 from probe.model import Clock, Endpoint
 from probe.service.logins import login_count
 from probe.service.names import names_of
-from probe.service.sources import LOOK, sources
+from probe.service.sources import CALM_LOOK, LOOK, sources
 from probe.service.survey import survey
 from probe.service.watch import Watch
 from probe.service.workshop import Progress, Workshop, quiet
@@ -31,17 +32,26 @@ class UnusableCaFile(Exception):
 
 @asynccontextmanager
 async def outfitted(
-    settings: Settings, endpoints: Sequence[Endpoint], clock: Clock, *, progress: Progress = quiet, look: float = LOOK
+    settings: Settings,
+    endpoints: Sequence[Endpoint],
+    clock: Clock,
+    *,
+    progress: Progress = quiet,
+    in_shifts: bool = False,
 ) -> AsyncIterator[Workshop]:
-    """A workshop for sessions to these endpoints. Raises UnusableCaFile before anything is opened."""
+    """A workshop for sessions to these endpoints. Raises UnusableCaFile before anything is opened.
+
+    `in_shifts`: for months, and the one before may be at work yet; its watch begins when it is told to.
+    """
+    watch = Watch(sources(settings, clock, look=CALM_LOOK if in_shifts else LOOK), clock, names_of(settings)[0])
     kit = Kit(
         clock=clock,
         token=lambda: secrets.token_hex(8),
-        contexts=contexts(endpoints),
+        contexts=await aside(lambda: contexts(endpoints)),
         name=hello_name(settings.vantage.name),
     )
     async with (
-        Watch(sources(settings, clock, look=look), clock, names_of(settings)[0]) as watch,
+        watch.opened() if in_shifts else watch,
         survey(settings, clock) as around,
         login_count(settings, clock) as logins,
     ):

@@ -14,6 +14,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from math import inf
 
 from probe.evidence.ours import Ours
 from probe.model import Endpoint, EndpointName, Result
@@ -29,7 +31,7 @@ SIDE_BY_SIDE = 256
 """Sessions under way at once: so many that a thousand endpoints, all dropped in silence, keep to their turns."""
 
 STUCK = 300.0
-"""Seconds without end after which a session is stuck, beside all the time it may take by its timeouts."""
+"""Seconds after which a turn is overdue, beside all the time that its session may take by its timeouts."""
 
 
 BREATHER = 0.1
@@ -38,18 +40,23 @@ BREATHER = 0.1
 
 @dataclass(kw_only=True, slots=True)
 class Post:
-    """One endpoint on its turns. `connections`: how many its last session took; `bug`: how it failed by our own."""
+    """One endpoint on its turns.
+
+    `connections`: how many its last session took; `bug`: how it failed by our own. `due`: when it has, or had to have,
+    its turn. `owed`: its session was broken off, so that the patrol after this one repeats it at once.
+    """
 
     endpoint: Endpoint
     turns: Turns
     connections: int = 1
     bug: str = ""
-    begun: float | None = None
+    due: float = inf
+    owed: bool = False
     running: asyncio.Task[Result] | None = field(default=None, repr=False)
 
     @property
     def bound(self) -> float:
-        """Seconds that one session with all that belongs to it may take."""
+        """Seconds that a turn may take, with the wait for room in the budget."""
         limits = self.endpoint.timeouts
         return 4 * (limits.session + limits.evidence) + STUCK
 
@@ -65,7 +72,8 @@ class Patrol:
         self._others = Ours()
         self._longest = settings.timeouts.session + settings.timeouts.evidence
         self._places = asyncio.Semaphore(SIDE_BY_SIDE)
-        self._walks: list[asyncio.Task[None]] = []
+        self._walks: set[asyncio.Task[None]] = set()
+        self._is_over = False
         begin = anchors(len(endpoints), self._interval, workshop.kit.clock())
         self._posts = {
             endpoint.name: Post(endpoint=endpoint, turns=self._turns(anchor))
@@ -78,17 +86,21 @@ class Patrol:
         for name, post in self._posts.items():
             known = before._posts.get(name)
             if known is not None:
-                post.connections = known.connections
+                post.connections, post.owed = known.connections, known.owed
                 if known.turns.interval == self._interval:
                     post.turns = known.turns
 
     async def __aenter__(self) -> Patrol:
         self.workshop.begin([post.endpoint for post in self._posts.values()])
-        self._walks = [asyncio.create_task(self._walk(post)) for post in self._posts.values()]
+        for post in self._posts.values():
+            self._set_out(post)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """End all sessions politely: each says goodbye, as far as its server lets it."""
+        self._is_over = True
+        for post in self._posts.values():
+            post.owed = post.running is not None
         running = [post.running for post in self._posts.values() if post.running is not None]
         await _cancelled([*self._walks, *running])
 
@@ -98,10 +110,8 @@ class Patrol:
         return sum(post.running is not None for post in self._posts.values())
 
     def stuck(self, now: float) -> tuple[EndpointName, ...]:
-        """Endpoints whose session does not end, which is a bug of ours."""
-        return tuple(
-            name for name, post in self._posts.items() if post.begun is not None and now > post.begun + post.bound
-        )
+        """Endpoints that do not have their turns, which is a bug of ours."""
+        return tuple(name for name, post in self._posts.items() if now > post.due + post.bound)
 
     @property
     def bugs(self) -> tuple[tuple[EndpointName, str], ...]:
@@ -138,11 +148,27 @@ class Patrol:
     def _turns(self, anchor: float) -> Turns:
         return Turns(anchor=anchor, interval=self._interval, jitter=self._jitter, random=self.workshop.random)
 
+    def _set_out(self, post: Post) -> None:
+        walk = asyncio.create_task(self._walk(post), name=f"walk of {post.endpoint.name}")
+        self._walks.add(walk)
+        walk.add_done_callback(partial(self._came_back, post))
+
+    def _came_back(self, post: Post, walk: asyncio.Task[None]) -> None:
+        """No walk ends before its patrol; where one was ended all the same, it is told, and another one sets out."""
+        self._walks.discard(walk)
+        if self._is_over:
+            return
+        error = asyncio.CancelledError("somebody ended its turns") if walk.cancelled() else walk.exception()
+        tell_bug(error or RuntimeError("its turns ended"), endpoint=str(post.endpoint.name))
+        self._set_out(post)
+
     async def _walk(self, post: Post) -> None:
         clock = self.workshop.kit.clock
         while True:
             try:
-                await _sleep(post.turns.next(clock()) - clock())
+                post.due = clock() if post.owed else post.turns.next(clock())
+                post.owed = False
+                await _sleep(post.due - clock())
                 await self._until_room(post)
                 await asyncio.shield(self._session(post))
             except (Exception, asyncio.CancelledError) as error:  # rule 3
@@ -172,7 +198,6 @@ class Patrol:
     async def _probe(self, post: Post) -> Result:
         try:
             async with self._places:
-                post.begun = self.workshop.kit.clock()
                 self._forget()
                 self.workshop.begin([post.endpoint])
                 result = await probe_endpoint(post.endpoint, self.workshop, self._others)
@@ -180,7 +205,7 @@ class Patrol:
             self._ledger.record(result)
             return result
         finally:
-            post.begun = post.running = None
+            post.running = None
 
     def _forget(self) -> None:
         """Let go of sessions of which no line can come any more."""

@@ -8,9 +8,12 @@ import sys
 from collections.abc import Mapping
 
 from probe import notices
+from probe.aside import unless
 from probe.service.clock import steady_clock
-from probe.service.daemon import Daemon, Load
+from probe.service.daemon import Daemon
+from probe.service.reading import Load, Reader
 from probe.service.systemd import Systemd
+from probe.streams import write_behind
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
@@ -20,16 +23,26 @@ at each octet sent; while another thread wrote the metrics of 1,000 endpoints, e
 
 
 async def run(load: Load, environment: Mapping[str, str]) -> None:
-    """Run until SIGTERM or SIGINT. Raises ConfigurationError or UnusableCaFile where it cannot begin."""
-    settings = load()
-    sys.setswitchinterval(SWITCH)
-    notices.configure(as_json=not sys.stderr.isatty())
-    for warning in settings.warnings:
-        notices.warn("configuration", path=warning.path, reason=warning.reason)
-    daemon = Daemon(load, settings, steady_clock(), Systemd(environment))
+    """Run until SIGTERM or SIGINT. Raises ConfigurationError, UnusableCaFile or NothingComes where it cannot begin."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in STOPPING:
         loop.add_signal_handler(number, stop.set)
+    reader = Reader(load)
+    reading = loop.create_task(reader.read())
+    settings = await unless(stop, reading)
+    if settings is None:
+        reading.cancel()
+        return
+    sys.setswitchinterval(SWITCH)
+    log = write_behind(_tell_lost)
+    notices.configure(as_json=not sys.stderr.isatty())
+    for warning in settings.warnings:
+        notices.warn("configuration", path=warning.path, reason=warning.reason)
+    daemon = Daemon(reader.read, settings, steady_clock(), Systemd(environment), log)
     loop.add_signal_handler(signal.SIGHUP, daemon.hang_up)
     await daemon.run(stop)
+
+
+def _tell_lost(lines: int) -> None:
+    notices.warn("lines of the log are missing here: nobody read them in time", lines=lines)

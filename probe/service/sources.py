@@ -23,6 +23,11 @@ def sources(settings: Settings, clock: Clock, *, look: float = LOOK) -> list[Sou
     return [OPENERS[source.kind](source, clock, look) for source in settings.evidence.sources]
 
 
+def is_one_alone(source: Source) -> bool:
+    """Whether no second one can be open beside it: a port belongs to one socket, a pipe's lines go to one reader."""
+    return source.name.startswith("syslog:") or source.name == "file:-"
+
+
 def _file(source: FileSource, clock: Clock, look: float) -> Source:
     if str(source.path) == "-":
         from probe.evidence.sources import stdin  # noqa: PLC0415

@@ -139,6 +139,26 @@ class Survey:
             return self._known
         return self._with(self.topology)
 
+    def only_read(self) -> None:
+        """Never ask on the link: the answer mends this machine's own way, and whoever measures outages must not."""
+        look = self._look
+        if look is not None:
+            self._look = lambda question: look(replace(question, after_failure=False))
+
+    @property
+    def asks_api(self) -> bool:
+        """Whether a look asks a Kubernetes API, which is not to be asked every second."""
+        return self._api is not None
+
+    async def look(self, addresses: Sequence[Address]) -> Topology | None:
+        """Look around now, or share the look that is under way; None where there is nothing to be asked."""
+        for address in addresses:
+            self._learn(address)
+        if self._look is None:
+            return None
+        await asyncio.shield(self._start(self._look, after_failure=False))
+        return self.topology
+
     def networks(self, configured: Networks) -> Networks:
         """The configured networks, and those of the cluster where they are known and count."""
         if self._api is None or not self._api.tells_networks or self.topology is None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from math import inf
 
 from probe.evidence.age import UTC, Paces
@@ -26,6 +26,7 @@ from probe.notices import tell_bug
 from probe.service.hearing import Hearing
 from probe.service.lookout import Lookouts
 from probe.service.shelf import MOST, Shelf
+from probe.service.sources import is_one_alone
 
 MOST_ADDRESSES = 10_000
 """Clients' addresses kept one by one, so that to ask for their count stays cheap (some 10 ms)."""
@@ -60,8 +61,26 @@ class Watch:
         self._bugs_told: dict[tuple[str, str], float] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Watch]:
+        """Its sources are open beside those of a watch before it, but for those that only one can have; see `begin`."""
+        try:
+            await _started(source for source in self.sources if not is_one_alone(source))
+            yield self
+        finally:
+            await self.__aexit__()
+
+    async def begin(self) -> None:
+        """Follow every source, now that the watch before has closed its own."""
+        await _started(source for source in self.sources if is_one_alone(source))
+        self._tasks = [asyncio.create_task(self._follow(hearing)) for hearing in self._hearings]
+
     async def __aenter__(self) -> Watch:
-        await asyncio.gather(*(source.start() for source in self.sources))
+        try:
+            await _started(self.sources)
+        except BaseException:
+            await self.__aexit__()
+            raise
         self._tasks = [asyncio.create_task(self._follow(hearing)) for hearing in self._hearings]
         return self
 
@@ -69,7 +88,9 @@ class Watch:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(source.close() for source in self.sources))
+        closed = await asyncio.gather(*(source.close() for source in self.sources), return_exceptions=True)
+        for error in filter(None, closed):
+            raise error
 
     async def news(self, seconds: float) -> None:
         """Return when something was observed, or after so many seconds."""
@@ -171,6 +192,10 @@ class Watch:
         for seen in found:
             if self._telling.is_new(seen.source, seen.line):
                 self._counter.note(seen.event, seen.program, seen)
+
+
+async def _started(sources: Iterable[Source]) -> None:
+    await asyncio.gather(*(source.start() for source in sources))
 
 
 def _stamped(lines: Lines) -> dict[str, Stamp]:

@@ -10,14 +10,13 @@ import asyncio
 import socket
 import ssl
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar, cast
 
+from probe.aside import aside
 from probe.model import AddressFamily, Endpoint, Failure, Peer, Phase, ProxyHeader, plain_address
 from probe.sessions.faults import Refusal
 from probe.sessions.journal import Journal
@@ -135,7 +134,7 @@ async def resolve(endpoint: Endpoint, journal: Journal) -> tuple[socket.AddressF
                 raise
         except UnicodeError:
             raise Refusal(Failure.NAME_UNKNOWN, "no host can have such a name") from None
-        return await _in_a_thread_of_its_own(lambda: _look_up(endpoint, 0))
+        return await aside(lambda: _look_up(endpoint, 0))
 
 
 def _look_up(endpoint: Endpoint, flags: int) -> tuple[socket.AddressFamily, SocketAddress]:
@@ -144,31 +143,6 @@ def _look_up(endpoint: Endpoint, flags: int) -> tuple[socket.AddressFamily, Sock
     )
     family, _, _, _, address = found[0]
     return family, cast(SocketAddress, address)
-
-
-T = TypeVar("T")
-
-
-async def _in_a_thread_of_its_own(work: Callable[[], T]) -> T:
-    """Not the loop's executor: its few threads, all stuck in a dead resolver, would stop every other path and exit."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[T] = loop.create_future()
-
-    def tell(settle: Callable[[], None]) -> None:
-        if not answer.done():
-            settle()
-
-    def run() -> None:
-        try:
-            result = work()
-            settle = partial(answer.set_result, result)
-        except Exception as error:
-            settle = partial(answer.set_exception, error)
-        with suppress(RuntimeError):  # the loop is gone, and nobody waits any more
-            loop.call_soon_threadsafe(tell, settle)
-
-    threading.Thread(target=run, name="resolve", daemon=True).start()
-    return await answer
 
 
 def _family(endpoint: Endpoint) -> socket.AddressFamily:

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from tests.lab import namespaces
 from tests.lab.addresses import HEALTH_CHECK, NODES, SERVICE_NAME
 from tests.lab.kubeproxy import Policy
-from tests.lab.world import POD_HOST, NetworkState
+from tests.lab.world import NetworkState
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -77,7 +77,7 @@ class HealthChecks:
         for node in NODES:
             if node not in self._running:
                 self._running[node] = self._start(node)
-            self._running[node].local_endpoints = int(state.endpoint and node == POD_HOST)
+            self._running[node].local_endpoints = int(state.endpoint and node == state.pod_host)
 
     def close(self) -> None:
         """Close every port."""

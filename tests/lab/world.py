@@ -32,13 +32,16 @@ from tests.lab.addresses import (
 from tests.lab.kubeproxy import NodeRules, Policy
 
 POD_HOST = "node1"
+"""Where the pod is unless a state says otherwise; it has a leg to every node, and one of them is its way."""
+
+LEGS = {"node1": "eth0", "node2": "eth1"}
 # (one end, its interface, other end, its interface)
 LINKS = (
     ("vantage", "eth0", "router", "outside"),
     ("router", "lan", "lan", "port1"),
     ("node1", "eth0", "lan", "port2"),
     ("node2", "eth0", "lan", "port3"),
-    ("pod", "eth0", POD_HOST, "pod0"),
+    *(("pod", leg, node, "pod0") for node, leg in LEGS.items()),
 )
 SYSCTLS = """
 for scope in all default; do
@@ -67,7 +70,11 @@ GIVE_UP = """
 echo 900 > /proc/sys/net/ipv4/neigh/{device}/retrans_time_ms
 echo 900 > /proc/sys/net/ipv6/neigh/{device}/retrans_time_ms
 """
-SPECIAL = {POD_HOST: PROXY_ARP, "router": GIVE_UP.format(device="lan"), "lan": GIVE_UP.format(device="br0")}
+SPECIAL = {
+    **dict.fromkeys(LEGS, PROXY_ARP),
+    "router": GIVE_UP.format(device="lan"),
+    "lan": GIVE_UP.format(device="br0"),
+}
 # Blackholes as Calico's BGP daemon sets them: a pod that is gone is silence, not an ICMP error.
 POD_BLOCK = Address("10.10.1.0/26", "fd00:10:1::/64")
 TUNNEL_BLOCK = Address("10.10.2.0/26", "fd00:10:2::/64")
@@ -78,6 +85,7 @@ class NetworkState:
     """How the VIP is announced and what kube-proxy and the router do with it."""
 
     announcer: str | None = "node1"
+    pod_host: str = POD_HOST
     second_announcer: str | None = None
     policy: Policy = Policy.LOCAL
     endpoint: bool = True
@@ -109,6 +117,7 @@ def apply(name: str, state: NetworkState) -> None:
     for node in NODES:
         enter(name, node, _node_script(node, state))
     enter(name, "router", _router_script(state))
+    enter(name, "pod", _pod_script(state))
     enter(name, "lan", "ip neigh flush all\n")
 
 
@@ -120,27 +129,48 @@ def _node_script(node: str, state: NetworkState) -> str:
         f"addr {announce} {VIP.v4}/32 dev eth0" + (" preferred_lft 0" if announce == "replace" else ""),
         f"addr {announce} {VIP.v6}/128 dev eth0" + (" preferred_lft 0 nodad" if announce == "replace" else ""),
     ]
-    if node == POD_HOST:
-        route = "replace" if state.pod_reachable else "del"
-        lines += [f"route {route} {POD.v4} dev pod0", f"route {route} {POD.v6} dev pod0"]
-    lines += ["END"]
+    lines += [*_way_to_pod(node, state), "END"]
     for ipv6, restore in ((False, "iptables-restore"), (True, "ip6tables-restore")):
-        rules = NodeRules(
-            policy=state.policy,
-            any_endpoint=state.endpoint,
-            local_endpoint=state.endpoint and node == POD_HOST,
-            tunnel=state.tunnel,
-            ipv6=ipv6,
-        )
-        lines += [f"{restore} <<'END'", rules.restore_text() + "END"]
+        lines += [f"{restore} <<'END'", rules(node, state, ipv6=ipv6).restore_text() + "END"]
     return "\n".join([*lines, "conntrack -F 2>/dev/null", "ip neigh flush all", ""])
+
+
+def rules(node: str, state: NetworkState, *, ipv6: bool) -> NodeRules:
+    """What this node's kube-proxy would write in this state."""
+    return NodeRules(
+        policy=state.policy,
+        any_endpoint=state.endpoint,
+        local_endpoint=state.endpoint and node == state.pod_host,
+        tunnel=state.tunnel,
+        ipv6=ipv6,
+    )
+
+
+def _way_to_pod(node: str, state: NetworkState) -> list[str]:
+    """How a node reaches the pod: by its own leg, by the node that has the pod, or by the way of the pod's block."""
+    if node == state.pod_host:
+        route = "replace" if state.pod_reachable else "del"
+        return [f"route {route} {POD.v4} dev pod0", f"route {route} {POD.v6} dev pod0"]
+    if state.pod_host == POD_HOST:
+        return [f"route del {POD.v4}", f"route del {POD.v6}"]
+    there = NODES[state.pod_host]
+    return [f"route replace {POD.v4} via {there.v4}", f"route replace {POD.v6} via {there.v6}"]
+
+
+def _pod_script(state: NetworkState) -> str:
+    """The pod's way out is by the node that has it."""
+    leg = LEGS[state.pod_host]
+    routes = (f"via 169.254.1.1 dev {leg} onlink", f"via fe80::1 dev {leg}")
+    return "".join(f"ip route replace default {route}\n" for route in routes)
 
 
 def _router_script(state: NetworkState) -> str:
     nat = "-A POSTROUTING -o lan -j MASQUERADE --random-fully\n" if state.gateway_nat else ""
     text = f"*nat\n:POSTROUTING ACCEPT\n{nat}COMMIT\n"
     restores = "".join(f"{tool} <<'END'\n{text}END\n" for tool in ("iptables-restore", "ip6tables-restore"))
-    return f"{restores}conntrack -F 2>/dev/null\nip neigh flush all\n"
+    way = "\n".join(_way_to_pod("router", state))
+    routes = f"ip -force -batch - >/dev/null 2>&1 <<'END' || true\n{way}\nEND\n"
+    return f"{restores}{routes}conntrack -F 2>/dev/null\nip neigh flush all\n"
 
 
 def _host(interface: str, main: Address, gateway: Address | None, *others: Address) -> Iterator[str]:
@@ -184,15 +214,17 @@ def _node1() -> Iterator[str]:
 
 def _node2() -> Iterator[str]:
     yield from _host("eth0", NODES["node2"], ROUTER_LAN)
+    yield "link set pod0 up"
+    yield "addr add fe80::1/64 dev pod0 nodad"
     yield from _via(NODES[POD_HOST], POD_BLOCK)
 
 
 def _pod() -> Iterator[str]:
     yield "link set eth0 up"
     yield f"addr add {POD.v4}/32 dev eth0"
-    yield f"addr add {POD.v6}/128 dev eth0 nodad"
-    yield "route add default via 169.254.1.1 dev eth0 onlink"
-    yield "route add default via fe80::1 dev eth0"
+    yield "link set eth1 up"
+    for leg in LEGS.values():
+        yield f"addr add {POD.v6}/128 dev {leg} nodad"
 
 
 def _via(gateway: Address, block: Address) -> Iterator[str]:

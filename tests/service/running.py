@@ -66,6 +66,8 @@ class Running:
     session: aiohttp.ClientSession = field(repr=False)
     environment: dict[str, str] = field(default_factory=dict)
     auth: tuple[str, str] | None = None
+    err: int | None = None
+    """Where it says what it says, in place of a file in the folder."""
     process: asyncio.subprocess.Process | None = field(default=None, repr=False)
 
     @property
@@ -94,8 +96,8 @@ class Running:
                 cwd=REPOSITORY,
                 env={**environment, **self.environment},
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=err,
-                stderr=err,
+                stdout=self.err or err,
+                stderr=self.err or err,
             )
         return self.process
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from probe.demo.door import Arrival
 from probe.demo.scenes import Scene
 from probe.demo.world import CLIENT, DemoWorld, demo_world
 from probe.model import Service
+from tests.service.hanging import Slow
 from tests.service.running import Running, running, until
 
 
@@ -29,30 +29,6 @@ async def world() -> AsyncIterator[DemoWorld]:
 async def daemon(world: DemoWorld, tmp_path: Path) -> AsyncIterator[Running]:
     async with running(world, tmp_path) as one:
         yield one
-
-
-class Slow:
-    """A mail server that says its greeting and nothing more; it hears what clients say, until they are gone."""
-
-    def __init__(self, greeting: bytes) -> None:
-        self.reached = asyncio.Event()
-        self.gone = asyncio.Event()
-        self.heard = bytearray()
-        self._greeting = greeting
-
-    async def __call__(self, arrival: Arrival) -> None:
-        loop = asyncio.get_running_loop()
-        is_ours = str(arrival.client.address) == CLIENT
-        if self._greeting:
-            await loop.sock_sendall(arrival.sock, self._greeting)
-        if is_ours and not self._greeting:
-            self.reached.set()
-        while octets := await loop.sock_recv(arrival.sock, 1000):
-            if is_ours:
-                self.heard.extend(octets)
-                self.reached.set()
-        if is_ours:
-            self.gone.set()
 
 
 class TestBegin:

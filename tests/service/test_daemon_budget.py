@@ -25,6 +25,7 @@ from probe.demo.world import CLIENT, DemoWorld, demo_world
 from probe.model import Result, Service, Verdict
 from probe.service.clock import SteadyClock
 from probe.service.daemon import Daemon
+from probe.service.reading import Reader
 from probe.service.systemd import Systemd
 from probe.settings import load
 from tests.service.running import Running, running, until
@@ -84,7 +85,7 @@ class Turnstile:
 async def at_work(one: Running, clock: SteadyClock) -> AsyncIterator[Daemon]:
     """The daemon of a configuration, in this process."""
     read = partial(load, one.config, environment={}, hostname="here")
-    daemon = Daemon(read, read(), clock, Systemd({}))
+    daemon = Daemon(Reader(read).read, read(), clock, Systemd({}))
     stop = asyncio.Event()
     task = asyncio.create_task(daemon.run(stop))
     try:

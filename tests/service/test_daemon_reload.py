@@ -20,7 +20,9 @@ import pytest
 
 from probe.demo.scenes import Scene
 from probe.demo.world import DemoWorld, demo_world
-from tests.service.running import Running, free_port, running, until
+from probe.model import Service
+from tests.service.hanging import HungLoki, Slow
+from tests.service.running import DEADLINE, Running, free_port, running, until
 
 SUCCESSFUL = "mailprobe_config_last_reload_successful"
 
@@ -209,6 +211,65 @@ class TestTaken:
         assert (await daemon.ended(signal.SIGTERM))[0] == 0
         assert "bug" not in daemon.said()
         assert "never retrieved" not in daemon.said()
+
+
+class TestMeanwhile:
+    """A source that hangs takes 6 s to be given up; everything goes on until the new configuration takes over."""
+
+    async def test_sessions_go_on_while_sources_open_and_who_asks_meanwhile_is_served_by_one_reload(
+        self, daemon: Running
+    ) -> None:
+        async with HungLoki() as loki:
+            daemon.write(evidence={"sources": [*daemon.content["evidence"]["sources"], loki.source]})
+            first = asyncio.create_task(reads_again(daemon))
+            await asyncio.wait_for(loki.asked.wait(), 10)
+            later = [asyncio.create_task(reads_again(daemon)) for _ in range(8)]
+            await goes_on(daemon)
+            assert (await daemon.get("/probe?path=vip"))[0] == 200
+            assert not first.done()
+            answers = await asyncio.gather(first, *later)
+        assert {status for status, _ in answers} == {200}
+        assert len(daemon.lines("configuration read again")) == 2
+        assert (await daemon.ended(signal.SIGTERM))[0] == 0
+
+    async def test_a_port_that_only_one_can_have_is_had_by_the_new_one(self, daemon: Running) -> None:
+        port = free_port()
+        up = f'mailprobe_evidence_source_up{{source="syslog:udp://127.0.0.1:{port}"}}'
+        syslog = {"kind": "syslog", "listen": f"udp://127.0.0.1:{port}"}
+        daemon.write(evidence={"sources": [*daemon.content["evidence"]["sources"], syslog]})
+        for _ in range(2):
+            assert await daemon.hang_up() == ""
+            assert await daemon.metric(up) == 1, daemon.said()
+        assert not daemon.lines("log source failed")
+
+    async def test_a_session_that_was_broken_off_is_repeated_at_once(self, daemon: Running, world: DemoWorld) -> None:
+        """An interval of an hour: whoever reloads amid a session would else hear of it an hour later."""
+        daemon.write(schedule={"interval": "1h", "jitter": "0%", "max_sessions_per_minute": 600})
+        assert await daemon.hang_up() == ""
+        await goes_on(daemon)
+        slow = Slow(b"220 mail.demo.test ESMTP\r\n")
+        await world.junctions[Service.SMTP].lead(slow)
+        question = await _asked_of(slow, daemon)
+        await world.change_to(Scene.STRAIGHT)
+        before = await counted(daemon)
+        assert await daemon.hang_up() == ""
+        assert (await question)[0] == 503
+
+        async def is_repeated() -> bool:
+            return (await counted(daemon))["vip", "smtp"] == before["vip", "smtp"] + 1
+
+        await until(is_repeated, "the session once more")
+
+
+async def _asked_of(slow: Slow, daemon: Running) -> asyncio.Task[tuple[int, str]]:
+    """A question that waits for this server; one that comes amid another session is answered by that."""
+    reached = asyncio.create_task(slow.reached.wait())
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            question = asyncio.create_task(daemon.get("/probe?path=vip&service=smtp"))
+            await asyncio.wait([question, reached], return_when=asyncio.FIRST_COMPLETED)
+            if reached.done():
+                return question
 
 
 def _verdict_of(series: str, path: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -16,10 +17,11 @@ from probe.evidence.sources.file import FileSource
 from probe.evidence.sources.source import Health, Lines, State
 from probe.service.clock import steady_clock
 from probe.service.daemon import Daemon
-from probe.service.outfit import UnusableCaFile
+from probe.service.reading import Reader
 from probe.service.systemd import Systemd
 from probe.service.watch import Watch
 from probe.settings import Settings, load
+from probe.streams import Behind, Output
 from tests.service.running import Running, running, until
 
 LINE = b"Nov 22 18:29:06 mail postfix/smtpd[1]: connect from unknown[192.0.2.1]\n"
@@ -140,13 +142,13 @@ async def test_a_configuration_that_cannot_begin_gives_way_to_the_old_one(world:
     async with running(world, tmp_path) as one:
         good = partial(load, one.config, environment={}, hostname="here")
         swap, stop = Swap(good), asyncio.Event()
-        daemon = Daemon(swap, good(), steady_clock(), Systemd({}))
+        daemon = Daemon(Reader(swap).read, good(), steady_clock(), Systemd({}))
         task = asyncio.create_task(daemon.run(stop))
         await until(lambda: not daemon.waiting_for, "a daemon that is ready")
         swap.read = partial(with_odd_source, good)
         done = await daemon.read_configuration_again()
         assert done.fault is not None
-        assert "it could not be put to work: a bug of mailprobe's own (KeyError: 'odd')" in done.fault
+        assert "a bug of mailprobe's own (KeyError: 'odd')" in done.fault
         await one.sees("preserved")
         swap.read = _broken
         done = await daemon.read_configuration_again()
@@ -157,25 +159,47 @@ async def test_a_configuration_that_cannot_begin_gives_way_to_the_old_one(world:
         await task
 
 
-async def test_without_any_configuration_that_can_begin_the_daemon_ends(world: DemoWorld, tmp_path: Path) -> None:
+async def test_a_bug_after_the_old_configuration_has_ended_ends_the_daemon(world: DemoWorld, tmp_path: Path) -> None:
     """It would only look alive; who restarts it gets the error that says what is wrong."""
-    ca_file = tmp_path / "ca.pem"
-    ca_file.write_bytes(world.ca_file.read_bytes())
     async with running(world, tmp_path) as one:
-        before = one.content["paths"][0]
-        one.write(paths=[{**before, "tls": {**before["tls"], "ca_file": str(ca_file)}}])
         good = partial(load, one.config, environment={}, hostname="here")
         swap = Swap(good)
-        daemon = Daemon(swap, good(), steady_clock(), Systemd({}))
+        daemon = Daemon(Reader(swap).read, good(), steady_clock(), Systemd({}))
         task = asyncio.create_task(daemon.run(asyncio.Event()))
         await until(lambda: not daemon.waiting_for, "a daemon that is ready")
-        ca_file.unlink()
-        one.write(paths=[before])
-        swap.read = partial(with_odd_source, good)
-        assert (await daemon.read_configuration_again()).fault
-        with pytest.raises(UnusableCaFile, match=r"path vip: tls\.ca_file"):
+        swap.read = partial(with_odd_schedule, good)
+        done = await daemon.read_configuration_again()
+        assert done.fault is not None
+        assert "it could not be put to work: a bug of mailprobe's own" in done.fault
+        with pytest.raises(ZeroDivisionError):
             async with asyncio.timeout(10):
                 await task
+
+
+async def test_a_log_that_nobody_reads_is_told_on_the_page(world: DemoWorld, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    log = Behind(Output(writing, "w"), lambda lost: None, most=0)
+    async with running(world, tmp_path) as one:
+        good = partial(load, one.config, environment={}, hostname="here")
+        daemon = Daemon(Reader(good).read, good(), steady_clock(), Systemd({}), log)
+        assert not daemon.troubles
+        log.write(b"one\ntwo\n")
+        assert daemon.troubles == ("nobody reads the log (standard error): 2 lines of it are lost so far",)
+    os.close(reading)
+
+
+def with_odd_schedule(read: Callable[[], Settings]) -> Settings:
+    """An interval that no turn can be reckoned by: a bug of ours that shows when the patrol takes over."""
+    settings = read()
+    odd = settings.schedule.model_copy(update={"interval": Zero()})
+    return settings.model_copy(update={"schedule": odd})
+
+
+class Zero(float):
+    """Nothing can be divided by it or it by anything."""
+
+    def __truediv__(self, other: float) -> float:
+        raise ZeroDivisionError
 
 
 def _broken() -> Settings:

@@ -158,3 +158,26 @@ async def test_the_end_of_a_patrol_leaves_no_session_behind(world: DemoWorld) ->
     async with asyncio.timeout(5):
         while len(asyncio.all_tasks()) > before:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+async def test_turns_that_somebody_ends_are_told_and_go_on(beat: Beat, capfd: pytest.CaptureFixture[str]) -> None:
+    """Else the endpoint's last verdict would stand for ever."""
+    await beat.begin(interval="200ms", jitter="0%", most=600)
+    await beat.recorded.get()
+    (walk,) = (task for task in asyncio.all_tasks() if task.get_name() == f"walk of {beat.name}")
+    walk.cancel()
+    async with asyncio.timeout(20):
+        for _ in range(3):
+            assert (await beat.recorded.get()).result.judgement.verdict is Verdict.PRESERVED
+    assert "somebody ended its turns" in capfd.readouterr().err
+
+
+async def test_an_endpoint_whose_turn_does_not_come_is_stuck(beat: Beat) -> None:
+    """Whatever keeps it: the session under way, or that there is none."""
+    patrol = await beat.begin(interval="1h")
+    await beat.recorded.get()
+    now = patrol.workshop.kit.clock()
+    async with asyncio.timeout(20):
+        while patrol.stuck(now + 3_500):  # noqa: ASYNC110 - its session has ended, its turn ends in a moment
+            await asyncio.sleep(0.01)
+    assert patrol.stuck(now + 4_800) == (beat.name,)

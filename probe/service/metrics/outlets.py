@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from probe import aside
 from probe.model import Round
 from probe.service.metrics.exposition import exposition
 from probe.service.metrics.gateway import Gateway, gateway_of
@@ -33,7 +33,7 @@ class Outlets:
             from probe.service.metrics.push import NotPushed, push  # noqa: PLC0415 - aiohttp, for this alone
 
             try:
-                asyncio.run(push(self.gateway, done.vantage, text))
+                aside.run(push(self.gateway, done.vantage, text))
             except NotPushed as reason:
                 yield str(reason)
 

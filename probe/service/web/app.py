@@ -101,7 +101,7 @@ class Web:
 
     async def __aenter__(self) -> Web:
         self._standing.begin()
-        sockets = bound(self._site.station.settings.web.listen)
+        sockets = await bound(self._site.station.settings.web.listen)
         self._runner = web.AppRunner(
             self._application(),
             handle_signals=False,
@@ -116,9 +116,9 @@ class Web:
         if self._door is not None:
             await self._door.close()
 
-    def serve_again(self) -> None:
+    async def serve_again(self) -> None:
         """Take the port again. CannotListen: somebody else has it."""
-        self._open(bound(self._site.station.settings.web.listen))
+        self._open(await bound(self._site.station.settings.web.listen))
 
     def _open(self, sockets: Sequence[socket.socket]) -> None:
         self.addresses = [one.getsockname()[:2] for one in sockets]

@@ -41,11 +41,12 @@ class CannotListen(OSError):
     """Nothing can be served at the address of web.listen; the text says why and what to do."""
 
 
-def bound(listen: Listen) -> list[socket.socket]:
+async def bound(listen: Listen) -> list[socket.socket]:
     """Listening sockets, one for each address that the host has (none: all of the machine's). CannotListen."""
     sockets: list[socket.socket] = []
     try:
-        found = socket.getaddrinfo(listen.host or None, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        loop, flags = asyncio.get_running_loop(), socket.AI_PASSIVE
+        found = await loop.getaddrinfo(listen.host or None, listen.port, type=socket.SOCK_STREAM, flags=flags)
         for family, _, _, _, address in dict.fromkeys(found):
             try:
                 sockets.append(_bound(family, address))

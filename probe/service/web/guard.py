@@ -3,6 +3,7 @@
 - No page holds a style or a script, and none may be framed, fetched or posted to by another site.
 - A handler says no with `Refusal`; whatever else it raises is a bug of ours: it is logged, and the client learns
   no more than that.
+- On loopback without users, only who asks for loopback: no site can lend its name to it (DNS rebinding).
 - Pages and probes have places of their own: a page that many look at keeps no probe waiting, and the other way round.
 """
 
@@ -19,6 +20,7 @@ from aiohttp.typedefs import Handler, Middleware
 from probe.notices import warn
 from probe.service.web.front_door import connection_of
 from probe.service.web.headers import SECURITY
+from probe.service.web.own_name import is_loopback, is_own_name
 from probe.service.web.password import Crowded, Doorkeeper
 from probe.service.web.refusal import PLACES, Refusal, answer, astray
 from probe.service.web.site import site_of
@@ -141,6 +143,7 @@ def welcome(standing: Standing, doorkeeper: Doorkeeper, clock: Callable[[], floa
         in_force = standing.now()
         if not bucket.takes(in_force.config.rate):
             raise Refusal(429, "Too many requests, by rate_limit of the web-config file.", {"Retry-After": "1"})
+        _by_own_name(request, in_force)
         _secure(request, in_force)
         await _known(request, in_force, doorkeeper, failed)
         _own_site(request)
@@ -149,6 +152,16 @@ def welcome(standing: Standing, doorkeeper: Doorkeeper, clock: Callable[[], floa
         return await handler(request)
 
     return middleware
+
+
+def _by_own_name(request: web.Request, in_force: InForce) -> None:
+    """Who names no host is no browser; users and TLS ask for more than another site has."""
+    listen, named = site_of(request).station.settings.web.listen.host, request.headers.get(hdrs.HOST)
+    if named is None or not is_loopback(listen) or in_force.config.users or in_force.config.tls:
+        return
+    if not is_own_name(named, listen):
+        next_step = "have the proxy in front of it send Host: localhost, or set web.config_file with users or TLS"
+        raise Refusal(403, f"This server listens on loopback and is asked by another name: {next_step}.")
 
 
 def _secure(request: web.Request, in_force: InForce) -> None:

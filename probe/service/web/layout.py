@@ -8,9 +8,9 @@ from urllib.parse import quote
 from probe import __version__
 from probe.model import Severity
 from probe.report.json import timestamp
+from probe.report.markup import Content, Html, element, html
+from probe.report.text import span
 from probe.service.web.assets import SCRIPT, STYLE, icon_of
-from probe.service.web.html import Content, Html, element, html
-from probe.service.web.text import span
 
 MARKS = {Severity.OK: "✓", Severity.WARNING: "!", Severity.CRITICAL: "✕", Severity.UNKNOWN: "?"}
 """A verdict is told by its words, its mark and its colour; any one of them is enough."""

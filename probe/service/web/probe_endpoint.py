@@ -21,6 +21,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from probe.model import Address, Endpoint, EndpointName, Result, Service, plain_address
+from probe.report.text import one_line
 from probe.service.metrics import exposition, probe_registry
 from probe.service.station import Asked, Station
 from probe.service.web.administration import exposed
@@ -28,7 +29,6 @@ from probe.service.web.query import Query
 from probe.service.web.refusal import Refusal
 from probe.service.web.shown_session import as_text
 from probe.service.web.site import Site, site_of
-from probe.service.web.text import one_line
 from probe.settings import Settings, targets
 
 TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from aiohttp import web
 
+from probe.report.text import one_line
 from probe.service.web.refusal import Refusal
-from probe.service.web.text import one_line
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)

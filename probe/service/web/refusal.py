@@ -9,9 +9,9 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from probe.service.web.html import element, html
+from probe.report.markup import element, html
+from probe.report.text import visible
 from probe.service.web.layout import page
-from probe.service.web.text import visible
 
 PLACES = (
     ("/", "the status page"),

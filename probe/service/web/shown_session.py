@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from probe.model import Result, Spoken
 from probe.report.headline import outcome
 from probe.report.json import timestamp
-from probe.service.web.text import one_line, visible
+from probe.report.text import one_line, visible
 
 WIDEST = 2_000
 

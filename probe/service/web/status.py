@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from probe.model import EndpointName, MaskedBy, Outage, Result, Service, Severity, Verdict, worst
+from probe.report.text import counted
 from probe.service.ledger import Account
 from probe.service.web.site import Site
-from probe.service.web.text import counted
 from probe.settings import Settings
 
 Outcome = tuple[Verdict, MaskedBy | None]

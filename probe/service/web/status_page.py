@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from probe.evidence.health import Heard
 from probe.model import Outage, Service, Severity, Topology
+from probe.report.markup import NOTHING, Html, element, html
+from probe.report.text import counted, span
 from probe.service.ledger import Account
 from probe.service.web import timeline
-from probe.service.web.html import NOTHING, Html, element, html
 from probe.service.web.layout import (
     MARKS,
     Frame,
@@ -30,7 +31,6 @@ from probe.service.web.layout import (
 )
 from probe.service.web.site import Site
 from probe.service.web.status import Cell, Problem, Row, Status, alike_outages, services_of, status_of, words_of
-from probe.service.web.text import counted, span
 
 EVERY = 5.0
 ENDPOINTS_PER_SECOND = 50

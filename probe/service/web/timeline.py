@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from itertools import islice, zip_longest
 
 from probe.model import Severity
+from probe.report.markup import Html, element
+from probe.report.text import counted, span
 from probe.service.ledger import Account
-from probe.service.web.html import Html, element
 from probe.service.web.status import words_of
-from probe.service.web.text import counted, span
 
 DAY = 86_400.0
 WIDTH, HEIGHT = 1440, 24

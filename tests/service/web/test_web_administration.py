@@ -141,3 +141,27 @@ async def test_a_secret_in_a_transcript_was_masked_before_it_came_here(station: 
     station.ledger.record(replace(kept, session=replace(kept.session, id="masked")))
     async with serving(station) as client:
         assert "AUTH PLAIN ****" in (await client.get("/sessions/masked")).text
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:9797", 200),
+        ("localhost:8080", 200),
+        ("[::1]", 200),
+        ("10.0.20.202", 200),
+        ("evil.example", 403),
+        ("evil.example:9797", 403),
+        ("localhost.evil.example", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("", 403),
+        ("[", 403),
+    ],
+)
+async def test_no_site_can_lend_its_name_to_loopback(station: Scripted, host: str, status: int) -> None:
+    """DNS rebinding: to a browser the pages of evil.example and ours are then one site."""
+    headers = {"Host": host, "Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"}
+    async with serving(station) as client:
+        assert (await client.ask("POST", "/-/reload", headers=headers)).status == status
+        assert (await client.get("/", headers=headers)).status == status
+    assert station.reloads == int(status == 200)

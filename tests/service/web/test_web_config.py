@@ -107,7 +107,7 @@ async def test_tls_by_files_and_by_text_in_the_file(tmp_path: Path) -> None:
             assert (await client.get("/-/healthy", ssl=trusting())).status == 200
             with pytest.raises(ClientError):
                 await client.get("/-/healthy", ssl=trusting(authority=STRANGER))
-            assert b"healthy" not in await client.raw(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"healthy" not in await client.raw(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
 
 async def test_patience_is_the_same_behind_tls(tmp_path: Path) -> None:
@@ -300,3 +300,13 @@ async def test_a_crowd_of_wrong_passwords_keeps_nobody_out_who_is_known(tmp_path
             assert (await client.get("/-/healthy", headers=basic(b"alice:a"))).status == 200
         outcomes = {task.result().status for task in crowd}
     assert outcomes == {401, 503}
+
+
+async def test_where_a_user_is_asked_for_any_name_will_do(tmp_path: Path) -> None:
+    """Another site may have our name (test_no_site_can_lend_its_name_to_loopback), but not our password."""
+    async with serving(with_web(tmp_path, f"basic_auth_users: {{somebody: '{hashed('word')}'}}\n")) as client:
+        headers = {"Host": "mail.example.org"}
+        assert (await client.get("/-/healthy", headers=headers)).status == 401
+        login = base64.b64encode(b"somebody:word").decode()
+        headers["Authorization"] = f"Basic {login}"
+        assert (await client.get("/-/healthy", headers=headers)).status == 200

@@ -20,7 +20,7 @@ from tests.service.web.stage import SETTINGS, Scripted, session_of, settings_of,
 HASTY = Patience(head=0.3, idle=0.3, unread=0.3, handshake=0.3)
 """For servers that hang up; others keep their usual patience, so that a hasty one is not what a test sees."""
 
-HEAD = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n"
+HEAD = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n"
 
 
 async def hung_up(client: Client, sent: bytes, every: float = 0.05) -> bytes:
@@ -99,7 +99,7 @@ async def test_who_does_not_read_his_answer_is_left(station: Scripted) -> None:
             deaf.settimeout(0)
             loop = asyncio.get_running_loop()
             await loop.sock_connect(deaf, client.address)
-            wish = b"GET /api/v1/sessions?limit=500 HTTP/1.1\r\nHost: x\r\n\r\n"
+            wish = b"GET /api/v1/sessions?limit=500 HTTP/1.1\r\nHost: localhost\r\n\r\n"
             await loop.sock_sendall(deaf, wish * 30)
             with pytest.raises(ConnectionError):
                 await _poke(deaf)
@@ -109,13 +109,13 @@ async def test_who_does_not_read_his_answer_is_left(station: Scripted) -> None:
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
-        (b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", b"400"),
         (HEAD + b"X-Long: " + b"a" * 10_000 + b"\r\n\r\n", b"400"),
         (HEAD + b"X-Many: a\r\n" * 200 + b"\r\n", b"400"),
         (b"\x16\x03\x01\x02\x00\x01\x00", b"400"),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", b"400"),
-        (b"PUT / HTTP/1.1\r\nHost: x\r\n\r\n", b"405"),
-        (b"POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n", b"413"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", b"400"),
+        (b"PUT / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"405"),
+        (b"POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n", b"413"),
     ],
 )
 async def test_what_is_too_long_or_no_http_is_refused(station: Scripted, sent: bytes, status: bytes) -> None:

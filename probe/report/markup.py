@@ -3,7 +3,7 @@
 - `element` escapes every text that it is given, content and attributes alike; only `Html`, which only this file makes,
   passes through. What nobody can see is written out first (text.py).
 - Attributes are keyword arguments: `class_` is class, `aria_label` is aria-label; None and False leave one out.
-- No style and no script ever stands in a page: the Content-Security-Policy forbids both (guard.py).
+- No style and no script ever stands in a page of the daemon: its Content-Security-Policy forbids both (guard.py).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from probe.service.web.text import visible
+from probe.report.text import visible
 
 
 class Html(str):

@@ -1,0 +1,72 @@
+"""What `probe watch` does with its arguments: settings to a watch, its view while it lasts, its reports at the end.
+
+The view goes to standard error, the result to standard output. The report file is tried before the change, not after.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from probe import aside
+from probe.cli_watch_options import Asked
+from probe.model import Ending, Watched
+from probe.report import table, watched_html, watched_json, watched_table
+from probe.report.board import shown
+from probe.report.watched_words import Times
+from probe.service.outfit import UnusableCaFile
+from probe.service.vigil.run import Done, watch
+from probe.settings import Settings
+from probe.verdict.watched import conclude
+
+
+def watch_and_tell(settings: Settings, paths: tuple[str, ...], asked: Asked, console: Console) -> int:
+    """Watch until it is over and tell it; the exit code."""
+    if asked.report is not None:
+        _check_writable(asked.report)
+    zone = datetime.fromtimestamp(time.time()).astimezone().tzinfo or UTC
+    with shown(sys.stderr, Times(zone)) as show:
+        try:
+            done = aside.run(watch(settings, paths, asked.wanted, show))
+        except UnusableCaFile as error:
+            raise click.ClickException(f"{error}") from error
+    times = Times(zone, done.shift)
+    conclusion = conclude(done.watched)
+    _tell(done, times, asked.form, console)
+    if asked.report is not None:
+        _write_report(done.watched, times, asked.report)
+    if done.watched.ending is Ending.BASELINE:
+        hint = "mend it first, or watch it all the same with --from-broken"
+        click.echo(f"probe: refuses to watch what is {conclusion.sentence}; {hint}", err=True)
+    return conclusion.severity.exit_code
+
+
+def _check_writable(report: Path) -> None:
+    try:
+        with report.open("a", encoding="utf-8"):
+            pass
+    except OSError as error:
+        raise click.UsageError(f"--report {report}: {error.strerror}") from None
+
+
+def _write_report(watched: Watched, times: Times, report: Path) -> None:
+    try:
+        report.write_text(watched_html.render(watched, times), encoding="utf-8")
+    except OSError as error:
+        click.echo(f"probe: the report could not be written to {report}: {error.strerror}", err=True)
+
+
+def _tell(done: Done, times: Times, form: str, console: Console) -> None:
+    if form == "json":
+        click.echo(watched_json.render(done.watched, shift=times.shift))
+        return
+    with console.capture() as drawn:  # rich itself exits with 1 where a pipe is closed
+        if done.watched.ending is Ending.BASELINE:
+            table.render(done.baseline, console)
+        watched_table.render(done.watched, console, times)
+    click.echo(drawn.get(), nl=False)

@@ -1,0 +1,245 @@
+"""What `probe watch` saw: knocks and sessions over some minutes, and the stretches in which something was wrong.
+
+- A knock is one SYN and what came back. It tells whether somebody answers, and never whose address the server sees.
+- An edge is when something changed: after one moment at which it was still so, by another at which it was not. The
+  moment between is told, with what it may be off by.
+- Times are when SYNs left and sessions were opened, on the probe's own clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from probe.model.address import Address
+from probe.model.endpoint import EndpointName
+from probe.model.judgement import Judgement
+from probe.model.session import Span
+from probe.model.words import Failure, Severity, Verdict
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Knock:
+    """One SYN, which left between `at` and `left`. `failure` None: a SYN-ACK answered it, `seconds` later.
+
+    `counted`: the handshake was completed, so the server's program saw a connection. `spacing`: seconds that were
+    meant to lie between this one and the one before.
+    """
+
+    at: float
+    left: float
+    seconds: float
+    failure: Failure | None = None
+    counted: bool = False
+    spacing: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Something changed after `after` (None: before anybody looked), and by `by`."""
+
+    after: float | None
+    by: float
+
+    @property
+    def moment(self) -> float:
+        """The moment that is told: in the middle, so that it is off by the bound at most."""
+        return self.by if self.after is None else (self.after + self.by) / 2
+
+    @property
+    def bound(self) -> float:
+        """Seconds by which the moment may be off; 0 where it was before anybody looked, and nothing bounds it."""
+        return 0.0 if self.after is None else (self.by - self.after) / 2
+
+
+class GapKind(StrEnum):
+    """What was wrong: nobody answered SYNs, or sessions were critical although somebody did."""
+
+    UNREACHABLE = "unreachable"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gap:
+    """A stretch in which an endpoint was out. `seen`: when it last certainly was. `ended` None: it lasts.
+
+    `how`: every failure of its knocks, or every verdict of its sessions, in order, each once. `judgement`: that of a
+    session in it, which names it and knows the cause.
+    """
+
+    endpoint: EndpointName
+    kind: GapKind
+    began: Edge
+    seen: float
+    ended: Edge | None = None
+    how: tuple[str, ...] = ()
+    judgement: Judgement | None = None
+
+    @property
+    def from_the_start(self) -> bool:
+        """Whether it was there before anybody looked."""
+        return self.began.after is None
+
+    @property
+    def seconds(self) -> float:
+        """How long it was; of one that lasts how long it certainly is so far."""
+        return self.seen - self.began.by if self.ended is None else self.ended.moment - self.began.moment
+
+    @property
+    def bound(self) -> float:
+        """Seconds by which the length may be off."""
+        return self.began.bound + (self.ended.bound if self.ended else 0.0)
+
+    def also(self, how: str, at: float) -> Gap:
+        """The same gap, seen once more."""
+        return replace(self, seen=at, how=self.how if how in self.how else (*self.how, how))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One judged session in brief. `aside`: it failed in a stretch without answers, and that is why."""
+
+    at: float
+    closed: float
+    connected: float | None = None
+    session: str
+    judgement: Judgement
+    seen: tuple[Address, ...] = ()
+    aside: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """What it proves."""
+        return self.judgement.verdict
+
+    @property
+    def shown(self) -> float:
+        """When the server was seen to be there: a SYN that was sent again may connect long after the first."""
+        return self.at if self.connected is None else self.connected
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cadence:
+    """How often an endpoint was knocked at. `asked` and `longest`: seconds that were meant to lie between two knocks.
+
+    `why`: why it was slower than asked for, where it was.
+    """
+
+    asked: float
+    longest: float = 0.0
+    sent: int = 0
+    answered: int = 0
+    lost: int = 0
+    counted: int = 0
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WatchedEndpoint:
+    """One endpoint over the watch. `untold`: gaps beyond the most that are kept. `blind`: when nobody knocked.
+
+    `good_since`: since when every session was as good as it must be; None while the latest was not.
+    """
+
+    name: EndpointName
+    host: str
+    address: Address | None = None
+    cadence: Cadence
+    gaps: tuple[Gap, ...] = ()
+    untold: int = 0
+    samples: tuple[Sample, ...] = ()
+    blind: tuple[Span, ...] = ()
+    good_since: float | None = None
+    baseline: Sample | None = None
+
+    @property
+    def lasting(self) -> Gap | None:
+        """The gap that lasts; that nobody answers says more than what sessions found."""
+        lasting = [gap for gap in self.gaps if gap.ended is None]
+        return min(lasting, key=lambda gap: gap.kind is not GapKind.UNREACHABLE, default=None)
+
+    @property
+    def latest(self) -> Sample | None:
+        """The latest session that says something about the endpoint by itself."""
+        return next((sample for sample in reversed(self.samples) if not sample.aside), None)
+
+    @property
+    def last_back(self) -> float | None:
+        """When it last came back."""
+        return max((gap.ended.moment for gap in self.gaps if gap.ended is not None), default=None)
+
+    @property
+    def awaits_session(self) -> bool:
+        """Whether no session has shown yet how it serves, or none since it last came back."""
+        latest, back = self.latest, self.last_back
+        return latest is None or (back is not None and latest.shown < back)
+
+    @property
+    def seconds_out(self) -> float:
+        """Seconds in which it was out, stretches that overlap counted once."""
+        total, until = 0.0, float("-inf")
+        for gap in sorted(self.gaps, key=lambda one: one.began.moment):
+            end = gap.seen if gap.ended is None else gap.ended.moment
+            total += max(0.0, end - max(gap.began.moment, until))
+            until = max(until, end)
+        return total
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """What was known of the cluster from `edge` on: who announces `address`, or how many endpoints `node` has."""
+
+    edge: Edge
+    value: str
+    address: Address | None = None
+    node: str | None = None
+
+
+class Ending(StrEnum):
+    """Why a watch ended."""
+
+    STABLE = "stable"
+    INTERRUPTED = "interrupted"
+    MAX_OUTAGE = "max_outage"
+    BASELINE = "baseline"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """What the user asked for: seconds between knocks, of ok until the end, of the longest outage that is tolerated."""
+
+    interval: float = 0.2
+    until_stable: float | None = None
+    max_outage: float | None = None
+    from_broken: bool = False
+    no_limit: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Watched:
+    """A watch as a whole, from `started` to `until`. `began`: when the baseline was there. `ending` None: it goes on.
+
+    `clients`: everybody who came in meanwhile by the servers' logs, by whose network they come from.
+    """
+
+    vantage: str
+    wanted: Wanted
+    started: float
+    until: float
+    began: float | None = None
+    ending: Ending | None = None
+    endpoints: tuple[WatchedEndpoint, ...] = ()
+    announcers: tuple[Standing, ...] = ()
+    nodes: tuple[Standing, ...] = ()
+    clients: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conclusion:
+    """What a watch comes to: its severity, by which rule, in one sentence."""
+
+    severity: Severity
+    rule: str
+    sentence: str

@@ -1,0 +1,202 @@
+"""A watch while it goes on: a board that is drawn again and again on a terminal, lines of what happens anywhere else.
+
+The board has a row for each endpoint: what it is now, how long it has been out, the last minutes as a strip, its
+latest session. It fits the terminal: a narrow one leaves out the session, then the strip; a low one the endpoints
+that are well. Every cell of a strip says by its height what it was, so that no colour is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from probe.model import Edge, Gap, GapKind, Severity, Watched, WatchedEndpoint
+from probe.report.table import STYLES
+from probe.report.text import one_line, span
+from probe.report.watched_words import MARKS, Times, exactly, kind, length, proved, when
+from probe.verdict.watched import longest, stable_seconds, standing
+
+Show = Callable[[Watched], None]
+
+STRIP_SECONDS, SHORTEST_STRIP = 180.0, 30.0
+"""Seconds that a strip shows; of a watch that has just begun fewer, but so many at least."""
+
+WIDEST_STRIP = 60
+NARROWEST_STRIP = 8
+SESSION_WIDTH = 34
+STATE_WIDTH = 22
+CLOCK_WIDTH = 9
+GUTTERS = 5
+
+FINE, SESSION_BAD, OUT, UNSEEN = "▁", "▅", "█", " "
+STRIP_STYLES = {FINE: "green", SESSION_BAD: "yellow", OUT: "bold red", UNSEEN: ""}
+ROWS_AROUND = 6
+
+
+@contextmanager
+def shown(stream: TextIO, times: Times) -> Iterator[Show]:
+    """What shows a watch on this stream: a board if it is a terminal that can draw, lines if not."""
+    console = Console(file=stream, highlight=False)
+    if not stream.isatty() or console.is_dumb_terminal:
+        yield Lines(stream, times).show
+        return
+    with Live(Text(""), console=console, transient=True, auto_refresh=False) as live:
+        yield lambda watched: live.update(board(watched, console.width, console.height), refresh=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """Columns of each part of a row; 0: it is left out."""
+
+    name: int
+    state: int
+    strip: int
+    session: int
+
+    @classmethod
+    def on(cls, width: int, names: Sequence[str]) -> Widths:
+        """What fits on a terminal so wide: the name and the state always, then the strip, then the session."""
+        name = min(max(map(len, names), default=0), max(width // 3, 10))
+        left = width - name - CLOCK_WIDTH - GUTTERS
+        state = min(STATE_WIDTH, left)
+        strip = left - state
+        session = SESSION_WIDTH if strip >= SESSION_WIDTH + NARROWEST_STRIP else 0
+        strip -= session
+        return cls(name, state, min(strip, WIDEST_STRIP) if strip >= NARROWEST_STRIP else 0, session)
+
+
+def board(watched: Watched, width: int, height: int) -> RenderableType:
+    """All rows as they are now."""
+    rows = list(watched.endpoints)
+    room = max(height - ROWS_AROUND, 1)
+    hidden = max(0, len(rows) - room)
+    if hidden:
+        worst = sorted(rows, key=lambda one: list(Severity).index(standing(one)[0]))[:room]
+        rows = [one for one in rows if one in worst]
+    widths = Widths.on(width, [str(one.name) for one in rows])
+    grid = Table.grid(padding=(0, 1))
+    sizes = [size for size in (widths.name, widths.state, CLOCK_WIDTH, widths.strip, widths.session) if size]
+    for size in sizes:
+        grid.add_column(no_wrap=True, overflow="ellipsis", width=size)
+    for endpoint in rows:
+        grid.add_row(*_row(watched, endpoint, widths)[: len(sizes)])
+    more = [Text(f"… and {hidden} more, not worse than these", style="dim")] if hidden else []
+    return Group(_head(watched, width), grid, *more, *_foot(watched, width, legend=bool(widths.strip)))
+
+
+def _row(watched: Watched, endpoint: WatchedEndpoint, widths: Widths) -> tuple[Text, ...]:
+    severity, state = standing(endpoint)
+    gap = endpoint.lasting
+    clock = f"{watched.until - gap.began.moment:.1f} s" if gap else ""
+    told = Text(f"{MARKS[severity]} {state}", style=STYLES[severity])
+    strip = strip_of(watched, endpoint, widths.strip)
+    latest = endpoint.samples[-1] if endpoint.samples else None
+    ago = f"{proved(latest)}, {span(watched.until - latest.at)} ago" if latest else ""
+    session = Text(one_line(ago, max(widths.session, 1)), style="dim")
+    return Text(one_line(str(endpoint.name))), told, Text(clock, style="bold red"), strip, session
+
+
+def strip_of(watched: Watched, endpoint: WatchedEndpoint, width: int) -> Text:
+    """The last minutes, oldest first; each cell shows the worst of its time."""
+    text = Text()
+    seconds = min(STRIP_SECONDS, max(watched.until - watched.started, SHORTEST_STRIP))
+    each = seconds / width if width else 0.0
+    for number in range(width):
+        start = watched.until - (width - number) * each
+        cell = _cell(watched, endpoint, start, start + each)
+        text.append(cell, style=STRIP_STYLES[cell])
+    return text
+
+
+def _cell(watched: Watched, endpoint: WatchedEndpoint, start: float, end: float) -> str:
+    within = [gap for gap in endpoint.gaps if _covers(gap, start, end)]
+    if any(gap.kind is GapKind.UNREACHABLE for gap in within):
+        return OUT
+    if within:
+        return SESSION_BAD
+    return FINE if end > watched.started else UNSEEN
+
+
+def _covers(gap: Gap, start: float, end: float) -> bool:
+    return gap.began.moment < end and (gap.ended is None or gap.ended.moment > start)
+
+
+def _head(watched: Watched, width: int) -> Text:
+    phase = "watching" if watched.began is not None else "baseline: one session each"
+    text = f"{phase} for {span(watched.until - (watched.began or watched.started))}"
+    gap = longest(watched)
+    if gap is not None:
+        text += f", longest outage {gap.seconds:.1f} s"
+    return Text(one_line(text, width), style="bold")
+
+
+def _foot(watched: Watched, width: int, *, legend: bool) -> list[Text]:
+    stable, wanted = stable_seconds(watched), watched.wanted
+    ends = []
+    if wanted.until_stable is not None:
+        ends.append(f"ok for {stable or 0.0:.0f} of {wanted.until_stable:g} s")
+    if wanted.max_outage is not None:
+        ends.append(f"fails past {wanted.max_outage:g} s out")
+    ends.append("Ctrl-C ends it and reports")
+    latest = {str(one.address): one.value for one in watched.announcers}
+    announcers = [f"{address} announced by {value}" for address, value in latest.items()]
+    strips = f"{FINE} fine  {SESSION_BAD} session critical  {OUT} no answer" if legend else ""
+    lines = [*announcers, "; ".join(ends), strips]
+    return [Text(one_line(line, width), style="dim") for line in lines if line]
+
+
+class Lines:
+    """What happens, a line each: what the baseline was, who went, who came back, what sessions prove now."""
+
+    def __init__(self, stream: TextIO, times: Times) -> None:
+        self._stream = stream
+        self._times = times
+        self._told: dict[tuple[object, ...], str] = {}
+        self._began = False
+
+    def show(self, watched: Watched) -> None:
+        """Say what is new since the last time."""
+        for key, moment, line in self._happenings(watched):
+            if self._told.get(key) != line:
+                self._told[key] = line
+                self._stream.write(f"{self._times.clock(moment)} {line}\n")
+        self._stream.flush()
+
+    def _happenings(self, watched: Watched) -> Iterator[tuple[tuple[object, ...], float, str]]:
+        for endpoint in watched.endpoints:
+            yield from self._of_endpoint(endpoint)
+        for one in watched.announcers:
+            key = ("announcer", one.address, one.edge.by)
+            yield key, one.edge.by, f"{one.address} is announced by {one.value}"
+        if watched.began is not None and watched.ending is None:
+            yield ("began",), watched.began, "the baseline is there: watching, the change may begin"
+
+    def _of_endpoint(self, endpoint: WatchedEndpoint) -> Iterator[tuple[tuple[object, ...], float, str]]:
+        for gap in endpoint.gaps:
+            key = (endpoint.name, gap.kind, gap.began.by)
+            yield (*key, "went"), gap.began.by, self._told.get((*key, "went"), self._went(gap))
+            if gap.ended is not None:
+                yield (*key, "back"), gap.ended.by, self._told.get((*key, "back"), self._back(gap, gap.ended))
+        latest = endpoint.latest
+        if latest is not None:
+            line = f"{endpoint.name} {proved(latest)}"
+            yield (endpoint.name, "proved"), latest.at, line
+
+    def _went(self, gap: Gap) -> str:
+        if gap.kind is GapKind.UNREACHABLE:
+            return f"{gap.endpoint} went {exactly(gap.began, self._times)}: {', '.join(gap.how)}"
+        return f"{gap.endpoint} has been critical since {exactly(gap.began, self._times)}: {kind(gap)}"
+
+    def _back(self, gap: Gap, ended: Edge) -> str:
+        if gap.kind is GapKind.UNREACHABLE:
+            return f"{gap.endpoint} came back {when(ended, self._times)} after {length(gap)} ({kind(gap)})"
+        return (
+            f"{gap.endpoint} is not critical any more, {exactly(ended, self._times)}, after {length(gap)} ({kind(gap)})"
+        )

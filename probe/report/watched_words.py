@@ -1,0 +1,210 @@
+"""A watch in words and figures that all its reports share. Pure.
+
+Every time is a wall time of the vantage's own zone, to 0.1 s; `Times` knows the zone, and what the wall clock is ahead
+of the probe's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+
+from probe.model import (
+    Edge,
+    Ending,
+    Gap,
+    GapKind,
+    MaskedBy,
+    Sample,
+    Severity,
+    Standing,
+    Verdict,
+    Watched,
+    WatchedEndpoint,
+)
+from probe.report.text import counted
+from probe.verdict.watched import how
+
+MARKS = {Severity.OK: "✓", Severity.WARNING: "!", Severity.CRITICAL: "✗", Severity.UNKNOWN: "?"}
+
+ENDINGS = {
+    Ending.STABLE: "it ended because all endpoints had been well for as long as was asked",
+    Ending.INTERRUPTED: "it was ended by a signal (Ctrl-C)",
+    Ending.MAX_OUTAGE: "it ended at once, for an outage was longer than is tolerated",
+    Ending.BASELINE: "it did not begin, for something was broken before anything was changed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How moments of the probe's clock are written."""
+
+    zone: tzinfo
+    shift: float = 0.0
+
+    def clock(self, moment: float, digits: int = 1) -> str:
+        """The time of day, to 0.1 s, or as many digits as are asked for."""
+        shown = datetime.fromtimestamp(round(moment + self.shift, digits), self.zone)
+        return f"{shown:%H:%M:%S}.{f'{shown.microsecond:06}'[:digits]}"
+
+    def day(self, moment: float) -> str:
+        """The date, the time to the second, and the zone."""
+        shown = datetime.fromtimestamp(moment + self.shift, self.zone)
+        return f"{shown:%Y-%m-%d %H:%M:%S} {self.offset(moment)}"
+
+    def offset(self, moment: float) -> str:
+        """The zone's offset, as in RFC 3339."""
+        return datetime.fromtimestamp(moment + self.shift, self.zone).isoformat()[-6:].replace("+00:00", "UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Sessions in a row of which the server saw the same."""
+
+    first: Sample
+    last: Sample
+    count: int
+
+
+def runs(endpoint: WatchedEndpoint) -> tuple[Run, ...]:
+    """What the sessions of an endpoint proved, in order; those that failed for want of an answer are left out."""
+    found: list[Run] = []
+    for sample in endpoint.samples:
+        if sample.aside:
+            continue
+        if found and _alike(found[-1].last, sample):
+            found[-1] = Run(found[-1].first, sample, found[-1].count + 1)
+        else:
+            found.append(Run(sample, sample, 1))
+    return tuple(found)
+
+
+def _alike(one: Sample, other: Sample) -> bool:
+    return _proof(one) == _proof(other)
+
+
+def _proof(sample: Sample) -> tuple[Verdict, MaskedBy | None, object]:
+    return sample.verdict, sample.judgement.masked_by, sample.seen
+
+
+def proved(sample: Sample) -> str:
+    """What a session proved: `preserved (192.168.1.10)`."""
+    masked = f" by {sample.judgement.masked_by}" if sample.judgement.masked_by else ""
+    seen = f" ({', '.join(map(str, sample.seen))})" if sample.seen else ""
+    return f"{sample.verdict}{masked}{seen}"
+
+
+def addresses(endpoint: WatchedEndpoint) -> str:
+    """What clients' addresses looked like over the watch: `preserved (192.168.1.10) → masked by node (10.0.20.102)`."""
+    told = [proved(run.first) for run in runs(endpoint)]
+    most = [*told[:2], "…", told[-1]] if len(told) > 4 else told
+    return " → ".join(most) or "no session"
+
+
+def when(edge: Edge, times: Times) -> str:
+    """An edge: `17:00:01.3`, or `before 17:00:00.1`."""
+    return f"before {times.clock(edge.by)}" if edge.after is None else times.clock(edge.moment)
+
+
+def exactly(edge: Edge, times: Times, digits: int = 1) -> str:
+    """An edge with what bounds it."""
+    if edge.after is None:
+        return f"before {times.clock(edge.by, digits)}, when the watch began"
+    return f"between {times.clock(edge.after, digits)} and {times.clock(edge.by, digits)}"
+
+
+def length(gap: Gap) -> str:
+    """How long a gap was: `39.9 s ± 0.2`, `at least 12.0 s`."""
+    if gap.from_the_start or gap.ended is None:
+        return f"at least {gap.seconds:.1f} s" + ("" if gap.ended else ", lasting")
+    return f"{gap.seconds:.1f} s ± {max(gap.bound, 0.05):.1f}"
+
+
+def kind(gap: Gap) -> str:
+    """What a gap was: unanswered SYNs by their verdict or failure, sessions by their verdict."""
+    return how(gap) if gap.kind is GapKind.CRITICAL else f"no connection: {how(gap)}"
+
+
+def cadence(endpoint: WatchedEndpoint) -> str:
+    """How often it was knocked at, and why no oftener."""
+    made = endpoint.cadence
+    if not made.sent:
+        return "no knock was sent"
+    seconds = max(made.longest, made.asked)
+    counts = "none counted by the server" if not made.counted else f"{made.counted:,} counted by the server"
+    lost = f"; {made.lost:,} lost one by one" if made.lost else ""
+    why = f" ({made.why})" if made.why else ""
+    spaced = f"up to {seconds:g}" if seconds > made.asked + 0.001 else f"{seconds:g}"
+    return f"{made.sent:,} knocks, one each {spaced} s, {counts}{lost}{why}"
+
+
+def cadences(watched: Watched) -> tuple[tuple[str, str], ...]:
+    """The same in one line for endpoints that had the same cadence: (whose, what)."""
+    groups: dict[str, list[WatchedEndpoint]] = {}
+    for endpoint in watched.endpoints:
+        made = endpoint.cadence
+        plain = bool(made.sent) and not made.counted and not made.lost and not made.why
+        groups.setdefault("" if plain else str(endpoint.name), []).append(endpoint)
+    told = []
+    for name, endpoints in groups.items():
+        if name:
+            told.append((name, cadence(endpoints[0])))
+        else:
+            sent = sum(one.cadence.sent for one in endpoints)
+            what = f"{sent:,} knocks, one each {endpoints[0].cadence.asked:g} s at each, none counted by the server"
+            told.append((counted(len(endpoints), "endpoint"), what))
+    return tuple(told)
+
+
+def sessions(watched: Watched) -> str:
+    """How many sessions there were, and what bounded them."""
+    count = sum(len(one.samples) for one in watched.endpoints)
+    bound = "without a limit (--no-limit)" if watched.wanted.no_limit else "as max_sessions_per_minute allows"
+    return f"{counted(count, 'session')}, {bound}"
+
+
+def announced(standing: Standing, times: Times) -> str:
+    """`10.0.20.202 by node2 since 17:00:40.9`."""
+    since = _since(standing, times)
+    return f"{standing.address} announced by {standing.value}{since}"
+
+
+def held(standing: Standing, times: Times) -> str:
+    """`node2 has 1 local endpoint since …`."""
+    count = "no local endpoint" if standing.value == "0" else counted(int(standing.value), "local endpoint")
+    return f"{standing.node} has {count}{_since(standing, times)}"
+
+
+def _since(standing: Standing, times: Times) -> str:
+    edge = standing.edge
+    if edge.after is None:
+        return " at the start"
+    return f" since {times.clock(edge.moment)} (± {max(edge.bound, 0.05):.1f} s)"
+
+
+def clients(watched: Watched) -> str | None:
+    """Everybody who came in meanwhile, by the servers' logs."""
+    seen = {whose: count for whose, count in watched.clients.items() if count > 0}
+    told = [f"{count:,} from {PLACES.get(whose, whose)}" for whose, count in seen.items()]
+    return f"clients, this machine's sessions among them: {', '.join(told)}" if told else None
+
+
+PLACES = {
+    "node": "cluster nodes' addresses",
+    "pod": "pods' addresses",
+    "gateway": "gateways' addresses",
+    "proxy": "proxies' addresses",
+    "vantage": "this machine's addresses",
+    "loopback": "loopback",
+    "private": "private addresses",
+    "public": "public addresses",
+}
+
+
+def total(watched: Watched, listed: Sequence[Gap]) -> str:
+    """How many outages, where not all of them are listed."""
+    untold = sum(one.untold for one in watched.endpoints)
+    every = sum(len(one.gaps) for one in watched.endpoints)
+    more = every - len(listed) + untold
+    return f"and {counted(more, 'more outage')}" if more > 0 else ""

@@ -1,0 +1,1 @@
+"""`probe watch`: knocks and sessions for the minutes of a change. (`service/watch.py` follows sources.)"""

@@ -1,0 +1,153 @@
+"""What is written down of one endpoint during a watch. No clock, no I/O: whoever watches brings knocks and sessions."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from enum import StrEnum
+
+from probe.model import (
+    Address,
+    Cadence,
+    Endpoint,
+    Gap,
+    Judgement,
+    Knock,
+    Result,
+    Sample,
+    Span,
+    Verdict,
+    WatchedEndpoint,
+)
+from probe.verdict.gaps import Findings, Reach
+from probe.verdict.outage import RESENT
+from probe.verdict.watched import is_good
+
+MOST_SAMPLES = 1_000
+MOST_PROMPT = 100
+GONE = (Verdict.SILENT_DROP, Verdict.UNANNOUNCED, Verdict.REFUSED)
+"""Verdicts that say what became of the way: they name a gap."""
+
+PROVEN = (Verdict.PRESERVED, Verdict.MASKED)
+"""Verdicts that say what the server saw, whatever became of the session afterwards."""
+
+
+class Turn(StrEnum):
+    """What a knock changed."""
+
+    WENT = "went"
+    CAME_BACK = "came_back"
+
+
+class Post:
+    """One endpoint. `connections`: how many its last session took; `why`: why knocks were slower than asked for.
+
+    `counted_in_row`: knocks that the server counted, with none between that it did not.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.address: Address | None = None
+        self.connections = 1
+        self.why = ""
+        self.counted_in_row = 0
+        self.baseline: Sample | None = None
+        self._prompt: deque[Span] = deque(maxlen=MOST_PROMPT)
+        self._reach = Reach(endpoint=endpoint.name)
+        self._findings = Findings(endpoint=endpoint.name)
+        self._samples: tuple[Sample, ...] = ()
+        self._good_since: float | None = None
+
+    @property
+    def is_out(self) -> bool:
+        """Whether nobody answers."""
+        return self._reach.gap is not None
+
+    def knows_of(self, moment: float) -> bool:
+        """Whether it is known if somebody answered then: no earlier knock is in doubt any more."""
+        reach = self._reach
+        return reach.at is not None and reach.at >= moment and reach.doubt is None
+
+    @property
+    def silent_until(self) -> float:
+        """When it last did not answer."""
+        return self._reach.gaps[-1].seen if self._reach.gaps else float("-inf")
+
+    @property
+    def contradicted(self) -> int:
+        """Sessions that connected at once while nobody answered knocks."""
+        return sum(self._reach.silent_at(span.start, span.end) for span in self._prompt)
+
+    @property
+    def unsent(self) -> int:
+        """Knocks that this machine could not send."""
+        return self._reach.unsent
+
+    def knocked(self, knock: Knock) -> Turn | None:
+        """Write down a knock; what it changed."""
+        was_out = self.is_out
+        self._reach = self._reach.after(knock)
+        if self.is_out is was_out:
+            return None
+        return Turn.CAME_BACK if was_out else Turn.WENT
+
+    def recorded(self, result: Result, judged: float) -> Sample:
+        """Write down a session that was judged at this moment, once the knocks of that time are known."""
+        session, judgement = result.session, result.judgement
+        fault = session.fault
+        gap = self._reach.amid(session.opened, session.closed) if fault is not None else None
+        if session.connected is not None and session.connected < session.opened + RESENT:
+            self._prompt.append(Span(session.opened, session.connected))
+            self._reach = self._reach.reached(session.opened)
+        aside = gap is not None and judgement.verdict not in PROVEN
+        if gap is not None and judgement.verdict in GONE:
+            self._name(gap, judgement, judged)
+        sample = Sample(
+            at=session.opened,
+            closed=session.closed,
+            connected=session.connected,
+            session=session.id,
+            judgement=judgement,
+            seen=tuple(sorted({one.address for one in result.evidence.sightings}, key=str)),
+            aside=aside,
+        )
+        self.connections = session.connections
+        self.baseline = self.baseline or sample
+        self._samples = (*self._samples, sample)[-MOST_SAMPLES:]
+        self._findings = self._findings.after(sample)
+        if not aside:
+            good = is_good(sample.verdict, self.baseline.verdict)
+            self._good_since = (self._good_since or sample.shown) if good else None
+        return sample
+
+    def _name(self, gap: Gap, judgement: Judgement, judged: float) -> None:
+        """A cause is looked for when a session has failed; if the gap was over by then, it is none of the gap's."""
+        if gap.seen >= judged:
+            self._reach = self._reach.named(gap, judgement)
+        elif gap.judgement is None:
+            self._reach = self._reach.named(gap, replace(judgement, cause=None))
+
+    def told(self, asked: float, *, over: bool) -> WatchedEndpoint:
+        """All of it; at the end of the watch nobody will knock again."""
+        reach = self._reach.finished() if over else self._reach
+        gaps = sorted((*reach.gaps, *self._findings.gaps), key=lambda gap: gap.began.by)
+        return WatchedEndpoint(
+            name=self.endpoint.name,
+            host=self.endpoint.host,
+            address=self.address,
+            cadence=Cadence(
+                asked=asked,
+                longest=reach.longest,
+                sent=reach.sent,
+                answered=reach.answered,
+                lost=reach.lost,
+                counted=reach.counted,
+                why=self.why,
+            ),
+            gaps=tuple(gaps),
+            untold=reach.untold + self._findings.untold,
+            samples=self._samples,
+            blind=reach.blind,
+            good_since=self._good_since,
+            baseline=self.baseline,
+        )

@@ -1,0 +1,84 @@
+"""`probe watch` as a process: settings to a workshop, signals to a polite end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from probe.model import Endpoint, Round, Wanted, Watched
+from probe.service.budget import Budgets
+from probe.service.clock import steady_clock
+from probe.service.limits import raise_limit
+from probe.service.outfit import outfitted
+from probe.service.vigil.vigil import Show, Vigil
+from probe.settings import Settings, targets
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was seen, and the baseline as a round of sessions. `ended_by`: the signal that ended it, if one did.
+
+    `shift`: seconds by which the wall clock was set meanwhile.
+    """
+
+    watched: Watched
+    baseline: Round
+    ended_by: int | None = None
+    shift: float = 0.0
+
+
+async def watch(settings: Settings, paths: Sequence[str], wanted: Wanted, show: Show) -> Done:
+    """Watch the endpoints of these paths; all, if none is named. Raises UnusableCaFile before the first packet."""
+    chosen = [endpoint for endpoint in targets(settings) if not paths or endpoint.path in paths]
+    raise_limit()
+    clock = steady_clock()
+    stage: list[Callable[[Endpoint, str], None]] = []
+    signals: list[int] = []
+    stop = asyncio.Event()
+    progress = _to_the_last(stage)
+    async with outfitted(settings, chosen, clock, progress=progress) as workshop:
+        workshop.budgets = Budgets(None if wanted.no_limit else settings.schedule.max_sessions_per_minute)
+        workshop.survey.only_read()
+        vigil = Vigil(chosen, workshop, wanted, settings.vantage.name)
+        stage.append(vigil.stage)
+        with _signals(stop, signals):
+            watched = await vigil.run(stop, show)
+    return Done(watched, vigil.baseline, signals[0] if signals else None, clock.shift)
+
+
+def _to_the_last(stages: list[Callable[[Endpoint, str], None]]) -> Callable[[Endpoint, str], None]:
+    def progress(endpoint: Endpoint, stage: str) -> None:
+        for told in stages[-1:]:
+            told(endpoint, stage)
+
+    return progress
+
+
+@contextmanager
+def _signals(stop: asyncio.Event, got: list[int]) -> Iterator[None]:
+    """The first signal ends the watch politely, the next one at once. What is ignored (`nohup`) stays so."""
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    heeded = [number for number in STOPPING if before[number] is not signal.SIG_IGN]
+
+    def give_back() -> None:
+        for number in heeded:
+            loop.remove_signal_handler(number)
+            signal.signal(number, before[number])
+
+    def end(number: int) -> None:
+        got.append(number)
+        stop.set()
+        give_back()
+
+    for number in heeded:
+        loop.add_signal_handler(number, end, number)
+    try:
+        yield
+    finally:
+        give_back()

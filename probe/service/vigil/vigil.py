@@ -1,0 +1,374 @@
+"""The watch: knocks at every endpoint, sessions as the budget allows, looks around the cluster, until it is over.
+
+    Knocker (a thread) ──knock──▶ Post ◀──judged session── walk (one per endpoint)
+                                   │            ▲
+                                   └─ went, came back: a session now, to name it, or to prove what is there
+
+Rules of this file:
+- Knocks are not counted by a server, so they go on at their own cadence. Those that are (the kernel could not keep the
+  handshake open) draw on the endpoint's budget, and wait for room in it as long as somebody answers.
+- Sessions draw on the budget too. Two of a minute's connections are kept back for the moments that matter.
+- A session that hangs on a connection from before a gap is given up when the endpoint is back: it would hold up the
+  one that proves what is there now.
+- A session that failed is written down when the knocks of its time are known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from probe.evidence.ours import Ours
+from probe.model import (
+    Address,
+    Ending,
+    Endpoint,
+    EndpointName,
+    Knock,
+    Phase,
+    ProxyHeader,
+    Result,
+    Round,
+    Severity,
+    Wanted,
+    Watched,
+    in_all,
+    plain_address,
+)
+from probe.service.budget import WINDOW
+from probe.service.cycle import probe_endpoint
+from probe.service.vigil.landscape import Landscape
+from probe.service.vigil.post import Post, Turn
+from probe.service.workshop import Workshop
+from probe.sessions.dial import SocketAddress, resolve
+from probe.sessions.faults import as_refusal
+from probe.sessions.journal import Journal
+from probe.sessions.knock import Aim, Knocker, Make, quiet_socket
+from probe.verdict.watched import stable_seconds, too_long
+
+TICK = 0.1
+SHOWN_EVERY = 0.25
+MOST_KNOCKS = 400.0
+"""Knocks a second over all endpoints; more endpoints are knocked at less often."""
+
+KEPT_BACK = 2
+"""Connections of a minute that are kept for the moments at which an endpoint goes and comes back."""
+
+BRISK = 1.0
+"""Seconds between two sessions at least, whatever there is no limit of."""
+
+TRANSITION = 0.5
+"""Seconds after which what replaced a way that is gone may be looked at: rules are written table by table."""
+
+COUNTED_SHARE = 0.5
+"""The part of the budget that knocks may take where the server counts them."""
+
+FIRST_WAIT = 2.0
+"""Seconds until the next knock after one that was counted by accident; again and again, it is doubled."""
+
+PATIENT = 5.0
+"""Seconds for which a session that failed waits for what the knocks of its time find, where those are held."""
+
+LOOK_EVERY, ASK_API_EVERY = 1.0, 5.0
+RESOLVE_EVERY = 10.0
+
+COUNTED = "this machine completes handshakes, so the server counts them: spaced to max_sessions_per_minute"
+CONTRADICTED = (
+    "{count} sessions connected at once while knocks went unanswered: something on the way drops some SYNs, perhaps "
+    "for their number; try a longer --interval"
+)
+MANY = "so many endpoints: {most:g} knocks a second are sent in all"
+
+Show = Callable[[Watched], None]
+
+
+@dataclass(slots=True)
+class _Beat:
+    """How one endpoint's sessions go on. `opened`: when the one under way began; `talking`: it does not wait for lines.
+
+    `given_up`: it was broken off, for the endpoint is back.
+    """
+
+    post: Post
+    opened: float = 0.0
+    given_up: bool = False
+    wanted_now: asyncio.Event = field(default_factory=asyncio.Event)
+    running: asyncio.Task[Result] | None = None
+    talking: bool = False
+
+
+class Vigil:
+    """One watch over these endpoints."""
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        workshop: Workshop,
+        wanted: Wanted,
+        vantage: str,
+        make: Make = quiet_socket,
+    ) -> None:
+        """`make`: what opens the sockets of knocks."""
+        self._make = make
+        self._workshop = workshop
+        self._clock = workshop.kit.clock
+        self._wanted = wanted
+        self._vantage = vantage
+        self._interval = max(wanted.interval, len(endpoints) / MOST_KNOCKS)
+        self._beats = {endpoint.name: _Beat(Post(endpoint)) for endpoint in endpoints}
+        self._landscape = Landscape()
+        self._others = Ours()
+        self._started = self._clock()
+        self._began: float | None = None
+        self._ending: Ending | None = None
+        self._results: dict[EndpointName, Result] = {}
+        self._clients: Mapping[str, int] = {}
+        self._longest = max((one.timeouts.session + one.timeouts.evidence for one in endpoints), default=0.0)
+        if self._interval > wanted.interval:
+            for beat in self._beats.values():
+                beat.post.why = MANY.format(most=MOST_KNOCKS)
+
+    @property
+    def baseline(self) -> Round:
+        """The first session of each endpoint, as a round."""
+        seconds, results = self._clock() - self._started, tuple(self._results.values())
+        return Round(vantage=self._vantage, started=self._started, seconds=seconds, results=results)
+
+    async def run(self, stop: asyncio.Event, show: Show) -> Watched:
+        """Watch until it is over; what was seen."""
+        loop = asyncio.get_running_loop()
+        aims = await asyncio.gather(*(self._aim(beat.post) for beat in self._beats.values()))
+
+        def heard(name: EndpointName, knock: Knock) -> None:
+            loop.call_soon_threadsafe(self._heard, name, knock, knocker)
+
+        knocker = Knocker(aims, self._interval, self._clock, heard, make=self._make)
+        knocker.pauses = not self._wanted.no_limit
+        self._clients = self._counted()
+        chores = [self._walk(beat, knocker) for beat in self._beats.values()]
+        chores += [self._look_around(), self._follow_names(knocker)]
+        knocker.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(chore) for chore in chores]
+                await self._until_over(stop, show, knocker)
+                for task in tasks:
+                    task.cancel()
+        finally:
+            await asyncio.to_thread(knocker.stop)
+            await self._give_up_sessions()
+        await asyncio.sleep(0)  # what the thread told last
+        return self.told(over=True)
+
+    def told(self, *, over: bool = False) -> Watched:
+        """What has been seen so far."""
+        before = self._clients
+        now = self._counted() if over else before
+        return Watched(
+            vantage=self._vantage,
+            wanted=self._wanted,
+            started=self._started,
+            until=self._clock(),
+            began=self._began,
+            ending=self._ending,
+            endpoints=tuple(beat.post.told(self._interval, over=over) for beat in self._beats.values()),
+            announcers=self._landscape.announcers,
+            nodes=self._landscape.nodes,
+            clients={network: count - before.get(network, 0) for network, count in now.items()},
+            notes=tuple(self._notes()),
+        )
+
+    # When it is over.
+
+    async def _until_over(self, stop: asyncio.Event, show: Show, knocker: Knocker) -> None:
+        shown = float("-inf")
+        while self._ending is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK):
+                    await stop.wait()
+            if knocker.failed is not None:
+                raise knocker.failed
+            if self._began is None and all(beat.post.baseline for beat in self._beats.values()):
+                self._began = self._clock()
+            self._ending = self._why_over(stop)
+            if self._ending is not None or self._clock() >= shown + SHOWN_EVERY:
+                shown = self._clock()
+                show(self.told())
+
+    def _why_over(self, stop: asyncio.Event) -> Ending | None:
+        if stop.is_set():
+            return Ending.INTERRUPTED
+        if self._began is None:
+            return None
+        if not self._wanted.from_broken and any(_is_broken(beat.post) for beat in self._beats.values()):
+            return Ending.BASELINE
+        watched = self.told()
+        if too_long(watched) is not None:
+            return Ending.MAX_OUTAGE
+        stable, until = stable_seconds(watched), self._wanted.until_stable
+        return Ending.STABLE if until is not None and stable is not None and stable >= until else None
+
+    # Knocks.
+
+    def _heard(self, name: EndpointName, knock: Knock, knocker: Knocker) -> None:
+        beat = self._beats[name]
+        if knock.counted and not self._wanted.no_limit:
+            self._hold(beat.post, knock, knocker)
+        elif knock.failure is None:
+            beat.post.counted_in_row = 0
+        turn = beat.post.knocked(knock)
+        if turn is Turn.CAME_BACK:
+            self._give_up_what_hangs(beat)
+            beat.wanted_now.set()
+        elif turn is Turn.WENT:  # what it has become is named, not what it was on the way there
+            asyncio.get_running_loop().call_later(TRANSITION, beat.wanted_now.set)
+        if knock.failure is not None:
+            knocker.release(name)
+
+    def _give_up_what_hangs(self, beat: _Beat) -> None:
+        if beat.running is not None and beat.talking and beat.opened <= beat.post.silent_until:
+            beat.given_up = True
+            beat.running.cancel()
+
+    def _hold(self, post: Post, knock: Knock, knocker: Knocker) -> None:
+        """The server counted it: the next one waits a little, longer each time it happens again, and for room."""
+        budgets, name = self._workshop.budgets, post.endpoint.name
+        budgets.spend(name, knock.at)
+        post.counted_in_row += 1
+        if post.counted_in_row > 1:
+            post.why = COUNTED
+        share = WINDOW / (COUNTED_SHARE * budgets.most) if budgets.most else 0.0
+        wait = min(share, FIRST_WAIT * 2 ** (post.counted_in_row - 1))
+        knocker.hold(name, max(knock.at + wait, budgets.room_at(name, knock.at, 1 + KEPT_BACK)))
+
+    async def _aim(self, post: Post) -> Aim:
+        family, address = await self._resolved(post)
+        return Aim(post.endpoint.name, family, address, source=post.endpoint.source_address)
+
+    async def _resolved(self, post: Post) -> tuple[int, SocketAddress | None]:
+        """Where the endpoint is; None while its name does not resolve, of which sessions tell."""
+        endpoint = post.endpoint
+        try:
+            async with asyncio.timeout(endpoint.timeouts.connect):
+                family, address = await resolve(endpoint, Journal(self._clock))
+        except Exception as error:
+            if as_refusal(error) is None:
+                raise
+            return 0, None
+        post.address = plain_address(address[0])
+        return family, address
+
+    async def _follow_names(self, knocker: Knocker) -> None:
+        """Names may come to mean another address while something is moved."""
+        while True:
+            await asyncio.sleep(RESOLVE_EVERY)
+            for name, beat in self._beats.items():
+                before = beat.post.address
+                family, address = await self._resolved(beat.post)
+                if address is not None and beat.post.address != before:
+                    knocker.lead(name, family, address)
+
+    # Sessions.
+
+    async def _walk(self, beat: _Beat, knocker: Knocker) -> None:
+        post = beat.post
+        while True:
+            beat.wanted_now.clear()
+            await self._until_room(post)
+            beat.opened, beat.given_up = self._clock(), False
+            beat.running = asyncio.create_task(self._probe(beat))
+            await asyncio.wait([beat.running])
+            if beat.running.cancelled():
+                if not beat.given_up:  # a cancellation that nobody asked for
+                    await asyncio.sleep(BRISK)
+                continue
+            await self._write_down(post, beat.running.result(), knocker)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, beat.opened + self._pace(post) - self._clock())):
+                    await beat.wanted_now.wait()
+
+    async def _probe(self, beat: _Beat) -> Result:
+        endpoint = beat.post.endpoint
+        self._others.forget(self._clock() - 2 * self._longest)
+        self._workshop.begin([endpoint])
+        try:
+            return await probe_endpoint(endpoint, self._workshop, self._others)
+        finally:
+            beat.talking = False
+
+    def stage(self, endpoint: Endpoint, stage: str) -> None:
+        """What a session does right now (a `Progress` for the workshop)."""
+        beat = self._beats.get(endpoint.name)
+        if beat is not None:
+            beat.talking = stage == "session"
+
+    async def _write_down(self, post: Post, result: Result, knocker: Knocker) -> None:
+        fault = result.session.fault
+        if fault is not None and fault.phase is Phase.CONNECT:
+            knocker.release(post.endpoint.name)  # nobody is there to count knocks, and they see the return at once
+        judged = self._clock()
+        if fault is not None:
+            await self._until_known(post, judged)
+        if post.baseline is None:
+            self._results[post.endpoint.name] = result
+        post.recorded(result, judged)
+
+    async def _until_known(self, post: Post, moment: float) -> None:
+        while not post.knows_of(moment) and self._clock() < moment + PATIENT:  # noqa: ASYNC110 - a bound on both
+            await asyncio.sleep(TICK)
+
+    def _pace(self, post: Post) -> float:
+        most = self._workshop.budgets.most
+        return BRISK if most is None else WINDOW * post.connections / max(most - KEPT_BACK, 1)
+
+    async def _until_room(self, post: Post) -> None:
+        while True:
+            now = self._clock()
+            room = self._workshop.budgets.room_at(post.endpoint.name, now, post.connections)
+            if room <= now:
+                return
+            await asyncio.sleep(room - now)
+
+    async def _give_up_sessions(self) -> None:
+        running = [beat.running for beat in self._beats.values() if beat.running is not None]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    # Around them.
+
+    async def _look_around(self) -> None:
+        survey = self._workshop.survey
+        every = ASK_API_EVERY if survey.asks_api else LOOK_EVERY
+        while True:
+            addresses = self._addresses()
+            topology = await survey.look(addresses)
+            if topology is None:
+                return
+            self._landscape.note(topology, addresses, self._clock())
+            await asyncio.sleep(every)
+
+    def _addresses(self) -> list[Address]:
+        known = [beat.post.address for beat in self._beats.values()]
+        return list(dict.fromkeys(address for address in known if address is not None))
+
+    def _counted(self) -> Mapping[str, int]:
+        """Clients in the servers' logs so far, by whose addresses they show; where many come it takes some ms."""
+        everybody = in_all(self._workshop.watch.clients().listeners)
+        return {whose.value: count.clients for whose, count in everybody.items()}
+
+    def _notes(self) -> Sequence[str]:
+        unsent = sum(beat.post.unsent for beat in self._beats.values())
+        said = [f"{unsent} knocks could not be sent by this machine"] if unsent else []
+        contradicted = sum(beat.post.contradicted for beat in self._beats.values())
+        said += [CONTRADICTED.format(count=contradicted)] if contradicted else []
+        behind = [name for name, beat in self._beats.items() if beat.post.endpoint.proxy_header is not ProxyHeader.NONE]
+        if behind and any(self._beats[name].post.why == COUNTED for name in behind):
+            said.append("where a PROXY header is expected, the server notes each counted knock as one without a header")
+        return said
+
+
+def _is_broken(post: Post) -> bool:
+    return post.baseline is not None and post.baseline.verdict.severity is Severity.CRITICAL

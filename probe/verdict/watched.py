@@ -1,0 +1,200 @@
+"""A watch as a whole -> where each endpoint stands, whether it may end, and what it comes to. Pure.
+
+Rule 1: a gap that lasts is critical, whatever is tolerated; one that is over is tolerated up to `--max-outage`, and
+        without that not at all. What was out before the watch began is held against nobody once it is over.
+Rule 2: of verdicts the latest counts: what they were amid the change is told, what they came to is the result.
+Rule 3: an endpoint is well only when a session showed so after its last gap: an answered SYN serves nobody.
+Rule 4: the worst row decides, in the contract's order: critical, warning, unknown, ok.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from probe.model import Conclusion, Ending, Gap, Severity, Verdict, Watched, WatchedEndpoint
+
+LOSSY = 0.02
+FEW_LOST = 5
+"""SYNs that go unanswered one by one are told as loss above so many, and above this share of all."""
+
+
+def longest(watched: Watched) -> Gap | None:
+    """The longest gap of all endpoints, of those that began while somebody watched or last."""
+    return max(_charged(watched), key=lambda gap: gap.seconds, default=None)
+
+
+def too_long(watched: Watched) -> Gap | None:
+    """The gap that went past what is tolerated; one from the start counts from there while it lasts."""
+    most = watched.wanted.max_outage
+    gap = longest(watched)
+    return gap if most is not None and gap is not None and gap.seconds > most else None
+
+
+def is_good(verdict: Verdict, baseline: Verdict | None) -> bool:
+    """Whether a session is as good as it must be: proven, or no less so than before anything was changed."""
+    return verdict.severity is Severity.OK or (verdict is baseline is Verdict.UNVERIFIED)
+
+
+def well_since(endpoint: WatchedEndpoint) -> float | None:
+    """Since when it was reachable and its sessions good; None where it is not, or no session has shown it yet."""
+    if endpoint.lasting or endpoint.good_since is None or endpoint.awaits_session:
+        return None
+    return max(endpoint.good_since, endpoint.last_back or endpoint.good_since)
+
+
+def stable_seconds(watched: Watched) -> float | None:
+    """Seconds for which all endpoints have been well, since the baseline at most; None where one is not."""
+    since = [well_since(endpoint) for endpoint in watched.endpoints]
+    if watched.began is None or None in since:
+        return None
+    return watched.until - max(watched.began, *(moment for moment in since if moment is not None))
+
+
+def standing(endpoint: WatchedEndpoint) -> tuple[Severity, str]:
+    """Where an endpoint stands, in a few words."""
+    gap, latest = endpoint.lasting, endpoint.latest
+    if gap is not None:
+        return Severity.CRITICAL, how(gap)
+    if latest is None:
+        return Severity.UNKNOWN, "no session yet"
+    if endpoint.awaits_session:
+        return Severity.UNKNOWN, "back, no session yet"
+    masked = latest.judgement.masked_by
+    return latest.verdict.severity, f"{latest.verdict} by {masked}" if masked else latest.verdict
+
+
+def how(gap: Gap) -> str:
+    """What a gap was, in a few words: the verdict of a session in it, or how its knocks failed."""
+    judgement = gap.judgement
+    if judgement is not None and judgement.verdict.severity is Severity.CRITICAL:
+        masked = f" by {judgement.masked_by}" if judgement.masked_by else ""
+        return f"{judgement.verdict}{masked}"
+    return ", ".join(KNOCKS.get(one, one) for one in gap.how)
+
+
+KNOCKS = {
+    "timed_out": "no answer",
+    "unreachable": "unreachable",
+    "refused": "refused",
+    "reset": "reset",
+}
+"""Failures of knocks, for people; a verdict is a session's to give."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row: a name, and the sentence of what it found, or None."""
+
+    name: str
+    severity: Severity
+    says: Callable[[Watched], str | None]
+
+
+def _broken_before(watched: Watched) -> str | None:
+    if watched.ending is not Ending.BASELINE:
+        return None
+    broken = [f"{one.name} {one.baseline.verdict}" for one in watched.endpoints if _is_broken(one) and one.baseline]
+    return f"broken before anything was changed: {', '.join(broken)}"
+
+
+def _is_broken(endpoint: WatchedEndpoint) -> bool:
+    return endpoint.baseline is not None and endpoint.baseline.verdict.severity is Severity.CRITICAL
+
+
+def _too_long(watched: Watched) -> str | None:
+    gap, most = too_long(watched), watched.wanted.max_outage
+    if gap is None:
+        return None
+    so_far = "" if gap.ended else ", and it lasts"
+    return f"{gap.endpoint} was out for {_length(gap)} ({how(gap)}){so_far}; {most:g} s are tolerated"
+
+
+def _lasts(watched: Watched) -> str | None:
+    lasting = [f"{one.name} {how(one.lasting)}" for one in watched.endpoints if one.lasting]
+    return f"out as the watch ended: {', '.join(lasting)}" if lasting else None
+
+
+def _was_out(watched: Watched) -> str | None:
+    gap = longest(watched)
+    if watched.wanted.max_outage is not None or gap is None:
+        return None
+    out = {one.endpoint for one in _charged(watched)}
+    rest = f" (the longest: {gap.endpoint}, {how(gap)})" if len(out) > 1 else f" ({how(gap)})"
+    names = f"{len(out)} endpoints were" if len(out) > 1 else f"{gap.endpoint} was"
+    return f"{names} out for {_length(gap)}{rest}; nothing is tolerated without --max-outage"
+
+
+def _length(gap: Gap) -> str:
+    if gap.ended is None or gap.from_the_start:
+        return f"at least {gap.seconds:.1f} s"
+    return f"{gap.seconds:.1f} s ± {max(gap.bound, 0.05):.1f}"
+
+
+def _loses(watched: Watched) -> str | None:
+    lossy = [
+        f"{one.name} {one.cadence.lost} of {one.cadence.sent}"
+        for one in watched.endpoints
+        if one.cadence.lost >= FEW_LOST and one.cadence.lost > LOSSY * one.cadence.sent
+    ]
+    return f"SYNs were lost one by one: {', '.join(lossy)}" if lossy else None
+
+
+def _latest(severity: Severity) -> Callable[[Watched], str | None]:
+    def says(watched: Watched) -> str | None:
+        found = [
+            f"{one.name} {one.latest.verdict}"
+            for one in watched.endpoints
+            if one.latest is not None and one.latest.verdict.severity is severity
+        ]
+        return f"at the end {', '.join(found)}" if found else None
+
+    return says
+
+
+def _unshown(watched: Watched) -> str | None:
+    names = [str(one.name) for one in watched.endpoints if one.awaits_session]
+    return f"no session has shown how {', '.join(names)} serves" if names else None
+
+
+def _blind(watched: Watched) -> str | None:
+    seconds = max((span.seconds for one in watched.endpoints for span in one.blind), default=0.0)
+    untold = seconds > (watched.wanted.max_outage or 0.0)
+    return f"nobody knocked for {seconds:.1f} s, and an outage may hide there" if untold else None
+
+
+def _well(watched: Watched) -> str | None:
+    gap = longest(watched)
+    if gap is None:
+        return "nobody was out" if watched.began is not None else None
+    return f"the longest outage was {_length(gap)} ({gap.endpoint}: {how(gap)}), which is tolerated, and all are back"
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("baseline-broken", Severity.CRITICAL, _broken_before),
+    Rule("outage-too-long", Severity.CRITICAL, _too_long),
+    Rule("outage-lasts", Severity.CRITICAL, _lasts),
+    Rule("outage-seen", Severity.CRITICAL, _was_out),
+    Rule("verdict-critical", Severity.CRITICAL, _latest(Severity.CRITICAL)),
+    Rule("verdict-warning", Severity.WARNING, _latest(Severity.WARNING)),
+    Rule("syns-lost", Severity.WARNING, _loses),
+    Rule("not-shown-after", Severity.UNKNOWN, _unshown),
+    Rule("verdict-unknown", Severity.UNKNOWN, _latest(Severity.UNKNOWN)),
+    Rule("blind", Severity.UNKNOWN, _blind),
+    Rule("well", Severity.OK, _well),
+)
+
+
+def conclude(watched: Watched) -> Conclusion:
+    """What it comes to: the first row that has something to say."""
+    for rule in RULES:
+        sentence = rule.says(watched)
+        if sentence is not None:
+            return Conclusion(severity=rule.severity, rule=rule.name, sentence=sentence)
+    return Conclusion(severity=Severity.UNKNOWN, rule="nothing-seen", sentence="nothing was watched")
+
+
+def _charged(watched: Watched) -> Iterable[Gap]:
+    """Gaps that count: not those from the start that are over."""
+    gaps = (gap for endpoint in watched.endpoints for gap in endpoint.gaps)
+    return (gap for gap in gaps if gap.ended is None or not gap.from_the_start)

@@ -1,0 +1,202 @@
+"""A watch as table, JSON, lines, board and page: what a reader is told, on every width, whatever strangers wrote."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from dataclasses import replace
+from datetime import UTC, timedelta, timezone
+from html.parser import HTMLParser
+
+import pytest
+from rich.console import Console
+
+from probe.model import Cadence, Ending, Span, Verdict, Wanted, Watched
+from probe.report import watched_html, watched_json, watched_table
+from probe.report.board import Lines, board
+from probe.report.watched_words import Times, cadence, length, runs, when
+from tests.watched import IMAPS, drained, endpoint, gap, judgement, sample, watched
+
+TIMES = Times(UTC)
+HOSTILE = "</style><script>alert(1)</script>\x1b[31m\u202e"
+
+
+def printed(seen: Watched, width: int = 200) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    watched_table.render(seen, console, TIMES)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_the_table_tells_when_who_and_how_long() -> None:
+    told = printed(drained())
+    for part in (
+        "✗ masked by node",
+        "preserved (192.168.1.10) → masked by node (10.0.20.102)",
+        "12.0 s ± 0.2",
+        "00:17:18.0",
+        "no connection: silent_drop",
+        "vip: all 2 endpoints together, if for one reason: 12.00 s ± 0.15",
+        "Cause: 10.0.20.202 is announced by node1, which has no local endpoint; the pod runs on node2.",
+        "10.0.20.202 announced by node2 since 00:17:30.0 (± 0.5 s)",
+        "node1 has no local endpoint since 00:17:18.0",
+        "2 endpoints: 600 knocks, one each 0.2 s at each, none counted by the server",
+        "clients, this machine's sessions among them: 8 from this machine's addresses, 41 from public addresses",
+        "1970-01-01 00:16:40 UTC at lan-probe",
+    ):
+        assert part in told, (part, told)
+    assert told.rstrip().splitlines()[-1].startswith("CRITICAL: out as the watch ended: vip/smtp masked by node")
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_a_narrow_table_leaves_out_and_wraps(width: int) -> None:
+    told = printed(drained(), width)
+    assert max(map(len, told.splitlines())) <= width
+    assert "CRITICAL" in told
+
+
+def test_times_are_of_the_vantage_s_zone_and_follow_its_clock() -> None:
+    east = Times(timezone(timedelta(hours=5, minutes=30)), shift=3600.0)
+    assert (east.clock(0.06), east.clock(59.96), east.clock(0.123, 2)) == ("06:30:00.1", "06:31:00.0", "06:30:00.12")
+    assert east.day(0.0) == "1970-01-01 06:30:00 +05:30"
+
+
+def test_lengths_and_edges_in_words() -> None:
+    lasting, before = gap(1010.0, None), gap(1000.0, 1012.0)
+    assert length(lasting) == "at least 4.9 s, lasting"
+    began = replace(before, began=replace(before.began, after=None))
+    assert (when(began.began, TIMES), length(began)) == ("before 00:16:40.1", "at least 11.9 s")
+
+
+def test_a_cadence_says_how_often_and_why_no_oftener() -> None:
+    slow = Cadence(asked=0.2, longest=20.0, sent=1204, answered=1200, lost=4, counted=12, why="because")
+    told = cadence(endpoint(cadence=slow))
+    assert told == "1,204 knocks, one each up to 20 s, 12 counted by the server; 4 lost one by one (because)"
+    assert "no knock" in cadence(endpoint(cadence=Cadence(asked=0.2)))
+
+
+def test_sessions_alike_are_one_run() -> None:
+    told = runs(drained().endpoints[0])
+    assert [(run.first.verdict, run.count) for run in told] == [(Verdict.PRESERVED, 2), (Verdict.MASKED, 2)]
+
+
+def test_json_has_every_edge_with_its_bounds() -> None:
+    told = json.loads(watched_json.render(drained(), shift=10.0))
+    smtp = told["endpoints"][0]
+    first, second = smtp["outages"]
+    assert (told["schema"], told["status"], told["exit_code"], told["rule"]) == (1, "critical", 2, "outage-lasts")
+    assert first["began"] == {
+        "at": "1970-01-01T00:17:28.000Z",
+        "after": "1970-01-01T00:17:27.900Z",
+        "by": "1970-01-01T00:17:28.100Z",
+    }
+    assert (first["kind"], first["seconds"], first["bound"], first["verdict"]) == (
+        "unreachable",
+        12.0,
+        0.2,
+        "silent_drop",
+    )
+    assert (second["kind"], second["ended"], second["masked_by"]) == ("critical", None, "node")
+    assert [one["in_outage"] for one in smtp["sessions"]] == [False, False, True, False, False]
+    assert told["announcers"][1]["since"]["after"] == "1970-01-01T00:17:39.500Z"
+
+
+def test_lines_tell_each_thing_once() -> None:
+    stream = io.StringIO()
+    lines = Lines(stream, TIMES)
+    for seen in (watched(began=None, ending=None), watched(ending=None), drained(ending=None)):
+        lines.show(seen)
+        lines.show(seen)
+    told = stream.getvalue().splitlines()
+    assert len(told) == len(set(told))
+    assert sum("the baseline is there" in line for line in told) == 1
+    assert "00:17:18.1 vip/smtp went between 00:17:17.9 and 00:17:18.1: timed_out" in told
+    assert "00:17:30.1 vip/smtp came back 00:17:30.0 after 12.0 s ± 0.2 (no connection: silent_drop)" in told
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 120, 300])
+@pytest.mark.parametrize("height", [3, 24])
+def test_a_board_fits(width: int, height: int) -> None:
+    many = [endpoint(replace(IMAPS, port=port)) for port in range(1000, 1040)]
+    console = Console(file=io.StringIO(), width=width, height=height, color_system=None)
+    console.print(board(drained(ending=None, wanted=Wanted(until_stable=60, max_outage=5)), width, height))
+    console.print(board(watched(*many, *drained().endpoints), width, height))
+    assert isinstance(console.file, io.StringIO)
+    told = console.file.getvalue()
+    assert max(map(len, told.splitlines())) <= width
+    assert "more, not worse than these" in told or width == 20
+    assert told.count("\n") <= 2 * (height + 6)
+
+
+class Page(HTMLParser):
+    """The texts of a page, and its tags."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.labels: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        told = dict(attrs)
+        self.links += [told[key] or "" for key in ("href", "src") if key in told]
+        self.labels += [told["aria-label"] or ""] if tag == "svg" else []
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_is_whole_by_itself_and_says_everything_in_words() -> None:
+    page = Page(watched_html.render(drained(), TIMES))
+    assert "script" not in page.tags
+    assert all(link.startswith("#") or link == "data:," for link in page.links)
+    for part in (
+        "✗ critical",
+        "Out as the watch ended: vip/smtp masked by node.",
+        "between 00:17:17.9 and 00:17:18.1",
+        "12.00 s ± 0.15 s",
+        "which has no local endpoint; the pod runs on node2.",
+        "preserved (192.168.1.10)",
+        "All times are UTC.",
+    ):
+        assert part in page.text, part
+    assert page.labels[0].startswith(
+        "vip/smtp: no connection: silent_drop from 00:17:18.0 to 00:17:30.0, 12.0 s ± 0.2;"
+    )
+    assert "Sessions: preserved (192.168.1.10) in 2, then masked by node (10.0.20.102) in 2." in page.labels[0]
+    assert len(page.labels) == 4, "the whole watch, and a close-up"
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        watched(),
+        watched(began=None, ending=Ending.BASELINE),
+        watched(endpoint(samples=(), baseline=None, gaps=(gap(1000.0, None),), blind=(Span(1001.0, 1009.0),))),
+        Watched(vantage="v", wanted=Wanted(), started=5.0, until=5.0),
+        watched(endpoint(gaps=tuple(gap(1000 + n, 1000.5 + n) for n in range(150)), untold=3)),
+    ],
+    ids=["well", "refused", "out", "nothing", "many"],
+)
+def test_every_watch_can_be_told(seen: Watched) -> None:
+    page = Page(watched_html.render(seen, TIMES))
+    assert page.tags.count("h1") == 1
+    assert json.loads(watched_json.render(seen))["vantage"] == seen.vantage
+    assert printed(seen)
+    listed = page.text.count("no connection: no answer")
+    assert listed <= 100 + 4
+    assert ("53 more outages" in page.text) == (listed > 90)
+
+
+def test_texts_of_strangers_stay_texts() -> None:
+    words = judgement(Verdict.MASKED, explanation=HOSTILE, cause=HOSTILE, hint=HOSTILE)
+    hostile = endpoint(gaps=(gap(1010.0, 1012.0, judgement=words),), samples=(sample(1000.0, judgement=words),))
+    seen = replace(watched(hostile), vantage=HOSTILE)
+    html = watched_html.render(seen, TIMES)
+    assert "<script" not in html
+    assert not re.search("[\x1b\u202e]", html)
+    assert "\x1b" not in printed(seen)

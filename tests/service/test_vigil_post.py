@@ -1,0 +1,97 @@
+"""What is written down of one endpoint: which session names a gap, which is set aside, what is proven afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from probe.model import Endpoint, Failure, Fault, Phase, Result, Service, Verdict, WatchedEndpoint
+from probe.service.vigil.post import Post, Turn
+from tests.builders import failed, result
+from tests.watched import knocks
+
+SMTP = Endpoint(path="vip", service=Service.SMTP, host="10.0.20.202", port=25)
+SILENT = failed(Phase.CONNECT, Failure.TIMED_OUT)
+
+
+def session(verdict: Verdict, opened: float, *, fault: Fault | None = None, cause: str | None = None) -> Result:
+    """A judged session of a second."""
+    judged = result(verdict, opened=opened, closed=opened + 1.0, connected=None if fault else opened, fault=fault)
+    return replace(judged, judgement=replace(judged.judgement, cause=cause))
+
+
+def post(told: str, start: float = 1000.0) -> Post:
+    """An endpoint that was knocked at."""
+    one = Post(SMTP)
+    knocked(one, told, start)
+    return one
+
+
+def knocked(one: Post, told: str, start: float) -> list[Turn | None]:
+    return [one.knocked(knock) for knock in knocks(told, start=start)]
+
+
+def seen(one: Post) -> WatchedEndpoint:
+    return one.told(0.2, over=False)
+
+
+def test_knocks_turn_it() -> None:
+    one = Post(SMTP)
+    assert knocked(one, "--xx-x---", 1000.0) == [None] * 3 + [Turn.WENT] + [None] * 3 + [Turn.CAME_BACK, None]
+
+
+def test_a_session_in_a_gap_names_it_with_its_cause() -> None:
+    one = post("-----" + "x" * 20)
+    sample = one.recorded(session(Verdict.SILENT_DROP, 1001.2, fault=SILENT, cause="node1 has no pod"), 1002.3)
+    (gap,) = seen(one).gaps
+    assert sample.aside
+    assert gap.judgement is not None
+    assert (gap.judgement.verdict, gap.judgement.cause) == (Verdict.SILENT_DROP, "node1 has no pod")
+
+
+def test_what_was_found_after_the_gap_is_not_its_cause() -> None:
+    one = post("-----" + "x" * 20 + "---")
+    one.recorded(session(Verdict.SILENT_DROP, 1001.2, fault=SILENT, cause="before"), 1002.3)
+    one.recorded(session(Verdict.SILENT_DROP, 1004.0, fault=SILENT, cause="after"), 1005.1)
+    assert [gap.judgement.cause for gap in seen(one).gaps if gap.judgement] == ["before"]
+    late = post("-----" + "x" * 20 + "---")
+    late.recorded(session(Verdict.SILENT_DROP, 1004.0, fault=SILENT, cause="after"), 1005.1)
+    assert [gap.judgement.cause for gap in seen(late).gaps if gap.judgement] == [None]
+
+
+def test_a_session_that_was_lost_amid_is_set_aside_and_names_only_a_lost_way() -> None:
+    one = post("-----" + "x" * 20)
+    assert one.recorded(
+        session(Verdict.NO_GREETING, 1000.6, fault=failed(Phase.GREETING, Failure.TIMED_OUT)), 1002
+    ).aside
+    assert [gap.judgement for gap in seen(one).gaps] == [None]
+
+
+@pytest.mark.parametrize("verdict", [Verdict.MASKED, Verdict.PRESERVED])
+def test_what_the_server_saw_it_saw_whatever_became_of_the_session(verdict: Verdict) -> None:
+    one = post("-----" + "x" * 20)
+    assert not one.recorded(session(verdict, 1000.6, fault=failed(Phase.QUIT, Failure.RESET)), 1002.0).aside
+
+
+def test_a_silent_way_without_knocks_is_a_gap_of_its_sessions() -> None:
+    one = Post(SMTP)
+    one.recorded(session(Verdict.PRESERVED, 1000.0), 1001.0)
+    one.recorded(session(Verdict.SILENT_DROP, 1010.0, fault=SILENT), 1011.0)
+    assert [gap.how for gap in seen(one).gaps] == [("silent_drop",)]
+    assert seen(one).good_since is None
+    one.recorded(session(Verdict.PRESERVED, 1020.0), 1021.0)
+    assert (seen(one).good_since, seen(one).lasting) == (1020.0, None)
+
+
+def test_what_is_known_of_a_moment() -> None:
+    assert not Post(SMTP).knows_of(1000.0)
+    assert post("---").knows_of(1000.4)
+    assert not post("--x").knows_of(1000.4), "the next knock may show that it was none by chance"
+    assert post("--xx").knows_of(1000.4)
+
+
+def test_sessions_that_connect_amid_silence_are_noticed() -> None:
+    one = post("-----" + "x" * 20)
+    one.recorded(session(Verdict.PRESERVED, 1002.0), 1003.0)
+    assert one.contradicted == 1

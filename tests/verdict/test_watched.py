@@ -1,0 +1,155 @@
+"""What a watch comes to: every rule has a row here, and the rows of docs/watch.md are these rules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from probe.model import Cadence, Edge, Ending, Gap, GapKind, Severity, Span, Verdict, Wanted, Watched, WatchedEndpoint
+from probe.verdict.shared import shared
+from probe.verdict.watched import RULES, conclude, is_good, stable_seconds, standing, too_long, well_since
+from tests.watched import IMAPS, SMTP, drained, endpoint, gap, sample, watched
+
+TOLERANT = Wanted(max_outage=30.0)
+
+
+def one(verdict: Verdict, **more: Any) -> WatchedEndpoint:
+    return endpoint(samples=(sample(1000.0), sample(1050.0, verdict)), **more)
+
+
+def out(began: float, ended: float | None, **more: Any) -> WatchedEndpoint:
+    return endpoint(gaps=(gap(began, ended),), **more)
+
+
+ROWS = {
+    "baseline-broken": watched(
+        endpoint(samples=(sample(1000.0, Verdict.MASKED),), baseline=sample(1000.0, Verdict.MASKED)),
+        ending=Ending.BASELINE,
+    ),
+    "outage-too-long": watched(out(1010.0, 1045.0), wanted=TOLERANT),
+    "outage-lasts": watched(out(1080.0, None), wanted=TOLERANT),
+    "outage-seen": watched(out(1010.0, 1011.0)),
+    "verdict-critical": watched(one(Verdict.MASKED), wanted=TOLERANT),
+    "verdict-warning": watched(one(Verdict.RATE_LIMITED)),
+    "syns-lost": watched(endpoint(cadence=Cadence(asked=0.2, sent=100, answered=90, lost=10))),
+    "not-shown-after": watched(out(1060.0, 1062.0), wanted=TOLERANT),
+    "verdict-unknown": watched(one(Verdict.UNVERIFIED)),
+    "blind": watched(endpoint(blind=(Span(1010.0, 1015.0),))),
+    "well": watched(),
+}
+
+
+@pytest.mark.parametrize("rule", ROWS)
+def test_every_rule_says_what_it_found(rule: str) -> None:
+    done = conclude(ROWS[rule])
+    assert (done.rule, done.severity) == (rule, next(one.severity for one in RULES if one.name == rule))
+    assert done.sentence[0].isalpha()
+    assert not done.sentence.endswith(".")
+
+
+def test_every_rule_has_a_row() -> None:
+    assert set(ROWS) == {rule.name for rule in RULES}
+
+
+def test_the_worst_comes_first() -> None:
+    order = [list(Severity).index(rule.severity) for rule in RULES]
+    assert order == sorted(order)
+
+
+def test_tolerated_outages_are_told_and_ok() -> None:
+    well_again = out(1010.0, 1035.0)
+    done = conclude(watched(well_again, wanted=TOLERANT))
+    assert (done.severity, "25.0 s" in done.sentence) == (Severity.OK, True)
+
+
+def test_what_was_out_before_counts_only_while_it_lasts() -> None:
+    before = gap(1000.0, 1040.0)
+    over = endpoint(gaps=(_from_start(before),))
+    assert conclude(watched(over)).severity is Severity.OK
+    lasting = endpoint(gaps=(_from_start(gap(1000.0, None, seen=1089.0)),))
+    assert conclude(watched(lasting)).rule == "outage-lasts"
+    assert conclude(watched(lasting, wanted=TOLERANT)).rule == "outage-too-long"
+
+
+def _from_start(one: Gap) -> Gap:
+    return replace(one, began=Edge(None, 1000.0))
+
+
+def test_a_blind_stretch_that_would_be_tolerated_as_an_outage_is() -> None:
+    blind = endpoint(blind=(Span(1010.0, 1015.0),))
+    assert conclude(watched(blind, wanted=TOLERANT)).severity is Severity.OK
+
+
+def test_nothing_at_all_is_unknown() -> None:
+    nothing = Watched(vantage="v", wanted=Wanted(), started=1000.0, until=1000.0)
+    assert conclude(nothing).severity is Severity.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("verdict", "baseline", "good"),
+    [
+        (Verdict.PRESERVED, Verdict.PRESERVED, True),
+        (Verdict.PRESERVED, Verdict.UNVERIFIED, True),
+        (Verdict.UNVERIFIED, Verdict.UNVERIFIED, True),
+        (Verdict.UNVERIFIED, Verdict.PRESERVED, False),
+        (Verdict.MASKED, Verdict.MASKED, False),
+        (Verdict.RATE_LIMITED, Verdict.RATE_LIMITED, False),
+    ],
+)
+def test_a_session_must_be_no_worse_than_the_baseline(verdict: Verdict, baseline: Verdict, *, good: bool) -> None:
+    assert is_good(verdict, baseline) is good
+
+
+def test_stable_counts_from_the_last_return_once_a_session_has_shown_it() -> None:
+    assert stable_seconds(watched()) == 89.0
+    assert stable_seconds(watched(began=None)) is None
+    back = out(1040.0, 1045.0)
+    assert well_since(back) == 1045.0
+    assert stable_seconds(watched(back, endpoint(IMAPS))) == 45.0
+    unproven = out(1060.0, 1065.0)
+    assert (well_since(unproven), stable_seconds(watched(unproven))) == (None, None)
+    assert standing(unproven) == (Severity.UNKNOWN, "back, no session yet")
+    resent = endpoint(gaps=(gap(1060.0, 1065.0),), samples=(sample(1060.5, connected=1065.3),))
+    assert well_since(resent) == 1065.0, "a session that connected by a SYN sent again shows what is there now"
+
+
+def test_an_outage_past_what_is_tolerated_is_found_while_it_lasts() -> None:
+    assert (
+        too_long(
+            watched(
+                out(
+                    1050.0,
+                    None,
+                ),
+                wanted=Wanted(max_outage=4.0),
+            )
+        )
+        is not None
+    )
+    assert too_long(watched(out(1050.0, None), wanted=Wanted(max_outage=6.0))) is None
+    assert too_long(watched(out(1050.0, None))) is None
+
+
+def test_overlapping_gaps_count_once() -> None:
+    both = endpoint(gaps=(gap(1010.0, 1020.0), gap(1015.0, 1030.0, kind=GapKind.CRITICAL)))
+    assert both.seconds_out == pytest.approx(20.0)
+
+
+def test_a_path_out_as_a_whole_narrows_its_edges() -> None:
+    (together,) = shared(drained().endpoints)
+    assert (together.path, together.endpoints) == ("vip", 2)
+    assert (together.began.after, together.began.by) == pytest.approx((1037.95, 1038.1))
+    assert together.seconds == pytest.approx(12.0)
+    assert together.bound == pytest.approx(0.15)
+
+
+def test_endpoints_that_did_not_go_together_share_nothing() -> None:
+    apart = (endpoint(gaps=(gap(1010.0, 1012.0),)), endpoint(IMAPS, gaps=(gap(1020.0, 1022.0, endpoint=IMAPS),)))
+    assert shared(apart) == ()
+    assert shared((endpoint(gaps=(gap(1010.0, 1012.0),)),)) == ()
+    lagging = (endpoint(gaps=(gap(1010.0, 1020.0),)), endpoint(IMAPS, gaps=(gap(1012.0, 1019.0, endpoint=IMAPS),)))
+    (wide,) = shared(lagging)
+    assert (wide.began.after, wide.began.by) == (1009.9, 1012.1)
+    assert SMTP in {one.endpoint for one in wide.gaps}
