@@ -27,6 +27,7 @@ from probe.service.history import rows
 from probe.service.history.backlog import AT_ONCE, Batch
 from probe.service.history.file import HistoryFile
 from probe.service.history.restoring import restored
+from probe.service.wanted import Wanted
 
 SCENES = (Scene.STRAIGHT, Scene.BEHIND_NODE, Scene.HEADER_MISSING)
 ROUNDS = 3
@@ -117,12 +118,12 @@ async def main(count: int) -> None:
         history, clock = await HistoryFile.opened(file), steady_clock()
         last = BEGAN + count / ENDPOINTS * INTERVAL
         name = EndpointName("path3", fine[0].session.service, fine[0].session.port)
-        middle = (BEGAN + last) / 2
+        of_one = Wanted(path=name.path, service=name.service, before=(BEGAN + last) / 2)
         asked = [
-            ("100 sessions of all", await median(9, lambda: history.sessions(None, None, 100))),
-            ("100 sessions of one endpoint", await median(9, lambda: history.sessions(name, middle, 100))),
-            ("outages of a day", await median(9, lambda: history.outages(last - 86_400.0, 1000))),
-            ("what a start needs", await median(3, lambda: restored(history, clock))),
+            ("100 sessions of all", await median(9, lambda: history.reader.sessions(Wanted(), 100))),
+            ("100 sessions of one endpoint", await median(9, lambda: history.reader.sessions(of_one, 100))),
+            ("1,000 outages", await median(9, lambda: history.reader.outages(Wanted(), 1000))),
+            ("what a start needs", await median(3, lambda: restored(history.reader, clock))),
             ("one step of pruning", await median(9, lambda: history.prune(fine=last, older=BEGAN + 1e5, changes=0.0))),
         ]
         await history.close()

@@ -67,6 +67,18 @@ class Timeouts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """How often an endpoint is looked at, in seconds from when a session is opened.
+
+    `due`: by then the verdict of the next one is told, if all is well with the probe. `lapse`: without a next one for
+    longer, nothing is known of the time between.
+    """
+
+    due: float = 0.0
+    lapse: float = float("inf")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Mailbox:
     """The probe's own mailbox, where a `deliver` imprint ends: who sends, who receives, and where it is read back.
 
@@ -112,6 +124,7 @@ class Endpoint:
     mailbox: Mailbox | None = None
     expected: tuple[Network, ...] = ()
     timeouts: Timeouts = Timeouts()
+    pace: Pace = Pace()
 
     @property
     def name(self) -> EndpointName:

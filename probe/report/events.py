@@ -77,6 +77,7 @@ def _outage_object(
         "seen": timestamp(outage.seen + shift),
         "ended": ended,
         "seconds": round(outage.seconds, 3),
+        "unwatched": round(outage.unwatched, 3),
     }
 
 

@@ -196,7 +196,8 @@ class Daemon:
             ledger = Ledger(targets(self._settings), self._keeping.history.restored)
             ledger.listeners += [Logbook(tell).note, self._keep]
             self._books = Books(clock=self.clock, ledger=ledger, budgets=self._books.budgets)
-            await recall(self._keeping.history, self._books.budgets, targets(self._settings), self.clock)
+            if self.past is not None:
+                await recall(self.past, self._books.budgets, targets(self._settings), self.clock)
             await self._begin(await open_shift(self._settings, self.clock), before=None)
 
     async def _close(self) -> None:
@@ -314,7 +315,8 @@ class Daemon:
                 self._systemd.alive(self._status())
 
     def _status(self) -> str:
-        verdicts = [account.change.verdict for account in self.ledger.accounts.values() if account.change]
+        told = [account.told(self.clock()) for account in self.ledger.accounts.values()]
+        verdicts = [change.verdict for change in told if change]
         ok = sum(verdict.severity is Severity.OK for verdict in verdicts)
         critical = sum(verdict.severity is Severity.CRITICAL for verdict in verdicts)
         return f"{ok} of {len(self.ledger.accounts)} endpoints ok, {critical} critical"

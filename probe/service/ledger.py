@@ -6,17 +6,18 @@ Rules of this file:
 - No I/O, no clock: times are those of the sessions, on the probe's clock.
 - Bounded: sessions by `Room` (failures longer than successes), changes by a DAY, whatever the number of endpoints.
 - Books are kept per endpoint (path, service, port); an endpoint that leaves the configuration takes its books along.
-- What an earlier process wrote down (`Restored`) opens the books: a restart ends no outage.
+- What an earlier process wrote down (`Restored`) opens the books: a restart ends no outage. It is what was, though, and
+  `told` says what of it may be told as what is.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from probe.model import Change, Endpoint, EndpointName, Outage, Phase, Result, Severity, Verdict
+from probe.model import Change, Endpoint, EndpointName, Outage, Pace, Phase, Result, Severity, Verdict
 from probe.service.distribution import Distribution
 from probe.verdict.outage import step
 
@@ -44,10 +45,15 @@ class Room:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """What one session changed in the books. `began` and `ended` are outages that it began and ended."""
+    """What one session changed in the books. `began` and `ended` are outages that it began and ended.
+
+    `stands` is the verdict as it stands after it, which is `change` where it is another one; `lasting` the outage.
+    """
 
     result: Result
+    stands: Change
     change: Change | None = None
+    lasting: Outage | None = None
     began: Outage | None = None
     ended: Outage | None = None
 
@@ -63,7 +69,7 @@ class Restored:
 
 @dataclass(slots=True)
 class Account:
-    """The books of one endpoint. `outage_seconds` are those of outages that this process saw end.
+    """The books of one endpoint. `seconds_of_outage` are those that this process saw; they never go back.
 
     `missed`: turns on which no session began, for the one before was under way, or waited for room, too long.
     """
@@ -71,9 +77,10 @@ class Account:
     endpoint: EndpointName
     host: str
     room: Room
+    pace: Pace = field(default_factory=Pace)
     latest: Result | None = None
     outage: Outage | None = None
-    outage_seconds: float = 0.0
+    seconds_of_outage: float = 0.0
     missed: int = 0
     counted: Counter[Verdict] = field(default_factory=Counter)
     durations: Distribution = field(default_factory=Distribution)
@@ -82,18 +89,23 @@ class Account:
     outages: deque[Outage] = field(default_factory=lambda: deque(maxlen=100))
     successes: deque[Result] = field(default_factory=deque)
     failures: deque[Result] = field(default_factory=deque)
-    _counted_from: float | None = None
 
     @property
     def change(self) -> Change | None:
-        """The verdict now, and since when; that of an earlier process until this one has judged a session."""
+        """The verdict last found, by this process or one before it, since when, and when it was last seen."""
         return self.changes[-1] if self.changes else None
 
-    @property
-    def seconds_of_outage(self) -> float:
-        """Seconds of outage that this process saw, those of the lasting one included. It never goes back."""
-        lasting = self.outage
-        return self.outage_seconds + (lasting.seen - self._from(lasting) if lasting else 0.0)
+    def told(self, now: float) -> Change | None:
+        """The verdict that may be told as that of now; None: nothing is known, only what was (`change`).
+
+        Before this process has judged a session that is at most an outage which one before it saw, for as long as that
+        process would have gone on telling it. That all is well is never told without a session of its own.
+        """
+        last = self.change
+        if last is None or self.latest is not None:
+            return last
+        is_recent = last.verdict.severity is Severity.CRITICAL and now - last.seen <= self.pace.due
+        return last if is_recent else None
 
     def sessions(self) -> Iterator[Result]:
         """Every session that is kept, the latest first."""
@@ -102,31 +114,26 @@ class Account:
 
     def record(self, result: Result) -> Entry:
         """Add one judged session."""
-        self.latest = result
+        before, after = self.outage, step(self.outage, result, self.pace.lapse)
+        outage = after.lasting or after.ended
+        if before is not None and outage is not None and self.latest is not None:  # what went before was not seen here
+            self.seconds_of_outage += max(0.0, outage.seconds - before.seconds)
+        if after.ended is not None:
+            self.outages.append(after.ended)
+        self.latest, self.outage = result, after.lasting
         self.counted[result.judgement.verdict] += 1
         self._measure(result)
         self._keep(result)
-        before, after = self.outage, step(self.outage, result)
-        if self._counted_from is None and (before or after.lasting):
-            self._counted_from = result.session.opened
-        if after.ended is not None:
-            self.outage_seconds += (after.ended.ended or after.ended.seen) - self._from(after.ended)
-            self.outages.append(after.ended)
-            self._counted_from = None
-        self.outage = after.lasting
+        change = self._change(result)
         began = after.lasting if before is None else None
-        return Entry(result=result, change=self._change(result), began=began, ended=after.ended)
-
-    def restore(self, restored: Restored) -> None:
-        """Go on where an earlier process stopped."""
-        mine = (change for change in restored.changes if change.endpoint == self.endpoint)
-        self.changes.extend(mine)
-        self.outages.extend(outage for outage in restored.ended if outage.endpoint == self.endpoint)
-        self.outage = next((outage for outage in restored.lasting if outage.endpoint == self.endpoint), None)
-
-    def _from(self, outage: Outage) -> float:
-        """From when this process counts an outage: one that it was told of, from its own first session."""
-        return outage.seen if self._counted_from is None else self._counted_from
+        return Entry(
+            result=result,
+            stands=self.changes[-1],
+            change=change,
+            lasting=after.lasting,
+            began=began,
+            ended=after.ended,
+        )
 
     def _keep(self, result: Result) -> None:
         ok = result.judgement.verdict.severity is Severity.OK
@@ -146,11 +153,15 @@ class Account:
         last = self.change
         while len(self.changes) > 1 and self.changes[1].at < session.opened - DAY:
             self.changes.popleft()  # what was the verdict as the day began stays known
-        if last is not None and (last.verdict, last.masked_by) == (judgement.verdict, judgement.masked_by):
+        found = (judgement.verdict, judgement.masked_by)
+        goes_on = last is not None and session.opened - last.seen <= self.pace.lapse
+        if goes_on and last is not None and (last.verdict, last.masked_by) == found:
+            self.changes[-1] = replace(last, seen=max(last.seen, session.opened))
             return None
         change = Change(
             endpoint=self.endpoint,
             at=session.opened,
+            seen=session.opened,
             verdict=judgement.verdict,
             session=session.id,
             masked_by=judgement.masked_by,
@@ -165,9 +176,8 @@ class Ledger:
     def __init__(self, endpoints: Sequence[Endpoint], restored: Restored | None = None) -> None:
         self.listeners: list[Callable[[Entry], None]] = []
         self._accounts: dict[EndpointName, Account] = {}
-        self._restored = restored or Restored()
         self.configure(endpoints)
-        self._restored = Restored()  # it is of the start: an endpoint that comes back later begins anew
+        self._restore(restored or Restored())
 
     @property
     def accounts(self) -> Mapping[EndpointName, Account]:
@@ -188,8 +198,8 @@ class Ledger:
         before, self._accounts = self._accounts, {}
         room = Room.among(len(endpoints))
         for endpoint in endpoints:
-            account = before.get(endpoint.name) or self._opened(endpoint, room)
-            account.host, account.room = endpoint.host, room
+            account = before.get(endpoint.name) or Account(endpoint=endpoint.name, host=endpoint.host, room=room)
+            account.host, account.room, account.pace = endpoint.host, room, endpoint.pace
             self._accounts[endpoint.name] = account
 
     def record(self, result: Result) -> Entry | None:
@@ -214,7 +224,14 @@ class Ledger:
             None,
         )
 
-    def _opened(self, endpoint: Endpoint, room: Room) -> Account:
-        account = Account(endpoint=endpoint.name, host=endpoint.host, room=room)
-        account.restore(self._restored)
-        return account
+    def _restore(self, restored: Restored) -> None:
+        """Go on where an earlier process stopped. It is of the start: an endpoint that comes back later begins anew."""
+        for change in restored.changes:
+            if account := self._accounts.get(change.endpoint):
+                account.changes.append(change)
+        for outage in restored.ended:
+            if account := self._accounts.get(outage.endpoint):
+                account.outages.append(outage)
+        for outage in restored.lasting:
+            if account := self._accounts.get(outage.endpoint):
+                account.outage = outage

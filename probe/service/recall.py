@@ -8,11 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from probe.model import Endpoint, EndpointName
 from probe.service.budget import WINDOW, Budgets
 from probe.service.clock import SteadyClock
+from probe.service.history.faults import HistoryTrouble
+from probe.service.station import Past
+from probe.service.wanted import Wanted
 
 PAGE = 500
 PAGES = 10
@@ -22,21 +25,12 @@ PATIENCE = 2.0
 """Seconds that this may hold up the start."""
 
 
-class WrittenDown(Protocol):
-    """The part of the history that is asked."""
-
-    async def sessions(
-        self, *, endpoint: EndpointName | None, before: float | None, most: int
-    ) -> Sequence[Mapping[str, Any]]:
-        """Records of sessions, the latest first."""
-
-
-async def recall(past: WrittenDown, budgets: Budgets, endpoints: Sequence[Endpoint], clock: SteadyClock) -> None:
-    """Count the connections of the last minute; none where the history does not answer in time."""
+async def recall(past: Past, budgets: Budgets, endpoints: Sequence[Endpoint], clock: SteadyClock) -> None:
+    """Count the connections of the last minute; none where the history does not answer, or not in time."""
     try:
         async with asyncio.timeout(PATIENCE):
             records = await _latest(past, clock)
-    except (TimeoutError, LookupError, TypeError, ValueError):  # rows that somebody else wrote tell nothing
+    except (TimeoutError, HistoryTrouble, LookupError, TypeError, ValueError):  # also rows that somebody else wrote
         return
     known = {endpoint.name: endpoint for endpoint in endpoints}
     spent = [one for record in records for one in _connections(record, known, clock.moment(_opened(record)))]
@@ -44,12 +38,12 @@ async def recall(past: WrittenDown, budgets: Budgets, endpoints: Sequence[Endpoi
         budgets.opened(to, at, by=to)
 
 
-async def _latest(past: WrittenDown, clock: SteadyClock) -> list[Mapping[str, Any]]:
+async def _latest(past: Past, clock: SteadyClock) -> list[Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
     since, before = clock.wall(clock()) - WINDOW, None
     for _ in range(PAGES):
-        page = await past.sessions(endpoint=None, before=before, most=PAGE)
-        found.update({record["id"]: record for record in page if since < _opened(record) <= since + WINDOW})
+        page = await past.sessions(Wanted(before=before, limit=PAGE), PAGE)
+        found.update({str(record["id"]): record for record in page if since < _opened(record) <= since + WINDOW})
         if len(page) < PAGE or _opened(page[-1]) <= since:
             break
         before = _opened(page[-1])

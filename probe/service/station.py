@@ -13,6 +13,7 @@ from probe.evidence.health import Heard
 from probe.model import EndpointName, Outage, Result, Topology
 from probe.service.clock import SteadyClock
 from probe.service.ledger import Ledger
+from probe.service.wanted import Wanted
 from probe.settings import Settings
 
 
@@ -39,18 +40,23 @@ class Asked:
 
 
 class Past(Protocol):
-    """What earlier processes and long ago wrote down; times are wall times, records those of report.record."""
+    """Everything that was written down or waits to be, now and by earlier processes. Whoever cannot answer raises.
+
+    Times are wall times, records those of report.record.
+    """
+
+    @property
+    def dropped(self) -> int:
+        """Sessions since the start that it does not know."""
 
     async def session(self, identity: str) -> Mapping[str, object] | None:
         """The record of a session."""
 
-    async def sessions(
-        self, *, endpoint: EndpointName | None, before: float | None, most: int
-    ) -> Sequence[Mapping[str, object]]:
-        """Records of sessions, the latest first."""
+    async def sessions(self, wanted: Wanted, most: int) -> Sequence[Mapping[str, object]]:
+        """Records of the latest of these sessions, the latest first; fewer than `most` only if there are no more."""
 
-    async def outages(self, *, since: float, most: int) -> Sequence[Outage]:
-        """Outages that ended after `since`, and those that last, the latest first."""
+    async def outages(self, wanted: Wanted, most: int) -> Sequence[Outage]:
+        """The same of outages."""
 
 
 class Station(Protocol):

@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from math import inf
 
-from probe.model import Change, EndpointName, Outage, Result
+from probe.model import EndpointName, Outage
 from probe.report.events import abandoned_object, change_object, outage_object, standing_object
 from probe.service.ledger import Entry, Restored
-from probe.verdict.outage import step
 
 RETOLD = 600.0
 
@@ -29,7 +28,6 @@ class Telling:
     def __init__(self, vantage: str, known: Restored | None = None) -> None:
         known = known or Restored()
         self._vantage = vantage
-        self._changes: dict[EndpointName, Change] = {change.endpoint: change for change in known.changes}
         self._lasting: dict[EndpointName, Outage] = {outage.endpoint: outage for outage in known.lasting}
         self._hosts: dict[EndpointName, str] = {}
         self._known_there: set[EndpointName] = set()
@@ -38,19 +36,20 @@ class Telling:
     def of(self, entry: Entry, shift: float) -> Iterator[Told]:
         """The lines that an entry of the ledger makes, in order."""
         result, name, vantage = entry.result, entry.result.session.endpoint, self._vantage
-        self._note(entry)
+        self._hosts[name] = result.session.host
+        self._lasting.pop(name, None)
+        if entry.lasting is not None:
+            self._lasting[name] = entry.lasting
         if entry.change is not None:
             yield entry.change.at, change_object(entry.change, result, vantage=vantage, shift=shift)
         for outage in filter(None, (entry.ended, entry.began)):
             at = outage.began if outage.ended is None else outage.ended
             yield at, outage_object(outage, result, vantage=vantage, shift=shift)
-        lasting = self._lasting.get(name)
-        is_told = entry.change is not None and (lasting is None or entry.began is not None)
+        is_told = entry.change is not None and (entry.lasting is None or entry.began is not None)
         opened = result.session.opened
         if not is_told and name not in self._known_there and opened >= self._retold.get(name, -inf) + RETOLD:
             self._retold[name] = opened
-            change = self._changes.get(name) or _change_by(result)
-            yield opened, standing_object(change, lasting, result, vantage=vantage, shift=shift)
+            yield opened, standing_object(entry.stands, entry.lasting, result, vantage=vantage, shift=shift)
         self._known_there.add(name)
 
     def lost(self, endpoints: Iterable[EndpointName]) -> None:
@@ -59,32 +58,9 @@ class Telling:
 
     def configure(self, endpoints: Collection[EndpointName], shift: float) -> Iterator[tuple[EndpointName, Told]]:
         """Only these are probed from now on; the ends of what lasted for others."""
-        gone = [name for name in (*self._lasting, *self._changes) if name not in endpoints]
-        for name in dict.fromkeys(gone):
-            self._changes.pop(name, None)
+        for name in [name for name in {**self._lasting, **self._hosts} if name not in endpoints]:
             self._known_there.discard(name)
             self._retold.pop(name, None)
             host, outage = self._hosts.pop(name, None), self._lasting.pop(name, None)
             if outage is not None:
                 yield name, (outage.seen, abandoned_object(outage, host, vantage=self._vantage, shift=shift))
-
-    def _note(self, entry: Entry) -> None:
-        name = entry.result.session.endpoint
-        self._hosts[name] = entry.result.session.host
-        if entry.change is not None:
-            self._changes[name] = entry.change
-        after = step(self._lasting.pop(name, None), entry.result)
-        if after.lasting is not None:
-            self._lasting[name] = after.lasting
-
-
-def _change_by(result: Result) -> Change:
-    """Where nobody knows since when the verdict stands."""
-    session, judgement = result.session, result.judgement
-    return Change(
-        endpoint=session.endpoint,
-        at=session.opened,
-        verdict=judgement.verdict,
-        session=session.id,
-        masked_by=judgement.masked_by,
-    )

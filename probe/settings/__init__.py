@@ -40,6 +40,7 @@ __all__ = [
     "SyslogSource",
     "find_config",
     "load",
+    "pace",
     "schema",
     "targets",
     "timeouts",

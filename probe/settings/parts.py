@@ -30,6 +30,7 @@ from probe.settings.values import (
     IpAddresses,
     Port,
     Rate,
+    Size,
     TcpListen,
     Text,
     Url,
@@ -224,6 +225,12 @@ class HistorySettings(Part):
         examples=["/var/lib/mailprobe/history.db"],
     )
     retention: Duration = key(default="30d", description="How long sessions are kept.", examples=["30d"])
+    size: Size = key(
+        default="2GB",
+        description="How big the file may get: beyond it the oldest sessions go before their time, first what a page "
+        "shows of them.",
+        examples=["500MB"],
+    )
 
 
 class Settings(Part):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from probe.model import Endpoint, ImprintKind, Login, Mailbox, Timeouts, TlsOptions
+from probe.model import Endpoint, ImprintKind, Login, Mailbox, Pace, Timeouts, TlsOptions
 from probe.settings.parts import Settings
 from probe.settings.paths import EndpointSettings, PathSettings
 
@@ -16,6 +16,17 @@ def timeouts(settings: Settings) -> Timeouts:
     """The bounds of a session."""
     limits = settings.timeouts
     return Timeouts(connect=limits.connect, session=limits.session, evidence=limits.evidence)
+
+
+MISSED = 2
+"""Turns that may be missed, by budgets and slow sessions, before a time counts as one in which nobody looked."""
+
+
+def pace(settings: Settings) -> Pace:
+    """How often each endpoint is looked at."""
+    schedule, limits = settings.schedule, settings.timeouts
+    due = schedule.interval * (1 + schedule.jitter) + limits.session + limits.evidence
+    return Pace(due=due, lapse=due + MISSED * schedule.interval)
 
 
 def _target(settings: Settings, path: PathSettings, endpoint: EndpointSettings) -> Endpoint:
@@ -33,6 +44,7 @@ def _target(settings: Settings, path: PathSettings, endpoint: EndpointSettings) 
         mailbox=_mailbox(settings, path, endpoint),
         expected=settings.vantage.addresses,
         timeouts=timeouts(settings),
+        pace=pace(settings),
     )
 
 

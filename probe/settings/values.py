@@ -27,6 +27,9 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*(ms|s|m|h|d)")
 _LONGEST = 3660 * _UNITS["d"]
+_MULTIPLES = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
+_SIZE = re.compile(r"([0-9]{1,6})\s*(MB|GB|TB)")
+_SMALLEST, _GREATEST = 10 * 10**6, 100 * 10**12
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%")
 _DIGITS = re.compile(r"[0-9]{1,9}")
 _HOST = re.compile(r"(?=.{1,253}\Z)[^\W_](?:[\w-]{0,62})(?:\.[\w-]{1,63})*\.?")
@@ -103,6 +106,14 @@ def _duration(value: object) -> float:
     if not 0.0 < seconds <= _LONGEST:
         raise unfit("a duration above zero with its unit, like 250ms, 30s, 5m, 12h or 30d")
     return seconds
+
+
+def _size(value: object) -> int:
+    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    size = int(found[1]) * _MULTIPLES[found[2]] if found else 0
+    if not _SMALLEST <= size <= _GREATEST:
+        raise unfit("a size of 10MB or more with its unit, like 500MB, 2GB or 1TB")
+    return size
 
 
 def _fraction(value: object) -> float:
@@ -317,7 +328,9 @@ Rate = Annotated[
 ]
 DURATION = Form(_duration, _pattern("duration", r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)$"))
 FRACTION = Form(_fraction, _PERCENTAGE)
+SIZE = Form(_size, _pattern("size", r"^[0-9]{1,6}\s*(MB|GB|TB)$"))
 Duration = Annotated[float, DURATION]
+Size = Annotated[int, SIZE]
 Fraction = Annotated[float, FRACTION]
 IpAddress = Annotated[Address, Form(_address, _text_that_is("address"))]
 IpAddresses = Annotated[

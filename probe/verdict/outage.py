@@ -6,6 +6,9 @@ Rule 2: it begins and ends when sessions were opened, so its length is wrong by 
         and right on average. Nothing finer is known, and nothing is guessed. Only a session that was opened into
         silence, and connected by a SYN sent again, shows that it lasted until then.
 Rule 3: one outage may change its verdict: a drop that becomes a refusal is still the same outage.
+Rule 4: where no session looked for longer than a lapse, as while no daemon ran, nothing is known. An outage that is
+        there after it as before it goes on, and one that is not ended somewhere in it; that time is `unwatched` and
+        no part of how long it is known to have lasted.
 """
 
 from __future__ import annotations
@@ -17,6 +20,9 @@ from probe.model import Outage, Result, Severity
 RESENT = 1.0
 """Seconds after which a SYN without an answer is sent again (RFC 6298); before that, the first one was answered."""
 
+NEVER = float("inf")
+"""The lapse of one who never looks away: what was before always counts for what is between."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -26,13 +32,14 @@ class Step:
     ended: Outage | None = None
 
 
-def step(outage: Outage | None, result: Result) -> Step:
-    """Go on from the outage there was, None if there was none, by one judged session."""
+def step(outage: Outage | None, result: Result, lapse: float = NEVER) -> Step:
+    """Go on from the outage there was, None if there was none, by one judged session. `lapse`: seconds (rule 4)."""
     session, judgement = result.session, result.judgement
+    unwatched = _unwatched(outage, session.opened, lapse) if outage else 0.0
     if judgement.verdict.severity is not Severity.CRITICAL:
         connected = session.connected or session.opened
         over = connected if connected >= session.opened + RESENT else session.opened
-        return Step(ended=replace(outage, ended=max(over, outage.seen)) if outage else None)
+        return Step(ended=replace(outage, ended=max(over, outage.seen), unwatched=unwatched) if outage else None)
     verdicts = outage.verdicts if outage else ()
     known = verdicts if judgement.verdict in verdicts else (*verdicts, judgement.verdict)
     return Step(
@@ -40,6 +47,8 @@ def step(outage: Outage | None, result: Result) -> Step:
             endpoint=session.endpoint,
             began=outage.began if outage else session.opened,
             seen=max(session.opened, outage.seen) if outage else session.opened,
+            unwatched=unwatched,
+            first=outage.first if outage else session.id,
             verdicts=known,
             session=session.id,
             masked_by=judgement.masked_by,
@@ -48,3 +57,9 @@ def step(outage: Outage | None, result: Result) -> Step:
             hint=judgement.hint,
         )
     )
+
+
+def _unwatched(outage: Outage, opened: float, lapse: float) -> float:
+    """Seconds of it in which nobody looked, with those before this session."""
+    since = opened - outage.seen
+    return outage.unwatched + (since if since > lapse else 0.0)

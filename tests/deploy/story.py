@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from probe.model import Endpoint, Failure, MaskedBy, Phase, Service, Severity, Verdict
+from probe.model import Endpoint, Failure, MaskedBy, Pace, Phase, Service, Severity, Verdict
 from probe.service.ledger import Ledger, Restored
 from probe.service.metrics import fill
 from probe.service.metrics.catalogue import METRICS
@@ -22,6 +22,9 @@ from probe.service.metrics.standing import standings
 from tests.builders import failed, result
 
 SCRAPE, INTERVAL = 10, 30
+PACE = Pace(due=INTERVAL * 1.1 + 45, lapse=INTERVAL * 3.1 + 45)
+"""That of the default schedule and timeouts."""
+
 ROUND = ("mailprobe_verdict", "mailprobe_masked_by", "mailprobe_up", "mailprobe_last_session_timestamp_seconds")
 COUNTED = ("mailprobe_sessions_total", "mailprobe_outage_seconds_total", "mailprobe_session_duration_seconds")
 NOT_THERE, NO_SAMPLE = "stale", "_"
@@ -89,7 +92,7 @@ class Vantage:
 
     def _scrape(self, ledger: Ledger, step: int) -> None:
         page = Page(self.name, [METRICS[name] for name in (*ROUND, *(COUNTED if self.counts else ()))])
-        fill.endpoints(page, standings(ledger.accounts.values()), lambda moment: moment)
+        fill.endpoints(page, standings(ledger.accounts.values(), step * SCRAPE), lambda moment: moment)
         for sample in (sample for family in page.families() for sample in family.samples):
             if not sample.name.endswith(("_bucket", "_sum")):
                 self._note(step, sample.name, sample.labels, sample.value)
@@ -103,7 +106,7 @@ class Vantage:
 
 def _endpoint(name: str) -> Endpoint:
     path, _, service = name.partition("/")
-    return Endpoint(path=path, service=Service(service), host="10.0.20.202", port=25)
+    return Endpoint(path=path, service=Service(service), host="10.0.20.202", port=25, pace=PACE)
 
 
 def _noted(values: Mapping[int, float], length: int) -> Iterator[str]:

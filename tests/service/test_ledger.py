@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from probe.model import Change, Endpoint, MaskedBy, Phase, PhaseTiming, Service, Verdict
+from probe.model import Change, Endpoint, MaskedBy, Pace, Phase, PhaseTiming, Service, Verdict
 from probe.service.ledger import DAY, MOST_SESSIONS, Entry, Ledger, Restored, Room
 from tests.builders import result
 
@@ -23,7 +23,7 @@ def test_a_verdict_is_known_with_the_moment_it_began() -> None:
         (160.0, Verdict.MASKED),
     ]
     assert account.change == Change(
-        endpoint=SMTP.name, at=160.0, verdict=Verdict.MASKED, session="bad", masked_by=MaskedBy.NODE
+        endpoint=SMTP.name, at=160.0, seen=160.0, verdict=Verdict.MASKED, session="bad", masked_by=MaskedBy.NODE
     )
     assert account.counted == {Verdict.PRESERVED: 2, Verdict.MASKED: 1}
 
@@ -77,6 +77,38 @@ def test_a_restart_ends_no_outage_and_counts_its_seconds_once() -> None:
     assert entry.ended is not None
     assert entry.ended.seconds == 120.0
     assert account.seconds_of_outage == 30.0
+
+
+def test_the_same_verdict_after_a_time_in_which_nobody_looked_is_a_change() -> None:
+    account = Ledger([replace(SMTP, pace=Pace(due=75.0, lapse=135.0))]).accounts[SMTP.name]
+    for opened in (100.0, 235.0, 371.0, 400.0):
+        account.record(result(Verdict.PRESERVED, opened=opened, id=f"{opened:.0f}"))
+    assert [(change.at, change.seen, change.session) for change in account.changes] == [
+        (100.0, 235.0, "100"),
+        (371.0, 400.0, "371"),
+    ]
+
+
+def test_seconds_of_outage_leave_out_what_nobody_saw() -> None:
+    account = Ledger([replace(SMTP, pace=Pace(due=75.0, lapse=135.0))]).accounts[SMTP.name]
+    for opened in (100.0, 130.0, 1000.0, 1030.0):
+        account.record(result(Verdict.REFUSED, opened=opened))
+    assert account.seconds_of_outage == 60.0
+    assert account.outage is not None
+    assert account.outage.unwatched == 870.0
+
+
+def test_only_an_outage_of_just_before_is_told_without_a_session() -> None:
+    endpoint = replace(SMTP, pace=Pace(due=75.0, lapse=135.0))
+    for verdict, until in ((Verdict.PRESERVED, 0.0), (Verdict.UNVERIFIED, 0.0), (Verdict.MASKED, 75.0)):
+        earlier = Ledger([endpoint])
+        earlier.record(result(verdict, opened=100.0))
+        account = Ledger([endpoint], earlier.known).accounts[SMTP.name]
+        assert account.change == earlier.accounts[SMTP.name].change
+        assert (account.told(100.0 + until) is not None) is bool(until)
+        assert account.told(100.1 + until) is None
+        account.record(result(Verdict.PRESERVED, opened=120.0))
+        assert account.told(9e9) == account.change
 
 
 def test_an_endpoint_that_comes_back_is_not_what_it_was_at_the_start() -> None:

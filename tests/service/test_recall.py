@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from probe.model import Control, ControlKind, Endpoint, ImprintKind, Mailbox, Service, Verdict
+from probe.model import Control, ControlKind, Endpoint, ImprintKind, Mailbox, Outage, Service, Verdict
 from probe.service.budget import Budgets
 from probe.service.clock import SteadyClock
 from probe.service.history import History
 from probe.service.ledger import Ledger
 from probe.service.recall import recall
+from probe.service.wanted import Wanted
 from probe.settings.parts import HistorySettings
 from tests.builders import result
 
@@ -54,8 +55,16 @@ async def test_a_mailbox_that_was_read_back_is_counted(tmp_path: Path) -> None:
 
 
 class Garbled:
-    async def sessions(self, **_: object) -> list[dict[str, Any]]:
+    dropped = 0
+
+    async def session(self, identity: str) -> None:
+        return None
+
+    async def sessions(self, wanted: Wanted, most: int) -> list[dict[str, Any]]:
         return [{"id": "s1", "opened": "yesterday"}]
+
+    async def outages(self, wanted: Wanted, most: int) -> list[Outage]:
+        return []
 
 
 async def test_what_makes_no_sense_counts_nothing() -> None:

@@ -35,6 +35,7 @@ def test_the_least_file_has_every_default_of_the_contract() -> None:
     assert (settings.web.listen, settings.web.config_file) == (Listen("tcp", "127.0.0.1", 9797), None)
     assert settings.history.file == Path("/var/lib/mailprobe/history.db")
     assert settings.history.retention == 30 * 86400
+    assert settings.history.size == 2 * 10**9
     assert settings.warnings == ()
 
 

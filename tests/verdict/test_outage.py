@@ -11,7 +11,12 @@ from probe.verdict.outage import step
 from tests.builders import result
 
 LASTING = Outage(
-    endpoint=result().session.endpoint, began=100.0, seen=130.0, verdicts=(Verdict.SILENT_DROP,), session="first"
+    endpoint=result().session.endpoint,
+    began=100.0,
+    seen=130.0,
+    first="first",
+    verdicts=(Verdict.SILENT_DROP,),
+    session="first",
 )
 
 
@@ -62,6 +67,29 @@ def test_a_session_asked_for_beside_the_schedule_may_be_recorded_late() -> None:
     after = step(LASTING, result(Verdict.PRESERVED, opened=120.0))
     assert after.ended is not None
     assert after.ended.ended == 130.0
+
+
+LAPSE = 75.0
+
+
+def test_a_time_in_which_nobody_looked_is_no_part_of_how_long_it_lasted() -> None:
+    """Whether it goes on after it or not: the daemon was down from 130 to 600, and the fault may have ended at 131."""
+    over = step(LASTING, result(Verdict.PRESERVED, opened=600.0), LAPSE).ended
+    assert over is not None
+    assert (over.began, over.seen, over.ended, over.unwatched, over.seconds) == (100.0, 130.0, 600.0, 470.0, 30.0)
+    lasting = step(LASTING, result(Verdict.REFUSED, opened=600.0, id="new"), LAPSE).lasting
+    assert lasting is not None
+    assert (lasting.began, lasting.seen, lasting.unwatched, lasting.seconds) == (100.0, 600.0, 470.0, 30.0)
+    assert (lasting.first, lasting.session) == ("first", "new")
+    ended = step(lasting, result(Verdict.PRESERVED, opened=630.0), LAPSE).ended
+    assert ended is not None
+    assert (ended.unwatched, ended.seconds) == (470.0, 60.0)
+
+
+def test_turns_that_are_missed_are_no_such_time() -> None:
+    over = step(LASTING, result(Verdict.PRESERVED, opened=130.0 + LAPSE), LAPSE).ended
+    assert over is not None
+    assert (over.unwatched, over.seconds) == (0.0, 30.0 + LAPSE)
 
 
 @given(st.lists(st.sampled_from(list(Verdict)), max_size=40))

@@ -1,18 +1,20 @@
 """What waits to be written. Pure, bounded: a history that cannot be written costs sessions, never memory.
 
-- In order: whatever is written, all that came before it is. Within a batch an outage is written as it stands last.
+- In order: whatever is written, all that came before it is. Within a batch a change and an outage are written as they
+  stand last.
 - Sessions over the bound go, the oldest first, and are counted. What they changed is carried over to the next batch, so
   changes and outages outlast the sessions they come from.
-- A batch that could not be written is given back and keeps its place.
+- A batch that could not be written is given back and keeps its place. Until it is written, it waits as all the rest
+  does: whoever asks for what the file does not have yet (`sessions`, `outages`) is told of it.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from probe.model import Change, EndpointName, Outage, Result
+from probe.model import Change, Outage, Result
 
 MOST_SESSIONS = 2_000
 """Some 20 MiB with their transcripts: a minute of 1,000 endpoints, hours of a few."""
@@ -51,8 +53,9 @@ class Backlog:
     def __init__(self, most: int = MOST_SESSIONS) -> None:
         self._most = most
         self._news: deque[News] = deque()
-        self._changes: deque[Change] = deque(maxlen=MOST_CARRIED)
-        self._outages: dict[tuple[EndpointName, float], Outage] = {}
+        self._changes: dict[str, Change] = {}
+        self._outages: dict[str, Outage] = {}
+        self._taken = Batch()
         self.dropped = 0
 
     def __bool__(self) -> bool:
@@ -69,34 +72,55 @@ class Backlog:
         self._trim()
 
     def next(self) -> Batch:
-        """Take what is to be written next."""
+        """Take what is to be written next, until `written` or `give_back`."""
         news = [self._news.popleft() for _ in range(min(AT_ONCE, len(self._news)))]
         for one in news:
             self._carry(one.changes, one.outages)
         batch = Batch(
             sessions=tuple(one.session for one in news if one.session is not None),
-            changes=tuple(self._changes),
+            changes=tuple(self._changes.values()),
             outages=tuple(self._outages.values()),
         )
         self._changes.clear()
         self._outages.clear()
+        self._taken = batch
         return batch
+
+    def written(self) -> None:
+        """What was taken is in the file."""
+        self._taken = Batch()
+
+    @property
+    def sessions(self) -> Iterator[Result]:
+        """Those that wait, in order."""
+        yield from self._taken.sessions
+        yield from (one.session for one in self._news if one.session is not None)
+
+    @property
+    def outages(self) -> Iterator[Outage]:
+        """Those that wait, as they stood at some time; the later, the truer."""
+        yield from self._taken.outages
+        yield from self._outages.values()
+        for one in self._news:
+            yield from one.outages
 
     def give_back(self, batch: Batch) -> None:
         """It could not be written; what came meanwhile is newer."""
         newer = self._changes.copy(), self._outages.copy()
         self._changes.clear()
         self._outages.clear()
+        self._taken = Batch()
         self._carry(batch.changes, batch.outages)
-        self._carry(newer[0], newer[1].values())
+        self._carry(newer[0].values(), newer[1].values())
         self._news.extendleft(News(session=session) for session in reversed(batch.sessions))
         self._trim()
 
     def _carry(self, changes: Iterable[Change], outages: Iterable[Outage]) -> None:
-        self._changes.extend(changes)
-        self._outages.update({(outage.endpoint, outage.began): outage for outage in outages})
-        while len(self._outages) > MOST_CARRIED:
-            self._outages.pop(next(iter(self._outages)))
+        self._changes.update({change.session: change for change in changes})
+        self._outages.update({outage.first: outage for outage in outages})
+        for carried in (self._changes, self._outages):
+            while len(carried) > MOST_CARRIED:
+                carried.pop(next(iter(carried)))
 
     def _trim(self) -> None:
         while len(self._news) > self._most:

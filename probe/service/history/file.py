@@ -1,28 +1,29 @@
-"""One open history file: batches in, rows out, old rows away. Errors are SQLite's and the system's.
+"""One open history file: batches in, old rows away; its `reader` answers. Errors are SQLite's and the system's.
 
 - Two connections, each with its thread: one writes, one reads. With a write-ahead log neither waits for the other.
 - A batch is one transaction: killed at any moment, the file holds all of it or nothing. The log is not synced at every
   commit (synchronous=NORMAL), so a machine that loses power may lose the last seconds; it never breaks the file.
 - Whatever is written may be written again: nothing is doubled by it.
 - Old rows go at most STEP at a time, and so do the pages they leave; sessions are written in between.
+- Before anything is written the file must still be the one that was opened: SQLite goes on with one that is deleted,
+  and all that is written then is lost.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 import aiosqlite
 
-from probe.model import EndpointName
-from probe.service.history import rows
 from probe.service.history import statements as sql
 from probe.service.history.opening import number, reading, transaction, writing
-from probe.service.history.place import Lock
-from probe.service.history.rows import Row, Rows
+from probe.service.history.place import Lock, Place
+from probe.service.history.reading import Reader
+from probe.service.history.rows import Rows
 
 STEP = 500
 PAGES_AT_ONCE = 256
@@ -33,10 +34,11 @@ FEW_PAGES = 256
 class HistoryFile:
     """Open from `opened` to `close`."""
 
-    def __init__(self, lock: Lock, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+    def __init__(self, place: Place, lock: Lock, writer: aiosqlite.Connection, reader: Reader) -> None:
+        self._place = place
         self._lock = lock
         self._writer = writer
-        self._reader = reader
+        self.reader = reader
 
     @classmethod
     async def opened(cls, file: Path) -> HistoryFile:
@@ -45,30 +47,32 @@ class HistoryFile:
         try:
             writer = await writing(file, lock)
             try:
-                reader = await reading(file)
+                reader = Reader(await reading(file))
+                place = await asyncio.to_thread(Place, file)
             except BaseException:
                 await writer.close()
                 raise
         except BaseException:
             lock.release(traceless=True)
             raise
-        return cls(lock, writer, reader)
+        return cls(place, lock, writer, reader)
 
     async def close(self) -> None:
         """Close both connections, then let other probes have it."""
-        for connection in (self._reader, self._writer):
+        for connection in (self.reader, self._writer):
             with suppress(sqlite3.Error, ValueError):
                 await connection.close()
         self._lock.release()
 
     async def write(self, batch: Rows) -> None:
         """All of it, or nothing and an error."""
+        await asyncio.to_thread(self._place.check)
         async with transaction(self._writer):
             for statement, values in (
                 (sql.ADD_ENDPOINT, batch.endpoints),
                 (sql.ADD_SESSION, batch.sessions),
                 (sql.ADD_RECORD, batch.records),
-                (sql.ADD_CHANGE, batch.changes),
+                (sql.PUT_CHANGE, batch.changes),
             ):
                 if values:
                     await self._writer.executemany(statement, values)
@@ -76,14 +80,12 @@ class HistoryFile:
                 await self._writer.execute_fetchall(sql.END_OTHERS, row[:4])
                 await self._writer.execute_fetchall(sql.PUT_OUTAGE, row)
 
-    async def end_outages(self) -> None:
-        """No outage that an earlier process wrote down goes on: nothing is known of it after it was last seen."""
-        await self._writer.execute_fetchall("UPDATE outages SET ended = seen WHERE ended IS NULL")
-
-    async def set_marks(self, shift: float, now: float) -> None:
-        """Outages that last are known from now on by this process's clock, which the wall clock is so far ahead of."""
-        query = "UPDATE OR IGNORE outages SET mark = min(began - ?, ?) WHERE ended IS NULL"
-        await self._writer.execute_fetchall(query, (shift, now))
+    async def settle(self, lasting: Collection[str]) -> None:
+        """Of the outages in the file only these go on; nothing is known of another one after it was last seen."""
+        async with transaction(self._writer):
+            found = await self._writer.execute_fetchall(sql.LASTING)
+            ended = [(first,) for (first,) in found if first not in lasting]
+            await self._writer.executemany(sql.END_OUTAGE, ended)
 
     async def prune(self, *, fine: float, older: float, changes: float) -> bool:
         """One step: records of fine sessions before `fine`, all that is `older`. True if there is more to do."""
@@ -98,31 +100,14 @@ class HistoryFile:
             await self._writer.execute_fetchall(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
         return most >= STEP or free > FEW_PAGES + PAGES_AT_ONCE
 
-    async def session(self, identity: str) -> Mapping[str, object] | None:
-        """The record of a session."""
-        found = await self._read(f"{sql.SESSIONS} WHERE s.id = ?", (identity,))
-        return next((rows.record_of(row) for row in found), None)
-
-    async def sessions(
-        self, endpoint: EndpointName | None, before: float | None, most: int
-    ) -> Sequence[Mapping[str, object]]:
-        """Records of sessions opened before a wall time, the latest first."""
-        which, values = ["s.opened < ?"], [float("inf") if before is None else before]
-        if endpoint is not None:
-            which.append(f"s.endpoint = {sql.ENDPOINT}")
-            values.extend(rows.endpoint_row(endpoint))
-        query = f"{sql.SESSIONS} WHERE {' AND '.join(which)} ORDER BY s.opened DESC LIMIT ?"
-        found = await self._read(query, (*values, most))
-        return await asyncio.to_thread(lambda: [rows.record_of(row) for row in found])
-
-    async def changes(self, since: float, most: int) -> Sequence[Row]:
-        """The latest changes since then, and of each endpoint the last one before, in the order they were written."""
-        return (await self._read(sql.CHANGES, (since, most)))[::-1]
-
-    async def outages(self, since: float, most: int) -> Sequence[Row]:
-        """Outages that last, and those that ended after a wall time, the latest first."""
-        query = f"{sql.OUTAGES} WHERE o.ended IS NULL OR o.ended > ? ORDER BY o.began DESC LIMIT ?"
-        return await self._read(query, (since, most))
-
-    async def _read(self, query: str, values: Iterable[object]) -> list[Row]:
-        return [tuple(row) for row in await self._reader.execute_fetchall(query, tuple(values))]
+    async def shrink(self, size: float) -> bool:
+        """One step, if the file holds more bytes: the oldest go, records first. True if there is more to do."""
+        pages = await number(self._writer, "PRAGMA page_count") - await number(self._writer, "PRAGMA freelist_count")
+        if pages * await number(self._writer, "PRAGMA page_size") <= size:
+            return False
+        async with transaction(self._writer):
+            for statement in sql.OLDEST:
+                async with self._writer.execute(statement, (STEP,)) as cursor:
+                    if cursor.rowcount:
+                        return True
+        return False

@@ -1,15 +1,18 @@
 """The history: takes what the ledger tells, writes it in order, and never stops probing, whatever becomes of the file.
 
-    Ledger ──take──▶ Backlog ──one task──▶ HistoryFile      Past (sessions, session, outages), Restored ◀── HistoryFile
+    Ledger ──take──▶ Backlog ──one task──▶ HistoryFile      Past (sessions, session, outages), Restored ◀── Reader
 
 Rules:
 - `take` never waits and never raises. What it takes is written within `Patience.gather`, several sessions at once.
 - Whatever goes wrong with the file is a trouble with a next step, said once; the file is closed and tried again.
   A broken file is moved aside, and a new one begun.
 - Wall times in the file, the probe's clock in memory: the shift is read once for each batch.
-- An outage goes on where an earlier process left it, if the ledger was told of it (`restored`). Where the file could
-  not be opened in time, or is one that a daemon at work changes to, the ledger goes by what it knows itself: what still
-  lasts in the file then ended when it was last seen.
+- What the ledger knows is the truth: this keeps of each endpoint how it stands by its entries, and writes that. A file
+  that is opened is settled by it: an outage that lasts there and not here ended when it was last seen.
+- The ledger goes on where an earlier process stopped (`restored`): by the file, or, where that cannot be written or
+  is still another's, by a look that needs neither. Only a disk that does not answer keeps it from that.
+- Whoever asks is told of what is in the file and of what waits for it, which is all there is; or an error is raised.
+- Rows go when their time is over by a clock that can be trusted: one by which somebody was at work the day before.
 """
 
 from __future__ import annotations
@@ -26,19 +29,24 @@ from probe.evidence.sources.backoff import Backoff
 from probe.model import Change, EndpointName, Outage, Result
 from probe.notices import warn
 from probe.report.json import timestamp
+from probe.report.record import record_object
 from probe.service.clock import SteadyClock
 from probe.service.history import rows
 from probe.service.history.backlog import Backlog, Batch, News
-from probe.service.history.faults import HistoryTrouble, Remedy, trouble_of
+from probe.service.history.faults import GONE, HistoryTrouble, Remedy, trouble_of
 from probe.service.history.file import HistoryFile
+from probe.service.history.opening import looking
 from probe.service.history.place import move_aside
+from probe.service.history.reading import Reader
 from probe.service.history.restoring import restored
 from probe.service.ledger import DAY, Entry, Restored
 from probe.service.standing import Standing, rest
+from probe.service.wanted import Wanted
 from probe.settings.parts import HistorySettings
-from probe.verdict.outage import step
 
 MOST_READ = 1_000
+LIVED = DAY
+"""Seconds: old rows go only by a clock by which sessions were opened between one and two such times ago."""
 
 _UNUSABLE = (sqlite3.Error, HistoryTrouble, OSError, ValueError)
 """ValueError: aiosqlite's word for a connection that was closed meanwhile."""
@@ -51,14 +59,15 @@ class Patience:
     """Bounds of time in seconds.
 
     `gather`: how long sessions wait for others to be written with them. `again`, `longest`: the first and the longest
-    wait after a failure. `start`, `close`: how long opening and the last writing may hold up the daemon. `prune`:
-    between two looks for what is too old.
+    wait after a failure. `start`, `close`: how long opening and the last writing may hold up the daemon; `yields` of
+    the first it waits for another process that still has the file. `prune`: between two looks for what is too old.
     """
 
     gather: float = 0.2
     again: float = 1.0
     longest: float = 60.0
     start: float = 3.0
+    yields: float = 2.0
     close: float = 1.0
     prune: float = 60.0
 
@@ -67,7 +76,10 @@ PATIENCE = Patience()
 
 
 class History:
-    """One history file, written while the context is open. Implements `station.Past`."""
+    """One history file, written while the context is open. Implements `station.Past`.
+
+    `written`: sessions that are in the file; `pruned`: looks for what is too old.
+    """
 
     def __init__(
         self,
@@ -79,6 +91,7 @@ class History:
     ) -> None:
         self._path = settings.file
         self._retention = settings.retention
+        self._size = settings.size
         self._clock = clock
         self._patience = patience
         self._standing: Standing[HistoryTrouble] = Standing(
@@ -89,13 +102,12 @@ class History:
         self._lasting: dict[EndpointName, Outage] = {}
         self._latest: dict[EndpointName, Change] = {}
         self._restored: Restored | None = None
-        self._is_late = False
         self._file: HistoryFile | None = None
         self._prune_at = 0.0
-        self._unfit = self._lost_before = 0
+        self._lost_before = 0
         self._begun, self._news, self._closing = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.written = 0
+        self.written = self.pruned = 0
 
     @property
     def usable(self) -> bool:
@@ -112,7 +124,7 @@ class History:
     @property
     def dropped(self) -> int:
         """Sessions that were never written, since the start."""
-        return self._backlog.dropped + self._unfit
+        return self._backlog.dropped
 
     @property
     def _lost(self) -> int:
@@ -126,9 +138,8 @@ class History:
 
     def go_on(self, known: Restored) -> None:
         """Begin with what the ledger knows, and tell it nothing, for it is at work already. Before it is entered."""
-        self._restored, self._is_late = Restored(), True
-        self._lasting = {outage.endpoint: outage for outage in known.lasting}
-        self._latest = {change.endpoint: change for change in known.changes}
+        self._go_on(known)
+        self._restored = Restored()
         self._backlog.give_back(Batch(changes=known.changes, outages=known.lasting))
 
     async def __aenter__(self) -> History:
@@ -137,8 +148,7 @@ class History:
         if not self._begun.is_set():
             reason = "the disk does not answer in time: look at its load"
             self._standing.tell(HistoryTrouble("slow", self._path, reason))
-        if self._restored is None:
-            self._restored, self._is_late = Restored(), True
+        self._restored = self._restored or Restored()
         return self
 
     async def __aexit__(
@@ -157,14 +167,12 @@ class History:
     def take(self, entry: Entry) -> None:
         """Keep what the ledger tells. For Ledger.listeners."""
         name = entry.result.session.endpoint
-        if entry.change is not None:
-            self._latest[name] = entry.change
-        after = step(self._lasting.pop(name, None), entry.result)
-        if after.lasting is not None:
-            self._lasting[name] = after.lasting
-        changes = tuple(filter(None, [entry.change]))
-        outages = tuple(filter(None, [after.ended, after.lasting]))
-        self._backlog.add(News(session=entry.result, changes=changes, outages=outages))
+        self._latest[name] = entry.stands
+        self._lasting.pop(name, None)
+        if entry.lasting is not None:
+            self._lasting[name] = entry.lasting
+        outages = tuple(filter(None, [entry.ended, entry.lasting]))
+        self._backlog.add(News(session=entry.result, changes=(entry.stands,), outages=outages))
         if self._lost and self._standing.trouble is None:
             event = "history: sessions come faster than they are written; some are lost"
             self._standing.say("faster", event, file=str(self._path))
@@ -178,47 +186,92 @@ class History:
         self._latest = {name: change for name, change in self._latest.items() if name in endpoints}
         self._news.set()
 
-    # Past
+    # Past: each raises HistoryTrouble where the file cannot be asked.
 
     async def session(self, identity: str) -> Mapping[str, object] | None:
         """The record of a session."""
-        return await self._read(lambda file: file.session(identity), None)
+        waiting = next((one for one in self._backlog.sessions if one.session.id == identity), None)
+        if waiting is not None:
+            return record_object(waiting, shift=self._clock.shift)
+        return await self._read(lambda reader: reader.session(identity))
 
-    async def sessions(
-        self, *, endpoint: EndpointName | None = None, before: float | None = None, most: int = 100
-    ) -> Sequence[Mapping[str, object]]:
-        """Records of sessions opened before a wall time, the latest first, MOST_READ at most."""
-        most = max(0, min(most, MOST_READ))
-        return await self._read(lambda file: file.sessions(endpoint, before, most), ())
+    async def sessions(self, wanted: Wanted, most: int = 100) -> Sequence[Mapping[str, object]]:
+        """Records of sessions, the latest first, MOST_READ at most."""
+        most, shift = max(0, min(most, MOST_READ)), self._clock.shift
+        waiting = [one for one in self._backlog.sessions if wanted.session(one, shift)]
+        waiting = sorted(waiting, key=lambda one: one.session.opened, reverse=True)[:most]
+        known = {str(one["id"]): one for one in await self._read(lambda reader: reader.sessions(wanted, most))}
+        for one in waiting:
+            if one.session.id not in known:
+                known[one.session.id] = record_object(one, shift=shift)
+        return sorted(known.values(), key=lambda record: str(record["opened"]), reverse=True)[:most]
 
-    async def outages(self, *, since: float, most: int) -> Sequence[Outage]:
-        """Outages that ended after a wall time, and those that last, the latest first; their times are wall times."""
-        most = max(0, min(most, MOST_READ))
-        return rows.sound(rows.outage_of, await self._read(lambda file: file.outages(since, most), ()))
+    async def outages(self, wanted: Wanted, most: int = 100) -> Sequence[Outage]:
+        """Outages, the latest first, MOST_READ at most; their times are wall times."""
+        most, shift = max(0, min(most, MOST_READ)), self._clock.shift
+        waiting = {one.first: one for one in self._backlog.outages if wanted.outage(one, shift)}
+        known = {one.first: one for one in await self._read(lambda reader: reader.outages(wanted, most))}
+        known |= {first: one.moved(shift) for first, one in waiting.items()}
+        return sorted(known.values(), key=lambda one: one.began, reverse=True)[:most]
 
-    async def _read(self, ask: Callable[[HistoryFile], Awaitable[_Found]], nothing: _Found) -> _Found:
+    async def _read(self, ask: Callable[[Reader], Awaitable[_Found]]) -> _Found:
         file = self._file
         if file is None:
-            return nothing
+            raise self._standing.trouble or HistoryTrouble("closed", self._path, "it is not open")
         try:
-            return await ask(file)
+            return await ask(file.reader)
         except _UNUSABLE as error:
+            trouble = trouble_of(error, self._path)
             if file is self._file:
-                self._standing.tell(trouble_of(error, self._path))
+                self._standing.tell(trouble)
                 self._news.set()
-            return nothing
+            raise trouble from error
 
     # The one task that writes
 
     async def _work(self) -> None:
-        if not await self._begin() and await self._is_moved_aside():
-            await self._begin()
+        await self._start()
         self._begun.set()
         while True:
             await self._until_due()
             await self._turn()
             if self._closing.is_set() and (self._standing.trouble is not None or not self._backlog):
                 return
+
+    async def _start(self) -> None:
+        """Open the file; or know at least what it holds, and begin it anew if it is broken."""
+        until = _now() + self._patience.yields
+        while not await self._begin():
+            if not self._is_in_use or _now() > until or self._closing.is_set():
+                break
+            await rest(min(self._patience.again, 0.1), self._closing)
+        else:
+            return
+        if await self._is_begun_anew():
+            await self._begin()
+        else:
+            await self._look()
+
+    async def _look(self) -> None:
+        """What an earlier process wrote down, of a file that cannot be opened, if it can be read."""
+        with suppress(*_UNUSABLE):
+            async with looking(self._path) as connection:
+                self._take_up(await restored(Reader(connection), self._clock))
+
+    def _take_up(self, found: Restored) -> None:
+        """The ledger goes on from here, if it was not begun without it meanwhile."""
+        if self._restored is None:
+            self._restored = found
+            self._go_on(found)
+
+    def _go_on(self, known: Restored) -> None:
+        self._lasting = {outage.endpoint: outage for outage in known.lasting}
+        self._latest = {change.endpoint: change for change in known.changes}
+
+    @property
+    def _is_in_use(self) -> bool:
+        """True if somebody else has the file, who may be about to end."""
+        return self._standing.trouble is not None and self._standing.trouble.kind in {"locked", "busy"}
 
     async def _until_due(self) -> None:
         if self._standing.trouble is not None:
@@ -232,9 +285,10 @@ class History:
             await rest(self._patience.gather, self._closing)
 
     async def _turn(self) -> None:
-        if self._standing.trouble is not None:
+        trouble = self._standing.trouble
+        if trouble is not None and trouble.remedy is not Remedy.MAKE_ROOM:
             await self._shut()
-            await self._is_moved_aside()
+            await self._is_begun_anew()
         if self._file is None and not await self._begin():
             return
         try:
@@ -252,6 +306,7 @@ class History:
         except BaseException:
             self._backlog.give_back(batch)
             raise
+        self._backlog.written()
         self.written += len(batch.sessions)
         self._recovered()
 
@@ -259,8 +314,12 @@ class History:
         if self._file is None or _now() < self._prune_at or self._closing.is_set():
             return
         today = self._clock.wall(self._clock())
-        older = today - self._retention
-        more = await self._file.prune(fine=max(older, today - DAY), older=older, changes=min(older, today - DAY))
+        older, lived = today - self._retention, min(LIVED, self._retention / 2)
+        more = await self._file.shrink(self._size)
+        if await self._file.reader.has_lived(today - 2 * lived, today - lived):
+            bounds = {"fine": max(older, today - DAY), "older": older, "changes": min(older, today - DAY)}
+            more |= await self._file.prune(**bounds)
+        self.pruned += 1
         self._prune_at = _now() + (0.0 if more else self._patience.prune)
 
     # The file, and what is wrong with it
@@ -269,7 +328,9 @@ class History:
         """Open the file; False, and a trouble, if it cannot be."""
         try:
             self._file = await HistoryFile.opened(self._path)
-            await self._take_up(self._file)
+            if self._restored is None:
+                self._take_up(await restored(self._file.reader, self._clock))
+            await self._file.settle({outage.first for outage in self._lasting.values()})
         except Exception as error:  # be it a fault of our own: probing goes on, and it is said
             await self._fail(error)
             return False
@@ -278,33 +339,23 @@ class History:
             self._recovered()
         return True
 
-    async def _take_up(self, file: HistoryFile) -> None:
-        """Go on where an earlier process stopped, if the ledger can still be told."""
-        found = await restored(file, self._clock) if self._restored is None else Restored()
-        if self._is_late:
-            await file.end_outages()
-            self._is_late = False
-        elif self._restored is None:
-            self._restored = found
-            self._lasting = {outage.endpoint: outage for outage in found.lasting}
-            self._latest = {change.endpoint: change for change in found.changes}
-
-    async def _is_moved_aside(self) -> bool:
+    async def _is_begun_anew(self) -> bool:
         """Move the file aside if it is broken; what still holds is written into the new one."""
         trouble = self._standing.trouble
         if trouble is None or trouble.remedy is not Remedy.BEGIN_ANEW:
             return False
         stamp = "".join(filter(str.isalnum, timestamp(self._clock.wall(self._clock()))))
         try:
-            aside = await asyncio.to_thread(move_aside, self._path, stamp)
+            aside = await asyncio.to_thread(move_aside, self._path, stamp) if trouble.kind != GONE else None
         except FileNotFoundError:
-            return True
+            aside = None
         except OSError as error:
             self._standing.tell(trouble_of(error, self._path))
             return False
         self._backlog.give_back(Batch(changes=tuple(self._latest.values()), outages=tuple(self._lasting.values())))
-        event = "history: the broken file is kept, a new one begun"
-        self._standing.say(f"kept {stamp}", event, file=str(self._path), kept_as=str(aside))
+        if aside is not None:
+            event = "history: the broken file is kept, a new one begun"
+            self._standing.say(f"kept {stamp}", event, file=str(self._path), kept_as=str(aside))
         return True
 
     async def _shut(self) -> None:
@@ -313,8 +364,13 @@ class History:
             await file.close()
 
     async def _fail(self, error: Exception) -> None:
-        await self._shut()
-        self._standing.tell(trouble_of(error, self._path))
+        trouble = trouble_of(error, self._path)
+        self._standing.tell(trouble)
+        if trouble.remedy is not Remedy.MAKE_ROOM:
+            await self._shut()
+        elif self._file is not None:
+            with suppress(*_UNUSABLE):
+                await self._file.shrink(0)
 
     def _recovered(self) -> None:
         self._standing.recovered(file=str(self._path), lost=self._lost)
@@ -322,7 +378,7 @@ class History:
         self._lost_before = self.dropped
 
     def _on_unfit(self, result: Result, error: Exception) -> None:
-        self._unfit += 1
+        self._backlog.dropped += 1
         event = "history: a session cannot be written down"
         self._standing.say("unfit", event, session=result.session.id, reason=str(error))
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import aiosqlite
 
 from probe.service.history.faults import HistoryTrouble, Remedy, is_broken
-from probe.service.history.place import Lock, create, was_history
+from probe.service.history.place import Lock, create, look_at, was_history
 from probe.service.history.schema import APPLICATION, MIGRATIONS, VERSION
 
 SMALL = 64 << 20
@@ -58,6 +58,41 @@ async def reading(file: Path) -> aiosqlite.Connection:
     connection.text_factory = lambda text: text.decode("utf-8", "replace")
     try:
         await connection.execute_fetchall("PRAGMA query_only = ON")
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+@asynccontextmanager
+async def looking(file: Path) -> AsyncIterator[aiosqlite.Connection]:
+    """One that can neither write nor be kept out, to a sound file of this version's tables. Raises as `writing` does.
+
+    It asks for no lock, and on a full disk, where SQLite cannot even begin its index of the log, reads a file without a
+    log as it stands.
+    """
+    await asyncio.to_thread(look_at, file)
+    try:
+        connection = await _read_only(file, "")
+    except sqlite3.OperationalError:
+        log = file.with_name(f"{file.name}-wal")
+        if log.exists() and log.stat().st_size:
+            raise
+        connection = await _read_only(file, "&immutable=1")
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _read_only(file: Path, more: str) -> aiosqlite.Connection:
+    place = f"{file.absolute().as_uri()}?mode=ro{more}"  # noqa: ASYNC240
+    connection = await aiosqlite.connect(place, uri=True, timeout=_BUSY)
+    try:
+        application = await number(connection, "PRAGMA application_id")
+        version = await number(connection, "PRAGMA user_version")
+        if (application, version) != (APPLICATION, VERSION):
+            raise HistoryTrouble("foreign", file, _FOREIGN)
     except BaseException:
         await connection.close()
         raise

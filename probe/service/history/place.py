@@ -1,6 +1,7 @@
 """Where the history is: its directory, the lock beside it, and broken files moved aside. Blocking; run in a thread.
 
 - Nothing creates the directory: it is the administrator's, or systemd's StateDirectory.
+- The file is known by its inode: one that is deleted or put in its place is another one.
 - One probe at a time: `FILE.lock` is locked as long as the file is open; the kernel unlocks it when a process dies.
 - A broken file is renamed and kept, at most KEPT of them. Only what certainly was a history is ever renamed: a setting
   that names another program's file must not cost that file.
@@ -14,7 +15,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from probe.service.history.faults import HistoryTrouble
+from probe.service.history.faults import GONE, HistoryTrouble, Remedy
 from probe.service.history.schema import APPLICATION
 
 KEPT = 3
@@ -25,7 +26,7 @@ class Lock:
     """The right to use a history. Raises HistoryTrouble where it cannot be had."""
 
     def __init__(self, file: Path) -> None:
-        _look(file)
+        look_at(file)
         self._name = _beside(file, ".lock")
         self.was_there = self._name.exists()
         self._descriptor = os.open(self._name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
@@ -46,6 +47,33 @@ class Lock:
         if traceless and not self.was_there:
             self._name.unlink(missing_ok=True)
         os.close(self._descriptor)
+
+
+class Place:
+    """Where an open file is, and that it still is there."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._is = _inode(file)
+
+    def check(self) -> None:
+        """Raise HistoryTrouble if the file was deleted, or another one put in its place."""
+        try:
+            now = _inode(self._file)
+        except FileNotFoundError:
+            now = None
+        if now == self._is:
+            return
+        what = "it was deleted" if now is None else "another file was put in its place"
+        reason = (
+            f"{what} while it was in use, and what it held is lost to it: end the daemon before its file is touched"
+        )
+        raise HistoryTrouble(GONE, self._file, reason, remedy=Remedy.BEGIN_ANEW)
+
+
+def _inode(file: Path) -> tuple[int, int]:
+    found = file.stat()
+    return found.st_dev, found.st_ino
 
 
 def create(file: Path) -> None:
@@ -79,7 +107,8 @@ def move_aside(file: Path, stamp: str) -> Path:
     return aside
 
 
-def _look(file: Path) -> None:
+def look_at(file: Path) -> None:
+    """Raise HistoryTrouble where no history can be."""
     directory = file.parent
     if not directory.exists():
         raise HistoryTrouble("directory", file, f"there is no directory {directory}: create it for the probe's user")

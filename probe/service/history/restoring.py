@@ -7,28 +7,30 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from probe.model import Outage
+from probe.model import Change, Outage
 from probe.service.clock import SteadyClock
 from probe.service.history import rows
-from probe.service.history.file import HistoryFile
+from probe.service.history.reading import Reader
 from probe.service.ledger import DAY, Restored
 
 MOST = 100_000
 
 
-async def restored(file: HistoryFile, clock: SteadyClock) -> Restored:
+async def restored(reader: Reader, clock: SteadyClock) -> Restored:
     """Changes in order, with the one that the day began with; outages that last, and those that ended."""
     shift, now = clock.shift, clock()
-    await file.set_marks(shift, now)
-    since = now + shift - DAY
-    outages = rows.sound(rows.outage_of, await file.outages(since, MOST))
-    outages = [_on_clock(outage, shift, now) for outage in reversed(outages)]
-    changes = rows.sound(rows.change_of, await file.changes(since, MOST))
+    changes, held = await reader.last(now + shift - DAY, MOST)
+    outages = [_on_clock(outage, shift, now) for outage in rows.sound(rows.outage_of, held)]
     return Restored(
-        changes=tuple(replace(change, at=min(change.at - shift, now)) for change in changes),
+        changes=tuple(_change_on_clock(change, shift, now) for change in rows.sound(rows.change_of, changes)),
         lasting=tuple(outage for outage in outages if outage.ended is None),
         ended=tuple(outage for outage in outages if outage.ended is not None),
     )
+
+
+def _change_on_clock(change: Change, shift: float, now: float) -> Change:
+    at, seen = (min(moment - shift, now) for moment in (change.at, change.seen))
+    return replace(change, at=at, seen=seen)
 
 
 def _on_clock(outage: Outage, shift: float, now: float) -> Outage:

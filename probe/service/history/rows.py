@@ -84,19 +84,21 @@ def record_row(result: Result, shift: float) -> Row:
 
 
 def change_row(change: Change, shift: float) -> Row:
-    """path, service, port, at, verdict, masked_by, session."""
-    place = endpoint_row(change.endpoint)
-    return (*place, change.at + shift, change.verdict.value, change.masked_by, change.session)
+    """path, service, port, at, seen, verdict, masked_by, session."""
+    times = (change.at + shift, change.seen + shift)
+    return (*endpoint_row(change.endpoint), *times, change.verdict.value, change.masked_by, change.session)
 
 
 def outage_row(outage: Outage, shift: float) -> Row:
-    """path, service, port, mark, began, seen, ended, verdicts, session, masked_by, explanation, cause, hint."""
+    """path, service, port, first, began, seen, ended, unwatched, verdicts, session, masked_by, explanation, cause,
+    hint."""
     return (
         *endpoint_row(outage.endpoint),
-        outage.began,
+        outage.first,
         outage.began + shift,
         outage.seen + shift,
         None if outage.ended is None else outage.ended + shift,
+        outage.unwatched,
         " ".join(outage.verdicts),
         outage.session,
         outage.masked_by,
@@ -107,11 +109,12 @@ def outage_row(outage: Outage, shift: float) -> Row:
 
 
 def change_of(row: Row) -> Change:
-    """From path, service, port, at, verdict, masked_by, session. Raises ValueError for words that are not ours."""
-    path, service, port, at, verdict, masked_by, session = row
+    """From what change_row gives. Raises ValueError for words that are not ours."""
+    path, service, port, at, seen, verdict, masked_by, session = row
     return Change(
         endpoint=EndpointName(path, Service(service), port),
         at=at,
+        seen=seen,
         verdict=Verdict(verdict),
         session=session,
         masked_by=MaskedBy(masked_by) if masked_by else None,
@@ -119,13 +122,16 @@ def change_of(row: Row) -> Change:
 
 
 def outage_of(row: Row) -> Outage:
-    """From what outage_row gives, without `mark`. Raises ValueError for words that are not ours."""
-    path, service, port, began, seen, ended, verdicts, session, masked_by, explanation, cause, hint = row
+    """From what outage_row gives. Raises ValueError for words that are not ours."""
+    path, service, port, first, began, seen, ended, unwatched, verdicts, session, masked_by, *words = row
+    explanation, cause, hint = words
     return Outage(
         endpoint=EndpointName(path, Service(service), port),
         began=began,
         seen=seen,
         ended=ended,
+        unwatched=unwatched,
+        first=first,
         verdicts=tuple(Verdict(word) for word in verdicts.split()),
         session=session,
         masked_by=MaskedBy(masked_by) if masked_by else None,

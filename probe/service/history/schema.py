@@ -5,8 +5,10 @@ Rules:
 - Times are wall times, seconds since the epoch. Words are the contract's.
 - A session is one small row for the whole retention. What a page shows of it is its record (zlib of the JSON object of
   report.record), kept less long for sessions that were fine.
-- `mark` is when an outage began on the clock of the process that wrote it: what it is known by while the wall clock is
-  set back and forth. An endpoint has one outage at most that lasts.
+- An outage is known by `first`, the session that it began with, and a change by the session that brought it: no clock
+  and no process has a say in that. An endpoint has one outage at most that lasts.
+- `seen` of a change is when the last session with that verdict was opened: an endpoint's latest one is when it was last
+  judged. What lies between it and the next change, if that is long, is a time in which nobody looked.
 """
 
 from __future__ import annotations
@@ -37,6 +39,24 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             masked_by TEXT, explanation TEXT NOT NULL, cause TEXT, hint TEXT NOT NULL, UNIQUE (endpoint, mark))""",
         "CREATE UNIQUE INDEX outages_that_last ON outages (endpoint) WHERE ended IS NULL",
         "CREATE INDEX outages_by_end ON outages (ended)",
+    ),
+    (
+        "ALTER TABLE changes ADD COLUMN seen REAL NOT NULL DEFAULT 0",
+        """UPDATE changes SET seen = max(at, coalesce((SELECT max(s.opened) FROM sessions s
+            WHERE s.endpoint = changes.endpoint AND s.opened < coalesce((SELECT min(d.at) FROM changes d
+            WHERE d.endpoint = changes.endpoint AND d.at > changes.at), 9e99)), at))""",
+        "ALTER TABLE outages RENAME TO old_outages",
+        """CREATE TABLE outages (
+            number INTEGER PRIMARY KEY, endpoint INTEGER NOT NULL, first TEXT NOT NULL UNIQUE,
+            began REAL NOT NULL, seen REAL NOT NULL, ended REAL, unwatched REAL NOT NULL, verdicts TEXT NOT NULL,
+            session TEXT NOT NULL, masked_by TEXT, explanation TEXT NOT NULL, cause TEXT, hint TEXT NOT NULL)""",
+        """INSERT INTO outages SELECT number, endpoint, 'outage-' || number, began, seen, ended, 0, verdicts, session,
+            masked_by, explanation, cause, hint FROM old_outages""",
+        "DROP TABLE old_outages",
+        "CREATE UNIQUE INDEX outages_that_last ON outages (endpoint) WHERE ended IS NULL",
+        "CREATE INDEX outages_by_end ON outages (ended)",
+        "CREATE INDEX outages_by_begin ON outages (began)",
+        "CREATE INDEX sessions_that_are_not_fine ON sessions (verdict, opened) WHERE verdict <> 'preserved'",
     ),
 )
 

@@ -8,26 +8,35 @@ ADD_SESSION = f"""INSERT OR IGNORE INTO sessions (id, opened, endpoint, verdict,
     VALUES (?, ?, {ENDPOINT}, ?, ?, ?)"""  # noqa: S608 - made of constants
 ADD_RECORD = """INSERT OR IGNORE INTO records (number, opened, fine, record)
     SELECT number, ?2, ?3, ?4 FROM sessions WHERE id = ?1"""
-ADD_CHANGE = f"""INSERT OR IGNORE INTO changes (endpoint, at, verdict, masked_by, session)
-    VALUES ({ENDPOINT}, ?, ?, ?, ?)"""  # noqa: S608 - made of constants
-END_OTHERS = f"UPDATE outages SET ended = seen WHERE endpoint = {ENDPOINT} AND ended IS NULL AND mark <> ?"  # noqa: S608
+PUT_CHANGE = f"""INSERT INTO changes (endpoint, at, seen, verdict, masked_by, session)
+    VALUES ({ENDPOINT}, ?, ?, ?, ?, ?) ON CONFLICT (session) DO UPDATE SET (at, seen) = (excluded.at, excluded.seen)"""  # noqa: S608 - made of constants
+LASTING = "SELECT first FROM outages WHERE ended IS NULL"
+END_OUTAGE = "UPDATE outages SET ended = seen WHERE first = ? AND ended IS NULL"
+END_OTHERS = f"UPDATE outages SET ended = seen WHERE endpoint = {ENDPOINT} AND ended IS NULL AND first <> ?"  # noqa: S608
 PUT_OUTAGE = f"""INSERT INTO outages
-    (endpoint, mark, began, seen, ended, verdicts, session, masked_by, explanation, cause, hint)
-    VALUES ({ENDPOINT}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (endpoint, mark) DO UPDATE
-    SET (began, seen, ended, verdicts, session) =
-        (excluded.began, excluded.seen, excluded.ended, excluded.verdicts, excluded.session),
+    (endpoint, first, began, seen, ended, unwatched, verdicts, session, masked_by, explanation, cause, hint)
+    VALUES ({ENDPOINT}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (first) DO UPDATE
+    SET (began, seen, ended, unwatched, verdicts, session) =
+        (excluded.began, excluded.seen, excluded.ended, excluded.unwatched, excluded.verdicts, excluded.session),
         (masked_by, explanation, cause, hint) =
         (excluded.masked_by, excluded.explanation, excluded.cause, excluded.hint)"""  # noqa: S608 - made of constants
 
 SESSIONS = """SELECT s.id, s.opened, e.path, e.service, e.port, s.verdict, s.masked_by, s.seconds, r.record
     FROM sessions s JOIN endpoints e ON e.number = s.endpoint LEFT JOIN records r ON r.number = s.number"""
-CHANGES = """SELECT e.path, e.service, e.port, c.at, c.verdict, c.masked_by, c.session
-    FROM changes c JOIN endpoints e ON e.number = c.endpoint
-    WHERE c.at >= ?1 OR c.at = (SELECT max(d.at) FROM changes d WHERE d.endpoint = c.endpoint AND d.at < ?1)
-    ORDER BY c.number DESC LIMIT ?2"""
-OUTAGES = """SELECT e.path, e.service, e.port, o.began, o.seen, o.ended, o.verdicts, o.session, o.masked_by,
-    o.explanation, o.cause, o.hint FROM outages o JOIN endpoints e ON e.number = o.endpoint"""
+# Of each endpoint its own latest ones, from the one on that the time began with: two looks at changes_by_endpoint.
+CHANGES = """SELECT e.path, e.service, e.port, c.at, c.seen, c.verdict, c.masked_by, c.session
+    FROM endpoints e CROSS JOIN changes c WHERE c.number IN (SELECT d.number FROM changes d WHERE d.endpoint = e.number
+    AND d.at >= coalesce((SELECT max(b.at) FROM changes b WHERE b.endpoint = e.number AND b.at < ?1), ?1)
+    ORDER BY d.at DESC LIMIT 1 + ?2 / (SELECT max(1, count(*)) FROM endpoints)) ORDER BY c.number"""
+OUTAGES = """SELECT e.path, e.service, e.port, o.first, o.began, o.seen, o.ended, o.unwatched, o.verdicts, o.session,
+    o.masked_by, o.explanation, o.cause, o.hint FROM outages o JOIN endpoints e ON e.number = o.endpoint"""
+
+# What goes first where there is no room: what is large, then what is old.
+OLDEST = (
+    "DELETE FROM records WHERE number IN (SELECT number FROM records ORDER BY number LIMIT ?)",
+    "DELETE FROM sessions WHERE number IN (SELECT number FROM sessions ORDER BY opened LIMIT ?)",
+)
 
 # A change stays as long as it tells what the verdict was as the time that is kept began.
 PRUNE = (

@@ -40,7 +40,7 @@ CATALOGUE: tuple[Metric, ...] = (
         name="mailprobe_verdict",
         kind=Kind.GAUGE,
         labels=(*ENDPOINT, "verdict"),
-        meaning="1 for the verdict of the latest session, 0 for every other verdict; all 0 before the first session.",
+        meaning="1 for the verdict of the latest session, 0 for every other verdict; all 0 while there is none.",
         of_a_round=True,
     ),
     Metric(

@@ -47,7 +47,7 @@ class Snapshot:
         return cls(
             vantage=station.settings.vantage.name,
             wall=station.clock.wall,
-            endpoints=tuple(standings(station.ledger.accounts.values())),
+            endpoints=tuple(standings(station.ledger.accounts.values(), station.clock())),
             heard=station.heard(),
             topology=station.topology,
             clients={**dict.fromkeys(map(str, MaskedBy), 0), **station.clients},

@@ -2,6 +2,7 @@
 
 A path may have one service on several ports; metrics tell those together, the worst of them in what is a state:
 - The verdict is that of the worst severity, the first in the order of the closed set among equals.
+- Only what may be told as that of now is (`Account.told`): never that all is well without a session of this process.
 - Counts and durations are summed; the session opened longest ago and the certificate that expires first are told.
 - Nothing in a standing changes any more, while the accounts behind it go on: it may be told in another thread.
 """
@@ -45,12 +46,12 @@ class Standing:
         return PRESERVED.get(self.verdict) if self.verdict else None
 
 
-def standings(accounts: Iterable[Account]) -> list[Standing]:
-    """One for each path and service, in the order of the accounts."""
+def standings(accounts: Iterable[Account], now: float = float("inf")) -> list[Standing]:
+    """One for each path and service, in the order of the accounts. `now` is when; by default too late for what was."""
     ports: dict[tuple[str, Service], list[Account]] = {}
     for account in accounts:
         ports.setdefault((account.endpoint.path, account.endpoint.service), []).append(account)
-    return [_standing(path, service, several) for (path, service), several in ports.items()]
+    return [_standing(path, service, several, now) for (path, service), several in ports.items()]
 
 
 def standings_of(results: Sequence[Result]) -> list[Standing]:
@@ -63,8 +64,8 @@ def standings_of(results: Sequence[Result]) -> list[Standing]:
     return standings(accounts)
 
 
-def _standing(path: str, service: Service, ports: Sequence[Account]) -> Standing:
-    changes = [port.change for port in ports if port.change]
+def _standing(path: str, service: Service, ports: Sequence[Account], now: float) -> Standing:
+    changes = [change for port in ports if (change := port.told(now))]
     latest = [port.latest.session for port in ports if port.latest]
     expiries = (session.certificate_expiry for session in latest)
     return Standing(

@@ -9,9 +9,10 @@ from aiohttp import web
 
 from probe.model import Service, Verdict
 from probe.report.json import SCHEMA
+from probe.service.wanted import Wanted
 from probe.service.web import records
 from probe.service.web.query import Query
-from probe.service.web.records import Listed, Record, Wanted
+from probe.service.web.records import Listed, Record
 from probe.service.web.refusal import Refusal
 from probe.service.web.site import Site, site_of
 

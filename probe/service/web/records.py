@@ -1,24 +1,21 @@
-"""Sessions and outages as plain values, of this process and of those before it: the ledger's and the history's in one.
+"""Sessions and outages as plain values, of this process and of those before it.
 
-- The ledger knows what has just happened, the history what is long ago. Both tell of a time between: what the ledger
-  has is taken from there.
-- A history that fails or is slow is left out, and whoever asks is told so (`complete`).
+- A list is read in one place: the history knows all that was written down and all that waits to be. Only where it does
+  not answer is it the ledger's, which knows the latest, and whoever asks is told so (`complete`).
 - All times that leave here are wall times.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from probe.model import EndpointName, Outage, Result, Service, Verdict
+from probe.model import Outage
 from probe.notices import warn
 from probe.report.json import timestamp
 from probe.report.record import record_object
-from probe.service.station import Past
+from probe.service.wanted import Wanted
 from probe.service.web.site import Site, history_limit
 
 Record = Mapping[str, Any]
@@ -27,38 +24,8 @@ _Answer = TypeVar("_Answer")
 SUMMARY_LEAVES_OUT = ("transcript", "signs", "controls", "reasons")
 """What only the record of one session has: a list of a thousand would be megabytes long."""
 
-PAGES = 5
-"""Times the history is asked for one list, where a filter leaves little of each answer."""
-
-MOST = 1_000
 TIES = 50
-"""Sessions opened in the same millisecond that are told beyond the limit, so that none falls between two lists."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
-    """Which sessions or outages; `before` is a wall time."""
-
-    path: str | None = None
-    service: Service | None = None
-    verdict: Verdict | None = None
-    before: float | None = None
-    limit: int = 100
-
-    def endpoint(self, name: EndpointName) -> bool:
-        """Whether the endpoint is wanted."""
-        return self.path in (None, name.path) and self.service in (None, name.service)
-
-    def record(self, record: Record) -> bool:
-        """Whether a session is wanted, whoever wrote its record."""
-        alike = ((self.path, "path"), (self.service, "service"), (self.verdict, "verdict"))
-        fits = all(wanted is None or record.get(key) == wanted for wanted, key in alike)
-        return fits and (self.before is None or str(record.get("opened", "")) < timestamp(self.before))
-
-    def outage(self, outage: Outage) -> bool:
-        """Whether an outage is wanted."""
-        fits = self.verdict is None or self.verdict in outage.verdicts
-        return fits and self.endpoint(outage.endpoint) and (self.before is None or outage.began < self.before)
+"""What was in the same millisecond as the last one is told beyond the limit, so that none falls between two lists."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,28 +50,35 @@ async def session_record(site: Site, identity: str) -> Record | None:
 
 async def sessions(site: Site, wanted: Wanted) -> Listed:
     """Sessions, the latest first, without what SUMMARY_LEAVES_OUT."""
-    found = {str(record["id"]): record for record in _kept(site, wanted)}
-    complete = await _add_history(site, wanted, found)
-    latest = sorted(found.values(), key=lambda record: str(record.get("opened", "")), reverse=True)
-    end = min(wanted.limit, len(latest))
-    while end < min(len(latest), wanted.limit + TIES) and latest[end].get("opened") == latest[end - 1].get("opened"):
-        end += 1
-    more = str(latest[end - 1].get("opened")) if end < len(latest) else None
-    return Listed(items=[_summary(record) for record in latest[:end]], complete=complete, more=more)
+    past = site.station.past
+    found = await _from_history(lambda: past.sessions(wanted, _most(wanted))) if past is not None else None
+    complete = found is not None and past is not None and not past.dropped
+    records = found if found is not None else _kept(site, wanted)
+    return _page([_summary(record) for record in records], "opened", wanted, complete=complete)
 
 
 async def outages(site: Site, wanted: Wanted) -> Listed:
-    """Outages, the latest first; those that last are among them whenever they began."""
-    own = [_on_wall(outage, site) for outage in _own_outages(site)]
-    past, complete = site.station.past, False
-    older: Sequence[Outage] = ()
-    if past is not None:
-        asked = await _from_history(lambda: past.outages(since=0.0, most=MOST))
-        older, complete = asked or (), asked is not None
-    merged = [*own, *(outage for outage in older if not any(_same(outage, one) for one in own))]
-    latest = sorted((one for one in merged if wanted.outage(one)), key=lambda one: one.began, reverse=True)
-    more = timestamp(latest[wanted.limit - 1].began) if len(latest) > wanted.limit else None
-    return Listed(items=[outage_object(one) for one in latest[: wanted.limit]], complete=complete, more=more)
+    """Outages, the latest first; those that last are among them by when they began."""
+    past = site.station.past
+    found = await _from_history(lambda: past.outages(wanted, _most(wanted))) if past is not None else None
+    known = found if found is not None else [one.moved(site.shift) for one in _own_outages(site, wanted)]
+    return _page([outage_object(one) for one in known], "began", wanted, complete=found is not None)
+
+
+def _most(wanted: Wanted) -> int:
+    return wanted.limit + TIES + 1
+
+
+def _page(found: Sequence[Record], key: str, wanted: Wanted, *, complete: bool) -> Listed:
+    """As many as are wanted, with those that share the last one's millisecond. Times are compared as they are told."""
+    before = timestamp(wanted.before) if wanted.before is not None else None
+    latest = sorted(found, key=lambda record: str(record[key]), reverse=True)
+    latest = [record for record in latest if before is None or str(record[key]) < before]
+    end = min(wanted.limit, len(latest))
+    while end < min(len(latest), wanted.limit + TIES) and latest[end][key] == latest[end - 1][key]:
+        end += 1
+    more = str(latest[end - 1][key]) if end < len(latest) else None
+    return Listed(items=latest[:end], complete=complete, more=more)
 
 
 def outage_object(outage: Outage) -> Record:
@@ -117,6 +91,7 @@ def outage_object(outage: Outage) -> Record:
         "seen": timestamp(outage.seen),
         "ended": timestamp(outage.ended) if outage.ended is not None else None,
         "seconds": round(outage.seconds, 3),
+        "unwatched": round(outage.unwatched, 3),
         "verdict": outage.verdict,
         "verdicts": list(outage.verdicts),
         "masked_by": outage.masked_by,
@@ -127,72 +102,18 @@ def outage_object(outage: Outage) -> Record:
     }
 
 
-def _kept(site: Site, wanted: Wanted) -> Iterable[Record]:
+def _kept(site: Site, wanted: Wanted) -> list[Record]:
     """Those of the ledger. A record costs a hundred microseconds, so only wanted ones are made."""
-    results: list[Result] = []
+    accounts = site.station.ledger.accounts.values()
+    kept = [one for account in accounts for one in account.sessions() if wanted.session(one, site.shift)]
+    kept.sort(key=lambda one: one.session.opened, reverse=True)
+    return [record_object(one, shift=site.shift) for one in kept[: _most(wanted)]]
+
+
+def _own_outages(site: Site, wanted: Wanted) -> Iterable[Outage]:
     for account in site.station.ledger.accounts.values():
-        if wanted.endpoint(account.endpoint):
-            results += (one for one in account.sessions() if wanted.verdict in (None, one.judgement.verdict))
-    results.sort(key=lambda one: one.session.opened, reverse=True)
-    if wanted.before is not None:
-        results = [one for one in results if site.wall(one.session.opened) < wanted.before]
-    for result in results[: wanted.limit + TIES + 1]:
-        record = record_object(result, shift=site.shift)
-        if wanted.record(record):
-            yield record
-
-
-async def _add_history(site: Site, wanted: Wanted, found: dict[str, Record]) -> bool:
-    past = site.station.past
-    if past is None:
-        return False
-    names: list[EndpointName | None] = [None]
-    if wanted.path or wanted.service:
-        names = [name for name in site.station.ledger.accounts if wanted.endpoint(name)]
-    told = [await _add_of_one(past, name, wanted, found) for name in names]
-    return all(told)
-
-
-async def _add_of_one(past: Past, name: EndpointName | None, wanted: Wanted, found: dict[str, Record]) -> bool:
-    before = wanted.before
-    most = MOST if wanted.verdict else wanted.limit + TIES + 1
-    for _ in range(PAGES):
-        asked = await _from_history(partial(past.sessions, endpoint=name, before=before, most=most))
-        if asked is None:
-            return False
-        fitting = [record for record in asked if wanted.record(record)]
-        for record in fitting:
-            found.setdefault(str(record.get("id")), record)
-        if len(asked) < most or len(fitting) > wanted.limit:
-            break
-        before = _opened(asked[-1])
-    return True
-
-
-def _opened(record: Record) -> float | None:
-    try:
-        return datetime.fromisoformat(str(record.get("opened"))).timestamp()
-    except ValueError:
-        return None
-
-
-def _own_outages(site: Site) -> Iterable[Outage]:
-    for account in site.station.ledger.accounts.values():
-        yield from account.outages
-        if account.outage is not None:
-            yield account.outage
-
-
-def _on_wall(outage: Outage, site: Site) -> Outage:
-    ended = site.wall(outage.ended) if outage.ended is not None else None
-    return replace(outage, began=site.wall(outage.began), seen=site.wall(outage.seen), ended=ended)
-
-
-def _same(one: Outage, other: Outage) -> bool:
-    """Outages of one endpoint never overlap, so two that do are one, however the clocks were set meanwhile."""
-    endless = float("inf")
-    overlap = one.began <= (other.ended or endless) and other.began <= (one.ended or endless)
-    return one.endpoint == other.endpoint and overlap
+        lasting = filter(None, [account.outage])
+        yield from (one for one in (*account.outages, *lasting) if wanted.outage(one, site.shift))
 
 
 def _summary(record: Record) -> Record:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from probe.model import Networks, Secret, plain_network
 from probe.settings import Settings
 from probe.settings.document import Expanded
-from probe.settings.values import DURATION, FRACTION, Listen
+from probe.settings.values import DURATION, FRACTION, SIZE, Listen
 
 MASK = "****"
 HEAD = "# In force now, defaults included. Secrets are masked, and ${NAME} stands as the file has it.\n"
@@ -46,7 +46,7 @@ def _scalar(value: object, form: object) -> Any:
             return MASK if value.reveal() else None
         case Listen():
             return _listen(value)
-        case float() if form in WRITTEN:
+        case int() | float() if form in WRITTEN:
             return WRITTEN[form](value)
         case None | bool() | int() | float():
             return value
@@ -67,9 +67,22 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
 
 
+def _size(size: float) -> str:
+    """As the file writes it.
+
+    >>> _size(2_000_000_000), _size(1_500_000_000)
+    ('2GB', '1500MB')
+    """
+    for unit, multiple in (("TB", 10**12), ("GB", 10**9)):
+        if size % multiple == 0:
+            return f"{size // multiple:.0f}{unit}"
+    return f"{size // 10**6:.0f}MB"
+
+
 WRITTEN: Mapping[object, Callable[[float], str]] = {
     DURATION: _duration,
     FRACTION: lambda part: f"{part * 100:g}%",
+    SIZE: _size,
 }
 """Numbers that the file writes with a unit."""
 

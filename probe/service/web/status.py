@@ -1,7 +1,8 @@
 """The status of everything at one moment, as values: what the status page says. Pure but for asking the station.
 
 - What is wrong comes first, endpoints that fail alike together: a node that masks one service masks its neighbours.
-- A verdict that nobody renewed for long is not trusted in silence: the cell says how old it is.
+- What was is told as what was: a verdict of an earlier process, and one that all is well which nobody renewed for long.
+  An outage that nobody saw end stays told, and the cell says how old it is.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from probe.service.ledger import Account
 from probe.service.web.site import Site
 from probe.settings import Settings
 
-STALE_INTERVALS = 3
-"""So many intervals without a session, and what a session may take, make a verdict old."""
-
 Outcome = tuple[Verdict, MaskedBy | None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
-    """One endpoint now. Times are wall times. `session`: the one to look at; `stale`: no session came for long."""
+    """One endpoint now. Times are wall times. `session`: the one to look at; `stale`: no session came for long.
+
+    `since` is None where nothing is known of now; `looked` is then when what was was last seen.
+    """
 
     endpoint: EndpointName
     severity: Severity = Severity.UNKNOWN
@@ -60,7 +61,10 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
-    """All of it. `steady`: the wall time since when every verdict has been what it is."""
+    """All of it. `steady`: the wall time since when every verdict has been what it is.
+
+    `begun`: this process has judged a session.
+    """
 
     rows: Sequence[Row]
     services: Sequence[Service]
@@ -70,6 +74,7 @@ class Status:
     headline: str
     title: str
     steady: float | None
+    begun: bool
 
     @property
     def cells(self) -> Iterator[Cell]:
@@ -87,9 +92,9 @@ def status_of(site: Site) -> Status:
     cells = [cell for row in rows for held in row.cells.values() for cell in held]
     severity = worst([cell.severity for cell in cells])
     problems = sorted(_problems(site, accounts), key=lambda one: (list(Severity).index(one.severity), one.since))
-    headline, title = _headline(cells, severity)
     known = [cell.since for cell in cells if cell.since is not None]
     latest = [one.latest for one in accounts if one.latest is not None]
+    headline, title = _headline(cells, severity) if known or latest else ("No session has ended yet.", "starting")
     return Status(
         rows=rows,
         services=[service for service in Service if any(service in row.cells for row in rows)],
@@ -99,6 +104,7 @@ def status_of(site: Site) -> Status:
         headline=headline,
         title=title,
         steady=max(known) if known else None,
+        begun=bool(latest),
     )
 
 
@@ -118,24 +124,21 @@ def _row(site: Site, path: str, here: Sequence[Account]) -> Row:
 
 def _cell(site: Site, account: Account) -> Cell:
     change, latest = account.change, account.latest
-    looked = latest.session.opened if latest is not None else None
-    stale = site.station.clock() - (site.station.started if looked is None else looked) > _old(site)
+    now = site.station.clock()
+    stale = now - (site.station.started if latest is None else latest.session.opened) > account.pace.lapse
     if change is None:
         return Cell(endpoint=account.endpoint, stale=stale)
+    told, words = account.told(now), words_of(change.verdict, change.masked_by)
+    was = told is None or (stale and told.verdict.severity is Severity.OK)
     return Cell(
         endpoint=account.endpoint,
-        severity=change.verdict.severity,
-        words=words_of(change.verdict, change.masked_by),
-        since=site.wall(change.at),
+        severity=Severity.UNKNOWN if was else change.verdict.severity,
+        words=f"was {words}" if was else words,
+        since=None if was else site.wall(change.at),
         session=latest.session.id if latest is not None else change.session,
-        looked=site.wall(looked) if looked is not None else None,
+        looked=site.wall(change.seen),
         stale=stale,
     )
-
-
-def _old(site: Site) -> float:
-    settings = site.station.settings
-    return STALE_INTERVALS * settings.schedule.interval + settings.timeouts.session + settings.timeouts.evidence
 
 
 def _problems(site: Site, accounts: Sequence[Account]) -> Iterator[Problem]:
@@ -147,7 +150,7 @@ def _problems(site: Site, accounts: Sequence[Account]) -> Iterator[Problem]:
             outcome = (judgement.verdict, judgement.masked_by)
             alike.setdefault((account.endpoint.path, outcome, judgement.cause), []).append((account, latest))
         elif latest is None and account.outage is not None:
-            yield _restored(site, account.outage)
+            yield _restored(site, account.outage, lasts=account.told(site.station.clock()) is not None)
     for (path, outcome, _), held in alike.items():
         yield _problem(site, path, outcome, held)
 
@@ -167,13 +170,14 @@ def _problem(site: Site, path: str, outcome: Outcome, held: Sequence[tuple[Accou
     )
 
 
-def _restored(site: Site, outage: Outage) -> Problem:
+def _restored(site: Site, outage: Outage, *, lasts: bool) -> Problem:
     """An outage that an earlier process saw, before this one has a session of its own."""
+    words = words_of(outage.verdicts[-1], outage.masked_by)
     return Problem(
         path=outage.endpoint.path,
         services=(_service(outage.endpoint),),
-        severity=Severity.CRITICAL,
-        words=words_of(outage.verdicts[-1], outage.masked_by),
+        severity=Severity.CRITICAL if lasts else Severity.UNKNOWN,
+        words=words if lasts else f"was {words}",
         since=site.wall(outage.began),
         session=outage.session,
         explanation=outage.explanation,
@@ -221,11 +225,8 @@ def _alike(one: Outage, other: Outage) -> bool:
 def _headline(cells: Sequence[Cell], severity: Severity) -> tuple[str, str]:
     """The one sentence of the page, and the shorter one of its tab."""
     bad = [cell for cell in cells if cell.severity is severity]
-    known = [cell for cell in cells if cell.since is not None]
     share = f"{len(bad)} of {counted(len(cells), 'endpoint')}"
     what = " and ".join(sorted({cell.words for cell in bad})[:2])
-    if not known:
-        return "No session has ended yet.", "starting"
     match severity:
         case Severity.OK:
             return "Every client arrives as itself.", "all preserved"

@@ -78,16 +78,12 @@ def _pair(*sections: Html) -> Html:
 def _hero(status: Status, now: float) -> Html:
     cells = list(status.cells)
     fine = sum(cell.severity is Severity.OK for cell in cells)
-    begun = status.steady is not None
-    below: Html | str = "The first sessions are under way."
+    looked = [cell.looked for cell in cells if cell.looked is not None]
+    said: Html | str = "Nothing is known of now" if status.begun else "The first sessions are under way"
     if status.steady is not None:
-        looked = [cell.looked for cell in cells if cell.looked is not None]
-        below = html(
-            f"{fine} of {counted(len(cells), 'endpoint')} preserved, unchanged for ",
-            lasting(status.steady, now),
-            html("; the last session began ", ago(max(looked), now)) if looked else None,
-            ".",
-        )
+        share = f"{fine} of {counted(len(cells), 'endpoint')} preserved, unchanged for "
+        said = html(share, lasting(status.steady, now))
+    below = html(said, html("; the last session began ", ago(max(looked), now)) if looked else None, ".")
     return element(
         "section",
         element("span", MARKS[status.severity], class_="big", aria_hidden="true"),
@@ -96,7 +92,7 @@ def _hero(status: Status, now: float) -> Html:
             element("div", element("h1", status.headline), role="status"),
             element("p", below, class_="below"),
         ),
-        class_=f"hero {status.severity if begun else 'unknown'}",
+        class_=f"hero {status.severity if status.steady is not None else 'unknown'}",
         id="hero",
     )
 
@@ -180,12 +176,13 @@ def _cell_of(row: Row, service: Service, now: float) -> Html:
 
 
 def _cell(cell: Cell, now: float, *, several: bool) -> Html:
+    is_old = cell.stale or (cell.since is None and cell.looked is not None)
     content = html(
         element("span", f"{cell.endpoint.path} {cell.endpoint.service}: ", class_="unseen"),
         badge(cell.severity, cell.words),
         element("span", f"port {cell.endpoint.port}", class_="port") if several else None,
         element("span", "for ", lasting(cell.since, now), class_="since") if cell.since is not None else None,
-        element("span", "last looked ", _looked(cell, now), class_="stale") if cell.stale else None,
+        element("span", "last looked ", _looked(cell, now), class_="stale") if is_old else None,
     )
     if cell.session is None:
         return element("span", content, class_=f"cell {cell.severity}")
@@ -198,13 +195,13 @@ def _looked(cell: Cell, now: float) -> Html | str:
 
 def _days(site: Site, accounts: Sequence[Account]) -> Html:
     now = site.station.clock()
-    days = [(account, timeline.stretches(account.changes, now)) for account in accounts]
+    days = [(account, timeline.stretches(account, now)) for account in accounts]
     shown = [(account, day) for account, day in days if len(days) <= FEW or timeline.share(day) != 1.0]
     named = {account.endpoint for account, _ in shown}
     calm = [one for one in days if one[0].endpoint not in named]
     more = None
     if calm:
-        summary = element("summary", f"{counted(len(calm), 'endpoint')} more, preserved all the time")
+        summary = element("summary", f"{counted(len(calm), 'endpoint')} more, preserved whenever looked at")
         more = element("details", summary, _strips(calm), id="calm")
     title = "The last day"
     return section(title, _strips(shown) if shown else None, more, _legend(), identity="days")
@@ -287,8 +284,14 @@ def _over(site: Site, held: Sequence[Outage]) -> Html:
         element("td", day_time(site.wall(min(one.began for one in held)))),
         element("td", where),
         element("td", session_link(first.session, words, about=f" on {where}")),
-        element("td", span(max(one.seconds for one in held)), class_="number"),
+        element("td", _lasted(max(held, key=lambda one: one.seconds)), class_="number"),
     )
+
+
+def _lasted(outage: Outage) -> str:
+    """How long it is known to have lasted, and the time in it that nobody saw."""
+    known = span(outage.seconds)
+    return f"{known}, and nobody looked for {span(outage.unwatched)}" if outage.unwatched else known
 
 
 def _clients(site: Site) -> Html:

@@ -1,7 +1,8 @@
 """The last day of one endpoint as a strip, and in words for whoever does not see it.
 
 The worse a stretch, the taller it stands, so the strip reads without its colours; a short outage keeps a width that is
-seen. Sizes are attributes of the drawing, for no page holds a style.
+seen. A verdict reaches to the session that last found it; a time in which nobody looked has none and is part of no
+share. Sizes are attributes of the drawing, for no page holds a style.
 """
 
 from __future__ import annotations
@@ -10,27 +11,28 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 
-from probe.model import Change, Severity
+from probe.model import Severity
 from probe.report.markup import Html, element
 from probe.report.text import counted, span
+from probe.service.ledger import Account
 from probe.service.web.status import words_of
 
 DAY = 86_400.0
 WIDTH, HEIGHT = 1440, 24
 NARROWEST = 5.0
 MOST_STRETCHES = 240
-TALL = {Severity.OK: 7, Severity.UNKNOWN: 12, Severity.WARNING: 17, Severity.CRITICAL: HEIGHT}
+TALL = {None: 3, Severity.OK: 7, Severity.UNKNOWN: 12, Severity.WARNING: 17, Severity.CRITICAL: HEIGHT}
+NOBODY_LOOKED = "nobody looked"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stretch:
-    """A time with one verdict, in seconds before now. `session`: the one that began it."""
+    """A time with one verdict, in seconds before now; one without a severity is a time in which nobody looked."""
 
     start: float
     end: float
-    severity: Severity
+    severity: Severity | None
     words: str
-    session: str
 
     @property
     def seconds(self) -> float:
@@ -38,23 +40,29 @@ class Stretch:
         return self.start - self.end
 
 
-def stretches(changes: Sequence[Change], now: float) -> tuple[Stretch, ...]:
+def stretches(account: Account, now: float) -> tuple[Stretch, ...]:
     """The last day, the oldest first; what was before the first verdict is not known and left out."""
+    changes, lapse, told = account.changes, account.pace.lapse, account.told(now)
     found = []
     for change, following in zip_longest(changes, islice(changes, 1, None)):
-        start, end = min(now - change.at, DAY), now - following.at if following else 0.0
-        if start > end:
-            words = words_of(change.verdict, change.masked_by)
-            severity = change.verdict.severity
-            found.append(
-                Stretch(start=start, end=max(end, 0.0), severity=severity, words=words, session=change.session)
-            )
-    return tuple(found)
+        until = following.at if following else now
+        is_whole = until - change.seen <= lapse and (following is not None or told is not None)
+        seen = until if is_whole else change.seen
+        words = words_of(change.verdict, change.masked_by)
+        found += [
+            _of_the_day(now - change.at, now - seen, change.verdict.severity, words),
+            _of_the_day(now - seen, now - until, None, NOBODY_LOOKED),
+        ]
+    return tuple(one for one in found if one.seconds > 0)
+
+
+def _of_the_day(start: float, end: float, severity: Severity | None, words: str) -> Stretch:
+    return Stretch(start=min(start, DAY), end=max(end, 0.0), severity=severity, words=words)
 
 
 def share(held: Sequence[Stretch]) -> float | None:
     """Which part of the time that is known about was fine; None: nothing is known."""
-    known = sum(one.seconds for one in held)
+    known = _known(held)
     fine = sum(one.seconds for one in held if one.severity is Severity.OK)
     return fine / known if known > 0 else None
 
@@ -73,16 +81,19 @@ def in_words(held: Sequence[Stretch]) -> str:
     part = share(held)
     if part is None:
         return "nothing is known of the last day"
-    known = span(sum(one.seconds for one in held))
-    bad: dict[str, list[Stretch]] = {}
+    others: dict[str, list[Stretch]] = {}
     for one in held:
         if one.severity is not Severity.OK:
-            bad.setdefault(one.words, []).append(one)
+            others.setdefault(one.words, []).append(one)
     told = [
         f"{words} {span(sum(one.seconds for one in of))} in {counted(len(of), 'stretch', 'stretches')}"
-        for words, of in bad.items()
+        for words, of in others.items()
     ]
-    return f"{percentage(part)} preserved of {known}" + (f"; {'; '.join(told)}" if told else "")
+    return "; ".join((f"{percentage(part)} preserved of {span(_known(held))}", *told))
+
+
+def _known(held: Sequence[Stretch]) -> float:
+    return sum(one.seconds for one in held if one.severity is not None)
 
 
 def strip(name: str, held: Sequence[Stretch]) -> Html:
@@ -113,16 +124,16 @@ def _bar(one: Stretch) -> Html:
         y=HEIGHT - tall,
         width=f"{width:.1f}",
         height=tall,
-        class_=str(one.severity),
+        class_=str(one.severity or "gap"),
     )
 
 
 def _coarser(held: Sequence[Stretch]) -> Iterator[Stretch]:
     """The worst of each of MOST_STRETCHES pieces of the day."""
-    order, size = list(Severity), DAY / MOST_STRETCHES
+    order, size = [*Severity, None], DAY / MOST_STRETCHES
     for piece in range(MOST_STRETCHES, 0, -1):
         start, end = piece * size, (piece - 1) * size
         within = [one for one in held if one.start > end and one.end < start]
         if within:
             worst = min(within, key=lambda one: order.index(one.severity))
-            yield Stretch(start=start, end=end, severity=worst.severity, words=worst.words, session=worst.session)
+            yield Stretch(start=start, end=end, severity=worst.severity, words=worst.words)

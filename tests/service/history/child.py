@@ -5,6 +5,7 @@ python -m tests.service.history.child write FILE FIRST          sessions FIRST, 
 python -m tests.service.history.child as-nobody FILE            one session by a user who may not write there
 python -m tests.service.history.child limited FILE BYTES        sessions until the file may not grow, then more room
 python -m tests.service.history.child crowded FILE              the same with a disk that is full and cleared
+python -m tests.service.history.child cramped FILE              an outage, a disk that fills, a start, room again
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from probe.model import Verdict
-from tests.service.history.keeping import BRISK, Desk, identities, keeping
+from tests.service.history.keeping import BRISK, SMTP, Desk, asked, identities, keeping
 
 NOBODY = 65534
 
@@ -63,11 +64,10 @@ async def _filled(desk: Desk, make_room: Callable[[], None]) -> dict[str, Any]:
     for more in range(number, number + 50):
         desk.session(Verdict.UNVERIFIED, id=str(more), transcript=())
     number += 50
-    readable = len(await desk.history.sessions(most=5))
     make_room()
     await desk.until(lambda: desk.history.written == number)
     events = [event for event, _ in desk.said.events]
-    return {"trouble": trouble, "after": desk.history.trouble, "told": number, "readable": readable, "events": events}
+    return {"trouble": trouble, "after": desk.history.trouble, "told": number, "events": events}
 
 
 async def limited(file: Path, most: str) -> dict[str, Any]:
@@ -84,19 +84,38 @@ async def crowded(file: Path) -> dict[str, Any]:
     async with keeping(file) as desk:
         desk.session(id="begun")
         await desk.writes(1)
-        with ballast.open("wb") as opened:
-            while True:
-                try:
-                    os.write(opened.fileno(), bytes(4096))
-                except OSError:
-                    break
+        _fill(ballast)
         desk.history.written = 0
         found = await _filled(desk, ballast.unlink)
     return {**found, "held": identities(file)[1:]}
 
 
+async def cramped(file: Path) -> dict[str, Any]:
+    ballast = file.with_name("ballast")
+    async with keeping(file) as desk:
+        desk.session(Verdict.REFUSED, id="first")
+    _fill(ballast)
+    async with keeping(file) as desk:
+        trouble, lasting = desk.history.trouble, desk.ledger.accounts[SMTP.name].outage
+        desk.session(Verdict.REFUSED, id="second")
+        ballast.unlink()
+        await desk.writes(1)
+    after = asked(file, "SELECT first, ended FROM outages")
+    return {"trouble": trouble, "lasting": lasting.first if lasting else None, "after": after}
+
+
+def _fill(ballast: Path) -> None:
+    with ballast.open("wb") as opened:
+        while True:
+            try:
+                os.write(opened.fileno(), bytes(4096))
+            except OSError:
+                break
+
+
 if __name__ == "__main__":
-    act = {"write": write, "as-nobody": as_nobody, "limited": limited, "crowded": crowded}[sys.argv[1]]
-    outcome = asyncio.run(act(Path(sys.argv[2]), *sys.argv[3:]))  # type: ignore[operator]
+    acts = (write, as_nobody, limited, crowded, cramped)
+    act = {one.__name__.replace("_", "-"): one for one in acts}[sys.argv[1]]
+    outcome = asyncio.run(act(Path(sys.argv[2]), *sys.argv[3:]))
     if outcome is not None:
         print(json.dumps(outcome))

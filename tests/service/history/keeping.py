@@ -20,7 +20,7 @@ from tests.builders import result
 
 SMTP = Endpoint(path="vip", service=Service.SMTP, host="10.0.20.202", port=25)
 IMAPS = replace(SMTP, service=Service.IMAPS, port=993)
-BRISK = Patience(gather=0.005, again=0.01, longest=0.02, start=5.0, close=5.0, prune=0.02)
+BRISK = Patience(gather=0.005, again=0.01, longest=0.02, start=5.0, yields=0.02, close=5.0, prune=0.02)
 DAY = 86_400.0
 TALK = tuple(Spoken(number / 10, bool(number % 2), f"250-mail.example.org line {number}") for number in range(30))
 
@@ -83,11 +83,12 @@ async def keeping(
     clock: SteadyClock | None = None,
     *,
     retention: str = "30d",
+    size: str = "2GB",
     patience: Patience = BRISK,
     endpoints: Iterable[Endpoint] = (SMTP, IMAPS),
 ) -> AsyncIterator[Desk]:
     """As the daemon does it."""
-    settings = HistorySettings.model_validate({"file": str(file), "retention": retention})
+    settings = HistorySettings.model_validate({"file": str(file), "retention": retention, "size": size})
     clock, said = clock or SteadyClock(time.monotonic, time.time), Said()
     async with History(settings, clock, warn=said, patience=patience) as history:
         ledger = Ledger(list(endpoints), history.restored)

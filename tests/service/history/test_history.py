@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import sqlite3
 import time
 from contextlib import closing
@@ -14,12 +15,14 @@ from typing import Any
 
 import pytest
 
-from probe.model import MaskedBy, Verdict
+from probe.model import MaskedBy, Pace, Spoken, Verdict
 from probe.report.record import record_object
 from probe.service.history.backlog import AT_ONCE, Backlog, News
 from probe.service.history.file import FEW_PAGES
-from probe.service.history.schema import APPLICATION, VERSION
+from probe.service.history.schema import APPLICATION, MIGRATIONS, VERSION
+from probe.service.history.statements import CHANGES
 from probe.service.station import Past
+from probe.service.wanted import Wanted
 from tests.builders import result
 from tests.service.history.keeping import BRISK, DAY, IMAPS, SMTP, TALK, Time, asked, identities, keeping
 
@@ -47,12 +50,12 @@ async def test_sessions_come_latest_first_by_endpoint_and_by_time(tmp_path: Path
             service = (SMTP, IMAPS)[number % 2]
             desk.session(id=str(number), opened=1000.0 + number, service=service.service, port=service.port)
         await desk.writes(200)
-        listed = await desk.history.sessions(before=1100.0, most=4)
+        listed = await desk.history.sessions(Wanted(before=1100.0), most=4)
         assert [one["id"] for one in listed] == ["99", "98", "97", "96"]
-        listed = await desk.history.sessions(endpoint=IMAPS.name, before=None, most=3)
+        listed = await desk.history.sessions(Wanted(service=IMAPS.service), most=3)
         assert [one["id"] for one in listed] == ["199", "197", "195"]
-        assert await desk.history.sessions(most=-1) == []
-        assert len(await desk.history.sessions(most=10**9)) == 200
+        assert await desk.history.sessions(Wanted(), most=-1) == []
+        assert len(await desk.history.sessions(Wanted(), most=10**9)) == 200
     assert identities(tmp_path / "h.db") == [str(number) for number in range(200)]
 
 
@@ -66,6 +69,12 @@ async def test_sessions_come_latest_first_by_endpoint_and_by_time(tmp_path: Path
         ),
         ("SELECT number FROM records WHERE fine AND opened < 9 ORDER BY opened LIMIT 5", "records_of_fine_sessions"),
         ("SELECT number FROM outages WHERE ended < 9 LIMIT 5", "outages_by_end"),
+        ("SELECT number FROM outages ORDER BY began DESC LIMIT 5", "outages_by_begin"),
+        (
+            "SELECT number FROM sessions WHERE verdict = 'masked' AND verdict <> 'preserved' AND opened < 9 "
+            "ORDER BY opened DESC LIMIT 5",
+            "sessions_that_are_not_fine",
+        ),
     ],
 )
 async def test_what_is_asked_for_is_found_by_an_index(tmp_path: Path, query: str, index: str) -> None:
@@ -94,7 +103,7 @@ async def test_a_restart_ends_no_outage_and_doubles_none(tmp_path: Path) -> None
         assert list(account.changes) == list(before.changes)
         desk.session(Verdict.SILENT_DROP, id="third")
         await desk.writes(1)
-        (lasting,) = await desk.history.outages(since=0.0, most=10)
+        (lasting,) = await desk.history.outages(Wanted(), most=10)
         assert (lasting.began, lasting.seen, lasting.ended) == (began, now.wall, None)
         now.passes(30)
         desk.session(Verdict.PRESERVED, id="fourth")
@@ -106,8 +115,180 @@ async def test_a_restart_ends_no_outage_and_doubles_none(tmp_path: Path) -> None
         assert (outage.began, outage.ended, outage.seconds) == (began, ended, 3660.0)
         assert outage.verdicts == (Verdict.SILENT_DROP, Verdict.REFUSED)
         assert [change.session for change in account.changes] == ["fine", "first", "second", "third", "fourth"]
-        assert await desk.history.outages(since=ended, most=10) == []
+        assert await desk.history.outages(Wanted(before=began), most=10) == []
     assert identities(file) == ["fine", "first", "second", "third", "fourth"]
+
+
+LOOKED_AT = replace(SMTP, pace=Pace(due=75.0, lapse=135.0))
+
+
+async def test_what_nobody_saw_is_written_down_as_such(tmp_path: Path) -> None:
+    """The history knows of each endpoint when it was last judged, and an outage how long nobody looked."""
+    now, file = Time(), tmp_path / "h.db"
+    async with keeping(file, now.clock(), endpoints=[LOOKED_AT]) as desk:
+        began = now.wall
+        desk.session(Verdict.REFUSED, id="first")
+        now.passes(30)
+        desk.session(Verdict.REFUSED, id="second")
+    now.passes(3600)
+    async with keeping(file, now.clock(), endpoints=[LOOKED_AT]) as desk:
+        account = desk.ledger.accounts[SMTP.name]
+        assert account.change is not None
+        assert account.change.seen == began + 30
+        assert account.told(desk.clock()) is None
+        desk.session(Verdict.REFUSED, id="third")
+        now.passes(30)
+        desk.session(Verdict.PRESERVED, id="fourth")
+        await desk.writes(2)
+        (outage,) = await desk.history.outages(Wanted())
+        assert (outage.first, outage.began, outage.ended) == ("first", began, now.wall)
+        assert (outage.unwatched, outage.seconds) == (3600.0, 60.0)
+    async with keeping(file, now.clock(), endpoints=[LOOKED_AT]) as desk:
+        told = [(one.session, one.at - began, one.seen - began) for one in desk.ledger.accounts[SMTP.name].changes]
+        assert told == [("first", 0.0, 30.0), ("third", 3630.0, 3630.0), ("fourth", 3660.0, 3660.0)]
+
+
+async def test_outages_are_told_apart_by_their_first_sessions_whatever_the_clock_says(tmp_path: Path) -> None:
+    now = Time()
+    async with keeping(tmp_path / "h.db", now.clock()) as desk:
+        for number in (1, 2):
+            began = now.wall
+            desk.session(Verdict.MASKED, id=f"began{number}")
+            now.passes(30)
+            desk.session(Verdict.PRESERVED, id=f"ended{number}")
+            now.passes(30)
+            await desk.writes(2 * number)
+            now.wall = began  # an administrator sets it back to when the outage began
+        now.wall += 3600
+        told = await desk.history.outages(Wanted())
+        assert sorted((one.first, one.began, one.seconds) for one in told) == [
+            ("began1", began, 30.0),
+            ("began2", began, 30.0),
+        ]
+
+
+async def test_what_waits_is_told_before_it_is_written(tmp_path: Path) -> None:
+    async with keeping(tmp_path / "h.db", patience=replace(BRISK, gather=60.0)) as desk:
+        desk.session(Verdict.MASKED, id="one")
+        assert [one["id"] for one in await desk.history.sessions(Wanted())] == ["one"]
+        assert await desk.history.sessions(Wanted(verdict=Verdict.PRESERVED)) == []
+        assert (await desk.history.session("one") or {})["verdict"] == "masked"
+        assert [one.first for one in await desk.history.outages(Wanted())] == ["one"]
+        assert desk.history.written == 0
+
+
+async def test_a_filter_finds_what_is_behind_thousands_of_others(tmp_path: Path) -> None:
+    file, now = tmp_path / "h.db", 1_795_000_000.0
+    async with keeping(file):
+        pass
+    with closing(sqlite3.connect(file)) as other, other:
+        other.execute("INSERT INTO endpoints VALUES (1, 'vip', 'smtp', 25), (2, 'vip', 'imaps', 993)")
+        told = [(f"{number}", now + number, 1 + number % 2, "preserved") for number in range(6000)]
+        other.executemany(
+            "INSERT INTO sessions (id, opened, endpoint, verdict, seconds) VALUES (?, ?, ?, ?, 0.1)",
+            [("bad", now - 1, 1, "masked"), *told],
+        )
+        other.executemany(
+            "INSERT INTO outages (endpoint, first, began, seen, ended, unwatched, verdicts, session, explanation, hint)"
+            " VALUES (1, ?1, ?1, ?1, ?1, 0, 'refused masked', 'x', '', '')",
+            [(now + number,) for number in range(1500)],
+        )
+    async with keeping(file) as desk:
+        asked = desk.history.sessions
+        for wanted in (Wanted(verdict=Verdict.MASKED), Wanted(path="vip", verdict=Verdict.MASKED)):
+            assert [one["id"] for one in await asked(wanted, most=10)] == ["bad"]
+        assert await asked(Wanted(service=IMAPS.service, verdict=Verdict.MASKED), most=10) == []
+        latest = await asked(Wanted(path="vip", before=now + 5998), most=3)
+        assert [one["id"] for one in latest] == ["5997", "5996", "5995"]
+        found, before = 0, None
+        while page := await desk.history.outages(Wanted(verdict=Verdict.MASKED, before=before), most=500):
+            found, before = found + len(page), page[-1].began
+        assert found == 1500
+        assert await desk.history.outages(Wanted(verdict=Verdict.SILENT_DROP)) == []
+
+
+@pytest.mark.parametrize("jump", [40 * DAY, -40 * DAY])
+async def test_a_clock_that_is_wrong_erases_nothing(tmp_path: Path, jump: float) -> None:
+    now, file = Time(), tmp_path / "h.db"
+    async with keeping(file, now.clock()) as desk:
+        for number in range(10):
+            desk.session(Verdict.MASKED, id=f"before{number}")
+            now.passes(30)
+        now.wall += jump
+        for number in range(10):
+            desk.session(Verdict.MASKED, id=f"after{number}")
+            now.passes(30)
+            await desk.writes(11 + number)
+        looks = desk.history.pruned
+        await desk.until(lambda: desk.history.pruned >= looks + 3)
+    now.wall += 60
+    async with keeping(file, now.clock()) as desk:  # nor does a process that begins by that clock
+        await desk.until(lambda: desk.history.pruned >= 3)
+    assert len(identities(file)) == 20
+
+
+async def test_the_file_keeps_to_its_size_the_oldest_go(tmp_path: Path) -> None:
+    file = tmp_path / "h.db"
+    async with keeping(file, size="10MB") as desk:
+        noise = random.Random(1)
+        for number in range(1200):
+            said = tuple(Spoken(0.1, ours=False, text=noise.randbytes(500).hex()) for _ in range(25))
+            desk.session(Verdict.MASKED, id=f"{number}", transcript=said)
+            if number % 100 == 99:
+                await desk.writes(number + 1)
+        parts = ("page_count", "freelist_count", "page_size")
+        query = f"SELECT * FROM {', '.join(f'pragma_{part}' for part in parts)}"
+
+        def used() -> int:
+            ((pages, free, each),) = asked(file, query)
+            return int((pages - free) * each)
+
+        await desk.until(lambda: used() <= 10_000_000)
+        held = asked(file, "SELECT min(number), max(number) FROM records")[0]
+        assert held[0] > 100
+        assert held[1] == 1200
+    assert len(identities(file)) == 1200
+    assert [row[0] for row in asked(file, "SELECT ended FROM outages")] == [None]
+
+
+async def test_a_file_of_the_first_version_is_brought_up(tmp_path: Path) -> None:
+    now, file = Time(), tmp_path / "h.db"
+    with closing(sqlite3.connect(file)) as other, other:
+        for statement in MIGRATIONS[0]:
+            other.execute(statement)
+        other.execute(f"PRAGMA application_id = {APPLICATION}")
+        other.execute("PRAGMA user_version = 1")
+        other.execute("INSERT INTO endpoints VALUES (1, 'vip', 'smtp', 25)")
+        sessions = [("a", 0), ("b", 30), ("c", 60), ("d", 90)]
+        other.executemany(
+            "INSERT INTO sessions (id, opened, endpoint, verdict, seconds) VALUES (?, ?, 1, 'x', 1)",
+            [(identity, now.wall - 200 + at) for identity, at in sessions],
+        )
+        other.executemany(
+            "INSERT INTO changes (endpoint, at, verdict, session) VALUES (1, ?, ?, ?)",
+            [(now.wall - 200, "preserved", "a"), (now.wall - 140, "refused", "c")],
+        )
+        other.execute(
+            "INSERT INTO outages (endpoint, mark, began, seen, verdicts, session, explanation, hint)"
+            " VALUES (1, 5, ?, ?, 'refused', 'd', 'It was so.', '')",
+            (now.wall - 140, now.wall - 110),
+        )
+    async with keeping(file, now.clock()) as desk:
+        account = desk.ledger.accounts[SMTP.name]
+        assert [now.wall - change.seen for change in account.changes] == [170.0, 110.0]
+        assert account.outage is not None
+        desk.session(Verdict.PRESERVED, id="e")
+        await desk.writes(1)
+        (outage,) = await desk.history.outages(Wanted())
+        assert (outage.began, outage.seconds, outage.explanation) == (now.wall - 140, 140.0, "It was so.")
+
+
+async def test_a_start_looks_at_the_last_day_only(tmp_path: Path) -> None:
+    async with keeping(tmp_path / "h.db"):
+        pass
+    plan = " ".join(str(row) for row in asked(tmp_path / "h.db", f"EXPLAIN QUERY PLAN {CHANGES}", 0.0, 9))
+    assert "SCAN c" not in plan
+    assert plan.count("COVERING INDEX changes_by_endpoint (endpoint=? AND at") == 2
 
 
 @pytest.mark.parametrize("jump", [3600.0, -3600.0])
@@ -120,14 +301,14 @@ async def test_a_wall_clock_set_in_the_middle_of_an_outage_changes_no_length(tmp
         now.wall += jump
         desk.session(Verdict.REFUSED, id="2")
         await desk.writes(2)
-        (lasting,) = await desk.history.outages(since=0.0, most=10)
+        (lasting,) = await desk.history.outages(Wanted(), most=10)
         assert lasting.seconds == pytest.approx(60.0)
         assert lasting.seen == pytest.approx(now.wall)
     async with keeping(file, now.clock()) as desk:
         now.passes(60)
         desk.session(Verdict.PRESERVED, id="3")
         await desk.writes(1)
-        (ended,) = await desk.history.outages(since=0.0, most=10)
+        (ended,) = await desk.history.outages(Wanted(), most=10)
         assert ended.seconds == pytest.approx(120.0)
 
 
@@ -143,7 +324,7 @@ async def test_what_lies_ahead_because_the_clock_was_wrong_is_not_restored_ahead
         now.passes(30)
         desk.session(Verdict.PRESERVED, id="2")
         await desk.writes(1)
-        (outage,) = await desk.history.outages(since=0.0, most=10)
+        (outage,) = await desk.history.outages(Wanted(), most=10)
         assert outage.seconds == 30.0
 
 
@@ -188,9 +369,10 @@ async def test_records_of_fine_sessions_stay_a_day_others_for_the_retention(tmp_
         assert (fine["verdict"], fine["severity"], fine["transcript"], fine["seconds"]) == ("preserved", "ok", [], 1.0)
         assert bad["transcript"]
         assert fine.keys() == bad.keys()
-        now.passes(2 * DAY)
-        desk.session(Verdict.PRESERVED, id="later")
-        await desk.until(lambda: identities(file) == ["later"])
+        for identity in ("later", "last"):
+            now.passes(1.5 * DAY)
+            desk.session(Verdict.PRESERVED, id=identity)
+        await desk.until(lambda: identities(file) == ["later", "last"])
         assert asked(file, "SELECT count(*) FROM records") == [(1,)]
         # What the verdict was as the time that is kept began stays known.
         assert [row[0] for row in asked(file, "SELECT session FROM changes ORDER BY number")] == ["bad", "later"]
@@ -207,14 +389,17 @@ async def test_pruning_goes_in_steps_and_the_file_shrinks(tmp_path: Path) -> Non
         asked(file, "PRAGMA wal_checkpoint(TRUNCATE)")
         full = file.stat().st_size
         assert full > 3_000_000
-        now.passes(3 * DAY)
+        now.passes(1.5 * DAY)
+        desk.session(Verdict.PRESERVED, id="new")
+        now.passes(1.5 * DAY)
+        await desk.writes(5001)
         for number in range(20):
             desk.session(Verdict.PRESERVED, id=f"new{number}")
-            await desk.writes(5001 + number)
+            await desk.writes(5002 + number)
         await desk.until(lambda: asked(file, "SELECT count(*) FROM sessions WHERE id LIKE 'old%'") == [(0,)])
         await desk.until(lambda: asked(file, "PRAGMA freelist_count")[0][0] <= FEW_PAGES)
     assert file.stat().st_size < full / 2
-    assert identities(file) == [f"new{number}" for number in range(20)]
+    assert identities(file) == ["new", *(f"new{number}" for number in range(20))]
 
 
 async def test_a_reader_never_waits_behind_a_long_write(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -9,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,8 +19,10 @@ from typing import Any
 import pytest
 
 from probe.model import Verdict
-from probe.service.history.place import KEPT
+from probe.service.history.faults import HistoryTrouble
+from probe.service.history.place import KEPT, Lock
 from probe.service.history.schema import VERSION
+from probe.service.wanted import Wanted
 from tests.service.history.keeping import BRISK, SMTP, Time, asked, identities, keeping
 
 ROOT = Path(__file__).parents[3]
@@ -55,9 +58,9 @@ async def test_a_missing_directory_is_said_once_and_found_when_it_is_there(tmp_p
         assert not desk.history.usable
         desk.session(Verdict.REFUSED, id="one")
         assert desk.ledger.accounts[SMTP.name].outage is not None
-        assert await desk.history.sessions() == ()
-        assert await desk.history.session("one") is None
-        assert await desk.history.outages(since=0.0, most=1) == []
+        for question in (desk.history.sessions(Wanted()), desk.history.session("x"), desk.history.outages(Wanted())):
+            with pytest.raises(HistoryTrouble):
+                await question
         file.parent.mkdir()
         await desk.writes(1)
         assert desk.history.trouble is None
@@ -102,15 +105,15 @@ async def test_the_other_probe_ends(tmp_path: Path) -> None:
     async with keeping(file, now.clock()) as first:
         first.session(Verdict.REFUSED, id="first")
         await first.writes(1)
-        seen = now.wall
+        began = now.wall
         now.passes(60)
         second_keeping = keeping(file, now.clock())
         second = await second_keeping.__aenter__()
         second.session(Verdict.REFUSED, id="second")
     await second.writes(1)
     assert second.history.trouble is None
-    # The second began without what the first knew: its outage is another one.
-    assert asked(file, "SELECT began, ended FROM outages ORDER BY began") == [(seen, seen), (now.wall, None)]
+    # The second read what the first knew, although it could not have the file yet: it is one outage.
+    assert asked(file, "SELECT began, seen, ended FROM outages") == [(began, now.wall, None)]
     await second_keeping.__aexit__(None, None, None)
 
 
@@ -216,7 +219,8 @@ async def test_a_file_that_breaks_meanwhile_loses_no_outage(tmp_path: Path) -> N
         _zeros_at_the_head(file)
         now.passes(30)
         # The writer's connection may keep all it needs in memory; one that reads has to look at the file.
-        await desk.history.sessions()
+        with suppress(HistoryTrouble):
+            await desk.history.sessions(Wanted())
         await desk.until(lambda: bool(broken_files(tmp_path)))
         desk.session(Verdict.REFUSED, id="last")
         await desk.until(lambda: not desk.history.trouble and "last" in identities(file))
@@ -226,6 +230,49 @@ async def test_a_file_that_breaks_meanwhile_loses_no_outage(tmp_path: Path) -> N
         assert [change.session for change in account.changes] == ["old0"]
         assert account.outage is not None
         assert account.outage.began == pytest.approx(began)
+
+
+@pytest.mark.parametrize("instead", [None, "another"])
+async def test_a_file_that_is_deleted_or_replaced_is_noticed_and_begun_anew(
+    tmp_path: Path, instead: str | None
+) -> None:
+    now, file, other = Time(), tmp_path / "h.db", tmp_path / "other.db"
+    if instead is not None:
+        await filled(other, 3)
+    async with keeping(file, now.clock()) as desk:
+        desk.session(Verdict.REFUSED, id="lost")
+        await desk.writes(1)
+        began = now.wall
+        for name in names(tmp_path):
+            if name.startswith("h.db"):
+                (tmp_path / name).unlink()
+        if instead is not None:
+            other.rename(file)
+        now.passes(30)
+        desk.session(Verdict.REFUSED, id="kept")
+        await desk.writes(2)
+        await desk.until(lambda: desk.history.trouble is None)
+    what = "another file was put in its place" if instead else "it was deleted"
+    assert [reason.split(": ")[1] for reason in desk.said.reasons] == [
+        f"{what} while it was in use, and what it held is lost to it"
+    ]
+    assert identities(file) == ["old0", "old1", "old2", "kept"][0 if instead else 3 :]
+    assert asked(file, "SELECT first, began, seen FROM outages") == [("lost", began, now.wall)]
+    assert broken_files(tmp_path) == []
+
+
+async def test_a_process_that_is_ending_holds_up_the_next_one_and_loses_it_nothing(tmp_path: Path) -> None:
+    now, file = Time(), tmp_path / "h.db"
+    async with keeping(file, now.clock()) as desk:
+        desk.session(Verdict.REFUSED, id="first")
+    lock = Lock(file)
+    asyncio.get_running_loop().call_later(0.2, lock.release)
+    async with keeping(file, now.clock(), patience=replace(BRISK, yields=20.0, start=20.0)) as desk:
+        assert desk.history.trouble is None
+        assert desk.ledger.accounts[SMTP.name].outage is not None
+        desk.session(Verdict.REFUSED, id="second")
+        await desk.writes(1)
+    assert asked(file, "SELECT first, ended FROM outages") == [("first", None)]
 
 
 async def test_few_broken_files_are_kept(tmp_path: Path) -> None:
@@ -332,6 +379,17 @@ def test_a_full_disk(tmp_path: Path) -> None:
         "crowded", tmp_path / "h.db", before=("unshare", "--mount", "sh", "-ec", mount, "sh", str(tmp_path))
     )
     _recovered(found)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs a mount of its own")
+def test_a_start_on_a_full_disk_ends_no_outage(tmp_path: Path) -> None:
+    mount = 'mount -t tmpfs -o size=1m none "$1"; shift; exec "$@"'
+    found = in_a_child(
+        "cramped", tmp_path / "h.db", before=("unshare", "--mount", "sh", "-ec", mount, "sh", str(tmp_path))
+    )
+    assert "full" in found["trouble"]
+    assert found["lasting"] == "first"
+    assert found["after"] == [["first", None]]
 
 
 def _recovered(found: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from probe.model import (
     MaskedBy,
     Node,
     Origin,
+    Pace,
     Phase,
     PhaseTiming,
     Result,
@@ -29,7 +30,6 @@ from probe.model import (
     Topology,
     Verdict,
 )
-from probe.service.ledger import Restored
 from probe.service.metrics import probe_registry, snapshot_registry, station_registry
 from probe.service.station import Reload
 from tests.builders import failed, result
@@ -77,17 +77,32 @@ class TestVerdict:
         assert holding(station, "mailprobe_verdict", "verdict") == [verdict]
         assert len(states(station, "mailprobe_verdict", "verdict")) == len(Verdict)
 
-    def test_what_an_earlier_process_found_holds_until_a_session(self, tmp_path: Path) -> None:
-        earlier = stand_in(tmp_path, [SMTP])
-        earlier.ledger.record(result(Verdict.MASKED, masked_by=MaskedBy.NODE))
-        changes = tuple(earlier.ledger.accounts[SMTP.name].changes)
-        station = stand_in(tmp_path, [SMTP], Restored(changes=changes))
+    @staticmethod
+    def restarted(folder: Path, verdict: Verdict, later: float) -> StandIn:
+        """A process so many seconds after one that judged a session, with the next verdict due in 75 s."""
+        endpoint, dial = replace(SMTP, pace=Pace(due=75.0, lapse=135.0)), Dial()
+        earlier = stand_in(folder, [endpoint])
+        earlier.ledger.record(result(verdict, opened=100.0, masked_by=MaskedBy.NODE))
+        dial.monotonic = dial.wall = 100.0 + later
+        return stand_in(folder, [endpoint], earlier.ledger.known, clock=dial.clock())
+
+    @pytest.mark.parametrize(("verdict", "later"), [("preserved", 1.0), ("masked", 76.0), ("unverified", 1.0)])
+    def test_what_was_is_not_told_as_what_is(self, tmp_path: Path, verdict: str, later: float) -> None:
+        station = self.restarted(tmp_path, Verdict(verdict), later)
+        assert states(station, "mailprobe_verdict", "verdict") == dict.fromkeys(map(str, Verdict), 0.0)
+        assert holding(station, "mailprobe_masked_by", "network") == []
+        assert samples(station_registry(station), "mailprobe_client_address_preserved") == []
+        station.ledger.record(result(Verdict.PRESERVED))
+        assert holding(station, "mailprobe_verdict", "verdict") == ["preserved"]
+
+    def test_an_outage_that_was_seen_when_the_next_verdict_was_not_due_yet_stays_told(self, tmp_path: Path) -> None:
+        station = self.restarted(tmp_path, Verdict.MASKED, 74.0)
         assert holding(station, "mailprobe_verdict", "verdict") == ["masked"]
         assert holding(station, "mailprobe_masked_by", "network") == ["node"]
         assert value(station, "mailprobe_client_address_preserved", **{"path": "vip", "service": "smtp"}) == 0.0
         assert not any(states(station, "mailprobe_sessions_total", "verdict").values())
         assert value(station, "mailprobe_up", path="vip", service="smtp") is None
-        station.ledger.record(result(Verdict.PRESERVED))
+        station.ledger.record(result(Verdict.PRESERVED, opened=180.0))
         assert holding(station, "mailprobe_verdict", "verdict") == ["preserved"]
         assert holding(station, "mailprobe_masked_by", "network") == []
 

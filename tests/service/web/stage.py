@@ -30,6 +30,7 @@ from probe.model import (
 from probe.service.clock import SteadyClock
 from probe.service.ledger import Ledger
 from probe.service.station import Asked, Past, Reload
+from probe.service.wanted import Wanted
 from probe.settings import Settings, load, targets
 from probe.verdict.judge import judge
 from tests.builders import NODE, failed, smtp_session
@@ -62,6 +63,7 @@ evidence:
       tenant: "${TENANT}"
       username: probe
       password: "${LOKI}"
+schedule: {interval: 10m}
 web: {listen: "127.0.0.1:0"}
 """
 
@@ -100,20 +102,19 @@ class Memory:
     records: list[Mapping[str, object]] = field(default_factory=list)
     over: list[Outage] = field(default_factory=list)
     broken: bool = False
+    dropped: int = 0
 
     async def session(self, identity: str) -> Mapping[str, object] | None:
         self._fail()
         return next((one for one in self.records if one["id"] == identity), None)
 
-    async def sessions(
-        self, *, endpoint: EndpointName | None, before: float | None, most: int
-    ) -> Sequence[Mapping[str, object]]:
+    async def sessions(self, wanted: Wanted, most: int) -> Sequence[Mapping[str, object]]:
         self._fail()
-        return [one for one in self.records if endpoint is None or one["path"] == endpoint.path][:most]
+        return sorted(self.records, key=lambda one: str(one["opened"]), reverse=True)[:most]
 
-    async def outages(self, *, since: float, most: int) -> Sequence[Outage]:
+    async def outages(self, wanted: Wanted, most: int) -> Sequence[Outage]:
         self._fail()
-        return [one for one in self.over if one.ended is None or one.ended > since][:most]
+        return [one for one in self.over if wanted.outage(one, 0.0)][:most]
 
     def _fail(self) -> None:
         if self.broken:

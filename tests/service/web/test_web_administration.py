@@ -51,7 +51,7 @@ async def test_the_configuration_is_shown_without_its_secrets(station: Scripted,
     shown = yaml.safe_load(answer.text)
     assert shown["paths"][0]["endpoints"][1]["login"]["password"] == "****"
     assert shown["evidence"]["sources"][0]["tenant"] == "${TENANT}"
-    assert (shown["schedule"]["interval"], shown["schedule"]["jitter"]) == ("30s", "10%")
+    assert (shown["schedule"]["interval"], shown["schedule"]["jitter"]) == ("10m", "10%")
     shown["paths"][0]["endpoints"][1]["login"]["password"] = "${PASSWORD}"
     shown["evidence"]["sources"][0]["password"] = "${LOKI}"
     again = tmp_path / "again.yaml"

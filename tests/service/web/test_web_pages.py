@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from probe.evidence.health import Heard
-from probe.model import EndpointName, Outage, Service, Spoken, Verdict
+from probe.model import Change, EndpointName, Outage, Service, Spoken, Verdict
 from probe.report.record import record_object
 from probe.service.ledger import Ledger, Restored
 from probe.settings import targets
@@ -70,19 +70,64 @@ async def test_unverified_is_neither_well_nor_an_outage(station: Scripted) -> No
     assert "Not proven or in trouble" in page
 
 
-async def test_an_outage_that_an_earlier_process_saw_goes_on(station: Scripted) -> None:
+@pytest.mark.parametrize(("ago", "severity"), [(60.0, "critical"), (HOUR, "unknown")])
+async def test_an_outage_that_an_earlier_process_saw_goes_on_or_was(
+    station: Scripted, ago: float, severity: str
+) -> None:
     lasting = Outage(
         endpoint=SMTP,
-        began=BEGAN - HOUR,
-        seen=BEGAN - 60,
+        began=BEGAN - 2 * HOUR,
+        seen=BEGAN - ago,
+        first="old",
         verdicts=(Verdict.REFUSED,),
         session="old",
         explanation="It was so.",
     )
-    station.ledger = Ledger(targets(station.settings), Restored(lasting=(lasting,)))
+    change = Change(endpoint=SMTP, at=lasting.began, seen=lasting.seen, verdict=Verdict.REFUSED, session="old")
+    station.ledger = Ledger(targets(station.settings), Restored(changes=(change,), lasting=(lasting,)))
     page = words(await text_of(station))
-    assert "refused vip: smtp for 1 h" in page
+    is_so = severity == "critical"
+    assert ("Outage: 1 of 7 endpoints is refused." if is_so else "No session has ended yet.") in page
+    assert f"{'✕ refused' if is_so else '? was refused'} vip: smtp for 2 h" in page
+    assert ("Outages now" in page) is is_so
     assert "It was so." in page
+
+
+async def test_that_all_is_well_is_never_told_by_what_was(station: Scripted) -> None:
+    """Neither by an earlier process, however short ago, nor by this one for long."""
+    names = [one.name for one in targets(station.settings)]
+    known = [
+        Change(endpoint=one, at=BEGAN - HOUR, seen=BEGAN - 1, verdict=Verdict.PRESERVED, session="old") for one in names
+    ]
+    station.ledger = Ledger(targets(station.settings), Restored(changes=tuple(known)))
+    page = words(await text_of(station))
+    assert "No session has ended yet." in page
+    assert "The first sessions are under way; the last session began 1 s ago." in page
+    assert page.count("was preserved last looked 1 s ago") == 7
+    for name in names:
+        station.ledger.record(session_of(name, station.clock()))
+    assert "Every client arrives as itself." in words(await text_of(station))
+    station.hands.now += HOUR
+    page = words(await text_of(station))
+    assert "Nothing is known to be wrong, but 7 of 7 endpoints are not proven." in page
+    assert "Nothing is known of now; the last session began 1 h ago." in page
+    assert "7 endpoints had no session for long" in page
+
+
+async def test_a_time_in_which_nobody_looked_is_no_part_of_the_day(station: Scripted) -> None:
+    """A daemon that ran for minutes of a day has seen minutes of it."""
+    name = targets(station.settings)[0].name
+    known = Change(endpoint=name, at=BEGAN - 20 * HOUR, seen=BEGAN - 19 * HOUR, verdict=Verdict.MASKED, session="old")
+    station.ledger = Ledger(targets(station.settings)[:1], Restored(changes=(known,)))
+    before = await text_of(station)
+    assert "vip/smtp, last day: 0 % preserved of 1 h; masked 1 h in 1 stretch; nobody looked 19 h" in before
+    station.hands.now += 60
+    station.ledger.record(session_of(name, station.clock()))
+    station.hands.now += HOUR / 6
+    page = await text_of(station)
+    assert "unchanged for 10 min" in words(page)
+    assert "last day: 14.3 % preserved of 1 h 10 min; masked 1 h in 1 stretch; nobody looked 19 h 1 min" in page
+    assert "<title>nobody looked for 19 h 1 min, until 10 min ago</title>" in page
 
 
 async def test_every_cell_leads_to_a_session_that_is_shown(station: Scripted) -> None:
@@ -292,5 +337,5 @@ async def test_a_thousand_endpoints_fold_those_that_are_well(station: Scripted) 
         station.ledger.record(session_of(endpoint.name, BEGAN - 60))
     station.ledger.record(session_of(many[7].name, BEGAN - 30, Verdict.REFUSED))
     page = words(await text_of(station))
-    assert "59 endpoints more, preserved all the time" in page
+    assert "59 endpoints more, preserved whenever looked at" in page
     assert "Outage: 1 of 60 endpoints is refused." in page

@@ -1,0 +1,35 @@
+"""Which sessions or outages somebody asks for: what the API's filters mean, whoever answers them. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from probe.model import EndpointName, Outage, Result, Service, Verdict
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """The latest of these, `limit` of them. `before` is a wall time; `shift` what the wall clock is ahead of moments.
+
+    Of an outage any of its verdicts counts.
+    """
+
+    path: str | None = None
+    service: Service | None = None
+    verdict: Verdict | None = None
+    before: float | None = None
+    limit: int = 100
+
+    def endpoint(self, name: EndpointName) -> bool:
+        """Whether the endpoint is wanted."""
+        return self.path in (None, name.path) and self.service in (None, name.service)
+
+    def session(self, result: Result, shift: float) -> bool:
+        """Whether a session is wanted."""
+        fits = self.verdict in (None, result.judgement.verdict) and self.endpoint(result.session.endpoint)
+        return fits and (self.before is None or result.session.opened + shift < self.before)
+
+    def outage(self, outage: Outage, shift: float) -> bool:
+        """Whether an outage is wanted."""
+        fits = (self.verdict is None or self.verdict in outage.verdicts) and self.endpoint(outage.endpoint)
+        return fits and (self.before is None or outage.began + shift < self.before)
