@@ -10,73 +10,25 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass
 from ipaddress import ip_network
 from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
-from probe.model import WHOAMI, AddressFamily, ImprintKind, Network, Networks, Service, plain_address
-from probe.settings.evidence import EvidenceSettings, Source, SyslogSource
+from probe.model import WHOAMI, AddressFamily, ImprintKind, Network, plain_address
+from probe.settings.draft import Doubt, Draft, Finding, Found
+from probe.settings.evidence import Source, SyslogSource
 from probe.settings.faults import Location, dotted, shown, shown_name
-from probe.settings.loki import LokiAccess, LokiSink, LokiSource, LokiTls
-from probe.settings.parts import ScheduleSettings, TimeoutSettings, TopologySettings, VantageSettings
-from probe.settings.paths import IMPRINTS, EndpointSettings, PathSettings
+from probe.settings.loki import LokiAccess, LokiSource, LokiTls
+from probe.settings.pace import bans, pace, read_backs
+from probe.settings.paths import IMPRINTS
 from probe.settings.values import ReplyMode
 
 _VERSIONS = {AddressFamily.IPV4: 4, AddressFamily.IPV6: 6}
-USUAL_LIMIT = 10
-"""Connections a minute that one deployment in the field allows a client (smtpd_client_connection_rate_limit)."""
-
-FAILING = 3
-"""Connections that one session takes where it fails: its own, and control connections that tell why."""
-
-REFUSALS = 1
-"""Refused recipients a minute above which a guard may ban: fail2ban's usual limit is 5 in 10 minutes."""
-
 _LARGEST_CA_FILE = 4 << 20
 _CERTIFICATE = b"-----BEGIN"
 
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A fault at a location."""
-
-    location: Location
-    found: str
-    expected: str
-
-
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """A warning at a location."""
-
-    location: Location
-    reason: str
-
-
 _Key = TypeVar("_Key", bound=Hashable)
-Finding = Found | Doubt
-SoundPath = tuple[Location, PathSettings]
-SoundEndpoint = tuple[Location, EndpointSettings]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Draft:
-    """The sound parts of a file; None and missing items are parts that already have a fault of their own.
-
-    `endpoints` are all sound endpoints, also those of paths that are not sound themselves.
-    """
-
-    vantage: VantageSettings | None = None
-    paths: tuple[SoundPath, ...] = ()
-    endpoints: tuple[SoundEndpoint, ...] = ()
-    schedule: ScheduleSettings | None = None
-    timeouts: TimeoutSettings | None = None
-    networks: Networks | None = None
-    evidence: EvidenceSettings | None = None
-    topology: TopologySettings | None = None
-    sink: LokiSink | None = None
 
 
 def findings(draft: Draft) -> Iterator[Finding]:
@@ -168,81 +120,6 @@ def _password_files(draft: Draft) -> Iterator[Finding]:
         if file is not None and (mode := _mode(file)) & stat.S_IROTH:
             reason = f"{file} is readable by every user of this machine (mode {mode:04o})"
             yield Doubt((*place, "login", "password_file"), reason)
-
-
-def _pace(draft: Draft) -> Iterator[Finding]:
-    if draft.schedule is None:
-        return
-    interval, most = draft.schedule.interval, draft.schedule.max_sessions_per_minute
-    if 60.0 / interval > most + 1e-9:
-        expected = f"at least {60.0 / most:g}s, the shortest that schedule.max_sessions_per_minute = {most} allows"
-        yield Found(("schedule", "interval"), f"{interval:g}s", expected)
-    elif FAILING * 60.0 / interval > most + 1e-9:
-        slow = f"an endpoint that fails takes up to {FAILING} connections a session, so it has one in {180.0 / most:g}s"
-        reason = (
-            f"{slow} while it fails, and the end of an outage is told late by as much: at least {180.0 / most:g}s, or"
-        )
-        yield Doubt(("schedule", "interval"), f"{reason} a larger max_sessions_per_minute, keeps the pace")
-
-
-def _bans(draft: Draft) -> Iterator[Finding]:
-    """What servers and their guards take for an attack: too many connections, too many refusals."""
-    if draft.schedule is None:
-        return
-    place: Location = ("schedule", "max_sessions_per_minute")
-    most, each = draft.schedule.max_sessions_per_minute, 60.0 / draft.schedule.interval
-    if most > USUAL_LIMIT:
-        usual = f"servers usually allow ({USUAL_LIMIT} a minute)"
-        yield Doubt(place, f"{most} is more than {usual}: raise theirs for this client first")
-    failing = min(most, FAILING * each)
-    for (server, service), places in _servers(draft).items():
-        if len(places) > 1 and len(places) * failing > USUAL_LIMIT:
-            paths = f"{len(places)} endpoints are {service} of {server}"
-            reason = f"with up to {len(places) * failing:g} connections a minute in all while they fail"
-            usual = f"servers usually allow a client {USUAL_LIMIT}: lower max_sessions_per_minute or ask less often"
-            yield Doubt(places[-1], f"{paths}, {reason}; {usual}")
-    for where, endpoint in draft.endpoints:
-        if endpoint.imprint is ImprintKind.REJECT and each > REFUSALS:
-            reason = "refused recipients a minute may be counted as spam: tell fail2ban and the like to ignore us"
-            yield Doubt((*where, "imprint"), f"{each:g} {reason}")
-
-
-def _servers(draft: Draft) -> dict[tuple[str, Service], list[Location]]:
-    """The endpoints of each server's services, where they limit connections (Dovecot does not).
-
-    A server is who it says it is in TLS: a virtual address, a node port and a name may all lead to the same one.
-    """
-    found: dict[tuple[str, Service], list[Location]] = {}
-    for place, path in draft.paths:
-        for index, endpoint in enumerate(path.endpoints):
-            if endpoint.service.speaks_smtp:
-                found.setdefault((_server(path), endpoint.service), []).append((*place, "endpoints", index))
-    return found
-
-
-def _server(path: PathSettings) -> str:
-    if path.tls.server_name:
-        return path.tls.server_name.casefold()
-    try:
-        return str(plain_address(path.host))
-    except ValueError:
-        return path.host.casefold().rstrip(".")
-
-
-def _read_backs(draft: Draft) -> Iterator[Finding]:
-    """Messages that are read back are connections to the imaps endpoint, and draw on its budget."""
-    if draft.schedule is None:
-        return
-    most, each = draft.schedule.max_sessions_per_minute, 60.0 / draft.schedule.interval
-    for place, path in draft.paths:
-        letters = sum(one.imprint is ImprintKind.DELIVER and one.service.speaks_smtp for one in path.endpoints)
-        if path.reader is None or not letters or (letters + 1) * each <= most + 1e-9:
-            continue
-        reason = (
-            f"{(letters + 1) * each:g} connections a minute, for {letters} endpoints read their messages back here, "
-            f"and schedule.max_sessions_per_minute is {most}: turns will be left out; raise it or ask less often"
-        )
-        yield Doubt((*place, "endpoints", path.endpoints.index(path.reader)), reason)
 
 
 def _timeouts(draft: Draft) -> Iterator[Finding]:
@@ -369,9 +246,9 @@ CHECKS: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
     _mailbox_to_read_back,
     _authorities,
     _password_files,
-    _pace,
-    _bans,
-    _read_backs,
+    pace,
+    bans,
+    read_backs,
     _timeouts,
     _groups,
     _vantage_outside,

@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from probe.settings.checks import Doubt, Draft, Found, findings
+from probe.settings.checks import findings
 from probe.settings.document import MAX_BYTES, Document, Unreadable, decoded, parsed
+from probe.settings.draft import Doubt, Draft, Found
 from probe.settings.evidence import EvidenceSettings
 from probe.settings.faults import (
     ConfigurationError,
