@@ -26,8 +26,6 @@ TELLING = (
     "cluster",
     "cluster-busy",
     "header-missing",
-    "header-unexpected",
-    "header-untrusted",
     "imprint-reject",
 )
 CORE = ("cluster", "header-missing")
