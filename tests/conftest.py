@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -16,6 +17,12 @@ TITLES = {
     CELL: "the lab: scenario, server generation, verdict of each service",
     VERIFIED: "sessions found again among look-alikes, not one of them wrongly",
 }
+
+
+def pytest_configure() -> None:
+    """A script's background job is born deaf to Ctrl-C, and so would be every program that tests interrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -197,9 +197,12 @@ def test_who_is_interrupted_leaves_nobody_behind(stage: Stage, sent: signal.Sign
     watching = "trap ': >\"$STAGE/reported\"; exit 2' TERM\nwhile :; do sleep 0.02; done\n"
     stage.plays(watch_1=BASELINE + watching, drain_1=HANGS)
     with stage.begin("node1") as started:
-        wait_for(lambda: stage.has("hangs"))
-        started.send_signal(sent)
-        _, errors = started.communicate(timeout=PATIENCE)
+        try:
+            wait_for(lambda: stage.has("hangs"))
+            started.send_signal(sent)
+            _, errors = started.communicate(timeout=PATIENCE)
+        finally:
+            started.kill()
     assert started.returncode == told
     assert "kubectl uncordon node1 gives the node back" in errors
     assert stage.has("reported")

@@ -12,8 +12,8 @@ import aiosmtplib
 import pytest
 from aioimaplib import aioimaplib
 
-from probe.model import Failure
-from probe.sessions.faults import Refusal, as_refusal
+from probe.model import Failure, Phase
+from probe.sessions.faults import Refusal, as_refusal, on_the_way
 
 
 def _caused(error: Exception, cause: Exception) -> Exception:
@@ -51,7 +51,7 @@ TABLE = (
     (_os_error(errno.ECONNREFUSED), Failure.REFUSED),
     (_os_error(errno.ECONNRESET), Failure.RESET),
     (_os_error(errno.EPIPE), Failure.RESET),
-    (_os_error(errno.ETIMEDOUT), Failure.TIMED_OUT),
+    (_os_error(errno.ETIMEDOUT), Failure.VANISHED),
     (_os_error(errno.EHOSTUNREACH), Failure.UNREACHABLE),
     (_os_error(errno.ENETUNREACH), Failure.UNREACHABLE),
     (_os_error(errno.EADDRNOTAVAIL), Failure.VANTAGE),
@@ -90,3 +90,12 @@ def test_every_exception_of_the_libraries_is_a_fault(kind: type[Exception]) -> N
     if isinstance(error, aiosmtplib.SMTPResponseException):
         error.code, error.message = 500, "no"
     assert as_refusal(error) is not None
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_before_there_is_a_connection_a_lost_way_is_a_syn_s_and_later_the_server_s(phase: Phase) -> None:
+    connected = phase not in (Phase.RESOLVE, Phase.CONNECT)
+    assert on_the_way(Failure.VANISHED, phase) is (Failure.VANISHED if connected else Failure.TIMED_OUT)
+    assert on_the_way(Failure.UNREACHABLE, phase) is (Failure.VANISHED if connected else Failure.UNREACHABLE)
+    for failure in set(Failure) - {Failure.VANISHED, Failure.UNREACHABLE}:
+        assert on_the_way(failure, phase) is failure
