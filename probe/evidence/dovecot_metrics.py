@@ -42,11 +42,11 @@ _RESET = "dovecot_global_reset_timestamp"
 _OWN_PAGE = "dovecot_build_info"
 _NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]{0,199}+"
 # Possessive throughout (*+): a page must not choose how long its reading takes.
-_QUOTED = r'"(?:[^"\\]|\\.)*+"'
+_QUOTED = r'"(?>(?:[^"\\]|\\.)*)"'
 _LABEL = re.compile(rf"[ \t]*+([a-zA-Z_][a-zA-Z0-9_]*+)[ \t]*+=[ \t]*+({_QUOTED})[ \t]*+(?:,|\Z)")
 _SELECTOR = re.compile(rf"({_NAME})[ \t]*+(?:\{{(.*)\}})?")
 _SAMPLE = re.compile(
-    rf"({_NAME})[ \t]*+(?:\{{((?:[^\"}}]|{_QUOTED})*+)\}}[ \t]*+)?([^ \t{{}}]++)"
+    rf"({_NAME})[ \t]*+(?:\{{((?>(?:[^\"}}]|{_QUOTED})*))\}}[ \t]*+)?([^ \t{{}}]++)"
     r"(?:[ \t]++-?[0-9.eE+]++)?(?:[ \t]++\#.*+)?[ \t]*+"
 )
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")

@@ -27,10 +27,10 @@ LONGEST = (1 << 20) - 1
 PROGRAM = rb"[^\s:\[\](){}<>\"|]{1,128}+"
 """A program's name as syslog writes it. `imap(probe)<123><…>:` is `imap`, for the rest are Dovecot's details."""
 
-TAG = rb"(?!(?:Debug|Info|Warning|Error|Fatal|Panic):)(" + PROGRAM + rb")(?:\([^()\s]*+\))?+(?:<[^<>\s]*+>)*+"
-TAG += rb"(?:\[(\d{1,10})\])?+:(?: |$)"
+TAG = rb"(?!(?:Debug|Info|Warning|Error|Fatal|Panic):)(" + PROGRAM + rb")(?>(?:\([^()\s]*+\))?)(?>(?:<[^<>\s]*+>)*)"
+TAG += rb"(?>(?:\[(\d{1,10})\])?):(?: |$)"
 
-HOST = rb"(?:[^\s(<{\"]++(?:(?<!:)|(?<=::)) )?+"
+HOST = rb"(?>(?:[^\s(<{\"]++(?:(?<!:)|(?<=::)) )?)"
 """Any name but one that ends like a program (`imap-login: `); IPv6 addresses may end in `::`."""
 
 CARRIERS = re.compile(r"dovecot|supervisord?|conmon|docker\S*|podman\S*|containerd\S*|[0-9a-f]{12}|[0-9a-f]{64}")
@@ -67,7 +67,7 @@ class _Layer:
 _CRI = re.compile(rb"(" + stamp.ISO + rb") (?:stdout|stderr) ([FP])(?:\S*) (.*)", re.DOTALL)
 _RFC5424 = re.compile(
     rb"<\d{1,3}>1 (-|" + stamp.ISO + rb") \S{1,255} (\S{1,128}) (\S{1,128}) \S{1,128} "
-    rb"(?:-|(?:\[(?:[^\]\\\"]|\\.|\"(?:[^\"\\]|\\.)*+\")*+\])++)(?: (?:\xef\xbb\xbf)?(.*))?",
+    rb"(?:-|(?>(?:\[(?>(?:[^\]\\\"]|\\.|\"(?>(?:[^\"\\]|\\.)*)\")*)\])+))(?: (?:\xef\xbb\xbf)?(.*))?",
     re.DOTALL,
 )
 _SYSLOG = re.compile(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from probe.evidence.events import Event, Line
 
-LEVEL = r"(?:(?:Debug|Info|Warning|Error|Fatal|Panic): )?+"
+LEVEL = r"(?>(?:(?:Debug|Info|Warning|Error|Fatal|Panic): )?)"
 """Dovecot's own log file tells the level before the message; syslog does not."""
 
 
