@@ -166,8 +166,17 @@ def _blind(watched: Watched) -> str | None:
 def _well(watched: Watched) -> str | None:
     gap = longest(watched)
     if gap is None:
-        return "nobody was out" if watched.began is not None else None
+        return _well_since_the_start(watched) if watched.began is not None else None
     return f"the longest outage was {_length(gap)} ({gap.endpoint}: {how(gap)}), which is tolerated, and all are back"
+
+
+def _well_since_the_start(watched: Watched) -> str:
+    before = [gap for endpoint in watched.endpoints for gap in endpoint.gaps if gap.from_the_start]
+    if not before:
+        return "nobody was out"
+    gap = max(before, key=lambda one: one.seconds)
+    longer = "longest " if len({one.endpoint for one in before}) > 1 else ""
+    return f"what was out from the start is back ({longer}{gap.endpoint}: {_length(gap)}), and nobody was out since"
 
 
 RULES: tuple[Rule, ...] = (

@@ -67,7 +67,11 @@ def test_tolerated_outages_are_told_and_ok() -> None:
 def test_what_was_out_before_counts_only_while_it_lasts() -> None:
     before = gap(1000.0, 1040.0)
     over = endpoint(gaps=(_from_start(before),))
-    assert conclude(watched(over)).severity is Severity.OK
+    done = conclude(watched(over))
+    back = "what was out from the start is back (vip/smtp: at least 40.0 s), and nobody was out since"
+    assert (done.severity, done.sentence) == (Severity.OK, back)
+    shorter = endpoint(IMAPS, gaps=(_from_start(gap(1000.0, 1030.0, endpoint=IMAPS)),))
+    assert "(longest vip/smtp: at least 40.0 s)" in conclude(watched(shorter, over)).sentence
     lasting = endpoint(gaps=(_from_start(gap(1000.0, None, seen=1089.0)),))
     assert conclude(watched(lasting)).rule == "outage-lasts"
     assert conclude(watched(lasting, wanted=TOLERANT)).rule == "outage-too-long"
