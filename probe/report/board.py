@@ -21,7 +21,7 @@ from probe.model import Edge, Gap, GapKind, Severity, Watched, WatchedEndpoint
 from probe.report.table import STYLES
 from probe.report.text import one_line, span
 from probe.report.watched_words import MARKS, Times, exactly, kind, length, proved, when
-from probe.verdict.watched import longest, stable_seconds, standing
+from probe.verdict.watched import how, longest, stable_seconds, standing
 
 Show = Callable[[Watched], None]
 
@@ -191,7 +191,7 @@ class Lines:
 
     def _went(self, gap: Gap) -> str:
         if gap.kind is GapKind.UNREACHABLE:
-            return f"{gap.endpoint} went {exactly(gap.began, self._times)}: {', '.join(gap.how)}"
+            return f"{gap.endpoint} went {exactly(gap.began, self._times)}: {how(gap)}"
         return f"{gap.endpoint} has been critical since {exactly(gap.began, self._times)}: {kind(gap)}"
 
     def _back(self, gap: Gap, ended: Edge) -> str:

@@ -111,7 +111,8 @@ def test_lines_tell_each_thing_once() -> None:
     told = stream.getvalue().splitlines()
     assert len(told) == len(set(told))
     assert sum("the baseline is there" in line for line in told) == 1
-    assert "00:17:18.1 vip/smtp went between 00:17:17.9 and 00:17:18.1: timed_out" in told
+    assert "00:17:18.1 vip/smtp went between 00:17:17.9 and 00:17:18.1: silent_drop" in told
+    assert "00:17:18.1 vip/imaps went between 00:17:18.0 and 00:17:18.1: no answer" in told, "the tables' word"
     assert "00:17:30.1 vip/smtp came back 00:17:30.0 after 12.0 s ± 0.2 (no connection: silent_drop)" in told
 
 
