@@ -99,6 +99,11 @@ class Reach:
                 return gap
         return None
 
+    def unmet(self, closed: float) -> Gap | None:
+        """The gap that was there before anybody knocked, for a session that found no way in by then."""
+        first = self.gaps[0] if self.gaps else None
+        return first if first is not None and first.from_the_start and closed <= first.began.by else None
+
     def named(self, gap: Gap, judgement: Judgement) -> Reach:
         """A session found what this gap is, and perhaps why."""
         told = replace(gap, judgement=judgement)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from probe.model import Endpoint, Failure, Fault, Phase, Result, Service, Verdict, WatchedEndpoint
+from probe.model import Endpoint, Failure, Fault, GapKind, Phase, Result, Service, Verdict, WatchedEndpoint
 from probe.service.vigil.post import Post, Turn
 from tests.builders import failed, result
 from tests.watched import knocks
@@ -95,3 +95,24 @@ def test_sessions_that_connect_amid_silence_are_noticed() -> None:
     one = post("-----" + "x" * 20)
     one.recorded(session(Verdict.PRESERVED, 1002.0), 1003.0)
     assert one.contradicted == 1
+
+
+def test_a_baseline_refused_before_the_first_knock_is_of_the_gap_from_the_start() -> None:
+    one = post("rrrrr", 1001.5)
+    refused = failed(Phase.CONNECT, Failure.REFUSED)
+    assert one.recorded(session(Verdict.REFUSED, 1000.0, fault=refused), 1002.0).aside
+    (gap,) = seen(one).gaps
+    assert (gap.kind, gap.from_the_start, gap.judgement and gap.judgement.verdict) == (
+        GapKind.UNREACHABLE,
+        True,
+        Verdict.REFUSED,
+    )
+    knocked(one, "---", 1002.5)
+    one.recorded(session(Verdict.PRESERVED, 1003.0), 1004.0)
+    assert [gap.kind for gap in seen(one).gaps] == [GapKind.UNREACHABLE]
+
+
+def test_a_baseline_that_somebody_answered_is_of_no_gap_that_began_later() -> None:
+    one = post("rrrrr", 1001.5)
+    mute = session(Verdict.NO_GREETING, 1000.0, fault=failed(Phase.GREETING, Failure.TIMED_OUT))
+    assert not one.recorded(replace(mute, session=replace(mute.session, connected=1000.1)), 1002.0).aside

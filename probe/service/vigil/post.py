@@ -94,8 +94,7 @@ class Post:
     def recorded(self, result: Result, judged: float) -> Sample:
         """Write down a session that was judged at this moment, once the knocks of that time are known."""
         session, judgement = result.session, result.judgement
-        fault = session.fault
-        gap = self._reach.amid(session.opened, session.closed) if fault is not None else None
+        gap = self._gap_of(result)
         if session.connected is not None and session.connected < session.opened + RESENT:
             self._prompt.append(Span(session.opened, session.connected))
             self._reach = self._reach.reached(session.opened)
@@ -119,6 +118,15 @@ class Post:
             good = is_good(sample.verdict, self.baseline.verdict)
             self._good_since = (self._good_since or sample.shown) if good else None
         return sample
+
+    def _gap_of(self, result: Result) -> Gap | None:
+        """The gap that a session failed in. A refusal comes at once, and may come before the first knock has left."""
+        session = result.session
+        if session.fault is None:
+            return None
+        gap = self._reach.amid(session.opened, session.closed)
+        never_in = session.connected is None and result.judgement.verdict in GONE
+        return self._reach.unmet(session.closed) if gap is None and never_in else gap
 
     def _name(self, gap: Gap, judgement: Judgement, judged: float) -> None:
         """A cause is looked for when a session has failed; if the gap was over by then, it is none of the gap's."""
