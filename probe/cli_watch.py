@@ -47,8 +47,11 @@ def watch_and_tell(settings: Settings, paths: tuple[str, ...], asked: Asked, con
 
 
 def _check_writable(report: Path) -> None:
+    """click.UsageError if it cannot be written. A FIFO would hold this up until somebody reads it: none is opened."""
     try:
-        with report.open("a", encoding="utf-8"):
+        if report.exists() and not (report.is_file() or report.is_char_device() or report.is_dir()):
+            raise click.UsageError(f"--report {report}: neither a regular file nor a character device; name a file")
+        with report.open("a", encoding="utf-8"):  # says of a directory what it is
             pass
     except OSError as error:
         raise click.UsageError(f"--report {report}: {error.strerror}") from None

@@ -123,9 +123,11 @@ async def test_a_gap_is_found_and_told_in_every_form(world: DemoWorld, tmp_path:
 
 
 async def test_stable_from_the_start_ends_by_itself_with_0(world: DemoWorld, tmp_path: Path) -> None:
-    async with watching(configured(world, tmp_path), "--until-stable", "0.5") as one:
+    """A report that can no longer be written is told, and does not change the exit code."""
+    async with watching(configured(world, tmp_path), "--until-stable", "0.5", "--report", "/dev/full") as one:
         code, out = await one.end(None)
     assert (code, out.rstrip().splitlines()[-1]) == (0, "OK: nobody was out")
+    assert "the report could not be written to /dev/full: No space left on device" in one.said
     assert out.count("✓ preserved") == 4
     assert WATCHING in one.said
 
@@ -273,12 +275,14 @@ async def test_on_a_terminal(world: DemoWorld, tmp_path: Path, columns: int) -> 
         (["--format", "nagios"], "nagios"),
         (["--report", "nowhere/at/all.html"], "nowhere/at/all.html: No such file or directory"),
         (["--report", "."], "Is a directory"),
+        (["--report", "pipe"], "pipe: neither a regular file nor a character device"),
         (["more"], "more"),
     ],
 )
 def test_wrong_usage_is_64_before_the_first_packet(tmp_path: Path, arguments: list[str], said: str) -> None:
     path = {"name": "vip", "host": "127.0.0.1", "endpoints": [{"service": "smtp", "port": 1}]}
     (tmp_path / "mailprobe.yaml").write_text(yaml.safe_dump({"paths": [path]}))
+    os.mkfifo(tmp_path / "pipe")
     done = run("watch", *arguments, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (64, "")
     assert said in done.stderr
