@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from probe.model import MaskedBy, Result, Round, Severity
 from probe.report.headline import headline, outcome
+from probe.report.rows import Row, Rows
 
 STYLES = {Severity.OK: "green", Severity.WARNING: "yellow", Severity.CRITICAL: "bold red", Severity.UNKNOWN: "magenta"}
 MARKS = {Severity.OK: "✓", Severity.WARNING: "!", Severity.CRITICAL: "✗", Severity.UNKNOWN: "?"}
+
+HEADINGS = ("path", "service", "verdict", "seen as", "link", "seconds")
 
 
 def render(done: Round, console: Console) -> None:
@@ -20,30 +22,22 @@ def render(done: Round, console: Console) -> None:
 
 def as_renderable(done: Round) -> RenderableType:
     """The table, the explanations, and one closing line."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in ("path", "service", "verdict", "seen as", "link"):
-        table.add_column(heading, no_wrap=heading != "seen as")
-    table.add_column("seconds", justify="right", no_wrap=True)
-    for result in done.results:
-        table.add_row(*_cells(result))
+    table = Rows(HEADINGS, [_row(result) for result in done.results])
     style = STYLES[done.severity]
     closing = Text(f"{done.severity.upper()}: {headline(done)} ({done.seconds:.1f} s)", style=style)
     return Group(table, *_remarks(done), Text(), closing)
 
 
-def _cells(result: Result) -> tuple[Text, ...]:
+def _row(result: Result) -> Row:
     session, judgement = result.session, result.judgement
     severity = judgement.verdict.severity
-    seen = sorted({str(sighting.address) for sighting in result.evidence.sightings})
-    links = dict.fromkeys(str(sighting.link) for sighting in result.evidence.sightings)
-    return (
-        Text(session.path),
-        Text(session.service),
-        Text(f"{MARKS[severity]} {outcome(judgement)}", style=STYLES[severity]),
-        Text(", ".join(seen) or "-"),
-        Text(", ".join(links) or "-"),
-        Text(f"{session.seconds:.2f}"),
-    )
+    seen = ", ".join(sorted({str(sighting.address) for sighting in result.evidence.sightings}))
+    links = ", ".join(dict.fromkeys(str(sighting.link) for sighting in result.evidence.sightings))
+    verdict = Text(f"{MARKS[severity]} {outcome(judgement)}", style=STYLES[severity])
+    seconds = f"{session.seconds:.2f}"
+    cells = (Text(session.path), Text(session.service), verdict, Text(seen or "-"), Text(links or "-"), Text(seconds))
+    more = Text(f"seen as {seen} by {links}, {seconds} s" if seen else f"{seconds} s")
+    return Row(cells, (Text(f"{session.path}/{session.service}"), verdict, more))
 
 
 def _remarks(done: Round) -> list[Text]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from probe.model import Ending, Gap, Severity, Watched
+from probe.model import Ending, Gap, Severity, Watched, WatchedEndpoint
+from probe.report.rows import Row, Rows
 from probe.report.table import STYLES
-from probe.report.text import one_line, visible
+from probe.report.text import counted, one_line, visible
 from probe.report.watched_words import (
     ENDINGS,
     MARKS,
@@ -32,22 +32,23 @@ from probe.verdict.watched import conclude, standing
 MOST_LISTED = 40
 """Outages that are listed, the longest first to be chosen."""
 
-NARROW = 70
+ENDPOINTS = ("path", "service", "at the end", "outages", "out for", "clients' addresses")
+OUTAGES = ("outage", "went", "came back", "length", "what it was")
 
 
 def render(watched: Watched, console: Console, times: Times) -> None:
     """Print it to a console of the caller's."""
-    console.print(as_renderable(watched, times, width=console.width))
+    console.print(as_renderable(watched, times))
 
 
-def as_renderable(watched: Watched, times: Times, *, width: int) -> RenderableType:
+def as_renderable(watched: Watched, times: Times) -> RenderableType:
     """The tables, what is known besides, and one closing line."""
     if watched.ending is Ending.BASELINE:  # its sessions are told as those of `--once` are
         return Text()
     listed = _listed(watched)
-    parts: list[RenderableType] = [_endpoints(watched, narrow=width < NARROW)]
+    parts: list[RenderableType] = [Rows(ENDPOINTS, [_of_endpoint(one) for one in watched.endpoints])]
     if listed:
-        parts += [Text(), _outages(listed, times, narrow=width < NARROW)]
+        parts += [Text(), Rows(OUTAGES, [_of_outage(gap, times) for gap in listed])]
         parts += [Text(total(watched, listed))] if total(watched, listed) else []
         parts += [*_together(watched, times), *_causes(listed)]
     done = conclude(watched)
@@ -57,20 +58,16 @@ def as_renderable(watched: Watched, times: Times, *, width: int) -> RenderableTy
     )
 
 
-def _endpoints(watched: Watched, *, narrow: bool) -> Table:
-    table = _table("path", "service", "at the end", *(() if narrow else ("outages", "out for", "clients' addresses")))
-    for endpoint in watched.endpoints:
-        severity, state = standing(endpoint)
-        out = f"{endpoint.seconds_out:.1f} s" if endpoint.gaps else "-"
-        port = "" if endpoint.name.port == endpoint.name.service.default_port else f":{endpoint.name.port}"
-        row = [
-            Text(one_line(endpoint.name.path)),
-            Text(f"{endpoint.name.service}{port}"),
-            Text(f"{MARKS[severity]} {state}", style=STYLES[severity]),
-        ]
-        more = [Text(str(len(endpoint.gaps) + endpoint.untold)), Text(out), Text(addresses(endpoint))]
-        table.add_row(*row, *(() if narrow else more))
-    return table
+def _of_endpoint(endpoint: WatchedEndpoint) -> Row:
+    severity, state = standing(endpoint)
+    out = f"{endpoint.seconds_out:.1f} s" if endpoint.gaps else "-"
+    port = "" if endpoint.name.port == endpoint.name.service.default_port else f":{endpoint.name.port}"
+    path, service = one_line(endpoint.name.path), f"{endpoint.name.service}{port}"
+    count, proof = len(endpoint.gaps) + endpoint.untold, Text(addresses(endpoint))
+    stands = Text(f"{MARKS[severity]} {state}", style=STYLES[severity])
+    outages = Text(f"{counted(count, 'outage')}, out for {out}" if count else "no outage")
+    cells = (Text(path), Text(service), stands, Text(str(count)), Text(out), proof)
+    return Row(cells, (Text(f"{path}/{service}"), stands, outages, proof))
 
 
 def _listed(watched: Watched) -> list[Gap]:
@@ -79,14 +76,12 @@ def _listed(watched: Watched) -> list[Gap]:
     return sorted(chosen, key=lambda gap: (gap.began.moment, str(gap.endpoint)))
 
 
-def _outages(listed: list[Gap], times: Times, *, narrow: bool) -> Table:
-    table = _table("outage", "went", "came back", *(() if narrow else ("length", "what it was")))
-    for gap in listed:
-        style = STYLES[Severity.CRITICAL]
-        back = when(gap.ended, times) if gap.ended else "not yet"
-        row = [Text(str(gap.endpoint), style=style), Text(when(gap.began, times)), Text(back)]
-        table.add_row(*row, *(() if narrow else (Text(length(gap)), Text(kind(gap)))))
-    return table
+def _of_outage(gap: Gap, times: Times) -> Row:
+    name = Text(str(gap.endpoint), style=STYLES[Severity.CRITICAL])
+    went, back = when(gap.began, times), when(gap.ended, times) if gap.ended else "not yet"
+    cells = (name, Text(went), Text(back), Text(length(gap)), Text(kind(gap)))
+    edges = f"went {went}, " + (f"came back {back}" if gap.ended else "not back yet")
+    return Row(cells, (name, Text(edges), Text(length(gap)), Text(kind(gap))))
 
 
 def _together(watched: Watched, times: Times) -> Iterator[Text]:
@@ -129,10 +124,3 @@ def _beside(watched: Watched, times: Times) -> Iterator[str]:
     ending = ENDINGS.get(watched.ending, "") if isinstance(watched.ending, Ending) else "it goes on"
     span = watched.until - watched.started
     yield f"watched for {span:.0f} s from {times.day(watched.started)} at {watched.vantage}; {ending}"
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in headings:
-        table.add_column(heading, no_wrap=heading not in ("clients' addresses", "what it was", "at the end"))
-    return table

@@ -170,5 +170,11 @@ class TestTable:
     def test_any_width(self, width: int) -> None:
         assert "vip" in drawn(a_round(PRESERVED, MASKED, DROPPED, BLIND), width=width)
 
+    def test_no_width_cuts_a_verdict(self) -> None:
+        text = drawn(a_round(PRESERVED, MASKED, DROPPED, BLIND), width=40)
+        for row in ("vip/submissions", "✓ preserved", "✗ masked by other", "✗ silent_drop", "? unverified"):
+            assert row in text
+        assert "…" not in text
+
     def test_a_name_with_markup_is_printed_as_it_is(self) -> None:
         assert "[red]vip" in drawn(a_round(judged(smtp_session(path="[red]vip"), ip_address("192.0.2.1"))))

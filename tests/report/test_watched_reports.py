@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from probe.model import Cadence, Ending, Span, Verdict, Wanted, Watched
+from probe.model import Cadence, Ending, EndpointName, Service, Span, Verdict, Wanted, Watched
 from probe.report import watched_html, watched_json, watched_table
 from probe.report.board import Lines, board
 from probe.report.watched_words import Times, cadence, length, runs, when
@@ -50,10 +50,24 @@ def test_the_table_tells_when_who_and_how_long() -> None:
 
 
 @pytest.mark.parametrize("width", [20, 40, 80])
-def test_a_narrow_table_leaves_out_and_wraps(width: int) -> None:
+def test_a_narrow_table_wraps(width: int) -> None:
     told = printed(drained(), width)
     assert max(map(len, told.splitlines())) <= width
     assert "CRITICAL" in told
+
+
+@pytest.mark.parametrize("width", [30, 40, 69, 80])
+def test_no_width_costs_a_time_a_verdict_or_an_address(width: int) -> None:
+    long = EndpointName("a-path-with-a-long-name", Service.SUBMISSIONS, 11465)
+    before = gap(1000.0, 1012.0, endpoint=long)
+    began = replace(before, began=replace(before.began, after=None))
+    told = printed(watched(*drained().endpoints, endpoint(long, gaps=(began, gap(1080.0, None, endpoint=long)))), width)
+    words = " ".join(told.split())
+    for part in ("00:17:18.0", "00:17:30.0", "before 00:16:40.1", "at least 11.9 s", "✗ masked by node", "silent_drop"):
+        assert part in words, (part, told)
+    assert words.count("192.168.1.10)") >= 3
+    assert words.count("10.0.20.102)") >= 1
+    assert "…" not in told
 
 
 def test_times_are_of_the_vantage_s_zone_and_follow_its_clock() -> None:
