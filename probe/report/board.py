@@ -19,7 +19,7 @@ from rich.text import Text
 
 from probe.model import Edge, Gap, GapKind, Severity, Watched, WatchedEndpoint
 from probe.report.table import STYLES
-from probe.report.text import one_line, span
+from probe.report.text import both_ends, one_line, span
 from probe.report.watched_words import MARKS, Times, exactly, kind, length, proved, when
 from probe.verdict.watched import how, longest, stable_seconds, standing
 
@@ -32,8 +32,11 @@ WIDEST_STRIP = 60
 NARROWEST_STRIP = 8
 SESSION_WIDTH = 34
 STATE_WIDTH = 22
-CLOCK_WIDTH = 9
-GUTTERS = 5
+SHORT_STATE = len("✗ silent_drop")
+CLOCK_WIDTH = len("999999 s")
+GUTTERS = 4
+GUTTERS_WITHOUT_STRIP = 2
+TENTHS_UP_TO = 1_000.0
 
 FINE, SESSION_BAD, OUT, UNSEEN = "▁", "▅", "█", " "
 STRIP_STYLES = {FINE: "green", SESSION_BAD: "yellow", OUT: "bold red", UNSEEN: ""}
@@ -63,13 +66,21 @@ class Widths:
     @classmethod
     def on(cls, width: int, names: Sequence[str]) -> Widths:
         """What fits on a terminal so wide: the name and the state always, then the strip, then the session."""
-        name = min(max(map(len, names), default=0), max(width // 3, 10))
+        longest_name = max(map(len, names), default=0)
+        name = min(longest_name, max(width // 3, 10))
         left = width - name - CLOCK_WIDTH - GUTTERS
         state = min(STATE_WIDTH, left)
         strip = left - state
+        if strip < NARROWEST_STRIP:
+            return cls._without_strip(width - CLOCK_WIDTH - GUTTERS_WITHOUT_STRIP, longest_name)
         session = SESSION_WIDTH if strip >= SESSION_WIDTH + NARROWEST_STRIP else 0
-        strip -= session
-        return cls(name, state, min(strip, WIDEST_STRIP) if strip >= NARROWEST_STRIP else 0, session)
+        return cls(name, state, min(strip - session, WIDEST_STRIP), session)
+
+    @classmethod
+    def _without_strip(cls, room: int, longest_name: int) -> Widths:
+        """The name has what a short state leaves over."""
+        name = min(longest_name, max(room - SHORT_STATE, room // 3))
+        return cls(name, max(min(STATE_WIDTH, room - name), 1), 0, 0)
 
 
 def board(watched: Watched, width: int, height: int) -> RenderableType:
@@ -94,13 +105,14 @@ def board(watched: Watched, width: int, height: int) -> RenderableType:
 def _row(watched: Watched, endpoint: WatchedEndpoint, widths: Widths) -> tuple[Text, ...]:
     severity, state = standing(endpoint)
     gap = endpoint.lasting
-    clock = f"{watched.until - gap.began.moment:.1f} s" if gap else ""
+    out = watched.until - gap.began.moment if gap else 0.0
+    clock = f"{out:.{1 if out < TENTHS_UP_TO else 0}f} s" if gap else ""
     told = Text(f"{MARKS[severity]} {state}", style=STYLES[severity])
     strip = strip_of(watched, endpoint, widths.strip)
     latest = endpoint.samples[-1] if endpoint.samples else None
     ago = f"{proved(latest)}, {span(watched.until - latest.at)} ago" if latest else ""
     session = Text(one_line(ago, max(widths.session, 1)), style="dim")
-    return Text(one_line(str(endpoint.name))), told, Text(clock, style="bold red"), strip, session
+    return Text(both_ends(str(endpoint.name), widths.name)), told, Text(clock, style="bold red"), strip, session
 
 
 def strip_of(watched: Watched, endpoint: WatchedEndpoint, width: int) -> Text:

@@ -31,6 +31,17 @@ def one_line(text: str, longest: int = 200) -> str:
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
+def both_ends(text: str, longest: int) -> str:
+    """The same, cut in the middle: names differ at their ends.
+
+    >>> both_ends("local/submission", 13), both_ends("local/submissions", 13)
+    ('local/…ission', 'local/…ssions')
+    """
+    line = one_line(text)
+    kept = max(longest - 1, 0)
+    return line if len(line) <= longest else line[: kept // 2] + "…" + line[len(line) - (kept - kept // 2) :]
+
+
 def _number(found: re.Match[str]) -> str:
     code = ord(found[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -144,6 +144,22 @@ def test_a_board_fits(width: int, height: int) -> None:
     assert told.count("\n") <= 2 * (height + 6)
 
 
+@pytest.mark.parametrize("more", [0, 11000], ids=["default-ports", "own-ports"])
+@pytest.mark.parametrize("width", [32, 40, 50, 60])
+def test_a_narrow_board_tells_names_apart_and_keeps_the_state(width: int, more: int) -> None:
+    services = (Service.SUBMISSION, Service.SUBMISSIONS)
+    names = [EndpointName("local", one, one.default_port + more) for one in services]
+    silent = [endpoint(name, gaps=(gap(100.0, None, endpoint=name, how=("silent_drop",)),)) for name in names]
+    console = Console(file=io.StringIO(), width=width, height=24, color_system=None)
+    console.print(board(watched(*silent), width, 24))
+    assert isinstance(console.file, io.StringIO)
+    rows = [line.split() for line in console.file.getvalue().splitlines() if "✗" in line]
+    assert len({row[0] for row in rows}) == 2, rows
+    assert all(row[1:5] == ["✗", "silent_drop", "990.0", "s"] for row in rows), rows
+    if width >= 40 and not more:
+        assert [row[0] for row in rows] == [str(name) for name in names]
+
+
 class Page(HTMLParser):
     """The texts of a page, and its tags."""
 
