@@ -151,7 +151,10 @@ watch_once() {
 say "before: is all well?"
 (become_probe --once --wait "$before")
 code=$?
-if [ "$code" -ne 0 ]; then
+if [ "$code" -eq 64 ]; then
+    say "probe was called wrongly, see above (exit code 64): nothing was touched"
+    exit 64
+elif [ "$code" -ne 0 ]; then
     say "not all is well (exit code $code): nothing was touched"
     exit "$code"
 fi

@@ -36,8 +36,20 @@ python=$(find_python)
 
 version() { "$1" -c 'import sys; print(sys.version)' 2>/dev/null; }
 [ "$(version "$PLACE/bin/python")" = "$(version "$python")" ] || "$python" -m venv --clear "$PLACE"
-"$PLACE/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r deploy/requirements.lock
-"$PLACE/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
+pip() {
+  in=$1
+  shift
+  "$in/bin/python" -m pip --quiet --disable-pip-version-check "$@"
+}
+
+# What builds the package comes out of a lock too, and is gone afterwards.
+build=$(mktemp -d)
+trap 'rm -rf "$build"' EXIT
+"$python" -m venv "$build/venv"
+pip "$build/venv" install --require-hashes -r deploy/build.lock
+pip "$build/venv" wheel --no-deps --no-build-isolation --wheel-dir "$build" .
+pip "$PLACE" install --require-hashes -r deploy/requirements.lock
+pip "$PLACE" install --no-deps --no-index --force-reinstall "$build"/mailprobe-*.whl
 
 install -d -m 755 /etc/mailprobe
 install -d -m 700 /etc/mailprobe/secrets

@@ -40,7 +40,8 @@ A mail server, a network in front of it and other people's mail programs now liv
 The probe opens real sessions through {address} and looks for each one in the server's log."""
 
 NEXT_STEPS = """
-That was the demo; everything it started is gone again. For your own mail server:
+That was the demo; everything it started is gone again. For your own mail server, once it is installed
+(docs/getting-started.md; from a checkout it is .venv/bin/probe):
   1. cp mailprobe.example.yaml mailprobe.yaml    and write your paths, networks and logs into it
   2. probe check-config                          tells every fault in it at once
   3. probe --once                                prints the table above for your server"""

@@ -102,7 +102,7 @@ def as_refusal(error: BaseException) -> Refusal | None:  # noqa: C901, PLR0911 -
         case Refusal():
             return error
         case ssl.SSLCertVerificationError():
-            why = getattr(error, "verify_message", error)
+            why = str(getattr(error, "verify_message", error)).rstrip(".")
             return Refusal(Failure.CERTIFICATE_INVALID, f"certificate check failed: {why}")
         case aiosmtplib.SMTPServerDisconnected(__cause__=OSError() as cause):
             return as_refusal(cause)

@@ -245,3 +245,11 @@ def test_the_shell_and_shellcheck_have_nothing_to_say() -> None:
     if shellcheck := shutil.which("shellcheck"):
         done = subprocess.run([shellcheck, str(SCRIPT)], capture_output=True, text=True, check=False)
         assert done.stdout == ""
+
+
+def test_a_probe_that_is_called_wrongly_is_no_broken_mail_server(stage: Stage) -> None:
+    stage.plays(once_1="echo 'no path vipp' >&2; exit 64\n")
+    code, errors = stage.run("node1")
+    assert code == 64
+    assert "probe was called wrongly, see above (exit code 64): nothing was touched" in errors
+    assert "not all is well" not in errors

@@ -54,6 +54,12 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- if and .Values.hostNetwork .Values.networkPolicy.enabled }}
 - hostNetwork and networkPolicy.enabled are both true: network plugins apply no NetworkPolicy to pods on the node's network, so it would protect nothing. Protect the port by config.web.config_file and the node's firewall.
 {{- end }}
+{{- if and (or .Values.networkPolicy.from .Values.networkPolicy.extraEgress) (not .Values.networkPolicy.enabled) }}
+- networkPolicy names who may pass and networkPolicy.enabled is false: nothing would be kept out. Enable it, or take the names out.
+{{- end }}
+{{- if and .Values.history.existingClaim .Values.history.storageClass }}
+- history.existingClaim and history.storageClass are both given: a claim that exists has its class already.
+{{- end }}
 {{- if and .Values.history.existingClaim (not .Values.history.persistent) }}
 - history.existingClaim is given and history.persistent is false: one of the two is meant.
 {{- end }}
