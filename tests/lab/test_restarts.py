@@ -199,4 +199,6 @@ def judge(way: str, probe: Probe, written: Logs, rounds: list[dict[str, str]]) -
         time.sleep(0.1)
     assert fits(way, told, expected), (expected - Counter(told["lines"]), Counter(told["lines"]) - expected)
     assert told["gaps"] == 0
+    ever = {*messages(b"".join(file.read_bytes() for file in written.files))} | {*expected}
+    assert {*told["lines"]} <= ever, "a line that no server wrote"
     assert expected.total() > 3 * 8
