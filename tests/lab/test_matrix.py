@@ -37,7 +37,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
         yield running
 
 
-@pytest.mark.parametrize(("lab", "name"), list(cells()), indirect=["lab"])
+@pytest.mark.parametrize(("lab", "name"), list(cells()), indirect=["lab"], scope="module")
 def test_every_cell_of_the_matrix(lab: Lab, name: str, record_property: pytest.RecordProperty) -> None:  # type: ignore[name-defined]
     with lab.in_force(SCENARIOS[name]) as case:
         done = lab.run([str(PROBE), "--once", "--config", str(case.config_file), "--format", "json"], timeout=120)

@@ -113,7 +113,7 @@ def taken(lab: Lab, request: pytest.FixtureRequest) -> Iterator[tuple[str, Way]]
         yield way, running
 
 
-@pytest.mark.parametrize(("lab", "taken", "scenario"), CELLS, indirect=["lab", "taken"])
+@pytest.mark.parametrize(("lab", "taken", "scenario"), CELLS, indirect=["lab", "taken"], scope="module")
 def test_the_same_verdicts_by_every_way(lab: Lab, taken: tuple[str, Way], scenario: str) -> None:
     way, running = taken
     with lab.in_force(SCENARIOS[scenario]) as case:
