@@ -20,7 +20,7 @@ from pathlib import Path
 
 from probe.evidence.line import parse_line
 from probe.evidence.sources.source import Health, Lines, Source
-from probe.model import Round
+from probe.model import Round, Verdict
 from probe.service.clock import steady_clock
 from probe.service.cycle import run_round
 from probe.service.sources import sources
@@ -85,6 +85,10 @@ async def main(config: str) -> None:
 
 
 def _verdicts(done: Round) -> dict[str, str]:
+    """Of all services; of those that are not preserved standard error has more, which a failing test shows."""
+    for result in done.results:
+        if result.judgement.verdict is not Verdict.PRESERVED:
+            print(f"{result.session.service}: {result.judgement.explanation}", file=sys.stderr, flush=True)
     return {result.session.service: result.judgement.verdict for result in done.results}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from probe.settings.loading import SYSTEM_FILE
 from tests.lab import SCENARIOS, Lab, find_all
 from tests.lab.addresses import VIP
 from tests.lab.conftest import running_lab
@@ -47,6 +48,8 @@ def explained(lab: Lab, name: str, room: Path, *, mails: bool = False) -> dict[b
 
 
 def _explain(config: Path | None, files: list[Path], room: Path) -> dict[str, Any]:
+    if config is None and SYSTEM_FILE.exists():
+        pytest.skip(f"probe explain takes names from {SYSTEM_FILE}, and this machine has one")
     given = ["--config", str(config)] if config else []
     command = [str(PROBE), "explain", "--format", "json", *given, *map(str, files)]
     done = subprocess.run(command, cwd=room, capture_output=True, text=True, timeout=60, check=False)

@@ -193,11 +193,11 @@ def fits(way: str, told: dict[str, Any], expected: Counter[str]) -> bool:
 
 def judge(way: str, probe: Probe, written: Logs, rounds: list[dict[str, str]]) -> None:
     """Hold the verdicts, and the lines that came, against what the servers wrote."""
-    assert {verdict for one in rounds for verdict in one.values()} == {"preserved"}, rounds
     until = time.monotonic() + 20
     while not fits(way, told := probe.ask("lines"), expected := written.messages()) and time.monotonic() < until:
         time.sleep(0.1)
     assert fits(way, told, expected), (expected - Counter(told["lines"]), Counter(told["lines"]) - expected)
+    assert [verdict for one in rounds for verdict in one.values() if verdict != "preserved"] == [], rounds
     assert told["gaps"] == 0
     ever = {*messages(b"".join(file.read_bytes() for file in written.files))} | {*expected}
     assert {*told["lines"]} <= ever, "a line that no server wrote"
