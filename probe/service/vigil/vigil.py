@@ -31,7 +31,6 @@ from probe.model import (
     ProxyHeader,
     Result,
     Round,
-    Severity,
     Span,
     Wanted,
     Watched,
@@ -47,7 +46,7 @@ from probe.sessions.dial import SocketAddress, resolve
 from probe.sessions.faults import as_refusal
 from probe.sessions.journal import Journal
 from probe.sessions.knock import PATIENCE, Aim, Knocker, Make, quiet_socket
-from probe.verdict.watched import stable_seconds, too_long
+from probe.verdict.watched import why_over
 
 TICK = 0.1
 SHOWN_EVERY = 0.25
@@ -196,24 +195,11 @@ class Vigil:
                 raise knocker.failed
             if self._began is None and all(beat.post.baseline for beat in self._beats.values()):
                 self._began = self._clock()
-            self._ending = self._why_over(stop)
+            self._ending = Ending.INTERRUPTED if stop.is_set() else why_over(self.told())
             now = self._clock()
             if self._ending is not None or now >= due:
                 show(self.told())
                 due = now + max(SHOWN_EVERY, (self._clock() - now) / SHOWING_SHARE)
-
-    def _why_over(self, stop: asyncio.Event) -> Ending | None:
-        if stop.is_set():
-            return Ending.INTERRUPTED
-        if self._began is None:
-            return None
-        if not self._wanted.from_broken and any(_is_broken(beat.post) for beat in self._beats.values()):
-            return Ending.BASELINE
-        watched = self.told()
-        if too_long(watched) is not None:
-            return Ending.MAX_OUTAGE
-        stable, until = stable_seconds(watched), self._wanted.until_stable
-        return Ending.STABLE if until is not None and stable is not None and stable >= until else None
 
     # Knocks.
 
@@ -378,7 +364,3 @@ class Vigil:
         if behind and any(self._beats[name].post.why == COUNTED for name in behind):
             said.append("where a PROXY header is expected, the server notes each counted knock as one without a header")
         return said
-
-
-def _is_broken(post: Post) -> bool:
-    return post.baseline is not None and post.baseline.verdict.severity is Severity.CRITICAL
