@@ -172,7 +172,9 @@ def test_a_refused_configuration_is_in_the_status(service: Machine) -> None:
     file = service.path("/etc/mailprobe/mailprobe.yaml")
     file.write_text(CONFIGURATION.replace("host:", "hsot:"))
     service.run("systemctl", "reload", "mailprobe")
-    wait_until(lambda: "its new configuration was not taken" in show(service, "StatusText")["StatusText"], "the refusal")
+    wait_until(
+        lambda: "its new configuration was not taken" in show(service, "StatusText")["StatusText"], "the refusal"
+    )
     assert "hsot" in service.run("journalctl", "--unit=mailprobe", "--lines=20", "--output=cat")
     file.write_text(CONFIGURATION)
     service.run("systemctl", "reload", "mailprobe")
