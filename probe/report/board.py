@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -146,24 +146,27 @@ def strip_of(watched: Watched, endpoint: WatchedEndpoint, width: int) -> Text:
     text = Text()
     seconds = min(STRIP_SECONDS, max(watched.until - watched.started, SHORTEST_STRIP))
     each = seconds / width if width else 0.0
+    stretches = [_stretch(gap) for gap in endpoint.gaps]
+    recent = [one for one in stretches if one.end > watched.until - seconds]
     for number in range(width):
         start = watched.until - (width - number) * each
-        cell = _cell(watched, endpoint, start, start + each)
+        fine = FINE if start + each > watched.started else UNSEEN
+        cell = max((one.sign for one in recent if one.start < start + each and one.end > start), default=fine)
         text.append(cell, style=STRIP_STYLES[cell])
     return text
 
 
-def _cell(watched: Watched, endpoint: WatchedEndpoint, start: float, end: float) -> str:
-    within = [gap for gap in endpoint.gaps if _covers(gap, start, end)]
-    if any(gap.kind is GapKind.UNREACHABLE for gap in within):
-        return OUT
-    if within:
-        return SESSION_BAD
-    return FINE if end > watched.started else UNSEEN
+class _Stretch(NamedTuple):
+    """A gap as a strip shows it; of two signs in one cell the higher one is shown."""
+
+    start: float
+    end: float
+    sign: str
 
 
-def _covers(gap: Gap, start: float, end: float) -> bool:
-    return gap.began.moment < end and (gap.ended is None or gap.ended.moment > start)
+def _stretch(gap: Gap) -> _Stretch:
+    end = float("inf") if gap.ended is None else gap.ended.moment
+    return _Stretch(gap.began.moment, end, OUT if gap.kind is GapKind.UNREACHABLE else SESSION_BAD)
 
 
 def _head(watched: Watched, width: int) -> Text:

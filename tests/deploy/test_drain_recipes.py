@@ -24,6 +24,7 @@ KUBECTL = "#!/bin/sh\nprintf '%s\\n' \"$*\" >>asked\nwhile [ ! -e done ]; do sle
 def recipe(page: str, with_text: str) -> str:
     """The block of this page that watches and has this text; a minute of it is three seconds, a turn a tenth."""
     blocks = re.findall(r"^```\n(.*?)^```", (REPOSITORY / "docs" / page).read_text(encoding="utf-8"), re.M | re.S)
+    found: str
     (found,) = [block for block in blocks if "the change may begin" in block and with_text in block]
     return found.replace("--until-stable 60", "--until-stable 3").replace("sleep 1;", "sleep 0.1;")
 
