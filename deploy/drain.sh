@@ -97,9 +97,10 @@ command -v "$PROBE" >/dev/null || refuse "there is no program $PROBE"
 command -v "$KUBECTL" >/dev/null || refuse "there is no program $KUBECTL"
 
 # Becomes probe with these arguments, the configuration and the paths that were asked for: so only in the background, where
-# the number is then probe's. Ctrl-C is for this script to heed, which lets a watch end politely: bash would give it to all.
+# the number is then probe's. What a terminal sends to all is for this script to heed, which lets a watch end politely: a
+# second signal would cost its report.
 become_probe() {
-    trap '' INT
+    trap '' INT HUP
     [ -z "$config" ] || set -- "$@" --config "$config"
     number=0
     while [ "$number" -lt "$paths" ]; do
@@ -129,32 +130,35 @@ relay() {
         [ -z "$last" ] || break
         sleep "$TICK"
     done
+    printf '%s' "$part" >&3
 }
 
 relay 3>&2 2>/dev/null <"$told" >/dev/null &
 relay=$!
 exec 2>>"$told"
 
-# Waits for the end of a process of ours; after so many ticks it is killed.
+# Whether a process of ours is still there after so many ticks.
 # shellcheck disable=SC2317 # called by the trap
-let_end() {
+lasts() {
     turns=$2
-    while kill -0 "$1" && [ "$turns" -gt 0 ]; do
+    while kill -0 "$1" 2>/dev/null; do
+        [ "$turns" -gt 0 ] || return 0
         turns=$((turns - 1))
         sleep "$TICK"
-    done 2>/dev/null
-    kill -KILL "$1" 2>/dev/null
+    done
+    return 1
 }
 
+# SIGTERM to all of us (as timeout sends it) has reached probe by itself; it gets one from here if it does not end.
 # shellcheck disable=SC2317 # called by the trap
 end() {
     [ -z "$drain" ] || kill "$drain" 2>/dev/null
-    if [ -n "$probe" ]; then
+    if [ -n "$probe" ] && lasts "$probe" 5; then
         kill "$probe" 2>/dev/null
-        let_end "$probe" 50
+        ! lasts "$probe" 50 || kill -KILL "$probe"
     fi
     : >"$work/over"
-    let_end "$relay" 10
+    ! lasts "$relay" 10 || kill -KILL "$relay"
     rm -rf "$work"
 }
 trap end EXIT

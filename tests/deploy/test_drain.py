@@ -37,7 +37,9 @@ STABLE = BASELINE + UNTIL_DRAINED + "sleep 2\n"
 OVER = ': >"$STAGE/over"\n'
 HANGS = 'echo $$ >"$STAGE/hanging"\nmv "$STAGE/hanging" "$STAGE/hangs"\nwhile :; do sleep 0.02; done\n'
 FAILS_ONCE_IT_HANGS = BASELINE + 'while [ ! -e "$STAGE/hangs" ]; do sleep 0.02; done\nexit 2\n'
-WATCHES_ON = BASELINE + "trap ': >\"$STAGE/reported\"; exit 2' TERM\nwhile :; do sleep 0.02; done\n"
+ENDS = 'trap "exit 1" INT HUP TERM; sleep 0.5; : >"$STAGE/reported"; exit 2'
+WATCHES_ON = BASELINE + f"trap '{ENDS}' INT HUP TERM\nwhile :; do sleep 0.02; done\n"
+"""A watch that reports half a second after a signal, unless another one follows."""
 
 
 @dataclass(frozen=True)
@@ -225,7 +227,7 @@ def test_a_drain_does_not_wait_for_ever_unless_it_is_told_to(stage: Stage) -> No
 
 
 @pytest.mark.parametrize("group", [False, True], ids=["the script", "its group, as a terminal does"])
-@pytest.mark.parametrize(("sent", "told"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("sent", "told"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
 @SHELLS
 def test_who_is_interrupted_leaves_nobody_behind(
     stage: Stage, sent: signal.Signals, told: int, shell: str, *, group: bool
