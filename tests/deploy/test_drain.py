@@ -13,6 +13,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -206,17 +207,16 @@ def test_a_drain_that_failed_is_told_apart(stage: Stage) -> None:
 
 def test_a_drain_that_fails_is_told_at_once(stage: Stage) -> None:
     stage.plays(watch_1=STABLE, drain_1="echo 'cannot evict' >&2; exit 1\n")
-    said = ""
-    with stage.begin("--stable", "1", "node1") as started:
-        assert started.stderr is not None
-        while "kubectl drain failed (exit code 1), see above; watching" not in said:
-            line = started.stderr.readline()
-            assert line, said
-            said += line
-        assert "cannot evict" in said
-        (stage.directory / "over").touch()  # only now the watch goes on
-        started.communicate(timeout=PATIENCE)
-    assert started.returncode == 70
+    told = stage.directory / "told"
+    with told.open("w") as onto, stage.begin("--stable", "1", "node1", onto=onto.fileno()) as started:
+        try:
+            wait_for(lambda: "kubectl drain failed (exit code 1), see above; watching" in told.read_text())
+            assert "cannot evict" in told.read_text()
+            (stage.directory / "over").touch()  # only now the watch goes on
+            assert started.wait(PATIENCE) == 70
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(started.pid, signal.SIGKILL)
 
 
 def test_a_drain_does_not_wait_for_ever_unless_it_is_told_to(stage: Stage) -> None:
