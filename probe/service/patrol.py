@@ -29,9 +29,6 @@ from probe.service.station import Asked
 from probe.service.workshop import Workshop
 from probe.settings import Settings
 
-SIDE_BY_SIDE = 256
-"""Sessions under way at once: so many that a thousand endpoints, all dropped in silence, keep to their turns."""
-
 STUCK = 300.0
 """Seconds after which a turn is overdue, beside all the time that its session may take by its timeouts."""
 
@@ -83,7 +80,6 @@ class Patrol:
         self._jitter = settings.schedule.jitter
         self._others = Ours()
         self._longest = settings.timeouts.session + settings.timeouts.evidence
-        self._places = asyncio.Semaphore(SIDE_BY_SIDE)
         self._walks: set[asyncio.Task[None]] = set()
         self._is_over = False
         begin = anchors(len(endpoints), self._interval, workshop.kit.clock())
@@ -222,13 +218,13 @@ class Patrol:
 
     async def _probe(self, post: Post) -> Result:
         try:
-            async with self._places:
-                post.last = self.workshop.kit.clock()
-                self._forget()
-                self.workshop.begin([post.endpoint])
-                result = await probe_endpoint(post.endpoint, self.workshop, self._others)
+            post.last = began = self.workshop.kit.clock()
+            self._forget()
+            self.workshop.begin([post.endpoint])
+            result = await probe_endpoint(post.endpoint, self.workshop, self._others)
             post.connections, post.bug = result.session.connections, ""
-            post.beats = self.workshop.budgets.beats_since(post.endpoint.name, post.last)
+            post.last = result.session.opened  # it may have waited for a place
+            post.beats = self.workshop.budgets.beats_since(post.endpoint.name, began)
             self._ledger.record(result)
             return result
         finally:
