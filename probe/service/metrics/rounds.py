@@ -51,11 +51,11 @@ def probe_registry(
     of its service on that path: what another port of it has would look like all of it.
     """
     results = (result,) if isinstance(result, Result) else result
-    names = dict.fromkeys([*(one.session.endpoint for one in results), *unfinished])
-    untold = {(name.path, name.service) for name in list(names)[len(results) :]}
+    told = [one.session.endpoint for one in results]
+    untold = {(name.path, name.service) for name in unfinished if name not in told}
     worked = bool(results) and not untold and all(one.session.fault is None for one in results)
     known = [one for one in results if (one.session.path, one.session.service) not in untold]
-    in_time = _unfinished(vantage, names, unfinished)
+    in_time = _unfinished(vantage, [*told, *unfinished], unfinished)
     own = _page(known, vantage, wall).families(empty=False)
     return _registry([*_of_every_prober(float(worked), seconds), in_time, *own])
 

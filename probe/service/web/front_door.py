@@ -143,11 +143,11 @@ class FrontDoor:
 
     async def _welcome(self, guest: Connection, peer: socket.socket) -> None:
         """One connection, up to where it is handed over."""
-        context = self._tls()
-        handshake = self._patience.handshake if context else None
-        shutdown = CLOSING if context else None
         loop = asyncio.get_running_loop()
         try:
+            context = self._tls()
+            handshake = self._patience.handshake if context else None
+            shutdown = CLOSING if context else None
             await loop.connect_accepted_socket(
                 lambda: guest, peer, ssl=context, ssl_handshake_timeout=handshake, ssl_shutdown_timeout=shutdown
             )
