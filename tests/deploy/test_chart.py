@@ -29,6 +29,7 @@ from tests.deploy.chart import (
     REPOSITORY,
     VALUES,
     Manifest,
+    Plain,
     Values,
     check,
     check_operator_s,
@@ -67,6 +68,24 @@ def test_manifests_are_sound(name: str) -> None:
             check(manifest)
     told = [(one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"]) for one in manifests]
     assert len(set(told)) == len(told) > 0
+
+
+def test_a_release_and_its_namespace_may_have_the_names_of_numbers() -> None:
+    told = render(values_of("looks-like-numbers"), release="1e3", namespace="0123")
+    for manifest in told.manifests:
+        if manifest["apiVersion"] != OPERATOR:
+            check(manifest)
+        mine = "7" if manifest["kind"] == "ServiceMonitor" else "1e3"
+        assert manifest["metadata"]["labels"]["app.kubernetes.io/instance"] == mine
+
+
+@pytest.mark.parametrize(
+    "text", ["uid: 1.00066e+09", "uid: 1e3", "size: 1.5", "{a: 1, a: 2}"], ids=["Go's", "short", "fraction", "twice"]
+)
+def test_what_the_api_would_take_for_something_else_is_found(text: str) -> None:
+    with pytest.raises(yaml.constructor.ConstructorError, match=r"no integer|twice in one mapping"):
+        yaml.load(text, Loader=Plain)
+    assert yaml.load("[n, 0o17, '1e3']", Loader=Plain) == [False, 15, "1e3"]
 
 
 @pytest.mark.parametrize("name", ["inside", "syslog"])
@@ -229,6 +248,14 @@ def test_no_secret_is_ever_made_only_named(name: str) -> None:
     assert rendered(name).of("Secret") == []
 
 
+def test_large_ids_are_written_out() -> None:
+    """OpenShift's are all of that size; Plain would find an exponent."""
+    for pod in pods("looks-like-numbers"):
+        chosen = {key: pod["securityContext"][key] for key in ("runAsUser", "runAsGroup", "fsGroup")}
+        assert set(chosen.values()) == {1000660000}
+        assert pod["securityContext"]["supplementalGroups"] == [4, 1000660000]
+
+
 def test_users_are_the_image_s_or_the_platform_s() -> None:
     (daemon, _) = pods("minimal")
     chosen = {key: daemon["securityContext"].get(key) for key in ("runAsUser", "runAsGroup", "fsGroup")}
@@ -312,6 +339,8 @@ def test_helm_test_is_a_round_with_the_daemon_s_configuration_that_can_forge_not
     assert test["metadata"]["annotations"]["helm.sh/hook"] == "test"
     (container,) = test["spec"]["containers"]
     assert container["args"] == ["--once", "--config", "/etc/mailprobe/mailprobe.yaml", "--wait", "60"]
+    (large,) = rendered("looks-like-numbers").one("Pod")["spec"]["containers"]
+    assert large["args"][-1] == "1000000"
     history = {"name": "history", "mountPath": "/var/lib/mailprobe"}
     assert [*container["volumeMounts"], history] == _container(told.one("Deployment"))["volumeMounts"]
     assert "history" not in [volume["name"] for volume in test["spec"]["volumes"]]

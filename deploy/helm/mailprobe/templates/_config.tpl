@@ -15,7 +15,7 @@ Helm's templates give text only, so lists and mappings are passed as YAML and re
 {{- end }}
 
 {{- define "mailprobe.webPort" -}}
-{{- regexFind "[0-9]+$" ((.Values.config.web | default dict).listen | default ":9797") }}
+{{- regexFind "[1-9][0-9]*$" ((.Values.config.web | default dict).listen | default ":9797") }}
 {{- end }}
 
 {{- define "mailprobe.sources" -}}
@@ -28,7 +28,7 @@ Helm's templates give text only, so lists and mappings are passed as YAML and re
 {{- range fromYamlArray (include "mailprobe.sources" .) }}
 {{- if eq .kind "syslog" }}
 {{- $protocol := ternary "UDP" "TCP" (hasPrefix "udp:" .listen) }}
-{{- $ports = append $ports (dict "port" (regexFind "[0-9]+$" .listen | int) "protocol" $protocol "senders" (.senders | default list)) }}
+{{- $ports = append $ports (dict "port" (regexFind "[1-9][0-9]*$" .listen | int) "protocol" $protocol "senders" (.senders | default list)) }}
 {{- end }}
 {{- end }}
 {{- toYaml $ports }}
@@ -138,19 +138,19 @@ What is read from a Kubernetes API with the pod's own account (all that is read,
 {{- $reads := fromYaml (include "mailprobe.reads" .) }}
 {{- range $reads.logs }}
 - name: logs
-  namespace: {{ . }}
+  namespace: {{ quote . }}
   rules:
     - {apiGroups: [""], resources: [pods], verbs: [list, watch]}
     - {apiGroups: [""], resources: [pods/log], verbs: [get]}
 {{- end }}
 {{- range $reads.services }}
 - name: service
-  namespace: {{ .namespace }}
+  namespace: {{ quote .namespace }}
   rules:
     - {apiGroups: [""], resources: [services], resourceNames: [{{ .service | quote }}], verbs: [get]}
     - {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list]}
 - name: metallb
-  namespace: {{ .metallb }}
+  namespace: {{ quote .metallb }}
   rules:
     - {apiGroups: [metallb.io], resources: [servicel2statuses, l2advertisements], verbs: [list]}
 - name: nodes
