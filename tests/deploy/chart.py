@@ -1,7 +1,7 @@
 """The chart as the real Helm engine renders it, and its manifests held against Kubernetes' and the operator's schemas.
 
 - The library holds Helm's own Go code: nothing is contacted, and a rendering takes 20 ms.
-- Manifests are read as the least kind reader of YAML would (Plain): a name that any of them takes for a number is found.
+- Manifests are read as the least kind reader of YAML would (Plain): a name that any takes for a number is found.
 """
 
 from __future__ import annotations
