@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
+from probe.service.survey import BOUND
+from probe.service.web.probe_endpoint import MARGIN
+from probe.sessions.control import CONTROL_SECONDS
+from probe.settings.parts import TimeoutSettings
 from probe.topology.facts import Subject
-from tests.deploy.chart import NAMESPACE, VALUES, Manifest, merged, render, rendered, values_of
+from tests.deploy.chart import NAMESPACE, VALUES, Manifest, Values, merged, refusal, render, rendered, values_of
 from tests.kubernetes.rbac import Rule, documented, granted
 
 
@@ -65,6 +69,27 @@ def test_probe_resources_ask_for_every_endpoint_by_its_service() -> None:
     }
     assert {spec["prober"]["url"] for spec in probes.values()} == {f"mailprobe.{NAMESPACE}.svc:9797"}
     assert {spec["prober"]["path"] for spec in probes.values()} == {"/probe"}
+
+
+@pytest.mark.parametrize(
+    "timeouts", [{}, {"session": "1.5m", "evidence": "250 ms"}, {"connect": "2s", "session": "4s"}]
+)
+def test_a_scrape_waits_for_the_longest_answer_there_is(timeouts: dict[str, str]) -> None:
+    limits = TimeoutSettings.model_validate(timeouts)
+    longest = limits.session + limits.evidence + min(limits.session, CONTROL_SECONDS) + BOUND + MARGIN
+
+    def asked(milliseconds: float) -> Values:
+        scrape = {"enabled": True, "interval": "5m", "scrapeTimeout": f"{milliseconds:.0f}ms"}
+        return merged(values_of("probe-resources"), {"probeResources": scrape, "config": {"timeouts": timeouts}})
+
+    assert render(asked(1000 * longest)).of("Probe")
+    assert f"an answer may take {longest:g}s" in refusal(asked(1000 * longest - 1))
+
+
+def test_timeouts_out_of_variables_are_not_judged() -> None:
+    given = {"environment": [{"name": "T", "secret": "s", "key": "k"}], "config": {"timeouts": {"session": "${T}"}}}
+    short = {"probeResources": {"scrapeTimeout": "1s"}}
+    assert render(merged(values_of("probe-resources"), given | short)).of("Probe")
 
 
 # NetworkPolicy

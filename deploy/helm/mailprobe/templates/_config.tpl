@@ -108,6 +108,20 @@ path of a source of kind file.
 {{- $sum }}
 {{- end }}
 
+{{- /*
+How long a scrape of /probe has to wait at most, in milliseconds; 0 where a variable hides it. A session, its evidence, after
+a failure a control connection and the look for its cause, and what of a scrape is left for the answer's way.
+A test holds it against what the daemon takes.
+*/ -}}
+{{- define "mailprobe.longestAnswer" -}}
+{{- $timeouts := .Values.config.timeouts | default dict }}
+{{- if contains "${" (toJson $timeouts) }}0{{ else }}
+{{- $session := include "mailprobe.milliseconds" ($timeouts.session | default "30s") | float64 }}
+{{- $evidence := include "mailprobe.milliseconds" ($timeouts.evidence | default "15s") | float64 }}
+{{- addf $session $evidence (minf $session 10000) 3000 500 }}
+{{- end }}
+{{- end }}
+
 {{- /* Places of passwords that are written out, one a line: a key `password`, and a user's in a URL. Never what they are. */ -}}
 {{- define "mailprobe.secretsInClear" -}}
 {{- $place := .place }}

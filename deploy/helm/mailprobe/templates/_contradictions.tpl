@@ -244,6 +244,12 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 - {{ . }}.scrapeTimeout is {{ $scrape.scrapeTimeout }} and its interval {{ $scrape.interval }}: the operator refuses a scrape that may take longer than its interval, where nobody who installs sees it.
 {{- end }}
 {{- end }}
+{{- $needed := include "mailprobe.longestAnswer" . | float64 }}
+{{- with .Values.probeResources }}
+{{- if and .enabled (lt (include "mailprobe.milliseconds" .scrapeTimeout | float64) $needed) }}
+- probeResources.scrapeTimeout is {{ .scrapeTimeout }}, and an answer may take {{ divf $needed 1000 }}s (config.timeouts: session and evidence, and after a failure a control connection and its cause): Prometheus would give up on just those that say what is broken. Make it {{ divf $needed 1000 | ceil }}s or more, its interval too, or the timeouts shorter.
+{{- end }}
+{{- end }}
 {{- $files := dict "prometheusRule" (list "files/mailprobe.rules.yaml" "groups:") "dashboard" (list "files/mailprobe.json" "{") }}
 {{- range $value, $file := $files }}
 {{- if and (get (get $.Values $value) "enabled") (not (contains (last $file) ($.Files.Get (first $file)))) }}
