@@ -109,16 +109,16 @@ path of a source of kind file.
 {{- end }}
 
 {{- /*
-How long a scrape of /probe has to wait at most, in milliseconds; 0 where a variable hides it. A session, its evidence, after
-a failure a control connection and the look for its cause, and what of a scrape is left for the answer's way.
-A test holds it against what the daemon takes.
+How long a scrape of /probe has to wait for one session, in milliseconds; 0 where a variable hides it (docs/http.md): the session,
+then its evidence, or after a failure at most two control connections of 10 s; 3 s for a cause; and 0.5 s of a scrape are left
+for the answer's way. A test holds it against the daemon's own bounds.
 */ -}}
 {{- define "mailprobe.longestAnswer" -}}
 {{- $timeouts := .Values.config.timeouts | default dict }}
 {{- if contains "${" (toJson $timeouts) }}0{{ else }}
 {{- $session := include "mailprobe.milliseconds" ($timeouts.session | default "30s") | float64 }}
 {{- $evidence := include "mailprobe.milliseconds" ($timeouts.evidence | default "15s") | float64 }}
-{{- addf $session $evidence (minf $session 10000) 3000 500 }}
+{{- addf $session (maxf $evidence 20000) 3000 500 }}
 {{- end }}
 {{- end }}
 
