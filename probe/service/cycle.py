@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from probe.evidence.ours import Ours
-from probe.model import Endpoint, Result, Round, Session
+from probe.model import Endpoint, Evidence, Networks, Result, Round, Session
 from probe.service.pursuit import Pursued, pursue
 from probe.service.workshop import Workshop
 from probe.sessions.open import goes_to_mailbox, open_session, read_back
 from probe.verdict.cause import explained
-from probe.verdict.judge import judge
+from probe.verdict.judge import foregone, judge
 
 SIDE_BY_SIDE = 64
 ATTEMPTS = 3
@@ -55,6 +55,7 @@ async def probe_endpoint(endpoint: Endpoint, workshop: Workshop, of_this_round: 
         return await _probe(endpoint, workshop, of_this_round)
     finally:
         workshop.budgets.let_go(endpoint.name)
+        workshop.closed.pop(endpoint.name, None)
 
 
 async def _probe(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) -> Result:
@@ -75,6 +76,13 @@ async def _probe(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) ->
     judgement = explained(pursued.session, judgement, replace(known, logins=counted))
     workshop.progress(endpoint, judgement.verdict)
     return Result(session=pursued.session, evidence=evidence, judgement=judgement)
+
+
+def so_far(session: Session, networks: Networks, why: str) -> Result | None:
+    """What a closed session proves to somebody who cannot wait for its evidence, and `why` no more; None: nothing."""
+    evidence = Evidence(reasons=(why,))
+    judgement = foregone(session, networks) if session.fault else judge(session, evidence, networks)
+    return Result(session=session, evidence=evidence, judgement=judgement) if judgement else None
 
 
 async def _attempt(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) -> Pursued:
@@ -99,6 +107,7 @@ async def _opened(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours, v
             workshop.spend(endpoint)
         opened.append(session)
         of_this_round.append(session)
+        workshop.closed[endpoint.name] = session
         return await _read_back(session, endpoint, workshop)
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
 
@@ -16,9 +17,10 @@ import yaml
 from probe.demo.door import Arrival
 from probe.demo.scenes import Scene
 from probe.demo.world import CLIENT, DemoWorld, demo_world
-from probe.model import Endpoint, EndpointName, Mailbox, Pace, Service, Timeouts, Verdict
+from probe.model import Endpoint, EndpointName, Failure, Mailbox, Networks, Pace, Phase, Service, Timeouts, Verdict
 from probe.service.budget import Budgets
 from probe.service.clock import steady_clock
+from probe.service.cycle import so_far
 from probe.service.ledger import Entry, Ledger
 from probe.service.outfit import outfitted
 from probe.service.patrol import Course, Patrol, Post, courses
@@ -26,6 +28,7 @@ from probe.service.schedule import Turns
 from probe.service.workshop import Workshop
 from probe.sessions.imprint import Fingerprints
 from probe.settings import Settings, load, targets
+from tests.builders import failed, smtp_session
 
 
 @pytest.fixture
@@ -35,17 +38,30 @@ async def world() -> AsyncIterator[DemoWorld]:
 
 
 class Beat:
-    """Patrols over the world's smtp endpoint, one after another, and what became of their sessions."""
+    """Patrols over one endpoint of the world's, one after another, and what became of their sessions."""
 
     def __init__(self, stack: AsyncExitStack, world: DemoWorld) -> None:
         self._stack = stack
         self._world = world
         self.config = world.config_file.with_name("patrol.yaml")
         self.recorded: asyncio.Queue[Entry] = asyncio.Queue()
-        self.name = EndpointName("vip", Service.SMTP, world.place(Service.SMTP)[1])
 
-    async def begin(self, *, most: int = 600, random: Random | None = None, **schedule: Any) -> Patrol:
-        settings = self.settings("smtp", **{"interval": "1h", "max_sessions_per_minute": most, **schedule})
+    @property
+    def folder(self) -> Path:
+        return self._world.config_file.parent
+
+    async def begin(
+        self,
+        *,
+        most: int = 600,
+        random: Random | None = None,
+        source: Path | None = None,
+        service: Service = Service.SMTP,
+        **schedule: Any,
+    ) -> Patrol:
+        self.name = EndpointName("vip", service, self._world.place(service)[1])
+        schedule = {"interval": "1h", "max_sessions_per_minute": most, **schedule}
+        settings = self.settings(service, source=source, **schedule)
         workshop = await self.workshop(settings)
         workshop.fingerprints = Fingerprints(random or SystemRandom())
         workshop.budgets = Budgets(most)
@@ -55,17 +71,17 @@ class Beat:
 
     async def relieve(self, before: Patrol, *, dice: Random | None = None, **schedule: Any) -> Patrol:
         """Another patrol in place of this one, as a reload does it."""
-        settings = self.settings("smtp", max_sessions_per_minute=600, **schedule)
+        settings = self.settings(self.name.service, max_sessions_per_minute=600, **schedule)
         workshop = await self.workshop(settings)
         workshop.random = dice or workshop.random
         await before.__aexit__()
         patrol = Patrol(settings, targets(settings), workshop, self.ledger, before)
         return await self._stack.enter_async_context(patrol)
 
-    def settings(self, *services: str, log: str = "", **schedule: Any) -> Settings:
+    def settings(self, *services: str, source: Path | None = None, **schedule: Any) -> Settings:
         content = yaml.safe_load(self._world.config_file.read_text())
-        if log:
-            content["evidence"]["sources"] = [{"kind": "file", "path": log}]
+        if source is not None:
+            content["evidence"]["sources"] = [{"kind": "file", "path": str(source)}]
         (path,) = content["paths"]
         path["endpoints"] = [one for one in path["endpoints"] if one["service"] in services]
         content["schedule"] = schedule
@@ -134,12 +150,53 @@ async def test_a_budget_that_does_not_last_for_the_interval_is_told(beat: Beat, 
     assert patrol.slowed == ((beat.name, 20.0),)
 
 
-async def test_a_question_waits_no_longer_than_it_says(beat: Beat) -> None:
+async def test_who_cannot_wait_for_the_end_of_a_session_is_told_that_it_is_open(beat: Beat, world: DemoWorld) -> None:
+    await world.change_to(Scene.HEADER_MISSING)  # no greeting for 1.5 s
     patrol = await beat.begin()
-    refused = await patrol.ask(beat.name, seconds=0)
-    assert refused.result is None
-    assert "has not ended within 0.0 s" in refused.refusal
-    assert (await beat.recorded.get()).result.judgement.verdict is Verdict.PRESERVED  # it went on all the same
+    asked = await patrol.ask(beat.name, seconds=0.5)
+    assert asked.unfinished == "time was up after 0.5 s, while the session was still open"
+    assert (asked.result, asked.refusal) == (None, "")
+    recorded = await beat.recorded.get()
+    assert recorded.result.judgement.verdict is Verdict.PROXY_HEADER_TIMEOUT  # it went on all the same
+    assert beat.recorded.empty()
+
+
+async def test_who_cannot_wait_for_the_evidence_is_told_how_the_session_went(beat: Beat) -> None:
+    """The books get the session once, as it ends; what was told of it before leaves no trace."""
+    silent = beat.folder / "silent.log"
+    silent.touch()
+    patrol = await beat.begin(source=silent)
+    asked = await patrol.ask(beat.name, seconds=1)
+    assert asked.unfinished == "time was up after 1.0 s, while its evidence was still looked for"
+    assert asked.result is not None
+    assert asked.result.session.fault is None
+    assert asked.result.judgement.verdict is Verdict.UNVERIFIED
+    assert asked.unfinished in asked.result.judgement.explanation
+    assert not beat.ledger.accounts[beat.name].counted
+    recorded = (await beat.recorded.get()).result
+    assert recorded.session.id == asked.result.session.id
+    assert "time was up" not in recorded.judgement.explanation
+    assert dict(beat.ledger.accounts[beat.name].counted) == {Verdict.UNVERIFIED: 1}
+    assert not patrol.workshop.closed
+
+
+def test_of_a_failed_session_only_that_is_told_early_which_no_evidence_changes() -> None:
+    """A log line may still say that the listener wanted a header."""
+    refused, mute = failed(Phase.CONNECT, Failure.REFUSED), failed(Phase.GREETING, Failure.TIMED_OUT)
+    early = so_far(smtp_session(fault=refused), Networks(), "time was up")
+    assert early is not None
+    assert early.judgement.verdict is Verdict.REFUSED
+    assert so_far(smtp_session(fault=mute), Networks(), "time was up") is None
+
+
+async def test_of_a_session_that_did_not_begin_nothing_is_told(beat: Beat) -> None:
+    patrol = await beat.begin(service=Service.IMAPS)
+    first = (await beat.recorded.get()).result.session
+    workshop = patrol.workshop
+    workshop.next_moments[first.host] = workshop.kit.clock() + 60  # others open connections to this host until then
+    refused = await patrol.ask(beat.name, seconds=0.1)
+    assert (refused.result, refused.unfinished) == (None, "")
+    assert refused.refusal == f"no session to {beat.name} began within 0.1 s, for many others are under way"
 
 
 async def test_who_asks_for_an_unknown_endpoint_is_told(beat: Beat) -> None:
@@ -251,7 +308,7 @@ async def test_what_a_reload_broke_off_is_settled_when_it_was_repeated(beat: Bea
 
 async def test_a_session_that_only_looks_for_lines_holds_no_place(beat: Beat) -> None:
     """A log source that is silent takes all of timeouts.evidence, of every session: no reason to probe less."""
-    settings = beat.settings(*Service, log="/nonexistent/mail.log", interval="1h")
+    settings = beat.settings(*Service, source=beat.folder / "none.log", interval="1h")
     endpoints, workshop = targets(settings), await beat.workshop(settings)
     workshop.places = asyncio.Semaphore(1)
     stages: asyncio.Queue[tuple[Endpoint, str]] = asyncio.Queue()
