@@ -98,11 +98,6 @@ def day_time(wall: float) -> Html:
     return element("time", f"{text[:10]} {text[11:16]} UTC", datetime=text, class_="brief")
 
 
-def prose(text: str) -> Html:
-    """Our own sentences: what stands between backticks is to be typed."""
-    return html([element("code", one) if index % 2 else one for index, one in enumerate(text.split("`"))])
-
-
 def lasting(since: float, now: float) -> Html:
     """For how long something has been so; the script counts on."""
     return element("time", span(now - since), datetime=timestamp(since), class_="lasting")
