@@ -130,6 +130,7 @@ from probe.model.words import (
     Verdict,
     worst,
 )
+from probe.model.written import Expanded, as_written, unexpanded
 
 __all__ = [
     "NOTHING_KNOWN",
@@ -157,6 +158,7 @@ __all__ = [
     "Endpoint",
     "EndpointName",
     "Evidence",
+    "Expanded",
     "Explained",
     "Failure",
     "Fault",
@@ -219,11 +221,13 @@ __all__ = [
     "Watched",
     "WatchedEndpoint",
     "Whose",
+    "as_written",
     "at_door",
     "door_of",
     "in_all",
     "plain_address",
     "plain_network",
+    "unexpanded",
     "within",
     "without_credentials",
     "worst",
