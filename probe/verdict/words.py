@@ -22,8 +22,9 @@ WHOSE = {
 """Whose address it is, and why it stands there."""
 
 UNMASK = {
-    MaskedBy.NODE: "Check the Service's externalTrafficPolicy: `kubectl get service -o "
-    "jsonpath='{.spec.externalTrafficPolicy}'`; Cluster masks every client, Local or a PROXY header does not.",
+    MaskedBy.NODE: "Check the Service's externalTrafficPolicy: `kubectl get service -A -o "
+    "custom-columns=NAME:.metadata.name,POLICY:.spec.externalTrafficPolicy`; Cluster masks every client, Local or a "
+    "PROXY header does not.",
     MaskedBy.POD: "Find the pod with this address (`kubectl get pods -A -o wide | grep ADDRESS`), and what it relays.",
     MaskedBy.GATEWAY: "Look at the router's NAT rules for this port: outbound NAT or NAT reflection must not touch it.",
     MaskedBy.PROXY: "Let the proxy send a PROXY header (HAProxy: `send-proxy-v2`) to a listener that expects one.",
@@ -49,14 +50,14 @@ class Words:
 
 _DROPPED = (
     "With externalTrafficPolicy Local the announcing node must host the pod: compare the node that announces the VIP "
-    "(`kubectl get servicel2statuses -A`) with the pod's (`kubectl get pods -o wide`), then firewalls."
+    "(`kubectl get servicel2statuses -A`) with the pod's (`kubectl get pods -A -o wide`), then firewalls."
 )
 _UNANNOUNCED = (
     "See whether a speaker announces it (`kubectl get servicel2statuses -A`, `ip neigh` on the last hop), then the "
     "route from the vantage."
 )
 _REFUSED = (
-    "No endpoint is ready or nothing listens: `kubectl get endpointslices`, `kubectl get pods`, the server's log."
+    "No endpoint is ready or nothing listens: `kubectl get endpointslices -A`, `kubectl get pods -A`, the server's log."
 )
 
 WORDS: dict[str, Words] = {
