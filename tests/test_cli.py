@@ -208,12 +208,19 @@ class TestOnce:
     async def test_unverified_is_unknown(self, world: DemoWorld, tmp_path: Path) -> None:
         settings = world.config()
         settings["evidence"] = {"sources": [{"kind": "file", "path": str(tmp_path / "other.log")}]}
-        settings["timeouts"] = {"evidence": "300ms"}
+        settings["timeouts"] = {"evidence": "50s"}
         (tmp_path / "mailprobe.yaml").write_text(yaml.safe_dump(settings))
         done = await asyncio.to_thread(run, "--once", "--format", "json", cwd=tmp_path)
         told = json.loads(done.stdout)
         assert (done.returncode, told["status"]) == (3, "unknown")
         assert {s["verdict"] for s in told["sessions"]} == {"unverified"}
+        lacks = f"{tmp_path}/other.log does not exist yet; waiting for it: check the path and where the server logs"
+        for session in told["sessions"]:
+            assert (
+                session["explanation"].partition(": ")[2].startswith(f"file:{tmp_path}/other.log is not up ({lacks})")
+            )
+            assert session["hint"] == f"First mend file:{tmp_path}/other.log: {lacks}."
+        assert told["seconds"] < 25, "nobody can tell of the sessions: to wait for it is in vain"
 
 
 class TestUsage:

@@ -95,15 +95,25 @@ class Missed:
     patience: float
 
 
+def to_mend(session: Session, heard: Sequence[Heard], observed: Sequence[Observed]) -> Iterator[str]:
+    """The sources that are down, each with its reason; none where another brought lines of the session's kind."""
+    if not _is_served(session, [seen for seen in observed if seen.arrival >= session.opened]):
+        yield from (f"{one.source}: {one.reason}" for one in heard if not one.up)
+
+
 def troubles(session: Session, heard: Sequence[Heard], observed: Sequence[Observed], patience: float) -> Iterator[str]:
     """Why the sources may not have told of this session, each trouble with its next step."""
     since = [seen for seen in observed if seen.arrival >= session.opened]
-    served = any(from_dovecot(seen) is not session.service.speaks_smtp for seen in since)
+    served = _is_served(session, since)
     for one in heard:
         missed = Missed(session, one, [seen for seen in since if seen.source == one.source], patience)
         whole = next((clause for tell in ALONE[served] if (clause := tell(missed))), "")
         clauses = [whole] if whole else [clause for tell in BESIDE if (clause := tell(missed))]
         yield from (f"{one.source} {clause}" for clause in clauses)
+
+
+def _is_served(session: Session, since: Sequence[Observed]) -> bool:
+    return any(from_dovecot(seen) is not session.service.speaks_smtp for seen in since)
 
 
 def _down(missed: Missed) -> str:

@@ -148,8 +148,7 @@ WORDS: dict[str, Words] = {
     ),
     "no-sighting": Words(
         "The session worked, but nothing proves whose address the server saw: {reasons}.",
-        "Check that evidence.sources reads the log of this very server and gets its lines in time "
-        "(timeouts.evidence), and that no shipper drops them.",
+        "{see_to_evidence}",
     ),
     "seen-as-expected": Words("The server saw {seen}, {own}.", "Nothing to do."),
     "seen-as-another": Words("The server saw {seen}, {whose}, instead of {expected}: {why}.", "{unmask}"),
@@ -158,6 +157,12 @@ WORDS: dict[str, Words] = {
         "See the sightings of this session; two servers may write into one log.",
     ),
 }
+
+UNSEEN = (
+    "Check that evidence.sources reads the log of this very server and gets its lines in time (timeouts.evidence), and "
+    "that no shipper drops them."
+)
+"""What to do where no source itself says what is wrong with it."""
 
 BELIEVED = "It also took a forged PROXY header's {forged} for the client's address ({forged_source}, {forged_when})."
 
@@ -211,6 +216,7 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
         "why": WHOSE[masked_by][1] if masked_by else "",
         "unmask": UNMASK[masked_by] if masked_by else "",
         "reasons": "; ".join(evidence.reasons) or "nothing was looked for",
+        "see_to_evidence": f"First mend {'; '.join(evidence.to_mend)}." if evidence.to_mend else UNSEEN,
         "signs": _signs(evidence),
         "forged": evidence.forged.address if evidence.forged else "",
         "forged_source": evidence.forged.source if evidence.forged else "",

@@ -8,7 +8,7 @@ import pytest
 
 from probe.evidence.age import lateness
 from probe.evidence.events import Connected, Disconnected, Observed, Stamp
-from probe.evidence.health import LAG_BUCKETS, Heard, bucket, offset_of, troubles
+from probe.evidence.health import LAG_BUCKETS, Heard, bucket, offset_of, to_mend, troubles
 from probe.evidence.scene import Offset
 from probe.model import IdMoment, Peer
 from tests.builders import FINGERPRINT, NODE, OURS, imaps_session, login_line, observed, smtp_session, tally
@@ -38,6 +38,13 @@ ALONE = [
 def test_one_trouble_is_the_whole_story(heard: Heard, clause: str) -> None:
     (only,) = said(replace(heard, gaps=3, late=(90.0,) * 20))
     assert only.startswith(f"{FILE} {clause}")
+
+
+def test_a_source_that_is_down_is_to_be_mended_unless_another_one_serves() -> None:
+    down, login = replace(WELL, source="file:/imap", up=False, reason="may not be read"), login_line(5000.0, OURS)
+    assert list(to_mend(imaps_session(), [WELL, down], OTHERS)) == ["file:/imap: may not be read"]
+    assert list(to_mend(imaps_session(), [WELL, down], [observed(login)])) == []
+    assert list(to_mend(imaps_session(), [WELL], OTHERS)) == []
 
 
 BESIDE = [
