@@ -133,7 +133,11 @@ class TestOnce:
         await tried.wait()
         await world.change_to(Scene.STRAIGHT)
         code, out, err = await waiting
-        assert err == ""
+        waits = err.splitlines()
+        assert waits
+        assert all(re.fullmatch(r"probe: waiting for (vip/[\w:]+ \(\w+\)(, )?)+; \d+ s left", one) for one in waits), (
+            err
+        )
         assert (code, out.split(" - ")[0]) == (0, "MAILPROBE OK")
 
     @pytest.mark.parametrize(
@@ -290,6 +294,11 @@ class TestUsage:
             (["--once", "--nonsense"], "--nonsense"),
             (["nonsense"], "nonsense"),
             (["--once", "check-config"], "exclude each other"),
+            (["--wait", "5"], "--wait goes with --once"),
+            (
+                ["--path", "vip", "check-config"],
+                "--path goes with --once; options of check-config stand",
+            ),
             (["--once", "--config", "nowhere.yaml"], "nowhere.yaml"),
         ],
     )
