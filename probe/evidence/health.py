@@ -38,6 +38,7 @@ class Heard:
 
     `offset`: the server's clock less ours as sightings tell it, None if they do not. `counted`: how often lateness fell
     into each of LAG_BUCKETS and above them; `late_in_all` is their sum, with stamps in the future as 0: it never falls.
+    `grain`: seconds that one stamp stands for; whole seconds of syslog say nothing finer of a clock.
     """
 
     source: str
@@ -51,11 +52,12 @@ class Heard:
     counted: tuple[int, ...] = (0,) * (len(LAG_BUCKETS) + 1)
     late_in_all: float = 0.0
     offset: float | None = None
+    grain: float = 0.0
 
     @property
     def lag(self) -> float | None:
-        """Seconds from stamp to arrival, as far as the clocks are known; None without stamps."""
-        return median(self.late) + (self.offset or 0.0) if self.late else None
+        """Seconds from stamp to arrival, as far as the clocks are known; none below 0. None without stamps."""
+        return max(0.0, median(self.late) + (self.offset or 0.0)) if self.late else None
 
     @property
     def growth(self) -> float:
@@ -69,9 +71,10 @@ class Heard:
 
         None where neither says anything: lines that come late may be held up as well as stamped by a slow clock.
         """
-        if self.offset is not None or not self.late or min(self.late) >= 0.0:
+        if self.offset is not None or not self.late:
             return self.offset
-        return -min(self.late)
+        ahead = -min(self.late) - self.grain / 2
+        return ahead if ahead > 0.0 else None
 
 
 def bucket(late: float) -> int:

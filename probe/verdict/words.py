@@ -10,7 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from probe.model import ControlKind, Evidence, FaultSign, MaskedBy, Network, Phase, Service, Session, plain_network
+from probe.model import (
+    ControlKind,
+    Evidence,
+    Failure,
+    FaultSign,
+    MaskedBy,
+    Network,
+    Phase,
+    Service,
+    Session,
+    plain_network,
+)
 
 WHOSE = {
     MaskedBy.NODE: ("a cluster node's address", "kube-proxy or the node's NAT has replaced the client's"),
@@ -77,7 +88,7 @@ WORDS: dict[str, Words] = {
         "{where} is unreachable ({detail}): nobody answers for the address.",
         _UNANNOUNCED,
     ),
-    "connection-refused": Words("{where} refused the connection ({detail}).", _REFUSED),
+    "connection-refused": Words("{where} refused the connection{how}.", _REFUSED),
     "dropped-meanwhile": Words(
         "{where} went silent in phase {phase}, and a new connect got no answer within {connect:.1f} s either: packets "
         "are dropped in silence.",
@@ -206,6 +217,7 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
         "waited": session.closed - session.seconds_in(Phase.QUIT) - connected,
         "phase": fault.phase if fault else "",
         "detail": fault.detail if fault else "",
+        "how": f" ({fault.detail})" if fault and fault.failure is not Failure.REFUSED else "",
         "reply": " ".join((fault.reply or fault.detail).split("\n")) if fault else "",
         "header": session.header_sent,
         "wants_header": WANT_HEADER[session.service],
