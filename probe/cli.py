@@ -130,7 +130,7 @@ def _outlets(textfile: Path | None, push: str | None) -> Outlets | None:
 
 def _say(words: str) -> None:
     """On standard error, if there is anybody to read it; the exit code stays the verdict's."""
-    click.echo(f"probe: {words}", err=True)
+    sys.stderr.write(f"probe: {words}\n")  # click's own stream would write into the lines of a progress display
 
 
 def _once(config: Path | None, paths: tuple[str, ...], wait: float) -> Round:

@@ -267,8 +267,8 @@ def cause(session: Session, judgement: Judgement, surroundings: Surroundings) ->
     return f"{strongest}." if strongest else None
 
 
-def half_known(case: Case) -> str | None:
-    """Where the pod is, of a drop whose announcing node is not to be seen: no cause, but what to compare with.
+def half_known(case: Case) -> tuple[str, str] | None:
+    """Where the pod is, of a drop whose announcing node is not to be seen: no cause, but what to compare with, and how.
 
     Silent where a row has said more than that nobody gets in.
     """
@@ -276,14 +276,19 @@ def half_known(case: Case) -> str | None:
     unseen = dropped and case.policy is Policy.LOCAL and not case.announced and bool(case.nodes_with_endpoint)
     if not unseen or speaking(case).keys() - {"nobody-gets-in"}:
         return None
-    pod = place_of_pod(case.nodes_with_endpoint)
+    pod, address = place_of_pod(case.nodes_with_endpoint), case.session.address
     known = f"{pod[0].upper()}{pod[1:]} and externalTrafficPolicy is Local"
-    return f"{known}; which node announces {case.session.address} is not known from here."
+    return (
+        f"{known}; which node announces {address} is not known from here.",
+        f"Find the node that announces {address} (`kubectl get servicel2statuses -A`): any but "
+        f"{listed(case.nodes_with_endpoint, 'or')} drops what comes in; if it is the right one, look for a firewall.",
+    )
 
 
 def explained(session: Session, judgement: Judgement, surroundings: Surroundings) -> Judgement:
     """The same judgement with its cause; with the logins that were counted, and the doubt where we are inside."""
     inside, case = doubt(session, surroundings), Case(session, judgement, surroundings)
-    told = (judgement.explanation, remark(case), half_known(case), inside)
+    known, hint = half_known(case) or (None, judgement.hint)
+    told = (judgement.explanation, remark(case), known, inside)
     why = cause(session, judgement, surroundings)
-    return replace(judgement, cause=why, explanation=" ".join(filter(None, told)), doubt=inside)
+    return replace(judgement, cause=why, explanation=" ".join(filter(None, told)), hint=hint, doubt=inside)

@@ -387,6 +387,7 @@ def test_where_the_pod_is_explains_a_drop_and_is_no_cause_of_it() -> None:
     ):
         judged = explained(session, judge(session, seen(), NETWORKS), Surroundings(topology=facts, networks=NETWORKS))
         assert (place in judged.explanation) is is_said
+        assert ("any but k8s-node1 drops what comes in" in judged.hint) is is_said
         assert (judged.cause is None) is (facts not in (announced_too, draining))
 
 
