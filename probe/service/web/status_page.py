@@ -302,7 +302,11 @@ def _recent(site: Site, accounts: Sequence[Account]) -> Html:
     title = "Outages that are over"
     ended = alike_outages([one for account in accounts for one in account.outages], site.station.settings)
     if not ended:
-        return section(title, element("p", "None is remembered of the paths that are watched now.", class_="calm"), identity="recent")
+        return section(
+            title,
+            element("p", "None is remembered of the paths that are watched now.", class_="calm"),
+            identity="recent",
+        )
     rows = [_over(site, held) for held in ended[:RECENT]]
     more = element("p", element("a", "All outages as JSON", href="/api/v1/outages"))
     headings = ("began", "where", "verdict", "lasted")
