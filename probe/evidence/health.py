@@ -28,6 +28,9 @@ FEW = 9
 OTHERS = 3
 """So many lines before a lag grows, and so many ends of other sessions before ours is missed among them."""
 
+HALF_A_GRAIN = 0.5
+"""Of syslog's whole seconds the middle is taken: what was written in the first half of one seems to come before it."""
+
 NOTABLE = 2.0
 """Seconds of clock offset or of growing lag that are worth a word."""
 
@@ -38,7 +41,6 @@ class Heard:
 
     `offset`: the server's clock less ours as sightings tell it, None if they do not. `counted`: how often lateness fell
     into each of LAG_BUCKETS and above them; `late_in_all` is their sum, with stamps in the future as 0: it never falls.
-    `grain`: seconds that one stamp stands for; whole seconds of syslog say nothing finer of a clock.
     """
 
     source: str
@@ -52,7 +54,6 @@ class Heard:
     counted: tuple[int, ...] = (0,) * (len(LAG_BUCKETS) + 1)
     late_in_all: float = 0.0
     offset: float | None = None
-    grain: float = 0.0
 
     @property
     def lag(self) -> float | None:
@@ -71,10 +72,9 @@ class Heard:
 
         None where neither says anything: lines that come late may be held up as well as stamped by a slow clock.
         """
-        if self.offset is not None or not self.late:
+        if self.offset is not None or not self.late or min(self.late) >= -HALF_A_GRAIN:
             return self.offset
-        ahead = -min(self.late) - self.grain / 2
-        return ahead if ahead > 0.0 else None
+        return -min(self.late)
 
 
 def bucket(late: float) -> int:

@@ -29,7 +29,6 @@ class Hearing:
     _late: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     _counted: list[int] = field(default_factory=lambda: [0] * (len(LAG_BUCKETS) + 1))
     _late_in_all: float = 0.0
-    _grain: float = 0.0
 
     def note(self, lines: Lines, found: Sequence[Observed]) -> None:
         """Take note of a batch, and of the events in it."""
@@ -39,7 +38,7 @@ class Hearing:
             for who, stamp in stamps_of(seen):
                 self.paces[who] = pace_after(self.paces.get(who), seen.arrival, stamp)
         if (last := _last_stamp(lines)) is not None:
-            late, self._grain = lateness(lines.arrival, last), last.resolution
+            late = lateness(lines.arrival, last)
             self._late.append(late)
             self._counted[bucket(late)] += 1
             self._late_in_all += max(late, 0.0)
@@ -59,7 +58,6 @@ class Hearing:
             counted=tuple(self._counted),
             late_in_all=self._late_in_all,
             offset=offset,
-            grain=self._grain,
         )
 
 
