@@ -223,7 +223,7 @@ class TestOnce:
             assert (
                 session["explanation"].partition(": ")[2].startswith(f"file:{tmp_path}/other.log is not up ({lacks})")
             )
-            assert session["hint"] == f"First mend file:{tmp_path}/other.log: {lacks}."
+            assert session["hint"] == f"Mend this first: {lacks}."
         assert told["seconds"] < 25, "nobody can tell of the sessions: to wait for it is in vain"
 
 

@@ -101,7 +101,13 @@ class Missed:
 def to_mend(session: Session, heard: Sequence[Heard], observed: Sequence[Observed]) -> Iterator[str]:
     """The sources that are down, each with its reason; none where another brought lines of the session's kind."""
     if not _is_served(session, [seen for seen in observed if seen.arrival >= session.opened]):
-        yield from (f"{one.source}: {one.reason}" for one in heard if not one.up)
+        yield from (_named(one) for one in heard if not one.up)
+
+
+def _named(one: Heard) -> str:
+    """Its reason, which mostly says where."""
+    _, _, place = one.source.partition(":")
+    return one.reason if place in one.reason else f"{one.source}: {one.reason}"
 
 
 def troubles(session: Session, heard: Sequence[Heard], observed: Sequence[Observed], patience: float) -> Iterator[str]:

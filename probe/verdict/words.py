@@ -228,7 +228,7 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
         "why": WHOSE[masked_by][1] if masked_by else "",
         "unmask": UNMASK[masked_by] if masked_by else "",
         "reasons": "; ".join(evidence.reasons) or "nothing was looked for",
-        "see_to_evidence": f"First mend {'; '.join(evidence.to_mend)}." if evidence.to_mend else UNSEEN,
+        "see_to_evidence": f"Mend this first: {'; '.join(evidence.to_mend)}." if evidence.to_mend else UNSEEN,
         "signs": _signs(evidence),
         "forged": evidence.forged.address if evidence.forged else "",
         "forged_source": evidence.forged.source if evidence.forged else "",

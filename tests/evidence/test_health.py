@@ -43,6 +43,8 @@ def test_one_trouble_is_the_whole_story(heard: Heard, clause: str) -> None:
 def test_a_source_that_is_down_is_to_be_mended_unless_another_one_serves() -> None:
     down, login = replace(WELL, source="file:/imap", up=False, reason="may not be read"), login_line(5000.0, OURS)
     assert list(to_mend(imaps_session(), [WELL, down], OTHERS)) == ["file:/imap: may not be read"]
+    where = replace(down, reason="/imap may not be read")
+    assert list(to_mend(imaps_session(), [WELL, where], OTHERS)) == ["/imap may not be read"]
     assert list(to_mend(imaps_session(), [WELL, down], [observed(login)])) == []
     assert list(to_mend(imaps_session(), [WELL], OTHERS)) == []
 

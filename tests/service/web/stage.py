@@ -252,7 +252,7 @@ def session_of(
     if verdict is Verdict.UNVERIFIED:
         down = "http://loki:3100 cannot be reached (Connection refused): check `url` and the network"
         reasons = (f"loki:http://loki:3100 is not up ({down})",)
-        evidence = Evidence(reasons=reasons, to_mend=(f"loki:http://loki:3100: {down}",))
+        evidence = Evidence(reasons=reasons, to_mend=(down,))
     judgement = replace(judge(session, evidence, NETWORKS), cause=cause)
     assert judgement.verdict is verdict
     return Result(session=session, evidence=evidence, judgement=judgement)
