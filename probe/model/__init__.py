@@ -52,6 +52,7 @@ from probe.model.endpoint import (
     Secret,
     Timeouts,
     TlsOptions,
+    WayIn,
 )
 from probe.model.evidence import (
     Evidence,
@@ -220,6 +221,7 @@ __all__ = [
     "Wanted",
     "Watched",
     "WatchedEndpoint",
+    "WayIn",
     "Whose",
     "as_written",
     "at_door",

@@ -64,6 +64,7 @@ class Daemon:
         self.clock = clock
         self.started = clock()
         self.reload = Reload(at=clock())
+        self.reloaded: float | None = None
         self._read = read
         self._log = log
         self._settings = settings
@@ -238,6 +239,8 @@ class Daemon:
     async def _opened(self) -> Opened:
         """The configuration of the files, its sources open, after all that can fail; pages are where it says by now."""
         settings = await self._read()
+        if settings == self._settings and self._shift is not None:  # what was changed is not held up
+            await self._shift.patrol.settled()
         opened = await open_shift(settings, self.clock)
         try:
             await self._serve(settings)
@@ -271,6 +274,7 @@ class Daemon:
             self._keeping = keeping = await Keeping(settings, self.clock, self.ledger.known).__aenter__()
         self._settings = settings
         self._shift = await opened.begin(self._books, before)
+        self.reloaded = None if before is None else self.clock()
         if keeping is not None:
             keeping.configure(list(self.ledger.accounts))
 

@@ -106,7 +106,8 @@ class FileSource:
     def health(self) -> Health:
         """How it fares now."""
         counts = {"lines": self._lines, "gaps": self._gaps, "cut": self._cut}
-        return Health(state=self._state, reason=self._reason, last_line_at=self._last_line_at, **counts)
+        deaf = self._state is not State.FOLLOWING and not self._held
+        return Health(state=self._state, reason=self._reason, last_line_at=self._last_line_at, deaf=deaf, **counts)
 
     async def start(self) -> None:
         """Stand at the end of the log as it is now; one that appears later is read from its beginning."""

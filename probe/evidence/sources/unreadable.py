@@ -9,11 +9,14 @@ from collections.abc import Mapping
 
 from probe.evidence.sources.source import State
 
+_NO_ACCESS = (
+    "may not be read: give the probe's user access to the file and its directories (with systemd: drop-ins/logs.conf)"
+)
 REASONS: Mapping[int | None, tuple[State, str]] = {
     errno.ENOENT: (State.WAITING, "does not exist yet; waiting for it: check the path and where the server logs"),
     errno.ENOTDIR: (State.WAITING, "has a part that is no directory; waiting: check the path"),
-    errno.EACCES: (State.FAILED, "may not be read: give the probe's user access to the file and its directories"),
-    errno.EPERM: (State.FAILED, "may not be read: give the probe's user access to the file and its directories"),
+    errno.EACCES: (State.FAILED, _NO_ACCESS),
+    errno.EPERM: (State.FAILED, _NO_ACCESS),
     errno.EINVAL: (State.FAILED, "is no regular file: name the log file itself"),
     errno.EISDIR: (State.FAILED, "is a directory: name the log file in it"),
     errno.ELOOP: (State.FAILED, "is a circle of symbolic links: correct the link"),
