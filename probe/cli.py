@@ -281,7 +281,9 @@ def demo() -> None:
     try:
         from probe.demo.show import show
     except ModuleNotFoundError as error:
-        raise click.ClickException(f"{error}; the demo needs the extra: pip install 'mailprobe[demo]'") from error
+        raise click.ClickException(
+            f"{error}; the demo needs an extra: pip install '.[demo]' in the checkout"
+        ) from error
     sys.exit(aside.run(show(_console())))
 
 

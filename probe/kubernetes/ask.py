@@ -15,9 +15,7 @@ from urllib.parse import quote
 
 from probe.model import as_written
 
-NOT_INSTALLED = (
-    "the Kubernetes client is not installed: pip install 'mailprobe[kubernetes]' into the probe's environment"
-)
+NOT_INSTALLED = "the Kubernetes client is not installed: pip install '.[kubernetes]' in mailprobe's checkout"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
