@@ -76,6 +76,7 @@ class Daemon:
         self._swapping = asyncio.Lock()
         self._next: asyncio.Task[Reload] | None = None
         self._stop = asyncio.Event()
+        self._is_ready = False
         self._failed: Exception | None = None
         self._chores: set[asyncio.Task[Any]] = set()
         self._departing: set[asyncio.Task[None]] = set()
@@ -178,14 +179,16 @@ class Daemon:
     async def _read_again(self) -> Reload:
         async with self._swapping:
             self._next = None
-            self._systemd.reloading()
+            if was_ready := self._is_ready:
+                self._systemd.reloading()
             fault = await self._swap()
             self.reload = Reload(at=self.clock(), fault=fault)
             if fault is None:
                 tell("info", "configuration read again", endpoints=len(self.ledger.accounts))
             else:
                 tell("error", "configuration not taken, the old one goes on", fault=fault)
-            self._systemd.ready(self._status())
+            if was_ready:  # else that word is yet to come, and not before its sources serve
+                self._systemd.ready(self._status())
             return self.reload
 
     async def _open(self) -> None:
@@ -317,6 +320,7 @@ class Daemon:
         """Say when the daemon is ready, and from then on that it is alive, unless it is stuck."""
         while self.waiting_for:  # noqa: ASYNC110 - sources tell no event, and this is over in a moment
             await asyncio.sleep(0.05)
+        self._is_ready = True
         self._systemd.ready(self._status())
         tell("info", "ready", vantage=self._settings.vantage.name, endpoints=len(self.ledger.accounts))
         for one in self.heard():
