@@ -269,9 +269,8 @@ class Daemon:
 
     async def _begin(self, opened: Opened, *, before: Patrol | None) -> None:
         keeping, settings = self._keeping, opened.settings
-        if keeping is not None and not keeping.serves(settings):
-            await _farewell(keeping.__aexit__())
-            self._keeping = keeping = await Keeping(settings, self.clock, self.ledger.known).__aenter__()
+        if keeping is not None and before is not None:
+            await keeping.change(settings, self.ledger.known)
         self._settings = settings
         self._shift = await opened.begin(self._books, before)
         if keeping is not None:

@@ -90,8 +90,7 @@ class History:
         patience: Patience = PATIENCE,
     ) -> None:
         self._path = settings.file
-        self._retention = settings.retention
-        self._size = settings.size
+        self.bound(settings)
         self._clock = clock
         self._patience = patience
         self._standing: Standing[HistoryTrouble] = Standing(
@@ -135,6 +134,10 @@ class History:
     def restored(self) -> Restored:
         """What earlier processes wrote down, on this process's clock; nothing where the file could not be read."""
         return self._restored or Restored()
+
+    def bound(self, settings: HistorySettings) -> None:
+        """How long and how much is kept from now on, in the same file."""
+        self._retention, self._size = settings.retention, settings.size
 
     def go_on(self, known: Restored) -> None:
         """Begin with what the ledger knows, and tell it nothing, for it is at work already. Before it is entered."""
