@@ -22,6 +22,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import inf
 from types import TracebackType
 from typing import TypeVar
 
@@ -201,21 +202,25 @@ class History:
     async def sessions(self, wanted: Wanted, most: int = 100) -> Sequence[Mapping[str, object]]:
         """Records of sessions, the latest first, MOST_READ at most."""
         most, shift = max(0, min(most, MOST_READ)), self._clock.shift
-        waiting = [one for one in self._backlog.sessions if wanted.session(one, shift)]
-        waiting = sorted(waiting, key=lambda one: one.session.opened, reverse=True)[:most]
-        known = {str(one["id"]): one for one in await self._read(lambda reader: reader.sessions(wanted, most))}
-        for one in waiting:
-            if one.session.id not in known:
-                known[one.session.id] = record_object(one, shift=shift)
-        return sorted(known.values(), key=lambda record: str(record["opened"]), reverse=True)[:most]
+        waiting = {one.session.id: one for one in reversed(list(self._backlog.sessions))}
+        waits = wanted.after in waiting
+        found = await self._read(lambda reader: reader.sessions(wanted, most, waits=waits))
+        written = {one["id"] for one in found}
+        newer = [one for one in wanted.behind(waiting) if one.session.id not in written and wanted.session(one, shift)]
+        return [*(record_object(one, shift=shift) for one in newer[:most]), *found][:most]
 
     async def outages(self, wanted: Wanted, most: int = 100) -> Sequence[Outage]:
         """Outages, the latest first, MOST_READ at most; their times are wall times."""
         most, shift = max(0, min(most, MOST_READ)), self._clock.shift
-        waiting = {one.first: one for one in self._backlog.outages if wanted.outage(one, shift)}
-        known = {one.first: one for one in await self._read(lambda reader: reader.outages(wanted, most))}
-        known |= {first: one.moved(shift) for first, one in waiting.items()}
-        return sorted(known.values(), key=lambda one: one.began, reverse=True)[:most]
+        waiting = {one.first: one for one in self._backlog.outages}
+        waits = wanted.after in waiting
+        found = {one.first: one for one in await self._read(lambda reader: reader.outages(wanted, most, waits=waits))}
+        found |= {first: one.moved(shift) for first, one in waiting.items() if wanted.outage(one, shift)}
+        names = {**found, **waiting} if wanted.after is None else {**found, **waiting, wanted.after: None}
+        numbers = await self._read(lambda reader: reader.numbers(names))
+        places = {first: (numbers.get(first, inf), place) for place, first in enumerate(names)}
+        known = sorted((one for one in names if one in numbers or one in waiting), key=places.__getitem__, reverse=True)
+        return [one for one in wanted.behind({first: found.get(first) for first in known}) if one is not None][:most]
 
     async def _read(self, ask: Callable[[Reader], Awaitable[_Found]]) -> _Found:
         file = self._file

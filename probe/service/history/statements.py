@@ -22,6 +22,14 @@ PUT_OUTAGE = f"""INSERT INTO outages
         (masked_by, explanation, cause, hint) =
         (excluded.masked_by, excluded.explanation, excluded.cause, excluded.hint)"""  # noqa: S608 - made of constants
 
+# Labels go with the order of rows but where the wall clock was set, so few of the rows that came later are looked at.
+BEFORE = """+s.opened < ? AND s.number <= coalesce(
+    (SELECT max(number) FROM sessions WHERE opened BETWEEN ? - 86400.0 AND ?), s.number)"""
+AFTER = "s.number < coalesce((SELECT number FROM sessions WHERE id = ?), ?)"
+OUTAGES_AFTER = "o.number < coalesce((SELECT number FROM outages WHERE first = ?), ?)"
+NOWHERE, ABOVE_ALL = 0, 1 << 62
+"""Where a list goes on after what the file does not hold: not at all, or at its top."""
+
 SESSIONS = """SELECT s.id, s.opened, e.path, e.service, e.port, s.verdict, s.masked_by, s.seconds, r.record
     FROM sessions s JOIN endpoints e ON e.number = s.endpoint LEFT JOIN records r ON r.number = s.number"""
 # Of each endpoint its own latest ones, from the one on that the time began with: two looks at changes_by_endpoint.
