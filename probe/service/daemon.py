@@ -300,7 +300,10 @@ class Daemon:
             self._keeping.take(entry)
 
     def _stuck(self) -> tuple[EndpointName, ...]:
-        return self._shift.patrol.stuck(self.clock()) if self._shift else ()
+        """After a sleep of the machine nobody is, until each has had time for the turn that it slept through."""
+        now, limits = self.clock(), self._settings.timeouts
+        late = 2 * self._settings.schedule.interval + 4 * (limits.session + limits.evidence)
+        return self._shift.patrol.stuck(now) if self._shift and now > self.clock.woke + late else ()
 
     def _slowed(self) -> tuple[str, ...]:
         """One sentence for all of them: it is one setting."""
