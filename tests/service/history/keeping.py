@@ -92,6 +92,7 @@ async def keeping(
     clock, said = clock or SteadyClock(time.monotonic, time.time), Said()
     async with History(settings, clock, warn=said, patience=patience) as history:
         ledger = Ledger(list(endpoints), history.restored)
+        history.when_found(ledger.take_up)
         ledger.listeners.append(history.take)
         history.configure([endpoint.name for endpoint in endpoints])
         yield Desk(history, ledger, clock, said)
