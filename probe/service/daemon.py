@@ -339,7 +339,8 @@ class Daemon:
         verdicts = [change.verdict for change in told if change]
         ok = sum(verdict.severity is Severity.OK for verdict in verdicts)
         critical = sum(verdict.severity is Severity.CRITICAL for verdict in verdicts)
-        return f"{ok} of {len(self.ledger.accounts)} endpoints ok, {critical} critical"
+        refused = "; its new configuration was not taken, see the log" if self.reload.fault else ""
+        return f"{ok} of {len(self.ledger.accounts)} endpoints ok, {critical} critical{refused}"
 
 
 async def _farewell(end: Awaitable[None]) -> None:
