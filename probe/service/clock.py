@@ -12,12 +12,31 @@ nobody may be blamed for that.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from math import inf
+from pathlib import Path
 
 from probe.model import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Reckoning:
+    """How wall times are told: what the wall clock is ahead of the machine's own.
+
+    `boot` names that one, which goes on from process to process; empty: nobody knows which it is.
+    """
+
+    boot: str
+    ahead: float
+
+    def set_forward(self, since: Reckoning) -> float:
+        """How far the wall clock was set since another reckoning; nothing where that was by another machine clock."""
+        forward = self.ahead - since.ahead if self.boot and self.boot == since.boot else 0.0
+        return forward if abs(forward) > NOTABLE_SHIFT else 0.0
 
 
 class SteadyClock:
@@ -28,10 +47,12 @@ class SteadyClock:
         monotonic: Callable[[], float] = time.monotonic,
         wall_time: Callable[[], float] = time.time,
         awake: Callable[[], float] | None = None,
+        boot: str = "",
     ) -> None:
         self._monotonic = monotonic
         self._wall_time = wall_time
         self._awake = awake or monotonic
+        self._boot = boot
         self._ahead = wall_time() - monotonic()
         self._slept = monotonic() - self._awake()
         self._woke = -inf
@@ -55,6 +76,11 @@ class SteadyClock:
         shift = self._wall_time() - self()
         return shift if abs(shift) > NOTABLE_SHIFT else 0.0
 
+    @property
+    def reckoning(self) -> Reckoning:
+        """How wall times are told now."""
+        return Reckoning(self._boot, self._ahead + self.shift)
+
     def wall(self, moment: float) -> float:
         """What the wall clock of today calls this moment."""
         return moment + self.shift
@@ -69,6 +95,8 @@ NOTABLE_SHIFT = 0.05
 
 NOTABLE_SLEEP = 1.0
 
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
 
 def shift_of(clock: Clock) -> float:
     """How far the wall clock was set since this clock began; nothing for a clock that is the wall clock itself."""
@@ -79,4 +107,12 @@ def steady_clock() -> SteadyClock:
     """The clock of this process; it counts a sleep of the machine where the system has such a clock (Linux)."""
     if not hasattr(time, "CLOCK_BOOTTIME"):
         return SteadyClock()
-    return SteadyClock(partial(time.clock_gettime, time.CLOCK_BOOTTIME), awake=time.monotonic)
+    return SteadyClock(partial(time.clock_gettime, time.CLOCK_BOOTTIME), awake=time.monotonic, boot=_boot())
+
+
+def _boot() -> str:
+    """Which run of the machine this is, and of which beginning its clock tells here (time_namespaces(7))."""
+    try:
+        return f"{BOOT.read_text().strip()} {os.readlink('/proc/self/ns/time')}"
+    except OSError:
+        return ""

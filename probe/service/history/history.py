@@ -307,7 +307,8 @@ class History:
         if file is None or not batch:
             return
         try:
-            await file.write(rows.rows_of(batch, self._clock.shift, self._on_unfit))
+            reckoning, shift = self._clock.reckoning, self._clock.shift
+            await file.write(rows.rows_of(batch, shift, self._on_unfit), reckoning)
         except BaseException:
             self._backlog.give_back(batch)
             raise
@@ -333,6 +334,7 @@ class History:
         """Open the file; False, and a trouble, if it cannot be."""
         try:
             self._file = await HistoryFile.opened(self._path)
+            await self._file.reckon(self._clock.reckoning)
             if self._restored is None:
                 self._take_up(await restored(self._file.reader, self._clock))
             await self._file.settle({outage.first for outage in self._lasting.values()})

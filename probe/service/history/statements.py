@@ -40,6 +40,19 @@ CHANGES = """SELECT e.path, e.service, e.port, c.at, c.seen, c.verdict, c.masked
 OUTAGES = """SELECT e.path, e.service, e.port, o.first, o.began, o.seen, o.ended, o.unwatched, o.verdicts, o.session,
     o.masked_by, o.explanation, o.cause, o.hint FROM outages o JOIN endpoints e ON e.number = o.endpoint"""
 
+RECKONING = "SELECT boot, ahead FROM reckoning"
+RECKON_ANEW = (
+    "DELETE FROM reckoning",
+    """INSERT INTO reckoning SELECT ?1, ?2, coalesce((SELECT max(number) FROM changes), 0),
+    coalesce((SELECT max(number) FROM outages), 0)""",
+)
+SET_FORWARD = (
+    "UPDATE changes SET at = at + ?1, seen = seen + ?1 WHERE number > (SELECT changes FROM reckoning)",
+    """UPDATE outages SET began = began + ?1, seen = seen + ?1, ended = ended + ?1
+    WHERE number > (SELECT outages FROM reckoning)""",
+    "UPDATE reckoning SET ahead = ahead + ?1",
+)
+
 # What goes first where there is no room: what is large, then what is old.
 OLDEST = (
     "DELETE FROM records WHERE number IN (SELECT number FROM records ORDER BY number LIMIT ?)",

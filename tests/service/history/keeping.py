@@ -31,13 +31,14 @@ class Time:
 
     monotonic: float = 1_000.0
     wall: float = 1_795_000_000.0
+    boot: str = ""
 
     def passes(self, seconds: float) -> None:
         self.monotonic += seconds
         self.wall += seconds
 
     def clock(self) -> SteadyClock:
-        return SteadyClock(lambda: self.monotonic, lambda: self.wall)
+        return SteadyClock(lambda: self.monotonic, lambda: self.wall, boot=self.boot)
 
 
 @dataclass

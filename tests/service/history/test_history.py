@@ -201,6 +201,43 @@ async def test_what_nobody_saw_is_written_down_as_such(tmp_path: Path) -> None:
         assert told == [("first", 0.0, 30.0), ("third", 3630.0, 3630.0), ("fourth", 3660.0, 3660.0)]
 
 
+@pytest.mark.parametrize("set_while", ["it runs", "nobody runs"])
+async def test_a_clock_that_is_set_makes_no_time_in_which_nobody_looked(tmp_path: Path, set_while: str) -> None:
+    """The times of one run of the machine stay as far apart as they were, whatever its wall clock is set to."""
+    now, file, began = Time(boot="this"), tmp_path / "h.db", 1_795_000_000.0
+    verdicts = [Verdict.PRESERVED, Verdict.REFUSED, Verdict.PRESERVED, Verdict.UNVERIFIED]
+    async with keeping(file, now.clock(), endpoints=[LOOKED_AT]) as desk:
+        for number, (verdict, jump) in enumerate(zip(verdicts, [3600.0, 0.0, -3600.0, -3600.0], strict=True)):
+            desk.session(verdict, id=f"{number}")
+            await desk.writes(2 * number + 1)
+            if set_while == "it runs" or number == len(verdicts) - 1:
+                now.wall += jump
+            now.passes(30)
+            desk.session(verdict, id=f"{number} again")
+            await desk.writes(2 * number + 2)
+            now.passes(30)
+    now.wall += began + 240 - now.wall
+    async with keeping(file, now.clock(), endpoints=[LOOKED_AT]) as desk:
+        account, start = desk.ledger.accounts[SMTP.name], desk.clock() - 240
+        told = [(one.session, round(one.at - start, 3), round(one.seen - start, 3)) for one in account.changes]
+        assert told == [(f"{number}", 60.0 * number, 60.0 * number + 30) for number in range(4)]
+        assert [(round(one.began - start, 3), one.seconds) for one in account.outages] == [(60.0, 60.0)]
+
+
+async def test_times_of_another_run_of_the_machine_are_taken_as_they_were_told(tmp_path: Path) -> None:
+    now, file = Time(boot="one"), tmp_path / "h.db"
+    async with keeping(file, now.clock(), endpoints=[LOOKED_AT]) as desk:
+        desk.session(Verdict.PRESERVED, id="before")
+    now = Time(monotonic=5.0, wall=now.wall + 3600, boot="another")
+    async with keeping(file, now.clock(), endpoints=[LOOKED_AT]) as desk:
+        desk.session(Verdict.PRESERVED, id="after")
+        await desk.writes(1)
+        now.wall += 60
+        now.monotonic += 30
+        desk.session(Verdict.REFUSED, id="last")
+    assert asked(file, "SELECT seen - 1795000000 FROM changes ORDER BY number") == [(0.0,), (3630.0,), (3660.0,)]
+
+
 async def test_outages_are_told_apart_by_their_first_sessions_whatever_the_clock_says(tmp_path: Path) -> None:
     now = Time()
     async with keeping(tmp_path / "h.db", now.clock()) as desk:
