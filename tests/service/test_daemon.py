@@ -145,6 +145,27 @@ class TestEnd:
         assert text.count('"ended": null') == 0, text
         assert await _begins(daemon) == began
 
+    async def test_a_history_that_is_mounted_late_knows_of_one_outage(self, daemon: Running, world: DemoWorld) -> None:
+        volume, elsewhere = daemon.folder / "volume", daemon.folder / "elsewhere"
+        volume.mkdir()
+        daemon.write(history={"file": str(volume / "history.db")})
+        await world.change_to(Scene.BEHIND_NODE)
+        await daemon.start()
+        await daemon.sees("masked")
+        began = await _outages(daemon)
+        assert (await daemon.ended(signal.SIGTERM))[0] == 0
+        volume.rename(elsewhere)
+        await daemon.start()
+        await daemon.sees("masked")
+        assert (await _outages(daemon)).keys() == began.keys()
+        assert not (await _outages(daemon)).items() & began.items()
+        elsewhere.rename(volume)
+
+        async def is_one() -> bool:
+            return await _outages(daemon) == await _begins(daemon) == began
+
+        await until(is_one, "the outages as they began")
+
 
 async def _outages(daemon: Running) -> dict[str, Any]:
     """When the outages that last began, by service."""
