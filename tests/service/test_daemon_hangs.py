@@ -96,16 +96,18 @@ class TestItsConfiguration:
         assert (code, seconds < IN_TIME) == (0, True)
 
     async def test_sighup_while_it_is_read_at_the_start_has_it_read_again(self, daemon: Running) -> None:
-        text = daemon.config.read_bytes()
+        before = daemon.config.read_bytes()
         daemon.config.unlink()
         os.mkfifo(daemon.config)
         process = await daemon.launch()
-        for number in (signal.SIGHUP, 0):
-            writing = await until(lambda: _writing_to(daemon.config), "somebody who reads the FIFO")
-            process.send_signal(number)
-            os.write(writing, text)
-            os.close(writing)
-        await until(lambda: daemon.lines("ready"), "a daemon that is ready")
+        writing = await until(lambda: _writing_to(daemon.config), "somebody who reads the FIFO")
+        process.send_signal(signal.SIGHUP)
+        daemon.config.unlink()
+        daemon.write(vantage={**daemon.content["vantage"], "name": "renamed"})
+        os.write(writing, before)
+        os.close(writing)
+        (ready,) = await until(lambda: daemon.lines("ready"), "a daemon that is ready")
+        assert ready["vantage"] == "renamed"
         await ends_in_time(daemon)
 
     async def test_while_one_reading_hangs_no_other_begins(self) -> None:
