@@ -64,6 +64,7 @@ class Daemon:
         self.clock = clock
         self.started = clock()
         self.reload = Reload(at=clock())
+        self.reloaded: float | None = None
         self._read = read
         self._log = log
         self._settings = settings
@@ -276,6 +277,7 @@ class Daemon:
             await keeping.change(settings, self.ledger.known)
         self._settings = settings
         self._shift = await opened.begin(self._books, before)
+        self.reloaded = None if before is None else self.clock()
         if keeping is not None:
             keeping.configure(list(self.ledger.accounts))
 
