@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.deploy.case import LAN, SMTP, Case, certificate, differs, drop, lan, short, vps
+from tests.deploy.case import LAN, SMTP, Case, asked, certificate, differs, drop, lan, short, vps
 from tests.deploy.story import Vantage
 
 NOISE = (
@@ -37,9 +37,26 @@ NOISE = (
         fires={"4m20s": {}, "4m50s": {short(): ""}, "5m10s": {drop(): ""}, "8m50s": {drop(): ""}},
     ),
     Case(
+        name="one session in three, and one in eight, is refused: the first pages, the other is told and stays told",
+        vantages=(
+            lan(
+                "preserved 4m" + ", refused 30s, preserved 60s" * 7,
+                more={"vip/imaps": "preserved 4m" + ", refused 30s, preserved 210s" * 3},
+            ),
+        ),
+        fires={
+            "4m20s": {},
+            "5m40s": {short(): "", short(service="imaps"): ""},
+            **{
+                at: {f"MailprobeRefused{{{SMTP}}}": "", short(service="imaps"): ""}
+                for at in ("7m10s", "8m10s", "9m10s", "10m", "11m", "12m10s", "13m30s")
+            },
+        },
+    ),
+    Case(
         name="two moments with minutes between them",
         vantages=(lan("preserved 2m, silent_drop 30s, preserved 4m, silent_drop 30s, preserved 2m"),),
-        fires={"6m50s": {}, "7m30s": {short(): ""}},
+        fires={"2m20s": {}, "3m": {short(): ""}, "6m50s": {short(): ""}, "7m30s": {short(): ""}},
     ),
     Case(
         name="a restart of the daemon",
@@ -82,6 +99,29 @@ EVIDENCE = (
         },
     ),
     Case(
+        name="no proof for long, though one session in ten is something else",
+        vantages=(
+            lan(
+                "preserved 1m" + ", unverified 270s, service_error 30s" * 8,
+                more={
+                    "vip/imaps": "preserved 1m" + ", unverified 270s, refused 30s" * 8,
+                    "vip/submission": "preserved 1m" + ", unable 270s, refused 30s" * 2,
+                },
+            ),
+        ),
+        fires={
+            "30m": {short(service="imaps"): ""},
+            **{
+                at: {
+                    f"MailprobeUnverified{{{LAN}}}": "",
+                    'MailprobeUnverified{path="vip",service="imaps",vantage="lan"}': "",
+                    short(service="imaps"): "",
+                }
+                for at in ("35m", "35m50s", "40m50s")
+            },
+        },
+    ),
+    Case(
         name="a proof now and then",
         vantages=(lan("preserved 1m" + ", unverified 10m, preserved 30s" * 3),),
         fires={"21m": {}, "32m": {}},
@@ -96,15 +136,38 @@ EVIDENCE = (
             "9m30s": {},
             "11m": {
                 'MailprobeEvidenceSourceDown{source="file:/var/log/mail.log",vantage="lan"}': (
-                    "lan cannot follow its evidence source file:/var/log/mail.log"
+                    "lan cannot follow its evidence source file:/var/log/mail.log, or loses it again and again"
                 )
             },
             "22m": {},
         },
     ),
     Case(
+        name="a source that is down for four minutes of five, one that is down for one of five, and a new one",
+        series={
+            'mailprobe_evidence_source_up{vantage="lan",source="loki"}': "1x29" + " 0x23 1x5" * 5,
+            'mailprobe_evidence_source_up{vantage="lan",source="syslog"}': "1x29" + " 0x5 1x23" * 5,
+            'mailprobe_evidence_source_up{vantage="lan",source="new"}': "_x120 0x60",
+            'mailprobe_build_info{vantage="lan"}': "1x180",
+        },
+        fires={
+            "9m30s": {},
+            **{
+                at: {'MailprobeEvidenceSourceDown{source="loki",vantage="lan"}': ""}
+                for at in ("13m", "14m30s", "19m30s", "24m30s")
+            },
+            "26m": {
+                'MailprobeEvidenceSourceDown{source="loki",vantage="lan"}': "",
+                'MailprobeEvidenceSourceDown{source="new",vantage="lan"}': "",
+            },
+        },
+    ),
+    Case(
         name="a source is silent while sessions work; another is as silent as the drop makes it",
-        vantages=(lan("preserved 5m, unverified 25m"), vps("preserved 5m, silent_drop 25m")),
+        vantages=(
+            lan("preserved 5m" + ", unverified 270s, service_error 30s" * 5),
+            vps("preserved 5m, silent_drop 25m"),
+        ),
         series={
             'mailprobe_evidence_source_up{vantage="lan",source="loki"}': "1x180",
             'mailprobe_evidence_lines_total{vantage="lan",source="loki"}': "0+5x30 150x150",
@@ -131,6 +194,25 @@ EVIDENCE = (
             'mailprobe_build_info{vantage="lan"}': "1x90",
         },
         fires={"5m40s": {}, "8m": {}},
+    ),
+    Case(
+        name="a certificate with two days left that some sessions do not get to see, and one that was renewed",
+        series={
+            certificate("smtp"): "172800x56 stale _x2 " * 3,
+            certificate("imaps"): "172800x100 stale _ 7776000x80",
+            'mailprobe_build_info{vantage="lan"}': "1x180",
+        },
+        fires={
+            "14m": {},
+            **{
+                at: {'MailprobeCertificateExpiring{path="vip",service="smtp",severity="critical"}': ""}
+                for at in ("18m", "19m40s", "29m40s")
+            },
+            "17m": {
+                'MailprobeCertificateExpiring{path="vip",service="smtp",severity="critical"}': "",
+                'MailprobeCertificateExpiring{path="vip",service="imaps",severity="critical"}': "",
+            },
+        },
     ),
     Case(
         name="certificates with three weeks, ten days, two days, and none left",
@@ -224,6 +306,53 @@ ITSELF = (
             "8m": {},
             "12m": {f"MailprobeStale{{{LAN}}}": "vip/smtp: lan cannot open sessions of its own"},
             "19m": {f"MailprobeStale{{{LAN}}}": "", 'MailprobeAbsent{path="vip"}': ""},
+        },
+    ),
+    Case(
+        name="sessions cannot be opened, but for one now and then",
+        vantages=(lan("preserved 4m" + ", unable 150s, preserved 30s" * 4),),
+        fires={"8m": {}, "12m": {f"MailprobeStale{{{LAN}}}": ""}, "15m40s": {f"MailprobeStale{{{LAN}}}": ""}},
+    ),
+    Case(
+        name="/probe gives no answer any more for one service, and for all of another path",
+        vantages=(
+            asked("vip/smtp", "preserved 5m, unanswered 25m"),
+            asked("vip/imaps", "preserved 30m"),
+            asked("outside/smtp", "preserved 5m, unanswered 25m"),
+        ),
+        fires={
+            "9m": {},
+            "17m": {
+                f"MailprobeStale{{{LAN}}}": "vip/smtp: lan answers less than half of the scrapes",
+                'MailprobeStale{path="outside",service="smtp",vantage="lan"}': (
+                    "outside/smtp: lan answers less than half of the scrapes"
+                ),
+            },
+            "28m": {
+                f"MailprobeStale{{{LAN}}}": "",
+                'MailprobeStale{path="outside",service="smtp",vantage="lan"}': "",
+                'MailprobeAbsent{path="outside"}': "nobody watches outside: an outage would go unnoticed",
+            },
+        },
+    ),
+    Case(
+        name="every other answer of /probe comes too late: while all is well, and while nobody is greeted",
+        vantages=(
+            asked("vip/smtp", "preserved 5m" + ", unanswered 1m, no_greeting 1m" * 5),
+            asked("vip/imaps", "preserved 5m" + ", unanswered 1m, preserved 1m" * 5),
+        ),
+        fires={
+            "8m50s": {},
+            **{at: {f"MailprobeNoGreeting{{{SMTP}}}": ""} for at in ("10m10s", "11m30s", "12m50s", "14m10s")},
+        },
+    ),
+    Case(
+        name="the daemon that answered /probe is gone",
+        vantages=(asked("vip/smtp", "preserved 5m, gone 15m"), asked("vip/imaps", "preserved 5m, gone 15m")),
+        fires={
+            "9m": {},
+            "12m": {'MailprobeDown{vantage="lan"}': ""},
+            "19m": {'MailprobeDown{vantage="lan"}': "", "MailprobeAbsent{}": ""},
         },
     ),
     Case(
