@@ -49,6 +49,10 @@ def certificate(service: str) -> str:
     return f'mailprobe_tls_certificate_expiry_timestamp_seconds{{path="vip",service="{service}",vantage="lan"}}'
 
 
+def clock(source: str) -> str:
+    return f'mailprobe_evidence_clock_offset_seconds{{source="{source}",vantage="lan"}}'
+
+
 def drop(labels: str = SMTP) -> str:
     return f"MailprobeSilentDrop{{{labels}}}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.deploy.case import LAN, SMTP, Case, asked, certificate, differs, drop, lan, short, vps
+from tests.deploy.case import LAN, SMTP, Case, asked, certificate, clock, differs, drop, lan, short, vps
 from tests.deploy.story import Vantage
 
 NOISE = (
@@ -159,6 +159,30 @@ EVIDENCE = (
             "26m": {
                 'MailprobeEvidenceSourceDown{source="loki",vantage="lan"}': "",
                 'MailprobeEvidenceSourceDown{source="new",vantage="lan"}': "",
+            },
+        },
+    ),
+    Case(
+        name="clocks of sources: ahead, behind and now and then unknown, within bounds, and set right after a while",
+        series={
+            clock("ahead"): "8x180",
+            clock("behind"): "_x2 " + "-1200x28 stale _x10 " * 4,
+            clock("fine"): "-4x180",
+            clock("mended"): "90x30 0.01x150",
+            'mailprobe_build_info{vantage="lan"}': "1x180",
+        },
+        fires={
+            "9m": {},
+            **{
+                at: {
+                    'MailprobeEvidenceClockOff{source="ahead",vantage="lan"}': (
+                        "ahead is stamped by a clock that is ahead of that of lan, by +8 s"
+                    ),
+                    'MailprobeEvidenceClockOff{source="behind",vantage="lan"}': (
+                        "behind is stamped by a clock that is behind that of lan, by -1200 s"
+                    ),
+                }
+                for at in ("12m", "20m")
             },
         },
     ),
