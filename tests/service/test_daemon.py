@@ -96,6 +96,19 @@ class TestBegin:
         assert (await daemon.ended(signal.SIGTERM))[0] == 0
 
 
+class TestQuestions:
+    async def test_whoever_asks_is_told_of_a_session_that_fails_with_all_that_it_costs(
+        self, daemon: Running, world: DemoWorld
+    ) -> None:
+        """Of a listener that is silent, two control connections beside the session where TLS comes first."""
+        await world.change_to(Scene.DEAD)
+        daemon.write(timeouts={"connect": "500ms", "session": "800ms", "evidence": "200ms"})
+        await daemon.start()
+        status, text = await daemon.get("/probe?path=vip")
+        assert status == 200, text
+        assert "\nprobe_success 0.0\n" in text
+
+
 class TestEnd:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     async def test_sessions_under_way_say_goodbye(self, daemon: Running, world: DemoWorld, number: int) -> None:
