@@ -13,6 +13,7 @@ umask 022 # the service's user reads all of it but the secrets
 PLACE=/opt/mailprobe
 CONFIGURATION=/etc/mailprobe/mailprobe.yaml
 UNIT=/etc/systemd/system/mailprobe.service
+COMMAND=/usr/local/bin/probe # so that runbooks and recipes can be typed as they stand
 cd "$(dirname "$0")/../.."
 
 stop() {
@@ -42,6 +43,7 @@ pip() {
   "$in/bin/python" -m pip --quiet --disable-pip-version-check "$@"
 }
 
+echo 'Fetching what deploy/*.lock names; half a minute.'
 # What builds the package comes out of a lock too, and is gone afterwards.
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
@@ -55,8 +57,10 @@ install -d -m 755 /etc/mailprobe
 install -d -m 700 /etc/mailprobe/secrets
 [ -e "$CONFIGURATION" ] || install -m 644 mailprobe.example.yaml "$CONFIGURATION"
 install -m 644 deploy/systemd/mailprobe.service "$UNIT"
+[ -e "$COMMAND" ] || [ -L "$COMMAND" ] || ln -s "$PLACE/bin/probe" "$COMMAND"
 if [ -d /run/systemd/system ]; then
   systemctl daemon-reload
-  systemctl try-restart mailprobe.service
+  systemctl try-restart mailprobe.service || stop 'the new version does not start: journalctl -u mailprobe -n 20 says why'
 fi
 echo "$("$PLACE/bin/probe" --version) is in $PLACE; its configuration is $CONFIGURATION."
+echo "Next: edit it, probe check-config, then systemctl enable --now mailprobe (docs/install.md)."

@@ -128,7 +128,7 @@ class Daemon:
         failed = (f"the latest session to {name} gave no verdict: {BUG} ({bug}); see the log" for name, bug in bugs)
         lost = self._log.lost if self._log else 0
         unread = (f"nobody reads the log (standard error): {lost} lines of it are lost so far",) if lost else ()
-        return (*kept, *stuck, *failed, *unread)
+        return (*kept, *stuck, *failed, *self._slowed(), *unread)
 
     def heard(self) -> tuple[Heard, ...]:
         """How each evidence source serves."""
@@ -300,6 +300,19 @@ class Daemon:
     def _stuck(self) -> tuple[EndpointName, ...]:
         return self._shift.patrol.stuck(self.clock()) if self._shift else ()
 
+    def _slowed(self) -> tuple[str, ...]:
+        """One sentence for all of them: it is one setting."""
+        slowed = self._shift.patrol.slowed if self._shift else ()
+        if not slowed:
+            return ()
+        name, seconds = max(slowed, key=lambda one: one[1])
+        others = f" (and {len(slowed) - 1} more are slowed)" if len(slowed) > 1 else ""
+        return (
+            f"{name} has a session every {seconds:.0f} s{others}, not every {self.settings.schedule.interval:g} s: "
+            "each takes more connections than schedule.max_sessions_per_minute leaves room for; raise it as far as "
+            "the server lets one client connect, or raise schedule.interval",
+        )
+
     async def _breathe(self) -> None:
         """Say when the daemon is ready, and from then on that it is alive, unless it is stuck."""
         while self.waiting_for:  # noqa: ASYNC110 - sources tell no event, and this is over in a moment
@@ -319,7 +332,8 @@ class Daemon:
         verdicts = [change.verdict for change in told if change]
         ok = sum(verdict.severity is Severity.OK for verdict in verdicts)
         critical = sum(verdict.severity is Severity.CRITICAL for verdict in verdicts)
-        return f"{ok} of {len(self.ledger.accounts)} endpoints ok, {critical} critical"
+        refused = "; its new configuration was not taken, see the log" if self.reload.fault else ""
+        return f"{ok} of {len(self.ledger.accounts)} endpoints ok, {critical} critical{refused}"
 
 
 async def _farewell(end: Awaitable[None]) -> None:

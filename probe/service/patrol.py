@@ -127,6 +127,12 @@ class Patrol:
         return tuple(name for name, post in self._posts.items() if now > post.due + post.bound)
 
     @property
+    def slowed(self) -> tuple[tuple[EndpointName, float], ...]:
+        """Endpoints whose budget does not last for all their turns, and the seconds between two sessions instead."""
+        paces = ((name, self.workshop.budgets.pace(post.connections, post.beats)) for name, post in self._posts.items())
+        return tuple((name, pace) for name, pace in paces if pace > self._interval * (1 + self._jitter))
+
+    @property
     def bugs(self) -> tuple[tuple[EndpointName, str], ...]:
         """Endpoints whose latest session failed by a bug of ours, so that their last verdict grows old."""
         return tuple((name, post.bug) for name, post in self._posts.items() if post.bug)

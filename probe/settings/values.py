@@ -40,6 +40,11 @@ MAIL_ADDRESS = re.compile(
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 OUR_LABELS = ("vantage", "path", "service", "severity")
 """Labels of what is pushed that the configuration does not give; `job` it may."""
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_ADDRESS_PATTERN = rf"(?:{_OCTET}(?:\.{_OCTET}){{3}}|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%\S+)?)"
+_NAME_PATTERN = r"[^\s/:]*[^\s/:.0-9][^\s/:.]*\.?"
+"""Wider than _HOST, for every reader of JSON Schema: the last label is no number."""
+_PORT_PATTERN = "0?[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _VARIABLE_PATTERN = r"\$\{"
 
@@ -258,19 +263,23 @@ class Listen:
     port: int
 
 
-def _listen(*transports: str) -> Callable[[object], Listen]:
-    """Accept `host:port`; with more than one transport also `transport://host:port`."""
+def _listen_pattern(*transports: str) -> str:
+    """Accept `host:port`; with more than one transport only `transport://host:port`. Groups: transport, host, port."""
     prefix = f"(?:({'|'.join(transports)})://)" + ("" if len(transports) > 1 else "?")
-    pattern = re.compile(prefix + r"(\[[0-9a-fA-F:.]{2,45}\]|[\w.-]{0,253}):([0-9]{1,5})", re.ASCII)
-    expected = "host:port" if len(transports) == 1 else " or ".join(f"{name}://host:port" for name in transports)
+    return rf"{prefix}(\[[0-9a-fA-F:.]{{2,45}}\]|[A-Za-z0-9_.-]{{0,253}}):({_PORT_PATTERN})"
+
+
+def _listen(*transports: str) -> Form:
+    pattern = re.compile(_listen_pattern(*transports))
+    expected = " or ".join(f"{name}://host:port" for name in transports) if len(transports) > 1 else "host:port"
 
     def listen(value: object) -> Listen:
         found = pattern.fullmatch(value) if isinstance(value, str) else None
-        if not found or int(found[3]) > 65535:
+        if not found:
             raise unfit(f"where to listen: {expected}")
         return Listen(found[1] or transports[0], found[2].strip("[]"), int(found[3]))
 
-    return listen
+    return Form(listen, _pattern(expected, f"^{pattern.pattern}$"))
 
 
 def _choice(kind: type[_Choice]) -> Callable[[object], _Choice]:
@@ -315,7 +324,7 @@ _PERCENTAGE: dict[str, Any] = {
 Text = Annotated[str, Form(_text, _text_that_is("text"))]
 LabelName = Annotated[str, Form(_label, _text_that_is("label"))]
 LabelValue = Annotated[str, Form(_label_value, _text_that_is("text"))]
-Host = Annotated[str, Form(_host, _text_that_is("host name or address"))]
+Host = Annotated[str, Form(_host, _pattern("host name or address", f"^(?:{_ADDRESS_PATTERN}|{_NAME_PATTERN})$"))]
 MailAddress = Annotated[str, Form(_mail_address, _text_that_is("mail address"))]
 Sender = Annotated[str, Form(_sender, {"$comment": "mail address or empty", "type": "string"})]
 Url = Annotated[str, Form(_url, _pattern("URL", "^https?://"))]
@@ -332,19 +341,18 @@ SIZE = Form(_size, _pattern("size", r"^[0-9]{1,6}\s*(MB|GB|TB)$"))
 Duration = Annotated[float, DURATION]
 Size = Annotated[int, SIZE]
 Fraction = Annotated[float, FRACTION]
-IpAddress = Annotated[Address, Form(_address, _text_that_is("address"))]
+_ADDRESS = _pattern("address", f"^{_ADDRESS_PATTERN}$")
+IpAddress = Annotated[Address, Form(_address, _ADDRESS)]
 IpAddresses = Annotated[
     tuple[Address, ...],
-    Form(_addresses, {"anyOf": [_text_that_is("address"), {"type": "array", "items": _text_that_is("address")}]}),
+    Form(_addresses, {"anyOf": [_ADDRESS, {"type": "array", "items": _ADDRESS}]}),
 ]
-Cidr = Annotated[Network, Form(_network, _text_that_is("address or CIDR"))]
+Cidr = Annotated[Network, Form(_network, _pattern("address or CIDR", rf"^{_ADDRESS_PATTERN}(?:/[0-9.]{{1,15}})?$"))]
 Password = Annotated[
     Secret, Form(_secret, {"$comment": "`${NAME}`", "type": "string", "pattern": _VARIABLE_PATTERN}, masked=True)
 ]
-TcpListen = Annotated[Listen, Form(_listen("tcp"), _pattern("host:port", r":[0-9]{1,5}$"))]
-SyslogListen = Annotated[
-    Listen, Form(_listen("udp", "tcp"), _pattern("udp://host:port or tcp://host:port", r"^(udp|tcp)://.*:[0-9]{1,5}$"))
-]
+TcpListen = Annotated[Listen, _listen("tcp")]
+SyslogListen = Annotated[Listen, _listen("udp", "tcp")]
 ServiceName = Annotated[Service, Form(_choice(Service), _names(Service))]
 ImprintName = Annotated[ImprintKind, Form(_choice(ImprintKind), _names(ImprintKind))]
 HeaderName = Annotated[ProxyHeader, Form(_choice(ProxyHeader), _names(ProxyHeader))]

@@ -1,10 +1,13 @@
 """The chart as the real Helm engine renders it, and its manifests held against Kubernetes' and the operator's schemas.
 
-The library holds Helm's own Go code: nothing is contacted, and a rendering takes 20 ms.
+- The library holds Helm's own Go code: nothing is contacted, and a rendering takes 20 ms.
+- Manifests are read as the least kind reader of YAML would (Plain): a name that any takes for a number is found.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -35,6 +38,38 @@ OPERATOR = "monitoring.coreos.com/v1"
 
 Manifest = dict[str, Any]
 Values = dict[str, Any]
+
+
+class Plain(yaml.CSafeLoader):
+    """Reads what Helm's reader would as it would: 1e3 is a number and n is false. Two keys of one name are a fault.
+
+    So is a number with a fraction or an exponent: no manifest of ours has one, and the API takes none for an integer.
+    """
+
+    def mapping(self, node: yaml.MappingNode) -> Iterator[dict[Any, Any]]:
+        """Build a mapping. Raises ConstructorError for a key that is there twice."""
+        keys = [str(key.value) for key, _ in node.value]
+        if twice := {key for key in keys if keys.count(key) > 1}:
+            raise yaml.constructor.ConstructorError(None, None, f"twice in one mapping: {twice}", node.start_mark)
+        return self.construct_yaml_map(node)
+
+    def fraction(self, node: yaml.ScalarNode) -> float:
+        """Raise ConstructorError."""
+        raise yaml.constructor.ConstructorError(None, None, f"no integer: {node.value}", node.start_mark)
+
+    def truth(self, node: yaml.ScalarNode) -> bool:
+        """Read what any version of YAML takes for true or false."""
+        return str(node.value).lower() in ("true", "yes", "on", "y")
+
+
+Plain.add_constructor("tag:yaml.org,2002:map", Plain.mapping)
+Plain.add_constructor("tag:yaml.org,2002:float", Plain.fraction)
+Plain.add_constructor("tag:yaml.org,2002:bool", Plain.truth)
+Plain.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
+)
+Plain.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?0o?[0-7]+$"), list("-+0"))
+Plain.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"[yYnN]$"), list("yYnN"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,18 +113,20 @@ def chart() -> helm_python.Chart:
     return helm_python.Chart.load(CHART)
 
 
-def render(values: Values, *, of: helm_python.Chart | None = None) -> Rendered:
-    """Render as `helm install mailprobe` would. Raises HelmValuesError and HelmRenderError."""
-    files = (of or chart()).render(values, name="mailprobe", namespace=NAMESPACE)
+def render(
+    values: Values, *, of: helm_python.Chart | None = None, release: str = "mailprobe", namespace: str = NAMESPACE
+) -> Rendered:
+    """Render as `helm install RELEASE` would. Raises HelmValuesError and HelmRenderError."""
+    files = (of or chart()).render(values, name=release, namespace=namespace)
     texts = [text for name, text in files.items() if name.endswith(".yaml")]
-    manifests = [manifest for text in texts for manifest in yaml.load_all(text, Loader=yaml.CSafeLoader) if manifest]
+    manifests = [manifest for text in texts for manifest in yaml.load_all(text, Loader=Plain) if manifest]
     return Rendered(manifests=tuple(manifests), notes=files["mailprobe/templates/NOTES.txt"])
 
 
-def refusal(values: Values, *, of: helm_python.Chart | None = None) -> str:
+def refusal(values: Values, *, of: helm_python.Chart | None = None, release: str = "mailprobe") -> str:
     """What Helm says of values that it does not render."""
     try:
-        render(values, of=of)
+        render(values, of=of, release=release)
     except helm_python.HelmError as error:
         return str(error)
     raise AssertionError("the chart rendered values that it must not")

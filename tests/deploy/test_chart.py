@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from copy import deepcopy
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import helm_python
 import jsonschema  # type: ignore[import-untyped]
@@ -18,10 +19,12 @@ import pytest
 import trustme
 import yaml
 from click.testing import CliRunner
+from lightkube.utils.quantity import parse_quantity
 
 import probe
 from deploy.helm import values_schema
 from probe.cli import command
+from probe.settings.values import Size
 from tests.deploy.chart import (
     CHART,
     OLDEST,
@@ -29,6 +32,7 @@ from tests.deploy.chart import (
     REPOSITORY,
     VALUES,
     Manifest,
+    Plain,
     Values,
     check,
     check_operator_s,
@@ -42,6 +46,13 @@ from tests.deploy.chart import (
 PROBES = sorted(set(VALUES) - {"account-only"})
 _WARNING = 2
 _FILE = re.compile(r"(?:/var)?/(?:run/secrets|etc/home-ca|host|var/log)/[\w./-]+")
+
+
+def quantity(text: str) -> Decimal:
+    """A quantity of Kubernetes."""
+    number = parse_quantity(text)
+    assert number is not None
+    return number
 
 
 def pods(name: str) -> Iterator[Manifest]:
@@ -67,6 +78,24 @@ def test_manifests_are_sound(name: str) -> None:
             check(manifest)
     told = [(one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"]) for one in manifests]
     assert len(set(told)) == len(told) > 0
+
+
+def test_a_release_and_its_namespace_may_have_the_names_of_numbers() -> None:
+    told = render(values_of("looks-like-numbers"), release="1e3", namespace="0123")
+    for manifest in told.manifests:
+        if manifest["apiVersion"] != OPERATOR:
+            check(manifest)
+        mine = "7" if manifest["kind"] == "ServiceMonitor" else "1e3"
+        assert manifest["metadata"]["labels"]["app.kubernetes.io/instance"] == mine
+
+
+@pytest.mark.parametrize(
+    "text", ["uid: 1.00066e+09", "uid: 1e3", "size: 1.5", "{a: 1, a: 2}"], ids=["Go's", "short", "fraction", "twice"]
+)
+def test_what_the_api_would_take_for_something_else_is_found(text: str) -> None:
+    with pytest.raises(yaml.constructor.ConstructorError, match=r"no integer|twice in one mapping"):
+        yaml.load(text, Loader=Plain)
+    assert yaml.load("[n, 0o17, '1e3']", Loader=Plain) == [False, 15, "1e3"]
 
 
 @pytest.mark.parametrize("name", ["inside", "syslog"])
@@ -138,22 +167,42 @@ def _place(file: Path) -> None:
     file.chmod(0o440)
 
 
-def test_the_configuration_is_what_was_given_and_three_keys_more() -> None:
+def test_the_configuration_is_what_was_given_and_four_keys_more() -> None:
     given = values_of("hostile")
     told = yaml.safe_load(render(given).configuration)
     assert told.pop("web") == {"listen": ":9797"}
-    assert told.pop("history") == {"file": "/var/lib/mailprobe/history.db"}
+    assert told.pop("history") == {"file": "/var/lib/mailprobe/history.db", "size": "858MB"}
     assert told == given["config"]
 
 
 def test_what_the_chart_would_add_is_left_as_it_was_given() -> None:
     mine = {
         "web": {"listen": "[::]:9999"},
-        "history": {"file": "/var/lib/mailprobe/mine.db"},
+        "history": {"file": "/var/lib/mailprobe/mine.db", "size": "500MB"},
         "vantage": {"name": "me"},
     }
     told = yaml.safe_load(render(merged(values_of("minimal"), {"config": mine})).configuration)
     assert {key: told[key] for key in mine} == mine
+
+
+@pytest.mark.parametrize(
+    ("volume", "history"),
+    [
+        ("1Gi", "858MB"),
+        ("1G", "800MB"),
+        ("13Mi", "10MB"),
+        ("20000000", "16MB"),
+        ("2.5Ti", "2199GB"),
+        ("9Pi", "100000GB"),
+    ],
+)
+def test_the_history_stays_below_its_volume(volume: str, history: str) -> None:
+    """A full disk would cost the oldest sessions, a full empty directory the pod."""
+    for persistent in (True, False):
+        told = render(merged(values_of("minimal"), {"history": {"size": volume, "persistent": persistent}}))
+        size = yaml.safe_load(told.configuration)["history"]["size"]
+        assert size == history
+        assert 10 * get_args(Size)[1].read(size) <= 8 * quantity(volume)
 
 
 def test_the_vantage_is_named_after_the_release_and_not_after_a_pod() -> None:
@@ -165,7 +214,8 @@ def test_the_example_of_the_repository_can_be_installed() -> None:
     del example["web"]  # on loopback, where no kubelet would find it
     log = {"extraVolumes": [{"name": "log", "hostPath": {"path": "/var/log"}}]}
     log["extraVolumeMounts"] = [{"name": "log", "mountPath": "/var/log"}]
-    assert render({"hostNetwork": True, "config": example, **log}).one("Deployment")
+    volume = {"history": {"size": "3Gi"}}
+    assert render({"hostNetwork": True, "config": example, **log, **volume}).one("Deployment")
 
 
 # The schema of the values
@@ -193,7 +243,24 @@ def test_every_value_has_a_schema_and_every_schema_a_value() -> None:
         ({"image": {"digest": "latest"}}, "digest"),
         ({"history": None}, "history"),
         ({"history": {"size": "1 GB"}}, "size"),
+        ({"history": {"size": "1K"}}, "size"),
+        ({"history": {"storageClass": "Fast Disk"}}, "storageClass"),
+        ({"history": {"existingClaim": "Old"}}, "existingClaim"),
         ({"runAsUser": 0}, "runAsUser"),
+        ({"fsGroup": 1 << 31}, "fsGroup"),
+        ({"fullnameOverride": "Mail_Probe"}, "fullnameOverride"),
+        ({"fullnameOverride": "1probe"}, "fullnameOverride"),
+        ({"nameOverride": "Mail Probe"}, "nameOverride"),
+        ({"priorityClassName": "High!"}, "priorityClassName"),
+        ({"serviceAccount": {"name": "Mine"}}, "serviceAccount"),
+        ({"podLabels": {"app.kubernetes.io/name": "x"}}, "podLabels/app.kubernetes.io~1name"),
+        ({"podLabels": {"app.kubernetes.io/component": "x"}}, "podLabels/app.kubernetes.io~1component"),
+        ({"podAnnotations": {"checksum/config": "x"}}, "podAnnotations/checksum~1config"),
+        ({"serviceMonitor": {"interval": "30s1m"}}, "interval"),
+        ({"config": {"paths": [{"name": "vip", "host": "10.0.20", "endpoints": [{"service": "smtp"}]}]}}, "host"),
+        ({"config": {"topology": {"nodes": {"node1": "10.0.20"}}}}, "node1"),
+        ({"config": {"web": {"listen": ":97970"}}}, "listen"),
+        ({"config": {"web": {"listen": "http://0.0.0.0:9797"}}}, "listen"),
         ({"config": {"path": []}}, "path"),
         ({"config": {"paths": []}}, "paths"),
         ({"config": {"schedule": {"interval": "often"}}}, "interval"),
@@ -227,6 +294,14 @@ def test_no_pod_has_a_privilege(name: str) -> None:
 @pytest.mark.parametrize("name", VALUES)
 def test_no_secret_is_ever_made_only_named(name: str) -> None:
     assert rendered(name).of("Secret") == []
+
+
+def test_large_ids_are_written_out() -> None:
+    """OpenShift's are all of that size; Plain would find an exponent."""
+    for pod in pods("looks-like-numbers"):
+        chosen = {key: pod["securityContext"][key] for key in ("runAsUser", "runAsGroup", "fsGroup")}
+        assert set(chosen.values()) == {1000660000}
+        assert pod["securityContext"]["supplementalGroups"] == [4, 1000660000]
 
 
 def test_users_are_the_image_s_or_the_platform_s() -> None:
@@ -312,6 +387,8 @@ def test_helm_test_is_a_round_with_the_daemon_s_configuration_that_can_forge_not
     assert test["metadata"]["annotations"]["helm.sh/hook"] == "test"
     (container,) = test["spec"]["containers"]
     assert container["args"] == ["--once", "--config", "/etc/mailprobe/mailprobe.yaml", "--wait", "60"]
+    (large,) = rendered("looks-like-numbers").one("Pod")["spec"]["containers"]
+    assert large["args"][-1] == "1000000"
     history = {"name": "history", "mountPath": "/var/lib/mailprobe"}
     assert [*container["volumeMounts"], history] == _container(told.one("Deployment"))["volumeMounts"]
     assert "history" not in [volume["name"] for volume in test["spec"]["volumes"]]

@@ -26,7 +26,8 @@ def sentences(said: str) -> list[str]:
 
 
 def said_of(case: dict[str, Any]) -> str:
-    return refusal(case["values"] if case.get("alone") else merged(MINIMAL, case["values"]))
+    values = case["values"] if case.get("alone") else merged(MINIMAL, case["values"])
+    return refusal(values, release=case.get("release", "mailprobe"))
 
 
 @pytest.mark.parametrize("name", CASES)

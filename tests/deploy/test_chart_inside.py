@@ -29,8 +29,10 @@ SERVICE = {
     "spec": {"clusterIPs": ["10.96.0.9"], "externalIPs": ["10.0.20.210"]},
     "status": {"loadBalancer": {"ingress": [{"ip": "10.0.20.202"}, {"hostname": "mail.example.org"}]}},
 }
+BESIDE = {"metadata": {"name": "beside", "namespace": NAMESPACE}, "spec": {}}
 WAITING = {"metadata": {"name": "new", "namespace": "mail"}, "spec": {}, "status": {"loadBalancer": {}}}
-NODE = {"metadata": {"name": "k8s-node1"}, "status": {"addresses": [{"type": "InternalIP", "address": "10.0.20.101"}]}}
+ADDRESSES = [{"type": "InternalIP", "address": "10.0.20.101"}, {"type": "Hostname", "address": "k8s-node1"}]
+NODE = {"metadata": {"name": "k8s-node1"}, "status": {"addresses": ADDRESSES}}
 
 
 @dataclass
@@ -65,7 +67,7 @@ class ScriptedApi:
                     for name, kind, namespaced in RESOURCES
                 ],
             },
-            "/api/v1/services": _list("Service", [SERVICE, WAITING]),
+            "/api/v1/services": _list("Service", [SERVICE, WAITING, BESIDE]),
             "/api/v1/nodes": _list("Node", [NODE]),
         }
         return (200, pages[path]) if path in pages else (404, {"kind": "Status", "status": "Failure", "code": 404})
@@ -127,6 +129,10 @@ def notes(api: ScriptedApi, chart: Path, values: Values) -> str:
         ("10.0.20.210", "the Service mail/mailserver"),
         ("10.96.0.9", "the Service mail/mailserver"),
         ("10.0.20.101", "the node k8s-node1"),
+        ("Mail.Example.org.", "the Service mail/mailserver"),
+        ("mailserver.mail", "the Service mail/mailserver"),
+        ("beside", f"the Service {NAMESPACE}/beside"),
+        ("K8s-Node1", "the node k8s-node1"),
     ],
 )
 def test_an_address_of_the_cluster_is_recognised(host: str, whose: str, api: ScriptedApi, notes_only: Path) -> None:
@@ -135,8 +141,28 @@ def test_an_address_of_the_cluster_is_recognised(host: str, whose: str, api: Scr
     assert f"path vip leads to {host}, which is {whose} of this cluster." in said
 
 
-def test_an_address_elsewhere_is_no_reason(api: ScriptedApi, notes_only: Path) -> None:
-    assert WARNING not in notes(api, notes_only, probing("10.0.20.203"))
+@pytest.mark.parametrize("host", ["10.0.20.203", "mailserver", "mailserver.example", "beside.mail"])
+def test_an_address_elsewhere_is_no_reason(host: str, api: ScriptedApi, notes_only: Path) -> None:
+    assert WARNING not in notes(api, notes_only, probing(host))
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("mailserver.mailserver.svc.cluster.local", True),
+        ("mailserver.mailserver.SVC", True),
+        ("mailserver.mailserver.svc.home.example.", True),
+        ("mailserver-0.headless.mailserver.svc", True),
+        ("10-10-1-5.mailserver.pod.cluster.local", True),
+        ("mail.svc.example.org", False),
+        ("svc.example.org", False),
+        ("mail.example.org", False),
+    ],
+)
+def test_a_name_of_the_cluster_s_own_is_recognised_without_asking(host: str, said: bool) -> None:  # noqa: FBT001 - a table
+    told = render(probing(host) | {"lookup": False}).notes
+    assert (WARNING in told) is said
+    assert (f"path vip leads to {host}, a name that only the DNS of this cluster knows." in told) is said
 
 
 @pytest.mark.parametrize("kind", ["services", "nodes"])
@@ -150,7 +176,8 @@ def test_whoever_may_not_list_can_leave_the_look_up_out(kind: str, api: Scripted
 def test_what_is_read_with_the_pod_s_own_account_is_of_this_cluster() -> None:
     """Without asking anybody."""
     by_name = {name: rendered(name).notes for name in VALUES}
-    assert {name for name, said in by_name.items() if WARNING in said} == {"inside", "everything-named"}
+    warned = {name for name, said in by_name.items() if WARNING in said}
+    assert warned == {"inside", "everything-named", "looks-like-numbers"}
     assert "the Service mailserver/mailserver is of this cluster" in by_name["inside"]
     assert "config.evidence.sources[2] is read with the pod's own account" in by_name["inside"]
 
@@ -160,6 +187,8 @@ def test_notes_tell_the_next_steps() -> None:
     assert "port-forward service/mailprobe 9797:9797" in said["minimal"]
     assert "port-forward service/mailprobe 9797:443     # then https://127.0.0.1:9797/" in said["web-config"]
     assert "create token mailprobe --duration" in said["account-only"]
+    assert "jsonpath='{.status.expirationTimestamp}{\"\\n\"}'" in said["account-only"]
+    assert "When it ends, the kubeconfig does" in said["account-only"]
     assert {name for name, text in said.items() if "nothing ties the pod to a node" in text} == {"inside", "variables"}
     assert not [name for name, text in said.items() if "<no value>" in text]
 

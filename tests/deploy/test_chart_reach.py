@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 
+from probe.service.survey import BOUND
+from probe.service.web.probe_endpoint import MARGIN
+from probe.sessions.control import CONTROL_SECONDS
+from probe.settings.parts import TimeoutSettings
 from probe.topology.facts import Subject
-from tests.deploy.chart import NAMESPACE, VALUES, Manifest, merged, render, rendered, values_of
+from tests.deploy.chart import NAMESPACE, VALUES, Manifest, Values, merged, refusal, render, rendered, values_of
 from tests.kubernetes.rbac import Rule, documented, granted
+
+CONTROLS = 2
+"""The most control connections after one failed session (probe/sessions/control.py, CALLS)."""
 
 
 def _selects(selector: dict[str, str], labels: dict[str, str]) -> bool:
@@ -67,6 +74,27 @@ def test_probe_resources_ask_for_every_endpoint_by_its_service() -> None:
     assert {spec["prober"]["path"] for spec in probes.values()} == {"/probe"}
 
 
+@pytest.mark.parametrize(
+    "timeouts", [{}, {"session": "1.5m", "evidence": "250 ms"}, {"connect": "2s", "session": "4s"}]
+)
+def test_a_scrape_waits_for_the_longest_answer_there_is(timeouts: dict[str, str]) -> None:
+    limits = TimeoutSettings.model_validate(timeouts)
+    longest = limits.session + max(limits.evidence, CONTROLS * CONTROL_SECONDS) + BOUND + MARGIN
+
+    def asked(milliseconds: float) -> Values:
+        scrape = {"enabled": True, "interval": "5m", "scrapeTimeout": f"{milliseconds:.0f}ms"}
+        return merged(values_of("probe-resources"), {"probeResources": scrape, "config": {"timeouts": timeouts}})
+
+    assert render(asked(1000 * longest)).of("Probe")
+    assert f"an answer may take {longest:g}s" in refusal(asked(1000 * longest - 1))
+
+
+def test_timeouts_out_of_variables_are_not_judged() -> None:
+    given = {"environment": [{"name": "T", "secret": "s", "key": "k"}], "config": {"timeouts": {"session": "${T}"}}}
+    short = {"probeResources": {"scrapeTimeout": "1s"}}
+    assert render(merged(values_of("probe-resources"), given | short)).of("Probe")
+
+
 # NetworkPolicy
 
 
@@ -88,6 +116,7 @@ def test_only_what_the_configuration_names_is_reached() -> None:
         ("10.0.20.202/32", 993, "TCP"),
         ("any", 587, "TCP"),
         ("2001:db8:20::202/128", 25, "TCP"),
+        ("fe80::1/128", 25, "TCP"),
         ("10.0.20.50/32", 3100, "TCP"),
         ("2001:db8::50/128", 443, "TCP"),
         ("10.0.20.101/32", 30166, "TCP"),

@@ -99,6 +99,7 @@ def inside() -> Iterator[Machine]:
 def service(inside: Machine) -> Machine:
     """The machine with the service installed, configured and started, by the commands of docs/install.md."""
     inside.shell(f"umask 077; cd {CHECKOUT}; {documented('systemd')}", variables={"PIP_CONFIG_FILE": PIP})
+    assert inside.run("/usr/local/bin/probe", "--version").startswith("probe ")
     assert "Loaded: loaded" in inside.run("systemctl", "status", "mailprobe", check=False)
     assert show(inside, "ActiveState") == {"ActiveState": "inactive"}
     for name in ("logs", "secrets"):
@@ -165,6 +166,19 @@ def test_a_reload_takes_the_new_configuration(service: Machine) -> None:
     service.run("systemctl", "reload", "mailprobe")
     wait_until(lambda: 'path="vip"' in get(service, "/metrics"), "the old path")
     assert show(service, "MainPID") == before
+
+
+def test_a_refused_configuration_is_in_the_status(service: Machine) -> None:
+    file = service.path("/etc/mailprobe/mailprobe.yaml")
+    file.write_text(CONFIGURATION.replace("host:", "hsot:"))
+    service.run("systemctl", "reload", "mailprobe")
+    wait_until(
+        lambda: "its new configuration was not taken" in show(service, "StatusText")["StatusText"], "the refusal"
+    )
+    assert "hsot" in service.run("journalctl", "--unit=mailprobe", "--lines=20", "--output=cat")
+    file.write_text(CONFIGURATION)
+    service.run("systemctl", "reload", "mailprobe")
+    wait_until(lambda: "not taken" not in show(service, "StatusText")["StatusText"], "the good one")
 
 
 def test_the_raw_socket_comes_with_its_drop_in_alone(service: Machine) -> None:

@@ -126,10 +126,15 @@ def _find_probe() -> Path | None:
 
 
 def _hold(lab: Lab, case: Case) -> None:
+    outside = f"ip netns exec {lab.namespace('vantage')}"
+    filters = "ip6tables" if ":" in case.scenario.host else "iptables"
+    vanish = f"ip netns exec {lab.namespace('router')} {filters} -I FORWARD -d {case.scenario.host} -j DROP"
     print(
         f"""
 The lab stays until Ctrl-C.
-  a shell outside      ip netns exec {lab.namespace("vantage")} bash
+  a round, outside     {outside} {_find_probe() or "probe"} --once --config {case.config_file}
+  a shell there        {outside} bash
+  packets vanish       {vanish}     (-D for -I: no more)
   other places         {", ".join(lab.namespace(role) for role in ("router", "lan", "node1", "node2", "pod"))}
   configuration        {case.config_file}
   Postfix's log        {lab.postfix_log}

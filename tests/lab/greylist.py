@@ -8,6 +8,7 @@ Rule 3: standard library only.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import sys
 import time
@@ -43,4 +44,5 @@ async def request(reader: asyncio.StreamReader) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), float(sys.argv[2])))
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve(int(sys.argv[1]), float(sys.argv[2])))

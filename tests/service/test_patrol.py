@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from probe.demo.scenes import Scene
 from probe.demo.world import DemoWorld, demo_world
 from probe.model import Endpoint, EndpointName, Mailbox, Service, Verdict
 from probe.service.budget import Budgets
@@ -103,6 +104,14 @@ async def test_without_a_recent_result_a_spent_budget_refuses(beat: Beat) -> Non
     refused = await patrol.ask(beat.name, seconds=20)
     assert refused.result is None
     assert "max_sessions_per_minute is spent for vip/smtp" in refused.refusal
+
+
+async def test_a_budget_that_does_not_last_for_the_interval_is_told(beat: Beat, world: DemoWorld) -> None:
+    await world.change_to(Scene.HEADER_MISSING)  # a second connection, with a header, finds that out
+    patrol = await beat.begin(interval="10s", jitter="0%", most=6)
+    assert not patrol.slowed
+    assert (await beat.recorded.get()).result.session.connections == 2
+    assert patrol.slowed == ((beat.name, 20.0),)
 
 
 async def test_a_question_waits_no_longer_than_it_says(beat: Beat) -> None:

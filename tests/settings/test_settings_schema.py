@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from pydantic_core import PydanticCustomError
 
 from probe.settings import schema
 from probe.settings.document import decoded, parsed
 from probe.settings.reference import keys, reference
+from probe.settings.values import Cidr, Host, IpAddress, SyslogListen, TcpListen
 from tests.settings.bad_folder import FOLDER as BAD
 from tests.settings.good_folder import ENVIRONMENT, FILES
 
@@ -66,6 +68,40 @@ def test_examples_of_keys_validate() -> None:
         for example in key.node.get("examples", ()):
             part: Mapping[str, Any] = {"$defs": SCHEMA["$defs"], **key.node}
             assert check.evolve(schema=part).is_valid(example), key.path
+
+
+SOUND = [
+    (TcpListen, [":9797", "tcp://[::]:1", "0.0.0.0:0", "a_b-c.d:65535", ":00080"]),
+    (SyslogListen, ["udp://:5514", "tcp://[::1]:0514", "udp://127.0.0.1:5514"]),
+    (Host, ["10.0.20.202", "mail", "Mail.Example.org.", "müller.example", "4ever.example", "::1", "::ffff:10.0.0.1"]),
+    (Host, ["fe80::1%eth0", "2001:db8::202", "10.0.20.202.example"]),
+    (IpAddress, ["10.0.20.1", "2001:DB8::", "::", "::ffff:10.0.0.1"]),
+    (Cidr, ["10.0.20.1", "10.0.20.0/24", "2001:db8::/32", "::1", "10.0.20.0/255.255.255.0"]),
+]
+ODD = [
+    (TcpListen, ["9797", ":65536", ":99999", "http://mail:80", "a b:1", "udp://:1", "[::]9797", ":0x10", "::1:80"]),
+    (SyslogListen, [":5514", "unix://log:1", "udp://:65536", "udp://a/b:1"]),
+    (Host, ["10.0.20", "256.1.1.1", "mail:25", "[::1]", "http://mail", "a b", "mail.5"]),
+    (IpAddress, ["10.0.20", "10.0.20.1/32", "mail", "[::1]"]),
+    (Cidr, ["10.0.20/24", "mail/24", "10.0.20.0/24/24"]),
+]
+
+
+@pytest.mark.parametrize(("kind", "texts"), SOUND)
+def test_what_is_read_an_editor_takes(kind: Any, texts: list[str]) -> None:
+    form = get_args(kind)[1]
+    for text in texts:
+        form.read(text)
+        assert validator().evolve(schema=form.schema).is_valid(text), text
+
+
+@pytest.mark.parametrize(("kind", "texts"), ODD)
+def test_what_cannot_be_read_an_editor_marks(kind: Any, texts: list[str]) -> None:
+    form = get_args(kind)[1]
+    for text in texts:
+        with pytest.raises(PydanticCustomError):
+            form.read(text)
+        assert not validator().evolve(schema=form.schema).is_valid(text), text
 
 
 def plain(file: Path) -> object:

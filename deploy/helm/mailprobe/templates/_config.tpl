@@ -11,11 +11,41 @@ Helm's templates give text only, so lists and mappings are passed as YAML and re
 {{- if not $vantage.name }}{{ $_ := set $vantage "name" (include "mailprobe.fullname" .) }}{{ end }}
 {{- if not $web.listen }}{{ $_ := set $web "listen" ":9797" }}{{ end }}
 {{- if not $history.file }}{{ $_ := set $history "file" "/var/lib/mailprobe/history.db" }}{{ end }}
+{{- if not $history.size }}{{ $_ := set $history "size" (include "mailprobe.historySize" .) }}{{ end }}
 {{- toYaml (merge (dict "vantage" $vantage "web" $web "history" $history) $config) }}
 {{- end }}
 
+{{- /* A quantity of Kubernetes, or a size of the configuration, in megabytes. */ -}}
+{{- define "mailprobe.megabytes" -}}
+{{- $units := dict "" 1e-6 "k" 1e-3 "M" 1 "G" 1e3 "T" 1e6 "P" 1e9 "MB" 1 "GB" 1e3 "TB" 1e6 }}
+{{- $binary := dict "Ki" 1024e-6 "Mi" 1.048576 "Gi" 1073.741824 "Ti" 1099511.627776 "Pi" 1125899906.842624 }}
+{{- mulf (regexFind "^[0-9.]+" . | float64) (get (merge $units $binary) (regexFind "[A-Za-z]*$" .)) }}
+{{- end }}
+
+{{- /* How big the history may get beside its log, in megabytes: four fifths of its volume. */ -}}
+{{- define "mailprobe.historyLimit" -}}
+{{- mulf 0.8 (include "mailprobe.megabytes" .Values.history.size | float64) | floor | int64 }}
+{{- end }}
+
+{{- /* The same as config.history.size is written: six digits and a unit, at most 100TB. */ -}}
+{{- define "mailprobe.historySize" -}}
+{{- $limit := include "mailprobe.historyLimit" . | int64 }}
+{{- if gt $limit 999999 }}{{ min 100000 (div $limit 1000) }}GB{{ else }}{{ $limit }}MB{{ end }}
+{{- end }}
+
+{{- /*
+"true" where nobody from outside the pod comes to a listener: (list [SCHEME://]HOST:PORT HOSTNETWORK). On a network of its own
+a pod does not know its addresses beforehand, so it listens on all of them.
+*/ -}}
+{{- define "mailprobe.deaf" -}}
+{{- $host := regexReplaceAll "^(?:[a-z]+://)?(.*):[0-9]+$" (first .) "${1}" | lower }}
+{{- $loopback := regexMatch "^(127[.].*|(ip6-)?localhost([.].*)?|\\[([0:]*:0*1|::ffff:127[.].*)\\])$" $host }}
+{{- $everywhere := regexMatch "^(0[.]0[.]0[.]0|\\[[0:]+\\])?$" $host }}
+{{- if and (not (contains "${" $host)) (or $loopback (not (or $everywhere (last .)))) }}true{{ end }}
+{{- end }}
+
 {{- define "mailprobe.webPort" -}}
-{{- regexFind "[0-9]+$" ((.Values.config.web | default dict).listen | default ":9797") }}
+{{- regexFind "[1-9][0-9]*$" ((.Values.config.web | default dict).listen | default ":9797") }}
 {{- end }}
 
 {{- define "mailprobe.sources" -}}
@@ -28,7 +58,7 @@ Helm's templates give text only, so lists and mappings are passed as YAML and re
 {{- range fromYamlArray (include "mailprobe.sources" .) }}
 {{- if eq .kind "syslog" }}
 {{- $protocol := ternary "UDP" "TCP" (hasPrefix "udp:" .listen) }}
-{{- $ports = append $ports (dict "port" (regexFind "[0-9]+$" .listen | int) "protocol" $protocol "senders" (.senders | default list)) }}
+{{- $ports = append $ports (dict "port" (regexFind "[1-9][0-9]*$" .listen | int) "protocol" $protocol "senders" (.senders | default list)) }}
 {{- end }}
 {{- end }}
 {{- toYaml $ports }}
@@ -68,14 +98,28 @@ path of a source of kind file.
 {{- toYaml ($urls | uniq) }}
 {{- end }}
 
-{{- /* A duration of Prometheus in milliseconds. */ -}}
+{{- /* A duration of Prometheus, or of the configuration, in milliseconds. */ -}}
 {{- define "mailprobe.milliseconds" -}}
 {{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 }}
-{{- $sum := 0 }}
-{{- range regexFindAll "[0-9]+(ms|[smhd])" . -1 }}
-{{- $sum = add $sum (mul (regexFind "^[0-9]+" . | int) (get $units (regexFind "[a-z]+$" .))) }}
+{{- $sum := 0.0 }}
+{{- range regexFindAll "[0-9.]+\\s*(ms|[smhd])" . -1 }}
+{{- $sum = addf $sum (mulf (regexFind "^[0-9.]+" . | float64) (get $units (regexFind "[a-z]+$" .))) }}
 {{- end }}
 {{- $sum }}
+{{- end }}
+
+{{- /*
+How long a scrape of /probe has to wait for one session, in milliseconds; 0 where a variable hides it (docs/http.md): the session,
+then its evidence, or after a failure at most two control connections of 10 s; 3 s for a cause; and 0.5 s of a scrape are left
+for the answer's way. A test holds it against the daemon's own bounds.
+*/ -}}
+{{- define "mailprobe.longestAnswer" -}}
+{{- $timeouts := .Values.config.timeouts | default dict }}
+{{- if contains "${" (toJson $timeouts) }}0{{ else }}
+{{- $session := include "mailprobe.milliseconds" ($timeouts.session | default "30s") | float64 }}
+{{- $evidence := include "mailprobe.milliseconds" ($timeouts.evidence | default "15s") | float64 }}
+{{- addf $session (maxf $evidence 20000) 3000 500 }}
+{{- end }}
 {{- end }}
 
 {{- /* Places of passwords that are written out, one a line: a key `password`, and a user's in a URL. Never what they are. */ -}}
@@ -138,19 +182,19 @@ What is read from a Kubernetes API with the pod's own account (all that is read,
 {{- $reads := fromYaml (include "mailprobe.reads" .) }}
 {{- range $reads.logs }}
 - name: logs
-  namespace: {{ . }}
+  namespace: {{ quote . }}
   rules:
     - {apiGroups: [""], resources: [pods], verbs: [list, watch]}
     - {apiGroups: [""], resources: [pods/log], verbs: [get]}
 {{- end }}
 {{- range $reads.services }}
 - name: service
-  namespace: {{ .namespace }}
+  namespace: {{ quote .namespace }}
   rules:
     - {apiGroups: [""], resources: [services], resourceNames: [{{ .service | quote }}], verbs: [get]}
     - {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list]}
 - name: metallb
-  namespace: {{ .metallb }}
+  namespace: {{ quote .metallb }}
   rules:
     - {apiGroups: [metallb.io], resources: [servicel2statuses, l2advertisements], verbs: [list]}
 - name: nodes

@@ -21,6 +21,13 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- if not .Values.config.paths }}
 - config.paths is empty: give the configuration (mailprobe.yaml) as `config`; mailprobe.example.yaml is one to begin with.
 {{- end }}
+{{- $names := list }}
+{{- range $index, $path := .Values.config.paths }}
+{{- if has $path.name $names }}
+- config.paths[{{ $index }}].name is {{ $path.name | quote }}, as another path's is: metrics and alerts go by it, so give each a name of its own.
+{{- end }}
+{{- $names = append $names $path.name }}
+{{- end }}
 {{- range splitList "\n" (include "mailprobe.secretsInClear" (dict "place" "config" "node" .Values.config) | trim) }}
 {{- if . }}
 - {{ . }} holds a secret in clear, and whoever may read the ConfigMap reads it: name a file of a Secret (password_file) or a variable (${NAME}) instead.
@@ -57,23 +64,40 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- if and (or .Values.networkPolicy.from .Values.networkPolicy.extraEgress) (not .Values.networkPolicy.enabled) }}
 - networkPolicy names who may pass and networkPolicy.enabled is false: nothing would be kept out. Enable it, or take the names out.
 {{- end }}
+{{- if not (regexMatch "^[a-z]" (include "mailprobe.fullname" .)) }}
+- The Service would be called {{ include "mailprobe.fullname" . | quote }}, and a Service's name begins with a letter: set fullnameOverride.
+{{- end }}
 {{- if and .Values.history.existingClaim .Values.history.storageClass }}
 - history.existingClaim and history.storageClass are both given: a claim that exists has its class already.
 {{- end }}
 {{- if and .Values.history.existingClaim (not .Values.history.persistent) }}
 - history.existingClaim is given and history.persistent is false: one of the two is meant.
 {{- end }}
+{{- include "mailprobe.contradictions.room" . }}
 {{- if and (.Values.config.checks | default dict).spoof (not .Values.history.persistent) }}
 - config.checks.spoof is set and history.persistent is false: when a forged header was last sent is remembered beside the history, and each new pod would send them again.
+{{- end }}
+{{- end }}
+
+{{- define "mailprobe.contradictions.room" -}}
+{{- $size := (.Values.config.history | default dict).size }}
+{{- $limit := include "mailprobe.historyLimit" . | float64 }}
+{{- if and .Values.history.existingClaim .Values.history.persistent }}
+{{- if not $size }}
+- history.existingClaim is given and config.history.size is not: how big that claim is the chart does not know, and the history must not fill it. Set config.history.size to four fifths of the claim at most.
+{{- end }}
+{{- else if lt $limit 10.0 }}
+- history.size is {{ .Values.history.size }}: the history takes 10MB at least, and its log needs room beside it. Make it 13Mi or more.
+{{- else if and $size (not (contains "${" $size)) (gt (include "mailprobe.megabytes" $size | float64) $limit) }}
+- config.history.size is {{ $size }} and history.size, its volume's, {{ .Values.history.size }}: the file may have four fifths of it, {{ include "mailprobe.historySize" . }}, or the disk would be full. Leave config.history.size out, or make the volume bigger.
 {{- end }}
 {{- end }}
 
 {{- define "mailprobe.contradictions.web" -}}
 {{- $web := .Values.config.web | default dict }}
 {{- $listen := $web.listen | default ":9797" }}
-{{- $host := regexReplaceAll ":[0-9]+$" $listen "" }}
-{{- if or (hasPrefix "127." $host) (has $host (list "localhost" "[::1]")) }}
-- config.web.listen is {{ $listen | quote }}: neither the kubelet nor the Service reaches a loopback address. Leave it out, or listen on ":9797".
+{{- if include "mailprobe.deaf" (list $listen .Values.hostNetwork) }}
+- config.web.listen is {{ $listen | quote }}: neither the kubelet nor the Service comes to that address. Leave it out, or listen on ":9797".
 {{- end }}
 {{- $port := include "mailprobe.webPort" . | int }}
 {{- if eq $port 0 }}
@@ -155,6 +179,11 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- if eq $source.kind "journald" }}
 - config.evidence.sources[{{ $index }}] is of kind journald: a pod has no journal and the image no journalctl. Let the mail server's machine send its lines (kind syslog), or run the probe there.
 {{- end }}
+{{- if and (eq $source.kind "syslog") $.Values.syslogService.enabled }}
+{{- if include "mailprobe.deaf" (list $source.listen $.Values.hostNetwork) }}
+- config.evidence.sources[{{ $index }}].listen is {{ $source.listen | quote }}: syslogService leads to the pod's own address, where then nobody listens. Leave the host out, as in udp://:5514.
+{{- end }}
+{{- end }}
 {{- end }}
 {{- $ports := fromYamlArray (include "mailprobe.syslogPorts" .) }}
 {{- if and $ports (not .Values.syslogService.enabled) (not .Values.hostNetwork) }}
@@ -168,11 +197,13 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 - config has a syslog source whose port is 0 or comes from a variable: a Service needs to know it.
 {{- end }}
 {{- end }}
-{{- $page := include "mailprobe.webPort" . }}
+{{- $taken := list (printf "TCP %s" (include "mailprobe.webPort" .)) }}
 {{- range $ports }}
-{{- if and (eq .protocol "TCP") (eq (toString .port) $page) }}
-- config has a syslog source on port {{ .port }}, which is the page's (config.web.listen): two cannot listen on one port.
+{{- $port := printf "%s %v" .protocol .port }}
+{{- if and (gt (int .port) 0) (has $port $taken) }}
+- config has two listeners on port {{ .port }} ({{ .protocol }}), the page's counted (config.web.listen): a Service leads to one. Take another port; one without a host listens on every address.
 {{- end }}
+{{- $taken = append $taken $port }}
 {{- end }}
 {{- if .Values.hostNetwork }}
 {{- range $ports }}
@@ -209,8 +240,14 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- end }}
 {{- range list "serviceMonitor" "probeResources" }}
 {{- $scrape := get $.Values . }}
-{{- if and $scrape.enabled (gt (include "mailprobe.milliseconds" $scrape.scrapeTimeout | int) (include "mailprobe.milliseconds" $scrape.interval | int)) }}
+{{- if and $scrape.enabled (gt (include "mailprobe.milliseconds" $scrape.scrapeTimeout | float64) (include "mailprobe.milliseconds" $scrape.interval | float64)) }}
 - {{ . }}.scrapeTimeout is {{ $scrape.scrapeTimeout }} and its interval {{ $scrape.interval }}: the operator refuses a scrape that may take longer than its interval, where nobody who installs sees it.
+{{- end }}
+{{- end }}
+{{- $needed := include "mailprobe.longestAnswer" . | float64 }}
+{{- with .Values.probeResources }}
+{{- if and .enabled (lt (include "mailprobe.milliseconds" .scrapeTimeout | float64) $needed) }}
+- probeResources.scrapeTimeout is {{ .scrapeTimeout }}, and an answer may take {{ divf $needed 1000 }}s (config.timeouts.session, then evidence, or after a failure two control connections and its cause): Prometheus would give up on just those that say what is broken. Make it {{ divf $needed 1000 | ceil }}s or more, its interval too, or the timeouts shorter.
 {{- end }}
 {{- end }}
 {{- $files := dict "prometheusRule" (list "files/mailprobe.rules.yaml" "groups:") "dashboard" (list "files/mailprobe.json" "{") }}

@@ -1,5 +1,7 @@
 {{- /*
 Names, and the values that several manifests share. What `config` says is read here and in _config.tpl alone.
+Whatever text comes from outside is quoted (or goes through toYaml), for "on", "0123" and "1e3" are names too. Whatever
+number does goes through int64: Helm reads a large one as 1.00066e+09, which is no integer to the API.
 */ -}}
 
 {{- define "mailprobe.name" -}}
@@ -13,8 +15,8 @@ Names, and the values that several manifests share. What `config` says is read h
 {{- end }}
 
 {{- define "mailprobe.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "mailprobe.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "mailprobe.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "mailprobe.labels" -}}
@@ -22,6 +24,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ include "mailprobe.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- /* (list $ LABELS): of two labels of one name that of the values counts. */ -}}
+{{- define "mailprobe.labelsAnd" -}}
+{{- toYaml (merge (deepCopy (last .)) (fromYaml (include "mailprobe.labels" (first .)))) }}
 {{- end }}
 
 {{- define "mailprobe.image" -}}
@@ -41,7 +48,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- /* What the daemon's pod and the test's have in common: everything but the container's work and the history. */ -}}
 {{- define "mailprobe.pod" -}}
-serviceAccountName: {{ include "mailprobe.serviceAccountName" . }}
+serviceAccountName: {{ include "mailprobe.serviceAccountName" . | quote }}
 automountServiceAccountToken: {{ eq (include "mailprobe.usesAccount" .) "true" }}
 enableServiceLinks: false
 {{- with .Values.imagePullSecrets }}
@@ -54,11 +61,11 @@ dnsPolicy: ClusterFirstWithHostNet
 securityContext:
   runAsNonRoot: true
   {{- with .Values.runAsUser }}
-  runAsUser: {{ . }}
-  runAsGroup: {{ . }}
+  runAsUser: {{ int64 . }}
+  runAsGroup: {{ int64 . }}
   {{- end }}
   {{- with .Values.fsGroup }}
-  fsGroup: {{ . }}
+  fsGroup: {{ int64 . }}
   fsGroupChangePolicy: OnRootMismatch
   {{- end }}
   {{- with .Values.supplementalGroups }}
@@ -75,7 +82,7 @@ affinity: {{- toYaml . | nindent 2 }}
 tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ quote . }}
 {{- end }}
 {{- end }}
 
@@ -90,7 +97,7 @@ securityContext:
 {{- with .Values.environment }}
 env:
   {{- range . }}
-  - name: {{ .name }}
+  - name: {{ .name | quote }}
     valueFrom: {secretKeyRef: {name: {{ .secret | quote }}, key: {{ .key | quote }}}}
   {{- end }}
 {{- end }}
@@ -109,7 +116,7 @@ volumeMounts:
 {{- /* Group-readable and no more: the probe warns of password files that every user can read. */ -}}
 {{- define "mailprobe.volumes" -}}
 - name: config
-  configMap: {name: {{ include "mailprobe.fullname" . }}}
+  configMap: {name: {{ include "mailprobe.fullname" . | quote }}}
 - name: tmp
   emptyDir: {sizeLimit: 64Mi}
 {{- range $index, $secret := .Values.secrets }}

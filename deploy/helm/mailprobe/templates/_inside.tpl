@@ -1,7 +1,8 @@
 {{- /*
 Whether the probe has been put into the cluster that it probes, where kube-proxy takes short cuts that no client takes.
-Known without asking: what is read with the pod's own account is of this cluster. Asked of the cluster (lookup, which finds
-nothing in `helm template`): a path leads to one of its Services' addresses or to one of its nodes.
+Known without asking: what is read with the pod's own account is of this cluster, and so is what a path's host says to be
+(NAME.NAMESPACE.svc). Asked of the cluster (lookup, which finds nothing in `helm template`): a path leads to one of its
+Services, by an address or a short name, or to one of its nodes.
 */ -}}
 {{- define "mailprobe.insideWarning" -}}
 {{- $reasons := list }}
@@ -15,24 +16,28 @@ nothing in `helm template`): a path leads to one of its Services' addresses or t
 {{- $reasons = append $reasons (printf "config.evidence.sources[%d] is read with the pod's own account: the mail server's pods (%s in %s) are of this cluster." $index .selector .namespace) }}
 {{- end }}
 {{- end }}
-{{- if .Values.lookup }}
 {{- $held := dict }}
+{{- if .Values.lookup }}
 {{- range (lookup "v1" "Service" "" "").items }}
 {{- $called := printf "the Service %s/%s" .metadata.namespace .metadata.name }}
 {{- $status := (.status | default dict).loadBalancer | default dict }}
-{{- range $status.ingress }}{{ $_ := set $held (.ip | default .hostname) $called }}{{ end }}
+{{- $_ := set $held (printf "%s.%s" .metadata.name .metadata.namespace) $called }}
+{{- if eq .metadata.namespace $.Release.Namespace }}{{ $_ := set $held .metadata.name $called }}{{ end }}
+{{- range $status.ingress }}{{ $_ := set $held (.ip | default .hostname | default "" | lower) $called }}{{ end }}
 {{- range .spec.externalIPs }}{{ $_ := set $held . $called }}{{ end }}
 {{- range .spec.clusterIPs }}{{ $_ := set $held . $called }}{{ end }}
 {{- end }}
 {{- range (lookup "v1" "Node" "" "").items }}
 {{- $called := printf "the node %s" .metadata.name }}
-{{- range .status.addresses }}{{ $_ := set $held .address $called }}{{ end }}
+{{- range .status.addresses }}{{ $_ := set $held (lower .address) $called }}{{ end }}
+{{- end }}
 {{- end }}
 {{- range .Values.config.paths }}
-{{- $path := . }}
-{{- with get $held .host }}
-{{- $reasons = append $reasons (printf "path %s leads to %s, which is %s of this cluster." $path.name $path.host .) }}
-{{- end }}
+{{- $host := lower .host | trimSuffix "." }}
+{{- if regexMatch "^([^.]+[.]){2,}(svc|pod)([.]|$)" $host }}
+{{- $reasons = append $reasons (printf "path %s leads to %s, a name that only the DNS of this cluster knows." .name .host) }}
+{{- else if hasKey $held $host }}
+{{- $reasons = append $reasons (printf "path %s leads to %s, which is %s of this cluster." .name .host (get $held $host)) }}
 {{- end }}
 {{- end }}
 {{- with $reasons }}
