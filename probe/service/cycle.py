@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from probe.evidence.ours import Ours
-from probe.model import Endpoint, Result, Round, Session
+from probe.model import Endpoint, Evidence, Networks, Result, Round, Session
 from probe.service.pursuit import Pursued, pursue
 from probe.service.workshop import Workshop
 from probe.sessions.open import goes_to_mailbox, open_session, read_back
 from probe.verdict.cause import explained
-from probe.verdict.judge import judge
+from probe.verdict.judge import foregone, judge
 
 SIDE_BY_SIDE = 64
 ATTEMPTS = 3
@@ -56,6 +56,7 @@ async def probe_endpoint(endpoint: Endpoint, workshop: Workshop, of_this_round: 
             return await _probe(endpoint, workshop, of_this_round)
     finally:
         workshop.budgets.let_go(endpoint.name)
+        workshop.closed.pop(endpoint.name, None)
 
 
 async def _probe(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) -> Result:
@@ -78,6 +79,13 @@ async def _probe(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) ->
     return Result(session=pursued.session, evidence=evidence, judgement=judgement)
 
 
+def so_far(session: Session, networks: Networks, why: str) -> Result | None:
+    """What a closed session proves to somebody who cannot wait for its evidence, and `why` no more; None: nothing."""
+    evidence = Evidence(reasons=(why,))
+    judgement = foregone(session, networks) if session.fault else judge(session, evidence, networks)
+    return Result(session=session, evidence=evidence, judgement=judgement) if judgement else None
+
+
 async def _attempt(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) -> Pursued:
     workshop.progress(endpoint, "session")
     with workshop.fingerprints.draw() as verbs:
@@ -90,6 +98,7 @@ async def _attempt(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) 
                 workshop.spend(endpoint)
             opened.append(session)
             of_this_round.append(session)
+            workshop.closed[endpoint.name] = session
             session = await _read_back(session, endpoint, workshop)
         workshop.progress(endpoint, "evidence")
         pursued = await pursue(session, endpoint, workshop, of_this_round)

@@ -22,7 +22,7 @@ from probe.evidence.ours import Ours
 from probe.model import Endpoint, EndpointName, Result
 from probe.notices import tell_bug
 from probe.service.budget import Needs
-from probe.service.cycle import probe_endpoint
+from probe.service.cycle import probe_endpoint, so_far
 from probe.service.ledger import Ledger
 from probe.service.schedule import Turns, anchors
 from probe.service.station import Asked
@@ -148,12 +148,21 @@ class Patrol:
         session = self._session(post)
         await asyncio.wait([session], timeout=seconds)
         if not session.done():
-            refusal = f"the session to {name} has not ended within {seconds:.1f} s; it goes on, and its result is kept"
-            return Asked(refusal=refusal)
+            return self._unfinished(name, f"{seconds:.1f} s")
         if session.cancelled():
             refusal = f"the session to {name} was broken off, for the daemon ends or reads its configuration again"
             return Asked(refusal=refusal, retry_after=1.0)
         return Asked(result=session.result())
+
+    def _unfinished(self, name: EndpointName, limit: str) -> Asked:
+        """What is known of a session when time is up; it goes on, and the ledger gets what it comes to."""
+        session = self.workshop.closed.get(name)
+        if session is not None:
+            why = f"time was up after {limit}, while its evidence was still looked for"
+            return Asked(result=so_far(session, self.workshop.networks, why), unfinished=why)
+        if name in self.workshop.underway:
+            return Asked(unfinished=f"time was up after {limit}, while the session was still open")
+        return Asked(refusal=f"no session to {name} began within {limit}, for many others are under way")
 
     def _without_room(self, name: EndpointName, wait: float) -> Asked:
         account = self._ledger.accounts.get(name)

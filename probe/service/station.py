@@ -27,14 +27,17 @@ class Reload:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """What became of a question for one endpoint: a session's result, or why there is none.
+    """What became of a question for one endpoint: a session's result, or a refusal, for there was no session.
 
+    `unfinished` says that time was up before the session was judged, which goes on. `result` is then what it proves so
+    far; None is nothing: it is still open, or has failed, and only its evidence tells how. It has not worked.
     `fresh`: the session was opened for this question, or was under way as it came. Without room in the endpoint's
     budget the last result is given again, if it is younger than the schedule's interval. `retry_after`: seconds.
     """
 
     result: Result | None = None
     fresh: bool = True
+    unfinished: str = ""
     refusal: str = ""
     retry_after: float | None = None
 

@@ -43,7 +43,10 @@ def quiet(_: Endpoint, __: str) -> None:
 
 @dataclass(kw_only=True)
 class Workshop:
-    """Everything a round works with; it lives longer than one round, so clocks and fingerprints are remembered."""
+    """Everything a round works with; it lives longer than one round, so clocks and fingerprints are remembered.
+
+    `underway`: endpoints whose sessions are open, `closed`: sessions that are over and not judged yet.
+    """
 
     kit: Kit
     watch: Watch
@@ -60,6 +63,7 @@ class Workshop:
     tells: dict[Endpoint, bool] = field(default_factory=dict)
     looked: float = -inf
     underway: list[EndpointName] = field(default_factory=list)
+    closed: dict[EndpointName, Session] = field(default_factory=dict)
     fingerprints: Fingerprints = field(init=False)
     rhythms: Rhythms = field(init=False)
 

@@ -4,11 +4,12 @@ Rule 1: a verdict is a function of Facts alone.
 Rule 2: the first row that holds wins, so rows go from "never got there" to "certain".
 Rule 3: absence of evidence is UNVERIFIED: a lost log line must not page anyone.
 Rule 4: sightings that contradict each other prove nothing.
+Rule 5: the first rows look at the session alone, so they hold whatever its evidence will be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from probe.model import (
@@ -161,7 +162,7 @@ class Rule:
     verdict: Verdict
 
 
-RULES: tuple[Rule, ...] = (
+FOREGONE: tuple[Rule, ...] = (
     # never got there
     Rule("vantage-cannot-open", lambda f: f.failed(Failure.VANTAGE), Verdict.UNVERIFIED),
     Rule("name-not-resolved", lambda f: f.failed_in(Phase.RESOLVE), Verdict.RESOLVE_FAILED),
@@ -172,6 +173,10 @@ RULES: tuple[Rule, ...] = (
     Rule("dropped-meanwhile", lambda f: f.lost_meanwhile(Failure.TIMED_OUT), Verdict.SILENT_DROP),
     Rule("unannounced-meanwhile", lambda f: f.lost_meanwhile(Failure.UNREACHABLE), Verdict.UNANNOUNCED),
     Rule("refused-meanwhile", lambda f: f.lost_meanwhile(Failure.REFUSED), Verdict.REFUSED),
+)
+
+RULES: tuple[Rule, ...] = (
+    *FOREGONE,
     # got there, and the door stands open to anybody
     Rule("forged-header-believed", lambda f: f.believes_anybody, Verdict.SPOOFABLE),
     # got there, and a second connection told what the first could not
@@ -198,7 +203,22 @@ RULES: tuple[Rule, ...] = (
 def judge(session: Session, evidence: Evidence, networks: Networks) -> Judgement:
     """The first rule that holds, with an explanation and a next step for a person."""
     facts = Facts(session, evidence, networks)
-    rule = next(rule for rule in RULES if rule.holds(facts))
+    return _judgement(next(_holding(RULES, facts)), facts)
+
+
+def foregone(session: Session, networks: Networks) -> Judgement | None:
+    """The verdict that a session has before anything is known of its evidence; None: its evidence decides."""
+    facts = Facts(session, Evidence(), networks)
+    rule = next(_holding(FOREGONE, facts), None)
+    return _judgement(rule, facts) if rule else None
+
+
+def _holding(rules: Sequence[Rule], facts: Facts) -> Iterator[Rule]:
+    return (rule for rule in rules if rule.holds(facts))
+
+
+def _judgement(rule: Rule, facts: Facts) -> Judgement:
+    session, evidence, networks = facts.session, facts.evidence, facts.networks
     seen = sorted(facts.unexpected, key=str)
     masked_by = networks.owner(seen[0]) if rule.verdict is Verdict.MASKED and seen else None
     words = told(rule.name, session, evidence, masked_by)

@@ -338,18 +338,18 @@ ITSELF = (
         fires={"8m": {}, "12m": {f"MailprobeStale{{{LAN}}}": ""}, "15m40s": {f"MailprobeStale{{{LAN}}}": ""}},
     ),
     Case(
-        name="/probe gives no answer any more for one service, and for all of another path",
+        name="/probe gives no answer any more for one service, and none in time for all of another path",
         vantages=(
             asked("vip/smtp", "preserved 5m, unanswered 25m"),
             asked("vip/imaps", "preserved 30m"),
-            asked("outside/smtp", "preserved 5m, unanswered 25m"),
+            asked("outside/smtp", "preserved 5m, unfinished 25m"),
         ),
         fires={
             "9m": {},
             "17m": {
-                f"MailprobeStale{{{LAN}}}": "vip/smtp: lan answers less than half of the scrapes",
+                f"MailprobeStale{{{LAN}}}": "vip/smtp: lan has no verdict for most scrapes",
                 'MailprobeStale{path="outside",service="smtp",vantage="lan"}': (
-                    "outside/smtp: lan answers less than half of the scrapes"
+                    "outside/smtp: lan has no verdict for most scrapes"
                 ),
             },
             "28m": {
@@ -364,6 +364,7 @@ ITSELF = (
         vantages=(
             asked("vip/smtp", "preserved 5m" + ", unanswered 1m, no_greeting 1m" * 5),
             asked("vip/imaps", "preserved 5m" + ", unanswered 1m, preserved 1m" * 5),
+            asked("vip/submission", "preserved 5m" + ", unfinished 1m, preserved 1m" * 5),
         ),
         fires={
             "8m50s": {},

@@ -4,7 +4,8 @@ Rule 1: the numbers are the daemon's own: sessions go into its ledger, and its m
 Rule 2: a session every INTERVAL, a scrape every SCRAPE; both begin at 0 s.
 Rule 3: besides verdicts a script knows `unable` (unverified, for the vantage could not open a session), `hung` (no
         sessions), `gone` (nothing to scrape, and afterwards a new process that knows the old one's verdicts), `removed`
-        (out of the configuration, while the vantage lives on) and `unanswered` (a scrape of /probe that fails).
+        (out of the configuration, while the vantage lives on), `unanswered` (a scrape of /probe that fails) and
+        `unfinished` (one that is over before the session).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ ROUND = ("mailprobe_verdict", "mailprobe_masked_by", "mailprobe_up", "mailprobe_
 BUILD, RELOAD = ("mailprobe_build_info",), ("mailprobe_config_last_reload_successful",)
 COUNTED = ("mailprobe_sessions_total", "mailprobe_outage_seconds_total", "mailprobe_session_duration_seconds")
 NOT_THERE, NO_SAMPLE = "stale", "_"
-NO_SESSION, NO_SCRAPE = ("hung", "unanswered"), ("gone", "unanswered")
+NO_SESSION, NO_SCRAPE = ("hung", "unanswered", "unfinished"), ("gone", "unanswered")
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -78,7 +79,7 @@ class Vantage:
             if step * SCRAPE % INTERVAL == 0:
                 self._sessions(ledger, {endpoint: now[endpoint] for endpoint in there}, step * SCRAPE)
             if "unanswered" not in now.values():
-                self._scrape(ledger, step)
+                self._scrape(ledger, step, in_time="unfinished" not in now.values())
         return {name: " ".join(_noted(values, length)) for name, values in self._samples.items()}
 
     def _sessions(self, ledger: Ledger, now: Mapping[Endpoint, str], at: float) -> None:
@@ -99,14 +100,22 @@ class Vantage:
                 )
             )
 
-    def _scrape(self, ledger: Ledger, step: int) -> None:
+    def _scrape(self, ledger: Ledger, step: int, *, in_time: bool) -> None:
+        if self.target:
+            for name in ledger.accounts:
+                labels = {"path": name.path, "service": name.service, "vantage": self.name}
+                self._note(step, "mailprobe_unfinished", labels, float(not in_time))
+        for name in (*(BUILD if self.counts or self.target else ()), *(RELOAD if self.counts else ())):
+            self._note(step, name, {"vantage": self.name}, 1)
+        if in_time:
+            self._tell(ledger, step)
+
+    def _tell(self, ledger: Ledger, step: int) -> None:
         page = Page(self.name, [METRICS[name] for name in (*ROUND, *(COUNTED if self.counts else ()))])
         fill.endpoints(page, standings(ledger.accounts.values(), step * SCRAPE), lambda moment: moment)
         for sample in (sample for family in page.families() for sample in family.samples):
             if not sample.name.endswith(("_bucket", "_sum")):
                 self._note(step, sample.name, sample.labels, sample.value)
-        for name in (*(BUILD if self.counts or self.target else ()), *(RELOAD if self.counts else ())):
-            self._note(step, name, {"vantage": self.name}, 1)
 
     def _note(self, step: int, name: str, labels: Mapping[str, str], value: float) -> None:
         if self.target:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
 
@@ -14,15 +15,17 @@ import yaml
 
 from probe.demo.scenes import Scene
 from probe.demo.world import DemoWorld, demo_world
-from probe.model import Endpoint, EndpointName, Mailbox, Service, Verdict
+from probe.model import Endpoint, EndpointName, Failure, Mailbox, Networks, Phase, Service, Verdict
 from probe.service.budget import Budgets
 from probe.service.clock import steady_clock
+from probe.service.cycle import so_far
 from probe.service.ledger import Entry, Ledger
 from probe.service.outfit import outfitted
 from probe.service.patrol import Patrol, Post
 from probe.service.schedule import Turns
 from probe.sessions.imprint import Fingerprints
 from probe.settings import load, targets
+from tests.builders import failed, smtp_session
 
 
 @pytest.fixture
@@ -32,18 +35,32 @@ async def world() -> AsyncIterator[DemoWorld]:
 
 
 class Beat:
-    """A patrol over the world's smtp endpoint, and what became of its sessions."""
+    """A patrol over one endpoint of the world's, smtp by default, and what became of its sessions."""
 
     def __init__(self, stack: AsyncExitStack, world: DemoWorld) -> None:
         self._stack = stack
         self._world = world
         self.recorded: asyncio.Queue[Entry] = asyncio.Queue()
-        self.name = EndpointName("vip", Service.SMTP, world.place(Service.SMTP)[1])
 
-    async def begin(self, *, most: int = 600, random: Random | None = None, **schedule: Any) -> Patrol:
+    @property
+    def folder(self) -> Path:
+        return self._world.config_file.parent
+
+    async def begin(
+        self,
+        *,
+        most: int = 600,
+        random: Random | None = None,
+        source: Path | None = None,
+        service: Service = Service.SMTP,
+        **schedule: Any,
+    ) -> Patrol:
+        self.name = EndpointName("vip", service, self._world.place(service)[1])
         content = yaml.safe_load(self._world.config_file.read_text())
         (path,) = content["paths"]
-        path["endpoints"] = [one for one in path["endpoints"] if one["service"] == "smtp"]
+        path["endpoints"] = [one for one in path["endpoints"] if one["service"] == service]
+        if source is not None:
+            content["evidence"]["sources"] = [{"kind": "file", "path": str(source)}]
         content["schedule"] = {"interval": "1h", "max_sessions_per_minute": most, **schedule}
         self._world.config_file.write_text(yaml.safe_dump(content))
         settings = load(self._world.config_file, environment={}, hostname="test")
@@ -114,12 +131,53 @@ async def test_a_budget_that_does_not_last_for_the_interval_is_told(beat: Beat, 
     assert patrol.slowed == ((beat.name, 20.0),)
 
 
-async def test_a_question_waits_no_longer_than_it_says(beat: Beat) -> None:
+async def test_who_cannot_wait_for_the_end_of_a_session_is_told_that_it_is_open(beat: Beat, world: DemoWorld) -> None:
+    await world.change_to(Scene.HEADER_MISSING)  # no greeting for 1.5 s
     patrol = await beat.begin()
-    refused = await patrol.ask(beat.name, seconds=0)
-    assert refused.result is None
-    assert "has not ended within 0.0 s" in refused.refusal
-    assert (await beat.recorded.get()).result.judgement.verdict is Verdict.PRESERVED  # it went on all the same
+    asked = await patrol.ask(beat.name, seconds=0.5)
+    assert asked.unfinished == "time was up after 0.5 s, while the session was still open"
+    assert (asked.result, asked.refusal) == (None, "")
+    recorded = await beat.recorded.get()
+    assert recorded.result.judgement.verdict is Verdict.PROXY_HEADER_TIMEOUT  # it went on all the same
+    assert beat.recorded.empty()
+
+
+async def test_who_cannot_wait_for_the_evidence_is_told_how_the_session_went(beat: Beat) -> None:
+    """The books get the session once, as it ends; what was told of it before leaves no trace."""
+    silent = beat.folder / "silent.log"
+    silent.touch()
+    patrol = await beat.begin(source=silent)
+    asked = await patrol.ask(beat.name, seconds=1)
+    assert asked.unfinished == "time was up after 1.0 s, while its evidence was still looked for"
+    assert asked.result is not None
+    assert asked.result.session.fault is None
+    assert asked.result.judgement.verdict is Verdict.UNVERIFIED
+    assert asked.unfinished in asked.result.judgement.explanation
+    assert not beat.ledger.accounts[beat.name].counted
+    recorded = (await beat.recorded.get()).result
+    assert recorded.session.id == asked.result.session.id
+    assert "time was up" not in recorded.judgement.explanation
+    assert dict(beat.ledger.accounts[beat.name].counted) == {Verdict.UNVERIFIED: 1}
+    assert not patrol.workshop.closed
+
+
+def test_of_a_failed_session_only_that_is_told_early_which_no_evidence_changes() -> None:
+    """A log line may still say that the listener wanted a header."""
+    refused, mute = failed(Phase.CONNECT, Failure.REFUSED), failed(Phase.GREETING, Failure.TIMED_OUT)
+    early = so_far(smtp_session(fault=refused), Networks(), "time was up")
+    assert early is not None
+    assert early.judgement.verdict is Verdict.REFUSED
+    assert so_far(smtp_session(fault=mute), Networks(), "time was up") is None
+
+
+async def test_of_a_session_that_did_not_begin_nothing_is_told(beat: Beat) -> None:
+    patrol = await beat.begin(service=Service.IMAPS)
+    first = (await beat.recorded.get()).result.session
+    workshop = patrol.workshop
+    workshop.next_moments[first.host] = workshop.kit.clock() + 60  # others open connections to this host until then
+    refused = await patrol.ask(beat.name, seconds=0.1)
+    assert (refused.result, refused.unfinished) == (None, "")
+    assert refused.refusal == f"no session to {beat.name} began within 0.1 s, for many others are under way"
 
 
 async def test_who_asks_for_an_unknown_endpoint_is_told(beat: Beat) -> None:

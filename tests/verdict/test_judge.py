@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import astuple, replace
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -33,7 +33,7 @@ from probe.model import (
     Verdict,
     worst,
 )
-from probe.verdict.judge import RULES, judge
+from probe.verdict.judge import RULES, foregone, judge
 from probe.verdict.words import WORDS
 from tests.builders import NODE, OURS, failed, imaps_session, smtp_session
 
@@ -385,3 +385,27 @@ def test_a_sign_that_may_be_anothers_decides_nothing() -> None:
     sign = Sign(sign=FaultSign.PROXY_HEADER_UNTRUSTED, client=OURS.address, source="file:/log", at=101.0, line="line")
     told = [judge(session, Evidence(signs=(replace(sign, disputed=is_so),)), NETWORKS) for is_so in (False, True)]
     assert [one.verdict for one in told] == [Verdict.PROXY_HEADER_UNTRUSTED, Verdict.NO_GREETING]
+
+
+@given(
+    fault=FAULTS,
+    controls=CONTROLS,
+    addresses=st.lists(ADDRESSES, max_size=2),
+    signs=st.lists(st.sampled_from(FaultSign), max_size=2),
+    is_forged=st.booleans(),
+)
+def test_what_is_foregone_holds_whatever_the_evidence_says(
+    fault: Fault | None,
+    controls: list[Control],
+    addresses: list[Address],
+    signs: list[FaultSign],
+    is_forged: bool,  # noqa: FBT001
+) -> None:
+    session = replace(smtp_session(), fault=fault, controls=tuple(controls))
+    evidence = seen(*addresses, signs=tuple(signs))
+    evidence = replace(evidence, forged=seen(NODE).sightings[0] if is_forged else None)
+    early = foregone(session, NETWORKS)
+    if early is not None:
+        assert (early.verdict, early.rule) == astuple(judge(session, evidence, NETWORKS))[:2]
+    assert early is not None or fault is None or fault.phase not in (Phase.RESOLVE, Phase.CONNECT)
+    assert early is None or fault is not None

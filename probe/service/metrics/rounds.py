@@ -6,16 +6,16 @@ Histograms hold the one session of each endpoint, so their `_sum` is what it too
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry
 from prometheus_client import Metric as Family
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from probe.model import Result, Round
+from probe.model import EndpointName, Result, Round
 from probe.service.metrics import fill
-from probe.service.metrics.catalogue import OF_A_ROUND
+from probe.service.metrics.catalogue import OF_A_ROUND, VANTAGE
 from probe.service.metrics.page import Page, Wall
 from probe.service.metrics.standing import standings_of
 
@@ -38,16 +38,26 @@ def round_registry(done: Round, wall: Wall = float) -> CollectorRegistry:
 
 
 def probe_registry(
-    result: Result | Sequence[Result], vantage: str, seconds: float, wall: Wall = float
+    result: Result | Sequence[Result],
+    vantage: str,
+    seconds: float,
+    wall: Wall = float,
+    unfinished: Collection[EndpointName] = (),
 ) -> CollectorRegistry:
     """What one request to `/probe` is answered with; `seconds` is how long the answer took.
 
     `probe_success`: the session worked, whatever address the server saw, which is what other probers mean by it.
+    `unfinished`: whose sessions were not judged in time. One without a result has not worked, and nothing more is told
+    of its service on that path: what another port of it has would look like all of it.
     """
     results = (result,) if isinstance(result, Result) else result
-    worked = bool(results) and all(one.session.fault is None for one in results)
-    own = _page(results, vantage, wall).families(empty=False)
-    return _registry([*_of_every_prober(float(worked), seconds), *own])
+    told = [one.session.endpoint for one in results]
+    untold = {(name.path, name.service) for name in unfinished if name not in told}
+    worked = bool(results) and not untold and all(one.session.fault is None for one in results)
+    known = [one for one in results if (one.session.path, one.session.service) not in untold]
+    in_time = _unfinished(vantage, [*told, *unfinished], unfinished)
+    own = _page(known, vantage, wall).families(empty=False)
+    return _registry([*_of_every_prober(float(worked), seconds), in_time, *own])
 
 
 def _page(results: Sequence[Result], vantage: str, wall: Wall) -> Page:
@@ -61,6 +71,16 @@ def _registry(families: Iterator[Family] | Sequence[Family]) -> CollectorRegistr
     registry = CollectorRegistry()
     registry.register(_Told(tuple(families)))
     return registry
+
+
+def _unfinished(vantage: str, names: Iterable[EndpointName], unfinished: Collection[EndpointName]) -> Family:
+    """By path and service, whose ports are told together."""
+    meaning = "1 if time was up before the session was judged; it goes on."
+    family = GaugeMetricFamily("mailprobe_unfinished", meaning, labels=(VANTAGE, "path", "service"))
+    among = {(one.path, one.service) for one in unfinished}
+    for path, service in dict.fromkeys((one.path, one.service) for one in names):
+        family.add_metric((vantage, path, service), float((path, service) in among))
+    return family
 
 
 def _of_every_prober(success: float, seconds: float) -> Iterator[Family]:

@@ -22,15 +22,17 @@ STARTING = 1.0
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """All metrics, of this moment."""
-    return await exposed(request, snapshot_registry(site_of(request).station))
+    """All metrics, of this moment. Such a page may take seconds to write, so only one is written at a time."""
+    site = site_of(request)
+    now = snapshot_registry(site.station)
+    async with site.writing:
+        return await exposed(request, now)
 
 
 async def exposed(request: web.Request, registry: CollectorRegistry) -> web.Response:
-    """A page of metrics, packed where the client takes that. It is written in a thread, and only one at a time."""
+    """A page of metrics, packed where the client takes that. It is written in a thread."""
     accept, encodings = (request.headers.get(name, "") for name in (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING))
-    async with site_of(request).writing:
-        body, content_type, packed = await asyncio.to_thread(_written, registry, accept, "gzip" in encodings)
+    body, content_type, packed = await asyncio.to_thread(_written, registry, accept, "gzip" in encodings)
     headers = {hdrs.CONTENT_TYPE: content_type, hdrs.VARY: "Accept, Accept-Encoding"}
     if packed:
         headers[hdrs.CONTENT_ENCODING] = "gzip"

@@ -1,6 +1,6 @@
 """One connection: bounded in time whatever the client does, with aiohttp behind it.
 
-    opened ──head──▶ busy ──▶ idle ──head──▶ busy ──▶ …        each state but busy ends by itself
+    accepted ──TLS──▶ opened ──head──▶ busy ──▶ idle ──head──▶ busy ──▶ …     each state but busy ends by itself
 
 - aiohttp waits without an end for a head that trickles in, and for a client that does not read its answer. Here a head
   has `Patience.head` seconds from its first byte (the first one from the connection), an answer that is not read
@@ -11,6 +11,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -56,22 +58,30 @@ class Dialogue(RequestHandler):
 
 
 class Connection(asyncio.Protocol):
-    """Passes everything on to `behind`, and hangs up on who makes it wait. It is in `among` while it is open."""
+    """Passes everything on to `behind`, and hangs up on who makes it wait.
 
-    def __init__(self, behind: RequestHandler, patience: Patience, among: set[Connection]) -> None:
+    It is in `among` from when `peer` was accepted, before any handshake, until somebody hangs up. `client`: its
+    address.
+    """
+
+    def __init__(
+        self, behind: RequestHandler, patience: Patience, among: set[Connection], peer: socket.socket, client: str
+    ) -> None:
         self._behind = behind
         self._patience = patience
         self._among = among
+        self._peer = peer
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._heard = False
+        self.client = client
         self.busy = False
-        self.quiet_since = 0.0
-        """When it last became idle, on the loop's clock: who waits longest is the first to go."""
+        self.quiet_since = asyncio.get_running_loop().time()
+        """When it was accepted, opened or last became idle: who waits longest is the first to go."""
+        among.add(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._among.add(self)
         self._transport.set_write_buffer_limits(high=0)  # so that we hear of every byte that is not read
         self.quiet_since = asyncio.get_running_loop().time()
         self._wait(self._patience.head)
@@ -116,10 +126,14 @@ class Connection(asyncio.Protocol):
         self._wait(self._patience.head if self._heard else self._patience.idle)
 
     def hang_up(self) -> None:
-        """At once."""
+        """At once; its place is free from now on. A handshake finds the line dead and ends as any that fails."""
         self._stop_waiting()
+        self._among.discard(self)
         if self._transport is not None:
             self._transport.abort()
+        else:
+            with suppress(OSError):
+                self._peer.shutdown(socket.SHUT_RDWR)
 
     def _wait(self, seconds: float) -> None:
         self._stop_waiting()

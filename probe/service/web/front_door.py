@@ -2,7 +2,10 @@
 
 - Connections count from the moment they are accepted, before any handshake: whoever only connects uses up descriptors
   too, and sessions need them.
-- With the house full the connection that has been idle longest makes room; without one the newcomer is turned away.
+- With the house full somebody without a request under way makes room, be it in a handshake: of the client with most of
+  them whoever is quiet longest, so that nobody who only holds connections shuts out others. Without one the newcomer is
+  turned away.
+- Between two connections everything else has its turn, however many wait.
 - Every connection asks `tls` anew, so a renewed certificate serves the next client.
 """
 
@@ -12,7 +15,9 @@ import asyncio
 import errno
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable, Sequence
+from traceback import clear_frames
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -119,43 +124,47 @@ class FrontDoor:
         loop = asyncio.get_running_loop()
         with listening:
             while True:
+                await asyncio.sleep(0)  # accepting does not wait while somebody is there
                 try:
-                    peer, _ = await loop.sock_accept(listening)
+                    peer, (client, *_) = await loop.sock_accept(listening)
                 except OSError as error:
                     if error.errno in _SCARCE:
                         warn("the web server cannot accept connections", reason=error.strerror)
                         await asyncio.sleep(PAUSE)
                     continue
-                if len(self._connections) + len(self._welcoming) >= self._most and not self._made_room():
+                if len(self._connections) >= self._most and not self._made_room():
                     self._once.warn("the web server is full and turns connections away", kind="full", most=self._most)
                     peer.close()
                     continue
-                task = loop.create_task(self._welcome(peer))
+                guest = Connection(self._behind(), self._patience, self._connections, peer, client)
+                task = loop.create_task(self._welcome(guest, peer))
                 self._welcoming.add(task)
                 task.add_done_callback(self._welcoming.discard)
 
-    async def _welcome(self, peer: socket.socket) -> None:
+    async def _welcome(self, guest: Connection, peer: socket.socket) -> None:
         """One connection, up to where it is handed over."""
-
-        def connection() -> Connection:
-            return Connection(self._behind(), self._patience, self._connections)
-
-        context = self._tls()
-        handshake = self._patience.handshake if context else None
-        shutdown = CLOSING if context else None
         loop = asyncio.get_running_loop()
         try:
+            context = self._tls()
+            handshake = self._patience.handshake if context else None
+            shutdown = CLOSING if context else None
             await loop.connect_accepted_socket(
-                connection, peer, ssl=context, ssl_handshake_timeout=handshake, ssl_shutdown_timeout=shutdown
+                lambda: guest, peer, ssl=context, ssl_handshake_timeout=handshake, ssl_shutdown_timeout=shutdown
             )
-        except OSError:  # a handshake that failed is the client's business
+        except OSError as error:  # a handshake that failed is the client's business
+            guest.hang_up()
             peer.close()
+            clear_frames(error.__traceback__)  # a circle that holds 256 KiB of asyncio's TLS until it is collected
+        except BaseException:
+            guest.hang_up()
+            raise
 
     def _made_room(self) -> bool:
-        idle = [one for one in self._connections if not one.busy]
-        if idle:
-            min(idle, key=lambda one: one.quiet_since).hang_up()
-        return bool(idle)
+        quiet = [one for one in self._connections if not one.busy]
+        if quiet:
+            held = Counter(one.client for one in quiet)
+            min(quiet, key=lambda one: (-held[one.client], one.quiet_since)).hang_up()
+        return bool(quiet)
 
 
 def connection_of(request: web.BaseRequest) -> Connection | None:

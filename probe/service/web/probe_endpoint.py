@@ -4,8 +4,9 @@
     ?target=HOST[:PORT]&module=SERVICE  the same, by the words that the operator's Probe resource uses
 
 - Only endpoints of the configuration are probed; anything else is a 403, so nobody probes others through us.
-- A session that failed is an answer: 200 with `probe_success 0`. Without a session there is no answer: 503, without
-  `probe_success`, and Prometheus records `up 0`. Absence proves nothing.
+- A session that failed is an answer: 200 with `probe_success 0`; so is one that is not judged when time is up, with
+  what is known of it. Without a session there is no answer: 503, without `probe_success`, and Prometheus records
+  `up 0`.
 - With `debug=true` the answer is for people: what was said, what was seen, which rule fired, then the metrics.
 """
 
@@ -14,13 +15,13 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from probe.model import Address, Endpoint, EndpointName, Result, Service, plain_address
+from probe.model import Address, Endpoint, EndpointName, Service, plain_address
 from probe.report.text import one_line
 from probe.service.cycle import ATTEMPTS
 from probe.service.metrics import exposition, probe_registry
@@ -39,6 +40,8 @@ MARGIN = 0.5
 
 GRACE = 2.0
 """Seconds that the station may answer late, before we stop waiting for it."""
+
+Probed = Mapping[EndpointName, Asked]
 
 PARAMETERS = ("path", "service", "target", "module", "debug")
 _TARGET = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.%\w]+)\]|(?P<name>[^\s:/\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
@@ -61,11 +64,12 @@ async def probe(request: web.Request) -> web.Response:
     seconds = _seconds(request, site.station.settings)
     began = site.station.clock()
     asked = await asyncio.gather(*(_ask(site.station, name, seconds) for name in names))
-    results = _results(names, asked)
+    probed = dict(zip(names, asked, strict=True))
+    _refuse_a_part(probed)
     took = site.station.clock() - began
     if debug:
-        return web.Response(text=_debug(site, asked, results, took))
-    return await exposed(request, _registry(site, results, took))
+        return web.Response(text=_debug(site, probed, took))
+    return await exposed(request, _registry(site, probed, took))
 
 
 def _names(query: Query, settings: Settings) -> tuple[EndpointName, ...]:
@@ -163,25 +167,27 @@ async def _ask(station: Station, name: EndpointName, seconds: float) -> Asked:
         return Asked(refusal=f"no session ended within {seconds:.1f} s")
 
 
-def _results(names: Sequence[EndpointName], asked: Sequence[Asked]) -> list[Result]:
-    """One result for each endpoint, or a Refusal: a part of them would look like all of them."""
-    results = [one.result for one in asked if one.result is not None]
-    if len(results) < len(asked):
-        refused = [(name, one) for name, one in zip(names, asked, strict=True) if one.result is None]
-        lines = [f"{name}: {one.refusal or 'no session'}" for name, one in refused]
-        waits = [one.retry_after for _, one in refused if one.retry_after is not None]
+def _refuse_a_part(probed: Probed) -> None:
+    """A Refusal, where some endpoint had no session: a part of them would look like all of them."""
+    refused = {name: one for name, one in probed.items() if one.result is None and not one.unfinished}
+    if refused:
+        lines = [f"{name}: {one.refusal or 'no session'}" for name, one in refused.items()]
+        waits = [one.retry_after for one in refused.values() if one.retry_after is not None]
         headers = {"Retry-After": str(max(math.ceil(max(waits)), 1))} if waits else {}
         raise Refusal(503, "\n".join(["There is no answer, which proves nothing about the server.", *lines]), headers)
-    return results
 
 
-def _registry(site: Site, results: Sequence[Result], took: float) -> CollectorRegistry:
-    return probe_registry(results, site.station.settings.vantage.name, took, site.wall)
+def _registry(site: Site, probed: Probed, took: float) -> CollectorRegistry:
+    results = [one.result for one in probed.values() if one.result is not None]
+    unfinished = [name for name, one in probed.items() if one.unfinished]
+    return probe_registry(results, site.station.settings.vantage.name, took, site.wall, unfinished)
 
 
-def _debug(site: Site, asked: Sequence[Asked], results: Sequence[Result], took: float) -> str:
+def _debug(site: Site, probed: Probed, took: float) -> str:
     """Text for people, harmless on a terminal."""
-    stale = "" if all(one.fresh for one in asked) else "\nNot fresh: the budget is used up, so the last one is told.\n"
-    metrics, _ = exposition(_registry(site, results, took), "")
-    told = "\n".join(as_text(result, site.shift) for result in results)
-    return f"{told}{stale}\nMetrics that would have been returned ({took:.3f} s):\n{metrics.decode()}"
+    fresh = all(one.fresh for one in probed.values())
+    stale = "" if fresh else "\nNot fresh: the budget is used up, so the last one is told.\n"
+    metrics, _ = exposition(_registry(site, probed, took), "")
+    told = "\n".join(as_text(one.result, site.shift) for one in probed.values() if one.result is not None)
+    early = "".join(f"\n{name}: {one.unfinished}; it goes on.\n" for name, one in probed.items() if one.unfinished)
+    return f"{told}{early}{stale}\nMetrics that would have been returned ({took:.3f} s):\n{metrics.decode()}"

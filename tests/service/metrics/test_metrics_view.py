@@ -356,6 +356,9 @@ class TestAView:
         assert not [label for label in values if label.count(".") == 3 or ":" in label.removeprefix("file:")]
 
 
+THERE = {"service": Service.IMAPS, "port": 993}
+
+
 class TestOneRequest:
     def one(self, verdict: str, **changes: Any) -> Result:
         return result(Verdict(verdict), **changes)
@@ -383,6 +386,26 @@ class TestOneRequest:
         assert registry.get_sample_value("probe_success") == 0.0
         assert registry.get_sample_value("mailprobe_up", VIP) == 1.0
         assert probe_registry([], "lan-probe", 0.1).get_sample_value("probe_success") == 0.0
+
+    def test_what_is_not_judged_in_time_is_said(self) -> None:
+        early = self.one("unverified")
+        registry = probe_registry([early, self.one("masked", **THERE)], "lan-probe", 1.5, unfinished=[SMTP.name])
+        assert registry.get_sample_value("probe_success") == 1.0
+        assert registry.get_sample_value("mailprobe_unfinished", VIP) == 1.0
+        assert registry.get_sample_value("mailprobe_unfinished", {**VIP, "service": "imaps"}) == 0.0
+        assert registry.get_sample_value("mailprobe_verdict", {**VIP, "verdict": "unverified"}) == 1.0
+        assert registry.get_sample_value("mailprobe_client_address_preserved", VIP) is None
+
+    def test_no_verdict_is_made_up_of_a_session_that_is_still_open(self) -> None:
+        """Nor is that of another port told as if it were the service's."""
+        results = [self.one("preserved", port=2525), self.one("preserved", **THERE)]
+        registry = probe_registry(results, "lan-probe", 1.5, unfinished=[SMTP.name])
+        assert registry.get_sample_value("probe_success") == 0.0
+        assert registry.get_sample_value("mailprobe_unfinished", VIP) == 1.0
+        assert {s.labels["service"] for f in registry.collect() for s in f.samples if s.name == "mailprobe_up"} == {
+            "imaps"
+        }
+        assert registry.get_sample_value("mailprobe_verdict", {**VIP, "verdict": "preserved"}) is None
 
 
 def _known(count: int) -> Known[int]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from probe.model import EndpointName, Spoken, Verdict
+from probe.model import EndpointName, Service, Spoken, Verdict
 from probe.service.station import Asked
-from tests.service.web.serving import serving
+from probe.service.web.site import Site
+from tests.service.metrics.test_metrics_exposition import read_openmetrics
+from tests.service.web.serving import SOON, serving
 from tests.service.web.stage import GOOD, Scripted, session_of
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
 def told(metrics: str) -> tuple[float, int]:
@@ -124,6 +129,40 @@ async def test_without_a_session_there_is_no_answer(station: Scripted) -> None:
     assert (answered.status, answered.headers["Retry-After"]) == (503, "8")
     assert "vip/imaps: the budget of 6 sessions a minute is used up" in answered.text
     assert "probe_success" not in answered.text
+
+
+async def test_a_session_that_is_not_judged_in_time_is_an_answer(station: Scripted) -> None:
+    """Of one that is still open there is no verdict, and the path has not worked."""
+    asked = {
+        "smtp": Asked(unfinished="time was up after 9.5 s, while the session was still open"),
+        "imaps": Asked(
+            result=session_of(EndpointName("vip", Service.IMAPS, 993), station.clock(), Verdict.UNVERIFIED),
+            unfinished="time was up after 9.5 s, while its evidence was still looked for",
+        ),
+    }
+
+    async def answer(name: EndpointName, seconds: float) -> Asked:
+        return asked.get(name.service) or Asked(result=session_of(name, station.clock()))
+
+    station.answers = answer
+    async with serving(station) as client:
+        whole, imaps = await client.get("/probe?path=vip"), await client.get("/probe?path=vip&service=imaps")
+        smtp = await client.get("/probe?path=vip&service=smtp", headers={"Accept": OPENMETRICS})
+        debug = await client.get("/probe?path=vip&debug=true")
+    assert (whole.status, told(whole.text)) == (200, (0, 3))
+    assert (imaps.status, told(imaps.text)) == (200, (1, 1))
+    assert (smtp.status, "mailprobe_up" in smtp.text, "mailprobe_verdict" in smtp.text) == (200, False, False)
+    read = {one.name: one.samples for one in read_openmetrics(smtp.text)}
+    assert [one.value for one in (*read["probe_success"], *read["mailprobe_unfinished"])] == [0, 1]
+    assert "vip/smtp: time was up after 9.5 s, while the session was still open; it goes on." in debug.text
+
+
+async def test_a_page_of_metrics_that_is_being_written_holds_up_no_answer(station: Scripted) -> None:
+    """A thousand endpoints take seconds, and a scrape has its timeout."""
+    async with serving(station) as client:
+        (site,) = (one for one in gc.get_objects() if isinstance(one, Site) and one.station is station)
+        async with site.writing, asyncio.timeout(SOON):
+            assert (await client.get("/probe?path=vip&service=smtp")).status == 200
 
 
 async def test_a_station_that_never_answers_is_given_up_on(station: Scripted) -> None:
