@@ -52,6 +52,7 @@ from probe.model.endpoint import (
     Secret,
     Timeouts,
     TlsOptions,
+    WayIn,
 )
 from probe.model.evidence import (
     Evidence,
@@ -218,6 +219,7 @@ __all__ = [
     "Wanted",
     "Watched",
     "WatchedEndpoint",
+    "WayIn",
     "Whose",
     "at_door",
     "door_of",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from probe.model.address import Address, Network, Peer
 from probe.model.words import AddressFamily, ImprintKind, ProxyHeader, Service
@@ -104,6 +104,20 @@ class EndpointName:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WayIn:
+    """How an endpoint is reached. Nothing on the network tells two with one way in apart, whatever their names."""
+
+    host: str
+    port: int
+    family: AddressFamily
+    source_address: Address | None
+    proxy_header: ProxyHeader
+
+    def __str__(self) -> str:
+        return f"{self.host} {self.port} {self.family} {self.proxy_header} {self.source_address}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Endpoint:
     """One service on a path, with all that opening a session needs.
 
@@ -130,6 +144,26 @@ class Endpoint:
     def name(self) -> EndpointName:
         """What its books are kept under."""
         return EndpointName(self.path, self.service, self.port)
+
+    @property
+    def way_in(self) -> WayIn:
+        """How it is reached: what a server does, whoever asks and whatever is made of it, is a matter of this."""
+        return WayIn(
+            host=self.host.casefold(),
+            port=self.port,
+            family=self.family,
+            source_address=self.source_address,
+            proxy_header=self.proxy_header,
+        )
+
+    @property
+    def identity(self) -> Endpoint:
+        """All that a verdict on it speaks of: where that differs, it is another endpoint, whatever its name.
+
+        How often it is looked at, and how long that may take, is not part of it.
+        """
+        mailbox = self.mailbox and replace(self.mailbox, reader=self.mailbox.reader.identity)
+        return replace(self, mailbox=mailbox, timeouts=Timeouts(), pace=Pace())
 
     def __str__(self) -> str:
         return f"{self.path}/{self.service}"

@@ -52,8 +52,7 @@ async def run_round(endpoints: Sequence[Endpoint], workshop: Workshop, vantage: 
 async def probe_endpoint(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) -> Result:
     """Open, look for, judge; a session that cannot be told from others is given up and another one opened."""
     try:
-        with workshop.watch.needed_since(workshop.kit.clock()):
-            return await _probe(endpoint, workshop, of_this_round)
+        return await _probe(endpoint, workshop, of_this_round)
     finally:
         workshop.budgets.let_go(endpoint.name)
         workshop.closed.pop(endpoint.name, None)
@@ -87,23 +86,29 @@ def so_far(session: Session, networks: Networks, why: str) -> Result | None:
 
 
 async def _attempt(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) -> Pursued:
-    workshop.progress(endpoint, "session")
-    with workshop.fingerprints.draw() as verbs:
-        await workshop.own_moment(endpoint)
-        workshop.spend(endpoint)
-        with workshop.logins.expecting(endpoint) as opened:
-            with workshop.opening(endpoint):
-                session = await open_session(endpoint, workshop.kit, [*verbs, *workshop.questions(endpoint)])
-            for _ in session.controls:
-                workshop.spend(endpoint)
-            opened.append(session)
-            of_this_round.append(session)
-            workshop.closed[endpoint.name] = session
-            session = await _read_back(session, endpoint, workshop)
-        workshop.progress(endpoint, "evidence")
-        pursued = await pursue(session, endpoint, workshop, of_this_round)
-        workshop.learn(endpoint, session, pursued.evidence)
-        return pursued
+    async with workshop.place() as leave:
+        workshop.progress(endpoint, "session")
+        with workshop.fingerprints.draw() as verbs:
+            session = await _opened(endpoint, workshop, of_this_round, verbs)
+            leave()
+            workshop.progress(endpoint, "evidence")
+            pursued = await pursue(session, endpoint, workshop, of_this_round)
+            workshop.learn(endpoint, session, pursued.evidence)
+            return pursued
+
+
+async def _opened(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours, verbs: Sequence[str]) -> Session:
+    await workshop.own_moment(endpoint)
+    workshop.spend(endpoint)
+    with workshop.logins.expecting(endpoint) as opened:
+        with workshop.opening(endpoint):
+            session = await open_session(endpoint, workshop.kit, [*verbs, *workshop.questions(endpoint)])
+        for _ in session.controls:
+            workshop.spend(endpoint)
+        opened.append(session)
+        of_this_round.append(session)
+        workshop.closed[endpoint.name] = session
+        return await _read_back(session, endpoint, workshop)
 
 
 async def _read_back(session: Session, endpoint: Endpoint, workshop: Workshop) -> Session:

@@ -238,6 +238,8 @@ class Daemon:
     async def _opened(self) -> Opened:
         """The configuration of the files, its sources open, after all that can fail; pages are where it says by now."""
         settings = await self._read()
+        if settings == self._settings and self._shift is not None:  # what was changed is not held up
+            await self._shift.patrol.settled()
         opened = await open_shift(settings, self.clock)
         try:
             await self._serve(settings)

@@ -6,6 +6,7 @@ Rules of this file:
 - No I/O, no clock: times are those of the sessions, on the probe's clock.
 - Bounded: sessions by `Room` (failures longer than successes), changes by a DAY, whatever the number of endpoints.
 - Books are kept per endpoint (path, service, port); an endpoint that leaves the configuration takes its books along.
+- One that is configured differently (Endpoint.identity) is another endpoint: its books go on, and what is in them was.
 - What an earlier process wrote down (`Restored`) opens the books: a restart ends no outage. It is what was, though, and
   `told` says what of it may be told as what is.
 """
@@ -16,6 +17,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from math import inf
 
 from probe.model import Change, Endpoint, EndpointName, Outage, Pace, Phase, Result, Severity, Verdict
 from probe.service.distribution import Distribution
@@ -72,11 +74,14 @@ class Account:
     """The books of one endpoint. `seconds_of_outage` are those that this process saw; they never go back.
 
     `missed`: turns on which no session began, for the one before was under way, or waited for room, too long.
+    `latest`: the latest session of this process to just this endpoint; `since`: from when on it was to have one.
     """
 
     endpoint: EndpointName
     host: str
     room: Room
+    identity: Endpoint | None = None
+    since: float = -inf
     pace: Pace = field(default_factory=Pace)
     latest: Result | None = None
     outage: Outage | None = None
@@ -98,14 +103,20 @@ class Account:
     def told(self, now: float) -> Change | None:
         """The verdict that may be told as that of now; None: nothing is known, only what was (`change`).
 
-        Before this process has judged a session that is at most an outage which one before it saw, for as long as that
-        process would have gone on telling it. That all is well is never told without a session of its own.
+        Before this process has judged a session to this very endpoint that is at most an outage which was seen before,
+        for as long as whoever saw it would have gone on telling it. That all is well is never told without a session.
         """
         last = self.change
         if last is None or self.latest is not None:
             return last
         is_recent = last.verdict.severity is Severity.CRITICAL and now - last.seen <= self.pace.due
         return last if is_recent else None
+
+    def configure(self, endpoint: Endpoint, room: Room, now: float) -> None:
+        """From now on keep the books of this endpoint; if it is another one than before, they tell what was."""
+        if endpoint.identity != self.identity:
+            self.identity, self.since, self.latest = endpoint.identity, now, None
+        self.host, self.room, self.pace = endpoint.host, room, endpoint.pace
 
     def sessions(self) -> Iterator[Result]:
         """Every session that is kept, the latest first."""
@@ -193,13 +204,13 @@ class Ledger:
             lasting=tuple(account.outage for account in accounts if account.outage is not None),
         )
 
-    def configure(self, endpoints: Sequence[Endpoint]) -> None:
-        """Keep books for just these endpoints; those that were there keep theirs."""
+    def configure(self, endpoints: Sequence[Endpoint], now: float = -inf) -> None:
+        """From now on keep books for just these endpoints; names that were there keep theirs."""
         before, self._accounts = self._accounts, {}
         room = Room.among(len(endpoints))
         for endpoint in endpoints:
             account = before.get(endpoint.name) or Account(endpoint=endpoint.name, host=endpoint.host, room=room)
-            account.host, account.room, account.pace = endpoint.host, room, endpoint.pace
+            account.configure(endpoint, room, now)
             self._accounts[endpoint.name] = account
 
     def record(self, result: Result) -> Entry | None:

@@ -5,6 +5,8 @@
 
 Rules of this file:
 - Never two sessions at once on one endpoint: whoever comes while one is under way gets that one's result.
+- What an endpoint keeps over a reload is its `Course`, whole; one that is configured differently (Endpoint.identity) is
+  another endpoint and begins anew, at once.
 - Whatever opens a connection draws on a budget, that of a mailbox which is read back too; a turn waits for room, a
   question does not. Room is taken before a session begins and let go when it has ended.
 - A bug of ours ends one session and no patrol: it is told, and the endpoint has its next turn.
@@ -13,24 +15,21 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 
 from probe.evidence.ours import Ours
 from probe.model import Endpoint, EndpointName, Result
 from probe.notices import tell_bug
-from probe.service.budget import Needs
+from probe.service.budget import WINDOW, Needs
 from probe.service.cycle import probe_endpoint, so_far
 from probe.service.ledger import Ledger
 from probe.service.schedule import Turns, anchors
 from probe.service.station import Asked
 from probe.service.workshop import Workshop
 from probe.settings import Settings
-
-SIDE_BY_SIDE = 256
-"""Sessions under way at once: so many that a thousand endpoints, all dropped in silence, keep to their turns."""
 
 STUCK = 300.0
 """Seconds after which a turn is overdue, beside all the time that its session may take by its timeouts."""
@@ -41,22 +40,27 @@ BREATHER = 0.1
 
 
 @dataclass(kw_only=True, slots=True)
-class Post:
-    """One endpoint on its turns.
+class Course:
+    """How far an endpoint has come on its turns: all that it keeps over a reload.
 
     `connections`, `beats`: how many its last session took, `last`: when that one began; `bug`: how it failed by ours.
-    `due`: when it has, or had to have, its turn. `owed`: its session was broken off, so that the patrol after this one
-    repeats it at once.
+    `broken_off`: by a reload, so that it is repeated.
     """
 
-    endpoint: Endpoint
     turns: Turns
     connections: int = 1
     beats: int = 0
     last: float = -inf
     bug: str = ""
-    due: float = inf
-    owed: bool = False
+    broken_off: bool = False
+
+
+@dataclass(kw_only=True, slots=True)
+class Post:
+    """One endpoint on its turns."""
+
+    endpoint: Endpoint
+    course: Course
     running: asyncio.Task[Result] | None = field(default=None, repr=False)
 
     @property
@@ -64,7 +68,7 @@ class Post:
         """The connections that the next session is likely to need."""
         mailbox = self.endpoint.mailbox
         read_back = {mailbox.reader.name: 1} if mailbox is not None else {}
-        return {self.endpoint.name: self.connections, **read_back}
+        return {self.endpoint.name: self.course.connections, **read_back}
 
     @property
     def bound(self) -> float:
@@ -74,34 +78,29 @@ class Post:
 
 
 class Patrol:
-    """Walks all posts between `async with`; a new patrol takes over the turns of the one before."""
+    """Walks all posts between `async with`, going on where the patrol before it stopped."""
 
-    def __init__(self, settings: Settings, endpoints: Sequence[Endpoint], workshop: Workshop, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        endpoints: Sequence[Endpoint],
+        workshop: Workshop,
+        ledger: Ledger,
+        before: Patrol | None = None,
+    ) -> None:
         self.workshop = workshop
         self._ledger = ledger
         self._interval = settings.schedule.interval
         self._jitter = settings.schedule.jitter
         self._others = Ours()
         self._longest = settings.timeouts.session + settings.timeouts.evidence
-        self._places = asyncio.Semaphore(SIDE_BY_SIDE)
         self._walks: set[asyncio.Task[None]] = set()
         self._is_over = False
-        begin = anchors(len(endpoints), self._interval, workshop.kit.clock())
-        self._posts = {
-            endpoint.name: Post(endpoint=endpoint, turns=self._turns(anchor))
-            for endpoint, anchor in zip(endpoints, begin, strict=True)
+        known = before._posts if before is not None else {}
+        begun = courses(endpoints, known, self._interval, workshop.kit.clock())
+        self._posts: dict[EndpointName, Post] = {
+            one.name: Post(endpoint=one, course=begun[one.name]) for one in endpoints
         }
-
-    def take_over(self, before: Patrol) -> None:
-        """Go on with the turns of endpoints that stay, where the interval stays, and with what is known of them."""
-        self.workshop.take_over(before.workshop)
-        for name, post in self._posts.items():
-            known = before._posts.get(name)
-            if known is not None:
-                post.connections, post.beats, post.last = known.connections, known.beats, known.last
-                post.owed = known.owed
-                if known.turns.interval == self._interval:
-                    post.turns = known.turns
 
     async def __aenter__(self) -> Patrol:
         self.workshop.begin([post.endpoint for post in self._posts.values()])
@@ -110,12 +109,26 @@ class Patrol:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """End all sessions politely: each says goodbye, as far as its server lets it."""
+        """End all sessions politely: each says goodbye, as far as its server lets it. The next patrol repeats them."""
         self._is_over = True
-        for post in self._posts.values():
-            post.owed = post.running is not None
-        running = [post.running for post in self._posts.values() if post.running is not None]
-        await _cancelled([*self._walks, *running])
+        under_way = [post for post in self._posts.values() if post.running is not None]
+        for post in under_way:
+            post.course.broken_off = True
+            post.course.turns.hurry(self.workshop.kit.clock())
+        await _cancelled([*self._walks, *(post.running for post in under_way if post.running is not None)])
+
+    async def settled(self) -> None:
+        """Return when all that the patrol before this one broke off is repeated, or has had the time to be.
+
+        Else reloads that come faster than a session takes would leave no verdict at all.
+        """
+        limit = self.workshop.kit.clock() + WINDOW + self._longest
+        while self._owes and self.workshop.kit.clock() < limit:  # noqa: ASYNC110 - few wait for it, and not for long
+            await asyncio.sleep(0.05)
+
+    @property
+    def _owes(self) -> bool:
+        return any(post.course.broken_off for post in self._posts.values())
 
     @property
     def under_way(self) -> int:
@@ -124,18 +137,18 @@ class Patrol:
 
     def stuck(self, now: float) -> tuple[EndpointName, ...]:
         """Endpoints that do not have their turns, which is a bug of ours."""
-        return tuple(name for name, post in self._posts.items() if now > post.due + post.bound)
+        return tuple(name for name, post in self._posts.items() if now > post.course.turns.due + post.bound)
 
     @property
     def slowed(self) -> tuple[tuple[EndpointName, float], ...]:
         """Endpoints whose budget does not last for all their turns, and the seconds between two sessions instead."""
-        paces = ((name, self.workshop.budgets.pace(post.connections, post.beats)) for name, post in self._posts.items())
+        paces = ((name, self._pace(post.course)) for name, post in self._posts.items())
         return tuple((name, pace) for name, pace in paces if pace > self._interval * (1 + self._jitter))
 
     @property
     def bugs(self) -> tuple[tuple[EndpointName, str], ...]:
         """Endpoints whose latest session failed by a bug of ours, so that their last verdict grows old."""
-        return tuple((name, post.bug) for name, post in self._posts.items() if post.bug)
+        return tuple((name, post.course.bug) for name, post in self._posts.items() if post.course.bug)
 
     async def ask(self, name: EndpointName, *, seconds: float) -> Asked:
         """A session for somebody who waits at most so long; the one under way, or a new one if the budget has room."""
@@ -172,8 +185,9 @@ class Patrol:
         refusal = f"schedule.max_sessions_per_minute is spent for {name}; there is room again in {wait:.0f} s"
         return Asked(refusal=refusal, retry_after=wait)
 
-    def _turns(self, anchor: float) -> Turns:
-        return Turns(anchor=anchor, interval=self._interval, jitter=self._jitter, random=self.workshop.random)
+    def _pace(self, course: Course) -> float:
+        """Seconds between two sessions that take as many connections as the last one, so that their budget lasts."""
+        return self.workshop.budgets.pace(course.connections, course.beats)
 
     def _set_out(self, post: Post) -> None:
         walk = asyncio.create_task(self._walk(post), name=f"walk of {post.endpoint.name}")
@@ -193,30 +207,30 @@ class Patrol:
         clock = self.workshop.kit.clock
         while True:
             try:
-                post.due = clock() if post.owed else self._next(post)
-                post.owed = False
-                await _sleep(post.due - clock())
+                await _sleep(post.course.turns.due - clock())
                 await self._until_room(post)
                 await asyncio.shield(self._session(post))
             except (Exception, asyncio.CancelledError) as error:  # rule 3
                 if _is_ending():
                     raise
-                post.bug = f"{type(error).__name__}: {error}"
+                post.course.bug = f"{type(error).__name__}: {error}"
                 tell_bug(error, endpoint=str(post.endpoint))
                 await asyncio.sleep(BREATHER)
+            self._go_on(post)
 
-    def _next(self, post: Post) -> float:
-        """When the next session is due; turns that were missed since the last one are told."""
-        missed = post.turns.missed
-        due = post.turns.next(self.workshop.kit.clock())
-        self._ledger.miss(post.endpoint.name, post.turns.missed - missed)
-        return due
+    def _go_on(self, post: Post) -> None:
+        """The turn has had its session; turns that were missed meanwhile are told."""
+        post.course.broken_off = False
+        turns, random = post.course.turns, self.workshop.random
+        missed = turns.missed
+        turns.go_on(self.workshop.kit.clock(), random.uniform(-self._jitter, self._jitter) * self._interval)
+        self._ledger.miss(post.endpoint.name, turns.missed - missed)
 
     async def _until_room(self, post: Post) -> None:
         """Wait until there is room, and take it; or until a session that somebody asked for is under way."""
         clock, budgets, who = self.workshop.kit.clock, self.workshop.budgets, post.endpoint.name
-        rested = post.last + budgets.pace(post.connections, post.beats)
-        await _sleep(max(rested, budgets.beats_at(who, clock(), post.beats)) - clock())
+        rested = post.course.last + self._pace(post.course)
+        await _sleep(max(rested, budgets.beats_at(who, clock(), post.course.beats)) - clock())
         with budgets.in_line(who, post.needs):
             while post.running is None and not budgets.take(who, post.needs, clock()):
                 now = clock()
@@ -230,14 +244,15 @@ class Patrol:
         return post.running
 
     async def _probe(self, post: Post) -> Result:
+        course, began = post.course, self.workshop.kit.clock()
         try:
-            async with self._places:
-                post.last = self.workshop.kit.clock()
-                self._forget()
-                self.workshop.begin([post.endpoint])
-                result = await probe_endpoint(post.endpoint, self.workshop, self._others)
-            post.connections, post.bug = result.session.connections, ""
-            post.beats = self.workshop.budgets.beats_since(post.endpoint.name, post.last)
+            course.last = began
+            self._forget()
+            self.workshop.begin([post.endpoint])
+            result = await probe_endpoint(post.endpoint, self.workshop, self._others)
+            course.connections, course.bug = result.session.connections, ""
+            course.last = result.session.opened  # it may have waited for a place
+            course.beats = self.workshop.budgets.beats_since(post.endpoint.name, began)
             self._ledger.record(result)
             return result
         finally:
@@ -257,6 +272,23 @@ class Patrol:
     def _forget(self) -> None:
         """Let go of sessions of which no line can come any more."""
         self._others.forget(self.workshop.kit.clock() - 2 * self._longest)
+
+
+def courses(
+    endpoints: Sequence[Endpoint], before: Mapping[EndpointName, Post], interval: float, now: float
+) -> dict[EndpointName, Course]:
+    """Endpoints that stay go on; turns begin now for all others, and where the interval is another one."""
+    found = {
+        one.name: known.course
+        for one in endpoints
+        if (known := before.get(one.name)) and known.endpoint.identity == one.identity
+    }
+    names = (one.name for one in endpoints)
+    begin = [name for name in names if name not in found or found[name].turns.interval != interval]
+    for name, anchor in zip(begin, anchors(len(begin), interval, now), strict=True):
+        turns = Turns(anchor=anchor, interval=interval)
+        found[name] = replace(found[name], turns=turns) if name in found else Course(turns=turns)
+    return found
 
 
 def _is_ending() -> bool:

@@ -3,8 +3,7 @@
     session ──no line is certain──▶ a round of BEATS ──▶ beats since each session opened ──▶ its rhythm
 
 Rules of this file:
-- One way in: the same host, port and family, from the same address, with the same PROXY header. Nothing on the network
-  can tell a beat of one endpoint from that of another there, whatever their paths are called.
+- One way in (model.WayIn): nothing on the network can tell a beat of one endpoint from that of another there.
 - A session looks only for beats that were opened after it: every stroke of a rhythm must have its line.
 - One round at a time on a way, and a pause after it; whoever asks meanwhile waits for that one.
 - Each round is opened within the budgets of beats (budget.py), at the cost of the endpoint that asked first.
@@ -14,11 +13,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from math import inf
 
-from probe.model import Beat, Clock, Endpoint, IdMoment
+from probe.model import Beat, Clock, Endpoint, IdMoment, WayIn
 from probe.service.budget import BEATS, Budgets
 
 KEPT = 64
@@ -40,7 +39,7 @@ class Rhythms:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._ways: dict[Hashable, _Way] = {}
+        self._ways: dict[WayIn, _Way] = {}
 
     def since(self, endpoint: Endpoint, moment: float) -> tuple[Beat, ...]:
         """Beats on the way of this endpoint whose connections came in after a moment."""
@@ -71,9 +70,4 @@ class Rhythms:
             way.ended = self._clock()
 
     def _way(self, endpoint: Endpoint) -> _Way:
-        return self._ways.setdefault(_key(endpoint), _Way())
-
-
-def _key(endpoint: Endpoint) -> Hashable:
-    one = endpoint
-    return one.host.casefold(), one.port, one.family, one.source_address, one.proxy_header
+        return self._ways.setdefault(endpoint.way_in, _Way())

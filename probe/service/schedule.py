@@ -1,18 +1,18 @@
-"""When an endpoint's next session is due: turns on a grid, each a little off it. Pure but for the dice passed in.
+"""When an endpoint's next session is due: turns on a grid, each a little off it. Pure.
 
 Rules of this file:
 - A turn is a multiple of the interval after `anchor`, so nothing drifts, however long sessions take or wait.
 - Jitter moves a session off its turn and never the turns after it: probes do not march in step. The first turn has
   none, for somebody waits for it.
 - A turn that passed while a session was still under way is left out, not made up for.
+- Looking at what is due takes no turn, only a session does: who asks twice, as over a reload, hears the same moment.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
-from random import Random
 
 FIRST_APART = 0.5
 """Seconds between the first sessions of two endpoints at most: a person who starts the daemon waits for them."""
@@ -20,23 +20,37 @@ FIRST_APART = 0.5
 
 @dataclass(slots=True)
 class Turns:
-    """The turns of one endpoint. `jitter` is a share of the interval; `missed` counts turns left out."""
+    """The turns of one endpoint. `missed` counts turns left out.
+
+    `turn`: the one that has its session next, or has it now; `due`: when.
+    """
 
     anchor: float
     interval: float
-    jitter: float
-    random: Random
     missed: int = 0
-    _taken: int = -1
+    turn: int = 0
+    due: float = field(init=False)
 
-    def next(self, now: float) -> float:
-        """When the next session is due, `now` at the earliest; each call takes one turn."""
-        passed = ceil((now - self.anchor) / self.interval) if self._taken >= 0 else 0
-        turn = max(self._taken + 1, passed)
-        self.missed += turn - self._taken - 1
-        self._taken = turn
-        off = self.random.uniform(-self.jitter, self.jitter) * self.interval if turn else 0.0
-        return max(now, self.anchor + turn * self.interval + off)
+    def __post_init__(self) -> None:
+        self.due = self.anchor
+
+    def go_on(self, now: float, off: float = 0.0) -> None:
+        """This turn has had its session: the next one is due, so many seconds off the grid, `now` at the earliest."""
+        passed = ceil((now - self.anchor) / self.interval)
+        turn = max(self.turn + 1, passed)
+        self.missed += turn - self.turn - 1
+        self.turn = turn
+        self.due = max(now, self._moment + off)
+
+    def hurry(self, now: float) -> None:
+        """A session is due at once: of this turn, or, where its moment has yet to come, of the one before once more."""
+        if self.due > now:
+            self.turn -= self._moment > now
+            self.due = now
+
+    @property
+    def _moment(self) -> float:
+        return self.anchor + self.turn * self.interval
 
 
 def anchors(count: int, interval: float, start: float) -> Iterator[float]:

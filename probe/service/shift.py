@@ -60,11 +60,11 @@ class Opened:
         async with self._stack:
             await self.workshop.watch.begin()
             self.workshop.budgets = books.budgets
-            patrol = Patrol(self.settings, self.endpoints, self.workshop, books.ledger)
             if before is not None:
-                patrol.take_over(before)
+                self.workshop.take_over(before.workshop)
             books.budgets.limit(self.settings.schedule.max_sessions_per_minute)
-            books.ledger.configure(self.endpoints)
+            books.ledger.configure(self.endpoints, books.clock())
+            patrol = Patrol(self.settings, self.endpoints, self.workshop, books.ledger, before)
             await self._stack.enter_async_context(patrol)
             return Shift(self.settings, patrol, self._stack.pop_all())
         raise AssertionError("an exit stack swallows nothing")

@@ -3,7 +3,8 @@
 Rule 1: the place is `trust.json` beside history.file. Nothing creates that directory: where it is missing or cannot be
         written, what was found is remembered as long as the process lives, and nobody knows what another one has done.
 Rule 2: the file is ours and nobody else's; what in it does not make sense is as good as not there.
-Rule 3: an endpoint that is configured differently is another endpoint.
+Rule 3: an endpoint with another way in is another endpoint. What else differs (Endpoint.identity) bears on verdicts and
+        not on what its listener believes: an open door stays open, whoever is expected to come through.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class TrustMemory:
 
 
 def _key(endpoint: Endpoint) -> str:
-    return f"{endpoint} {endpoint.host} {endpoint.port} {endpoint.proxy_header} {endpoint.source_address}"
+    return f"{endpoint} {endpoint.way_in}"
 
 
 def _written(checked: Checked, shift: float) -> dict[str, Any]:

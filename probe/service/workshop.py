@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from math import inf
 from random import Random
@@ -33,6 +33,10 @@ HURRY = 0.5
 
 SHARED = 1.0
 """Seconds for which a look around the cluster is fresh enough for sessions that begin after it."""
+
+SIDE_BY_SIDE = 256
+"""Sessions with open connections at once: so many that a thousand endpoints, all dropped in silence, keep to their
+turns. Beats are none of them, for they have bounds of their own (budget.py)."""
 
 Progress = Callable[[Endpoint, str], None]
 
@@ -64,6 +68,7 @@ class Workshop:
     looked: float = -inf
     underway: list[EndpointName] = field(default_factory=list)
     closed: dict[EndpointName, Session] = field(default_factory=dict)
+    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SIDE_BY_SIDE))
     fingerprints: Fingerprints = field(init=False)
     rhythms: Rhythms = field(init=False)
 
@@ -126,6 +131,17 @@ class Workshop:
             shift=shift_of(self.kit.clock),
             now=now,
         )
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[Callable[[], None]]:
+        """A place for a session's connections, once there is one; left when that is called, or at the end.
+
+        Lines are kept for the session from when it has its place, and until the end.
+        """
+        await self.places.acquire()
+        with ExitStack() as held, self.watch.needed_since(self.kit.clock()):
+            held.callback(self.places.release)
+            yield held.close
 
     @contextmanager
     def opening(self, endpoint: Endpoint) -> Iterator[None]:

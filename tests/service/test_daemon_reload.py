@@ -153,6 +153,18 @@ class TestTaken:
         assert told['mailprobe_up{path="other",service="imaps"}'] == 1
         await goes_on(daemon)
 
+    async def test_another_host_is_another_endpoint_and_probed_at_once(self, daemon: Running) -> None:
+        """An interval of an hour: else its host, which nobody has looked at, would be `preserved` for all of it."""
+        daemon.write(schedule={"interval": "1h", "jitter": "0%", "max_sessions_per_minute": 600})
+        assert await daemon.hang_up() == ""
+        await goes_on(daemon)
+        daemon.content["paths"][0]["host"] = "127.0.20.203"  # where nothing listens
+        daemon.write()
+        assert await daemon.hang_up() == ""
+        told = await daemon.metrics()
+        assert not any(name.startswith("mailprobe_client_address_preserved") for name in told)
+        await daemon.sees("refused")
+
     @pytest.mark.parametrize("by_signal", [True, False], ids=["SIGHUP", "POST"])
     async def test_pages_move(self, daemon: Running, *, by_signal: bool) -> None:
         old = daemon.url
@@ -259,6 +271,20 @@ class TestMeanwhile:
             return (await counted(daemon))["vip", "smtp"] == before["vip", "smtp"] + 1
 
         await until(is_repeated, "the session once more")
+
+    async def test_no_session_is_broken_off_twice_by_reloads_that_change_nothing(
+        self, daemon: Running, world: DemoWorld
+    ) -> None:
+        """Else whoever asks for them faster than a session takes would see to it that none is ever judged."""
+        slow = Slow(b"")
+        await world.junctions[Service.SMTP].lead(slow)
+        await asyncio.wait_for(slow.reached.wait(), DEADLINE)
+        before = await counted(daemon)
+        daemon.write(timeouts={"connect": "1s", "session": "1s", "evidence": "1s"})
+        for _ in range(2):
+            assert (await reads_again(daemon))[0] == 200
+        assert (await counted(daemon))["vip", "smtp"] > before["vip", "smtp"]
+        assert await daemon.metric('mailprobe_up{path="vip",service="smtp"}') == 0
 
 
 async def _asked_of(slow: Slow, daemon: Running) -> asyncio.Task[tuple[int, str]]:

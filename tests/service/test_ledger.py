@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from ipaddress import ip_address, ip_network
+from typing import Any
 
-from probe.model import Change, Endpoint, MaskedBy, Pace, Phase, PhaseTiming, Service, Verdict
+import pytest
+
+from probe.model import (
+    AddressFamily,
+    Change,
+    Endpoint,
+    ImprintKind,
+    Login,
+    Mailbox,
+    MaskedBy,
+    Pace,
+    Phase,
+    PhaseTiming,
+    ProxyHeader,
+    Secret,
+    Service,
+    Timeouts,
+    TlsOptions,
+    Verdict,
+)
 from probe.service.ledger import DAY, MOST_SESSIONS, Entry, Ledger, Restored, Room
 from tests.builders import result
 
@@ -156,13 +177,56 @@ def test_an_endpoint_that_leaves_takes_its_books_along() -> None:
 
 
 def test_books_go_on_over_a_configuration_that_is_read_again() -> None:
+    """How often an endpoint is looked at, and for how long, is no part of what a verdict says of it."""
     ledger = Ledger([SMTP])
     ledger.record(result(Verdict.REFUSED))
-    ledger.configure([IMAPS, replace(SMTP, host="mail.example.org")])
+    ledger.configure([IMAPS, replace(SMTP, pace=Pace(due=75.0), timeouts=Timeouts(session=10.0))], now=200.0)
     account = ledger.accounts[SMTP.name]
     assert account.outage is not None
-    assert account.host == "mail.example.org"
+    assert account.told(9e9) == account.change is not None
+    assert account.pace == Pace(due=75.0)
     assert list(ledger.accounts) == [IMAPS.name, SMTP.name]
+
+
+READER = Mailbox(recipient="probe@example.org", sender="", reader=IMAPS)
+
+OTHERS: dict[str, Any] = {
+    "host": "10.0.20.203",
+    "family": AddressFamily.IPV4,
+    "source_address": ip_address("192.168.1.11"),
+    "proxy_header": ProxyHeader.V2,
+    "tls": TlsOptions(verify=False),
+    "login": Login(username="probe@example.org", password=Secret("another")),
+    "imprint": ImprintKind.REJECT,
+    "mailbox": replace(READER, reader=replace(IMAPS, host="10.0.20.203")),
+    "expected": (ip_network("192.168.1.0/24"),),
+}
+
+
+def test_only_how_often_and_how_long_is_no_part_of_what_an_endpoint_is() -> None:
+    named = {"path", "service", "port"}  # of another name it has other books
+    forged = {"claim"}  # of trust checks only
+    assert {field.name for field in fields(Endpoint)} - named - forged - set(OTHERS) == {"timeouts", "pace"}
+
+
+@pytest.mark.parametrize("changed", OTHERS)
+def test_of_an_endpoint_that_is_configured_differently_the_books_tell_what_was(changed: str) -> None:
+    """A verdict on one host is none on another; and nothing of its books is lost, as over a restart."""
+    login = Login(username="probe@example.org", password=Secret("one"))
+    one = replace(SMTP, login=login, mailbox=READER, pace=Pace(due=75.0, lapse=135.0))
+    for verdict, until in ((Verdict.PRESERVED, 0.0), (Verdict.UNVERIFIED, 0.0), (Verdict.MASKED, 75.0)):
+        ledger = Ledger([one])
+        ledger.record(result(verdict, opened=100.0))
+        account = ledger.accounts[one.name]
+        before = account.change
+        ledger.configure([replace(one, **{changed: OTHERS[changed]})], now=101.0)
+        assert ledger.accounts[one.name] is account
+        assert (account.change, account.latest, account.since) == (before, None, 101.0)
+        assert account.counted == {verdict: 1}
+        assert (account.told(100.0 + until) is not None) is bool(until)
+        assert account.told(100.1 + until) is None
+        account.record(result(Verdict.PRESERVED, opened=120.0))
+        assert account.told(9e9) == account.change
 
 
 def test_phases_are_counted_by_how_long_they_took_with_an_example() -> None:

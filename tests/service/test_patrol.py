@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
@@ -13,18 +14,20 @@ from typing import Any
 import pytest
 import yaml
 
+from probe.demo.door import Arrival
 from probe.demo.scenes import Scene
-from probe.demo.world import DemoWorld, demo_world
-from probe.model import Endpoint, EndpointName, Failure, Mailbox, Networks, Phase, Service, Verdict
+from probe.demo.world import CLIENT, DemoWorld, demo_world
+from probe.model import Endpoint, EndpointName, Failure, Mailbox, Networks, Pace, Phase, Service, Timeouts, Verdict
 from probe.service.budget import Budgets
 from probe.service.clock import steady_clock
 from probe.service.cycle import so_far
 from probe.service.ledger import Entry, Ledger
 from probe.service.outfit import outfitted
-from probe.service.patrol import Patrol, Post
+from probe.service.patrol import Course, Patrol, Post, courses
 from probe.service.schedule import Turns
+from probe.service.workshop import Workshop
 from probe.sessions.imprint import Fingerprints
-from probe.settings import load, targets
+from probe.settings import Settings, load, targets
 from tests.builders import failed, smtp_session
 
 
@@ -35,11 +38,12 @@ async def world() -> AsyncIterator[DemoWorld]:
 
 
 class Beat:
-    """A patrol over one endpoint of the world's, smtp by default, and what became of its sessions."""
+    """Patrols over one endpoint of the world's, one after another, and what became of their sessions."""
 
     def __init__(self, stack: AsyncExitStack, world: DemoWorld) -> None:
         self._stack = stack
         self._world = world
+        self.config = world.config_file.with_name("patrol.yaml")
         self.recorded: asyncio.Queue[Entry] = asyncio.Queue()
 
     @property
@@ -56,21 +60,36 @@ class Beat:
         **schedule: Any,
     ) -> Patrol:
         self.name = EndpointName("vip", service, self._world.place(service)[1])
-        content = yaml.safe_load(self._world.config_file.read_text())
-        (path,) = content["paths"]
-        path["endpoints"] = [one for one in path["endpoints"] if one["service"] == service]
-        if source is not None:
-            content["evidence"]["sources"] = [{"kind": "file", "path": str(source)}]
-        content["schedule"] = {"interval": "1h", "max_sessions_per_minute": most, **schedule}
-        self._world.config_file.write_text(yaml.safe_dump(content))
-        settings = load(self._world.config_file, environment={}, hostname="test")
-        endpoints = targets(settings)
-        self.ledger = ledger = Ledger(endpoints)
-        ledger.listeners.append(self.recorded.put_nowait)
-        workshop = await self._stack.enter_async_context(outfitted(settings, endpoints, steady_clock()))
+        schedule = {"interval": "1h", "max_sessions_per_minute": most, **schedule}
+        settings = self.settings(service, source=source, **schedule)
+        workshop = await self.workshop(settings)
         workshop.fingerprints = Fingerprints(random or SystemRandom())
         workshop.budgets = Budgets(most)
-        return await self._stack.enter_async_context(Patrol(settings, endpoints, workshop, ledger))
+        self.ledger = ledger = Ledger(targets(settings))
+        ledger.listeners.append(self.recorded.put_nowait)
+        return await self._stack.enter_async_context(Patrol(settings, targets(settings), workshop, ledger))
+
+    async def relieve(self, before: Patrol, *, dice: Random | None = None, **schedule: Any) -> Patrol:
+        """Another patrol in place of this one, as a reload does it."""
+        settings = self.settings(self.name.service, max_sessions_per_minute=600, **schedule)
+        workshop = await self.workshop(settings)
+        workshop.random = dice or workshop.random
+        await before.__aexit__()
+        patrol = Patrol(settings, targets(settings), workshop, self.ledger, before)
+        return await self._stack.enter_async_context(patrol)
+
+    def settings(self, *services: str, source: Path | None = None, **schedule: Any) -> Settings:
+        content = yaml.safe_load(self._world.config_file.read_text())
+        if source is not None:
+            content["evidence"]["sources"] = [{"kind": "file", "path": str(source)}]
+        (path,) = content["paths"]
+        path["endpoints"] = [one for one in path["endpoints"] if one["service"] in services]
+        content["schedule"] = schedule
+        self.config.write_text(yaml.safe_dump(content))
+        return load(self.config, environment={}, hostname="test")
+
+    async def workshop(self, settings: Settings) -> Workshop:
+        return await self._stack.enter_async_context(outfitted(settings, targets(settings), steady_clock()))
 
 
 @pytest.fixture
@@ -237,18 +256,113 @@ async def test_turns_that_a_session_outlasts_are_counted(beat: Beat) -> None:
     assert missed >= round((opened[-1] - opened[0]) / 0.1) - 2 > 0
 
 
+class Early(SystemRandom):
+    """Dice by which every session is as early as its jitter lets it be."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return min(a, b)
+
+
+async def test_turns_go_on_however_often_a_patrol_is_relieved_and_have_the_new_jitter(beat: Beat) -> None:
+    patrol = await beat.begin(interval="2s", jitter="0%")
+    opened = [(await beat.recorded.get()).result.session.opened]
+    for jitter in ("0%", "0%", "50%"):
+        patrol = await beat.relieve(patrol, interval="2s", jitter=jitter, dice=Early())
+    async with asyncio.timeout(20):
+        opened += [(await beat.recorded.get()).result.session.opened for _ in range(2)]
+    first, second = (later - earlier for earlier, later in pairwise(opened))
+    assert first < 3.0  # a turn that was lost would make it 4 s
+    assert second < 1.7  # half an interval early, of 2 s
+
+
+class Held:
+    """A server that says nothing, and hangs up when it is let go."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.let_go = asyncio.Event()
+
+    async def __call__(self, arrival: Arrival) -> None:
+        if str(arrival.client.address) == CLIENT:
+            self.reached.set()
+        await self.let_go.wait()
+
+
+async def test_what_a_reload_broke_off_is_settled_when_it_was_repeated(beat: Beat, world: DemoWorld) -> None:
+    held = Held()
+    await world.junctions[Service.SMTP].lead(held)
+    patrol = await beat.begin()
+    await held.reached.wait()
+    await patrol.settled()  # nothing was broken off yet
+    held.reached.clear()
+    patrol = await beat.relieve(patrol, interval="1h")
+    settled = asyncio.create_task(patrol.settled())
+    await held.reached.wait()  # at once, in an interval of an hour
+    assert not settled.done()
+    held.let_go.set()
+    async with asyncio.timeout(20):
+        assert (await beat.recorded.get()).result.judgement.verdict is Verdict.NO_GREETING
+        await settled
+    assert beat.recorded.empty()
+
+
+async def test_a_session_that_only_looks_for_lines_holds_no_place(beat: Beat) -> None:
+    """A log source that is silent takes all of timeouts.evidence, of every session: no reason to probe less."""
+    settings = beat.settings(*Service, source=beat.folder / "none.log", interval="1h")
+    endpoints, workshop = targets(settings), await beat.workshop(settings)
+    workshop.places = asyncio.Semaphore(1)
+    stages: asyncio.Queue[tuple[Endpoint, str]] = asyncio.Queue()
+    workshop.progress = lambda *stage: stages.put_nowait(stage)
+    async with Patrol(settings, endpoints, workshop, Ledger(endpoints)) as patrol, asyncio.timeout(10):
+        questions = [asyncio.create_task(patrol.ask(one.name, seconds=20)) for one in endpoints]
+        seen = [await stages.get() for _ in range(2 * len(endpoints))]
+        assert patrol.under_way == len(endpoints)
+    assert [stage for _, stage in seen] == ["session", "evidence"] * len(endpoints)  # one after the other
+    assert {one for one, _ in seen} == set(endpoints)
+    assert all("broken off" in asked.refusal for asked in await asyncio.gather(*questions))
+
+
+VIP = Endpoint(path="vip", service=Service.IMAPS, host="10.0.20.202", port=993)
+
+
+def posts(*endpoints: Endpoint, interval: float = 30.0) -> dict[EndpointName, Post]:
+    """As they are after a session of three connections each."""
+    found = {}
+    for one in endpoints:
+        turns = Turns(anchor=0.0, interval=interval)
+        turns.go_on(1.0)
+        found[one.name] = Post(endpoint=one, course=Course(turns=turns, connections=3, last=0.1))
+    return found
+
+
+@pytest.mark.parametrize("changed", [{}, {"timeouts": Timeouts(session=10.0)}, {"pace": Pace(due=1.0, lapse=2.0)}])
+def test_an_endpoint_that_stays_goes_on_where_it_was(changed: Any) -> None:
+    before = posts(VIP)
+    assert courses([replace(VIP, **changed)], before, 30.0, now=2.0) == {VIP.name: before[VIP.name].course}
+
+
+def test_another_interval_begins_other_turns_and_forgets_nothing_else() -> None:
+    (course,) = courses([VIP], posts(VIP), 60.0, now=2.0).values()
+    assert course == Course(turns=Turns(anchor=2.0, interval=60.0), connections=3, last=0.1)
+
+
+def test_of_many_endpoints_the_one_that_changes_has_its_session_at_once() -> None:
+    many = [replace(VIP, path=str(number)) for number in range(100)]
+    moved = replace(many[-1], host="10.0.20.203")
+    begun = courses([*many[:-1], moved], posts(*many), 30.0, now=2.0)
+    assert begun[moved.name] == Course(turns=Turns(anchor=2.0, interval=30.0))
+    assert {course.turns.due for course in begun.values()} == {2.0, 30.0}
+
+
 def test_a_message_that_is_read_back_needs_room_at_its_mailbox_too() -> None:
     smtp, imaps = (
         Endpoint(path="vip", service=service, host="10.0.20.202", port=service.default_port)
         for service in (Service.SMTP, Service.IMAPS)
     )
-    turns = Turns(anchor=0.0, interval=30.0, jitter=0.0, random=Random(1))
+    course = Course(turns=Turns(anchor=0.0, interval=30.0), connections=3)
     letter = Mailbox(reader=imaps, recipient="probe@example.org", sender="")
-    assert Post(endpoint=replace(smtp, mailbox=letter), turns=turns, connections=3).needs == {
-        smtp.name: 3,
-        imaps.name: 1,
-    }
-    assert Post(endpoint=imaps, turns=turns).needs == {imaps.name: 1}
+    assert Post(endpoint=replace(smtp, mailbox=letter), course=course).needs == {smtp.name: 3, imaps.name: 1}
+    assert Post(endpoint=imaps, course=course).needs == {imaps.name: 3}
 
 
 async def test_turns_that_somebody_ends_are_told_and_go_on(beat: Beat, capfd: pytest.CaptureFixture[str]) -> None:

@@ -18,28 +18,40 @@ IMAPS = EndpointName("vip", Service.IMAPS, 993)
 
 
 def test_sessions_however_long_do_not_move_the_turns() -> None:
-    turns = Turns(anchor=1000.0, interval=30.0, jitter=0.0, random=Random(1))
-    now, due = 1000.0, []
+    turns, due = Turns(anchor=1000.0, interval=30.0), []
     for seconds in (0.1, 29.0, 45.0, 0.0, 95.0, 1.0):
-        now = turns.next(now)
-        due.append(now)
-        now += seconds
+        due.append(turns.due)
+        turns.go_on(turns.due + seconds)
     assert due == [1000.0, 1030.0, 1060.0, 1120.0, 1150.0, 1270.0]
     assert turns.missed == 4
 
 
 def test_the_first_turn_is_at_once_however_late_it_is_asked_for() -> None:
-    turns = Turns(anchor=1000.0, interval=3600.0, jitter=0.5, random=Random(1))
-    assert turns.next(1000.2) == 1000.2
-    assert turns.next(1001.0) > 2000.0
+    turns = Turns(anchor=1000.0, interval=3600.0)
+    assert turns.due == 1000.0
+    turns.go_on(1001.0, off=-1800.0)
+    assert turns.due == 2800.0
 
 
 @given(st.integers(0, 1000), st.floats(0.0, 0.5))
 def test_jitter_stays_in_its_bounds_and_never_adds_up(seed: int, jitter: float) -> None:
-    turns = Turns(anchor=0.0, interval=10.0, jitter=jitter, random=Random(seed))
+    turns, random = Turns(anchor=0.0, interval=10.0), Random(seed)
     for turn in range(50):
-        due = turns.next(max(0.0, turn * 10.0 - 10.0 * jitter))
-        assert abs(due - turn * 10.0) <= 10.0 * jitter + 1e-6
+        assert abs(turns.due - turn * 10.0) <= 10.0 * jitter + 1e-6
+        turns.go_on(turns.due, random.uniform(-jitter, jitter) * 10.0)
+    assert turns.missed == 0
+
+
+@given(st.lists(st.tuples(st.one_of(st.none(), st.floats(0.0, 1.0)), st.floats(-5.0, 5.0)), max_size=40))
+def test_a_session_that_is_due_at_once_costs_no_turn(sessions: list[tuple[float | None, float]]) -> None:
+    """Each comes on its turn, or somewhere before it: at the shares that are given of the time until then."""
+    turns, now = Turns(anchor=0.0, interval=10.0), 0.0
+    turns.go_on(now)
+    for share, off in sessions:
+        before, now = now, turns.due if share is None else now + share * (turns.due - now)
+        turns.hurry(now)
+        assert turns.due <= now <= before + 20.0
+        turns.go_on(now, off)
     assert turns.missed == 0
 
 

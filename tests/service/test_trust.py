@@ -7,9 +7,10 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -17,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.evidence.ours import Ours
-from probe.model import Endpoint, Networks, ProxyHeader, Result, Service, Verdict
+from probe.model import AddressFamily, Endpoint, Networks, Pace, ProxyHeader, Result, Service, Verdict
 from probe.service.cycle import probe_endpoint
 from probe.service.trust import TrustChecks, fresh_claim
-from probe.service.trust_memory import NAME, TrustMemory
+from probe.service.trust_memory import NAME, Checked, TrustMemory
 from probe.service.watch import Watch
 from probe.service.workshop import Workshop
 from probe.sessions.open import Kit
@@ -252,6 +253,21 @@ async def test_a_reload_forgets_nothing_where_no_file_remembers(town: Town, prob
     probe.workshop.trust.take_over(before)
     assert (await probe.session(endpoint(server))).judgement.verdict is Verdict.SPOOFABLE
     assert len(forgeries(server)) == 1
+
+
+def test_what_a_listener_believes_is_a_matter_of_the_way_in(tmp_path: Path) -> None:
+    """Whom we expect changes no open door; another host, or another header of our own, is another door."""
+    at = Endpoint(path="vip", service=Service.SMTP, host="10.0.20.202", port=25)
+    memory = TrustMemory(tmp_path / NAME)
+    memory.remember(at, Checked(at=1000.0, believed=None))
+    assert memory.last(replace(at, expected=(ip_network("192.168.1.10"),), pace=Pace(due=1.0))) is not None
+    ways: list[dict[str, Any]] = [
+        {"host": "10.0.20.203"},
+        {"family": AddressFamily.IPV4},
+        {"source_address": ip_address("192.168.1.11")},
+        {"proxy_header": ProxyHeader.V2},
+    ]
+    assert [memory.last(replace(at, **way)) for way in ways] == [None] * len(ways)
 
 
 def test_the_file_has_wall_times(tmp_path: Path) -> None:

@@ -125,7 +125,8 @@ def _row(site: Site, path: str, here: Sequence[Account]) -> Row:
 def _cell(site: Site, account: Account) -> Cell:
     change, latest = account.change, account.latest
     now = site.station.clock()
-    stale = now - (site.station.started if latest is None else latest.session.opened) > account.pace.lapse
+    looked = max(site.station.started, account.since) if latest is None else latest.session.opened
+    stale = now - looked > account.pace.lapse
     if change is None:
         return Cell(endpoint=account.endpoint, stale=stale)
     told, words = account.told(now), words_of(change.verdict, change.masked_by)
@@ -171,7 +172,7 @@ def _problem(site: Site, path: str, outcome: Outcome, held: Sequence[tuple[Accou
 
 
 def _restored(site: Site, outage: Outage, *, lasts: bool) -> Problem:
-    """An outage that an earlier process saw, before this one has a session of its own."""
+    """An outage that was seen before, by an earlier process or under another configuration, without a session since."""
     words = words_of(outage.verdicts[-1], outage.masked_by)
     return Problem(
         path=outage.endpoint.path,

@@ -114,6 +114,20 @@ async def test_that_all_is_well_is_never_told_by_what_was(station: Scripted) -> 
     assert "7 endpoints had no session for long" in page
 
 
+async def test_what_was_found_of_another_host_is_what_was(station: Scripted) -> None:
+    """Nor has its new host gone without a session for long, however long the daemon has run."""
+    before = targets(station.settings)
+    station.hands.now += HOUR
+    for one in before:
+        station.ledger.record(session_of(one.name, station.clock()))
+    now = [replace(one, host="10.0.20.203") if one.path == "vip" else one for one in before]
+    station.ledger.configure(now, station.clock())
+    page = words(await text_of(station))
+    assert page.count("was preserved last looked") == 4
+    assert "Nothing is known to be wrong, but 4 of 7 endpoints are not proven." in page
+    assert "had no session for long" not in page
+
+
 async def test_a_time_in_which_nobody_looked_is_no_part_of_the_day(station: Scripted) -> None:
     """A daemon that ran for minutes of a day has seen minutes of it."""
     name = targets(station.settings)[0].name
