@@ -169,6 +169,7 @@ EVIDENCE = (
             clock("behind"): "_x2 " + "-1200x28 stale _x10 " * 4,
             clock("fine"): "-4x180",
             clock("mended"): "90x30 0.01x150",
+            clock("unknown since"): "90x80 stale",
             'mailprobe_build_info{vantage="lan"}': "1x180",
         },
         fires={
@@ -182,7 +183,11 @@ EVIDENCE = (
                         "behind is stamped by a clock that is behind that of lan, by -1200 s"
                     ),
                 }
-                for at in ("12m", "20m")
+                for at in ("19m", "20m")
+            },
+            "12m": {
+                f'MailprobeEvidenceClockOff{{source="{source}",vantage="lan"}}': ""
+                for source in ("ahead", "behind", "unknown since")
             },
         },
     ),
