@@ -3,13 +3,17 @@
 #
 #   1. before   probe --once --wait       not all ok: nothing is touched
 #   2. during   probe watch               kubectl drain begins when the watch has its baseline; an outage that is too long
-#                                         stops the drain
+#                                         stops the drain; a drain that fails is told at once
 #   3. after    probe watch goes on until all has been ok for --stable seconds since the drain was over,
 #               then probe --once --wait  says what has become of the clients' addresses
 #
 # A watch ends by itself when all has been ok for --stable seconds. If that is before the drain has done its work, another
 # one follows, which takes things as it finds them: let --stable be longer than the pod's terminationGracePeriodSeconds, and
 # one watch sees it all.
+#
+# What anybody tells goes to a file, and from there to standard error by a process of its own: so no terminal that nobody
+# reads (Ctrl-S, an ssh amid a change of the network) holds up the watch, its end, or a signal. Standard output is that of
+# probe --once.
 #
 # Run it where clients are, outside the cluster. Exit codes are probe's: 0 ok, 1 warning, 2 critical, 3 unknown, 64 usage;
 # and 70 where kubectl drain failed.
@@ -19,6 +23,7 @@ set -u
 PROBE=${PROBE:-probe}
 KUBECTL=${KUBECTL:-kubectl}
 BASELINE='the change may begin'
+TICK=0.2
 
 usage() {
     cat <<'END'
@@ -30,7 +35,8 @@ Usage: drain.sh [OPTION]... NODE [OPTION OF kubectl drain]...
   --stable S        the watch ends when all has been ok for so long (60)
   --max-outage S    stop at an outage of an endpoint longer than this (120)
   --report NAME     the watch's report is NAME-1.html (drain-NODE); NAME-2.html if another watch is needed
-Without options of its own, kubectl drain is given --ignore-daemonsets. PROBE and KUBECTL name other programs.
+Without options of its own, kubectl drain is given --ignore-daemonsets; without a --timeout one of 30m, for a disruption
+budget may never let go of a pod. PROBE and KUBECTL name other programs.
 END
 }
 
@@ -75,6 +81,10 @@ done
 node=$1
 shift
 [ $# -gt 0 ] || set -- --ignore-daemonsets
+case " $*" in
+    *' --timeout'*) ;;
+    *) set -- "$@" --timeout=30m ;;
+esac
 for number in "$before" "$after" "$stable" "$most"; do
     case $number in
         '' | *[!0-9]*) refuse "$number is no number of whole seconds" ;;
@@ -86,9 +96,11 @@ report=${report%.html}
 command -v "$PROBE" >/dev/null || refuse "there is no program $PROBE"
 command -v "$KUBECTL" >/dev/null || refuse "there is no program $KUBECTL"
 
-# Becomes probe with these arguments, the configuration and the paths that were asked for: so only in a subshell, whose
-# number is then probe's.
+# Becomes probe with these arguments, the configuration and the paths that were asked for: so only in the background, where
+# the number is then probe's. What a terminal sends to all is for this script to heed, which lets a watch end politely: a
+# second signal would cost its report.
 become_probe() {
+    trap '' INT HUP
     [ -z "$config" ] || set -- "$@" --config "$config"
     number=0
     while [ "$number" -lt "$paths" ]; do
@@ -99,58 +111,110 @@ become_probe() {
 }
 
 work=$(mktemp -d) || exit 70
-watch='' drain=''
+told=$work/told
+: >"$told" || exit 70
+probe='' drain='' begun='' drained=''
 
+# Prints what is told until all of it is, or whoever began this is gone. A terminal's signals are for others to heed.
+relay() {
+    trap '' INT TERM HUP
+    part=''
+    while :; do
+        last=''
+        if [ -e "$work/over" ] || ! kill -0 $$; then last=1; fi
+        while IFS= read -r line; do
+            printf '%s\n' "$part$line" >&3
+            part=''
+        done
+        part=$part$line
+        [ -z "$last" ] || break
+        sleep "$TICK"
+    done
+    printf '%s' "$part" >&3
+}
+
+relay 3>&2 2>/dev/null <"$told" >/dev/null &
+relay=$!
+exec 2>>"$told"
+
+# Whether a process of ours is still there after so many ticks.
+# shellcheck disable=SC2317 # called by the trap
+lasts() {
+    turns=$2
+    while kill -0 "$1" 2>/dev/null; do
+        [ "$turns" -gt 0 ] || return 0
+        turns=$((turns - 1))
+        sleep "$TICK"
+    done
+    return 1
+}
+
+# SIGTERM to all of us (as timeout sends it) has reached probe by itself; it gets one from here if it does not end.
 # shellcheck disable=SC2317 # called by the trap
 end() {
     [ -z "$drain" ] || kill "$drain" 2>/dev/null
-    if [ -n "$watch" ]; then
-        kill "$watch" 2>/dev/null
-        wait "$watch"
+    if [ -n "$probe" ] && lasts "$probe" 5; then
+        kill "$probe" 2>/dev/null
+        ! lasts "$probe" 50 || kill -KILL "$probe"
     fi
+    : >"$work/over"
+    ! lasts "$relay" 10 || kill -KILL "$relay"
     rm -rf "$work"
 }
 trap end EXIT
 trap 'say "interrupted; kubectl uncordon $node gives the node back"; exit 130' INT
 trap 'say "ended; kubectl uncordon $node gives the node back"; exit 143' TERM HUP
 
-# The drain in the background; its exit code and end are a file, which is there at once or not at all.
-begin_drain() {
-    say "kubectl drain $node $*"
-    (
-        trap - EXIT INT HUP
-        "$KUBECTL" drain "$node" "$@" >&2 &
-        trap 'kill $!; exit 143' TERM
-        wait $!
-        printf '%s %s\n' "$?" "$(date +%s)" >"$work/ending"
-        mv "$work/ending" "$work/drained"
-    ) </dev/null &
-    drain=$!
+# In the background, for a shell heeds no signal while it waits for a program before it.
+gate() {
+    become_probe --once --wait "$1" &
+    probe=$!
+    wait "$probe"
+    code=$?
+    probe=''
 }
 
-# One watch to its end: its lines are passed on, and the drain begins at the first baseline.
+# The number is kubectl's own, so that the end of this script ends it.
+begin_drain() {
+    say "kubectl drain $node $*"
+    (trap '' INT && exec "$KUBECTL" drain "$node" "$@") </dev/null >&2 &
+    drain=$!
+    begun=yes
+}
+
+# One that failed may have evicted some pods, so the watch goes on; but nobody should have to wait for its end to hear of it.
+look_at_drain() {
+    if [ -z "$drain" ] || kill -0 "$drain" 2>/dev/null; then return; fi
+    wait "$drain"
+    drained=$?
+    over=$(date +%s)
+    drain=''
+    if [ "$drained" -eq 0 ]; then
+        say "kubectl drain has ended; watching until all has been ok for $stable s"
+    else
+        say "kubectl drain failed (exit code $drained), see above; watching until all has been ok for $stable s"
+    fi
+}
+
+# One watch to its end; the drain begins at the first baseline.
 watch_once() {
-    mkfifo "$work/told.$round" || exit 70
     as_found=''
     [ "$round" -eq 1 ] || as_found=--from-broken
     become_probe watch --until-stable "$stable" --max-outage "$most" --report "$report-$round.html" \
-        ${as_found:+"$as_found"} 2>"$work/told.$round" &
-    watch=$!
-    while IFS= read -r line; do
-        printf '%s\n' "$line" >&2
-        case $line in
-            *"$BASELINE"*) [ -n "$drain" ] || begin_drain "$@" ;;
-        esac
-    done <"$work/told.$round"
-    wait "$watch"
+        ${as_found:+"$as_found"} >&2 &
+    probe=$!
+    while kill -0 "$probe" 2>/dev/null; do
+        if [ -z "$begun" ] && grep -q "$BASELINE" "$told"; then begin_drain "$@"; fi
+        look_at_drain
+        sleep "$TICK"
+    done
+    wait "$probe"
     code=$?
-    watch=''
-    return "$code"
+    probe=''
 }
 
 say "before: is all well?"
-(become_probe --once --wait "$before")
-code=$?
+gate "$before"
 if [ "$code" -eq 64 ]; then
     say "probe was called wrongly, see above (exit code 64): nothing was touched"
     exit 64
@@ -163,8 +227,7 @@ round=0
 while :; do
     round=$((round + 1))
     watch_once "$@"
-    code=$?
-    if [ -z "$drain" ]; then
+    if [ -z "$begun" ]; then
         [ "$code" -ne 0 ] || code=3
         say "the watch did not begin (exit code $code): nothing was touched"
         exit "$code"
@@ -174,17 +237,15 @@ while :; do
         exit "$code"
     fi
     # A watch that was stable while the drain was still at it has not seen what the drain does.
-    if [ -e "$work/drained" ]; then
-        read -r drained over <"$work/drained"
+    look_at_drain
+    if [ -n "$drained" ]; then
         [ $(($(date +%s) - over)) -lt "$stable" ] || break
     fi
-    say "all was ok for $stable s, but the drain $([ -e "$work/drained" ] && echo 'has just ended' || echo 'goes on'): watching on"
+    say "all was ok for $stable s, but the drain $([ -n "$drained" ] && echo 'has just ended' || echo 'goes on'): watching on"
 done
-drain=''
 
 say "after: is all well?"
-(become_probe --once --wait "$after")
-code=$?
+gate "$after"
 if [ "$drained" -ne 0 ]; then
     say "kubectl drain failed (exit code $drained); probe's is $code"
     exit 70

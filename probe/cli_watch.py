@@ -1,6 +1,7 @@
 """What `probe watch` does with its arguments: settings to a watch, its view while it lasts, its reports at the end.
 
 The view goes to standard error, the result to standard output. The report file is tried before the change, not after.
+Nobody waits for whoever reads standard error, and for a terminal that is stopped neither: the report is written first.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from probe import aside
+from probe import aside, notices
 from probe.cli_watch_options import Asked
 from probe.model import Ending, Watched
 from probe.report import table, watched_html, watched_json, watched_table
@@ -22,6 +23,7 @@ from probe.report.watched_words import Times
 from probe.service.outfit import UnusableCaFile
 from probe.service.vigil.run import Done, watch
 from probe.settings import Settings
+from probe.streams import FAREWELL, print_result, write_behind
 from probe.verdict.watched import conclude
 
 
@@ -30,16 +32,18 @@ def watch_and_tell(settings: Settings, paths: tuple[str, ...], asked: Asked, con
     if asked.report is not None:
         _check_writable(asked.report)
     zone = datetime.fromtimestamp(time.time()).astimezone().tzinfo or UTC
-    with shown(sys.stderr, Times(zone)) as show:
+    log = write_behind(_tell_lost)
+    with shown(sys.stderr, Times(zone), lambda: log.waits) as show:
         try:
             done = aside.run(watch(settings, paths, asked.wanted, show))
         except UnusableCaFile as error:
             raise click.ClickException(f"{error}") from error
     times = Times(zone, done.shift)
     conclusion = conclude(done.watched)
-    _tell(done, times, asked.form, console)
     if asked.report is not None:
         _write_report(done.watched, times, asked.report)
+    log.drain(FAREWELL)  # a board is taken away before the result takes its place
+    print_result(_result(done, times, asked.form, console))
     if done.watched.ending is Ending.BASELINE:
         hint = "mend it first, or watch it all the same with --from-broken"
         click.echo(f"probe: refuses to watch what is {conclusion.sentence}; {hint}", err=True)
@@ -64,12 +68,15 @@ def _write_report(watched: Watched, times: Times, report: Path) -> None:
         click.echo(f"probe: the report could not be written to {report}: {error.strerror}", err=True)
 
 
-def _tell(done: Done, times: Times, form: str, console: Console) -> None:
+def _tell_lost(lines: int) -> None:
+    notices.warn("lines are missing here: nobody read them in time", lines=lines)
+
+
+def _result(done: Done, times: Times, form: str, console: Console) -> str:
     if form == "json":
-        click.echo(watched_json.render(done.watched, shift=times.shift))
-        return
+        return watched_json.render(done.watched, shift=times.shift) + "\n"
     with console.capture() as drawn:  # rich itself exits with 1 where a pipe is closed
         if done.watched.ending is Ending.BASELINE:
             table.render(done.baseline, console)
         watched_table.render(done.watched, console, times)
-    click.echo(drawn.get(), nl=False)
+    return drawn.get()

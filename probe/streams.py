@@ -1,14 +1,16 @@
-"""Standard output and standard error that cannot fail, and of a daemon one that cannot hold it up either.
+"""Standard output and standard error that cannot fail, and of a daemon and a watch such as cannot hold them up either.
 
 Callers close a stream (cron), fill a disk (`2>>`), or stop reading (`| head`); a terminal may not know our marks. None
 of it may cost a verdict its exit code: what cannot be written is dropped, and the stream remembers why. Whoever reads
-the log of a daemon may hang for a day (a collector, a stopped terminal): lines wait, and a thread writes them.
+may hang for a day (a collector, a stopped terminal, an ssh amid a change of the network): what is told waits, and a
+thread writes it.
 """
 
 from __future__ import annotations
 
 import errno
 import io
+import math
 import os
 import sys
 from collections import deque
@@ -24,6 +26,9 @@ MOST_WAITING = 1 << 20
 
 FAREWELL = 0.5
 """Seconds for what waits at the end."""
+
+STOPPED = 3.0
+"""Seconds for which a terminal takes nothing of a result until it counts as one that nobody reads."""
 
 
 class Output(io.FileIO):
@@ -47,10 +52,12 @@ class Behind(io.RawIOBase):
     """Takes whole lines without waiting, for a thread that writes them onto an output.
 
     Of too many, lines are left out; `lost` counts them until `tell_lost` was called, where the next line follows them.
+    A terminal gets at once what has no end yet: it may be a picture.
     """
 
-    def __init__(self, onto: Output, tell_lost: Callable[[int], None], most: int = MOST_WAITING) -> None:
+    def __init__(self, onto: Output, tell_lost: Callable[[int], None], most: float = MOST_WAITING) -> None:
         self.lost = 0
+        self._drawn_on = onto.isatty()
         self._onto = onto
         self._tell_lost = tell_lost
         self._most = most
@@ -68,12 +75,20 @@ class Behind(io.RawIOBase):
         """Whether a person reads."""
         return self._onto.isatty()
 
+    @property
+    def waits(self) -> bool:
+        """Whether something that was taken is not written yet."""
+        return self._held > 0
+
     def write(self, octets: Buffer, /) -> int:
         """Take lines; the last one waits for its end."""
         with self._changed:
             *whole, self._begun = (self._begun + bytes(octets)).split(b"\n")
             for line in whole:
                 self._put(line + b"\n")
+            if self._drawn_on and self._begun:
+                self._put(self._begun)
+                self._begun = b""
             self._changed.notify_all()
         return memoryview(octets).nbytes
 
@@ -81,6 +96,12 @@ class Behind(io.RawIOBase):
         """Return when all that was taken is written, or after so many seconds."""
         with self._changed:
             self._changed.wait_for(lambda: not self._held and not self.lost, seconds)
+
+    def hand_over(self, patience: float | None) -> None:
+        """Return when all that was taken is written, or nothing more of it was for so many seconds, if any."""
+        with self._changed:
+            while self._held and self._changed.wait(patience):
+                pass
 
     def _put(self, line: bytes) -> None:
         if self._held + len(line) > self._most:
@@ -93,16 +114,17 @@ class Behind(io.RawIOBase):
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._lines))
-                line = self._lines.popleft()
-            rest = line
+                rest = memoryview(b"".join(self._lines))
+                self._lines.clear()
             while rest:
-                rest = rest[self._onto.write(rest) :]
-            self._wrote(len(line))
+                written = self._onto.write(rest)
+                rest = rest[written:]
+                self._wrote(written)
 
     def _wrote(self, octets: int) -> None:
         with self._changed:
             self._held -= octets
-            lost, self.lost = (0, self.lost) if self._lines else (self.lost, 0)
+            lost, self.lost = (0, self.lost) if self._held else (self.lost, 0)
             self._changed.notify_all()
         if lost:
             self._tell_lost(lost)
@@ -117,12 +139,29 @@ def open_streams() -> Output:
 
 def write_behind(tell_lost: Callable[[int], None]) -> Behind:
     """From here on nobody waits until standard error is written."""
-    stream = sys.stderr
+    behind, sys.stderr = _behind(sys.stderr, tell_lost)
+    return behind
+
+
+def print_result(text: str) -> None:
+    """Write it to standard output, whole, as long as somebody reads.
+
+    A pipe's reader may take its time, unless a signal ends us. A terminal that is stopped or cut off may never go on,
+    and whoever waits for the exit code is not to wait for that.
+    """
+    behind, sys.stdout = _behind(sys.stdout, lambda _: None, math.inf)
+    sys.stdout.write(text)
+    sys.stdout.flush()
+    behind.hand_over(STOPPED if behind.isatty() else None)
+
+
+def _behind(
+    stream: TextIO, tell_lost: Callable[[int], None], most: float = MOST_WAITING
+) -> tuple[Behind, io.TextIOWrapper]:
     assert isinstance(stream, io.TextIOWrapper)  # noqa: S101 - by open_streams
     encoding = stream.encoding
-    behind = Behind(stream.detach().detach(), tell_lost)
-    sys.stderr = _text(behind, encoding)
-    return behind
+    behind = Behind(stream.detach().detach(), tell_lost, most)
+    return behind, _text(behind, encoding)
 
 
 def leave(code: int) -> NoReturn:
@@ -142,5 +181,5 @@ def _instead_of(stream: TextIO | None) -> tuple[Output, TextIO]:
     return raw, _text(raw, "utf-8" if stream is None else stream.encoding)
 
 
-def _text(raw: io.RawIOBase, encoding: str) -> TextIO:
+def _text(raw: io.RawIOBase, encoding: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding=encoding, errors="replace", line_buffering=True)

@@ -25,6 +25,7 @@ import yaml
 from probe.demo.scenes import Scene
 from probe.demo.world import CLIENT, DemoWorld, demo_world
 from probe.model import Service
+from tests.service.running import until
 from tests.test_cli import run
 
 REPOSITORY = Path(__file__).parent.parent
@@ -206,22 +207,33 @@ class Drawing:
 
     async def end(self) -> int:
         self._process.send_signal(signal.SIGINT)
+        code = await self.code()
         async with asyncio.timeout(DEADLINE):
-            code = await self._process.wait()
             while not self._over:
                 self._more.clear()
                 await self._more.wait()
         return code
 
+    def stop(self) -> None:
+        """Ctrl-S: from now on the terminal takes nothing."""
+        os.write(self._terminal, b"\x13")
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    async def code(self) -> int:
+        async with asyncio.timeout(DEADLINE):
+            return await self._process.wait()
+
 
 @asynccontextmanager
-async def drawing(columns: int, config: Path) -> AsyncIterator[Drawing]:
+async def drawing(columns: int, config: Path, *arguments: str) -> AsyncIterator[Drawing]:
     """It on a terminal of so many columns, killed at the end if it still runs."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     surroundings = {key: text for key, text in os.environ.items() if key not in ("COLUMNS", "LINES")}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "probe", "watch", "--config", str(config)),
+        *(sys.executable, "-m", "probe", "watch", "--config", str(config), *arguments),
         cwd=REPOSITORY,
         env={**surroundings, "TERM": "xterm", "PYTHONIOENCODING": "utf-8"},
         stdin=theirs,
@@ -252,6 +264,7 @@ async def test_on_a_terminal(world: DemoWorld, tmp_path: Path, columns: int) -> 
     config.write_text(yaml.safe_dump(world.config()))
     async with drawing(columns, config) as drawn:
         await drawn.until("watching for")
+        assert "".join(WATCHING.split()) in "".join(drawn.text.split()), "for whoever waits to begin the change"
         await world.change_to(Scene.SILENT)
         await drawn.until("✗ no answer")
         code = await drawn.end()
@@ -261,6 +274,44 @@ async def test_on_a_terminal(world: DemoWorld, tmp_path: Path, columns: int) -> 
     assert ("█" in board, "preserved (" in board.partition("Ctrl-C")[0]) == (columns == 120, columns == 120)
     assert re.search(r"✗ no answer +\d", board)
     assert "Ctrl-C" in board
+
+
+async def test_on_a_terminal_that_is_stopped_nothing_waits_for_its_reader(world: DemoWorld, tmp_path: Path) -> None:
+    """Neither what signals ask for, nor the end past --max-outage, nor the report."""
+    config, report = configured(world, tmp_path), tmp_path / "drain.html"
+    async with drawing(80, config) as drawn:
+        await drawn.until(WATCHING)
+        drawn.stop()
+        drawn.terminate()
+        assert await drawn.code() == 0
+    async with drawing(80, config, "--max-outage", "1", "--report", str(report)) as drawn:
+        await drawn.until(WATCHING)
+        drawn.stop()
+        await world.change_to(Scene.SILENT)
+        assert await drawn.code() == 2
+        assert "tolerated" not in drawn.text
+    assert "1 s are tolerated" in report.read_text()
+
+
+async def test_a_result_that_nobody_takes_holds_no_signal_up(world: DemoWorld, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, b"\n" * fcntl.fcntl(reading, fcntl.F_GETPIPE_SZ))  # it is full
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "probe", "watch", "--config", str(configured(world, tmp_path))),
+            *("--until-stable", "0.2", "--report", str(tmp_path / "report.html")),
+            cwd=REPOSITORY,
+            stdout=writing,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        async with asyncio.timeout(DEADLINE):
+            await until((tmp_path / "report.html").exists, "a watch")
+            await until(lambda: (tmp_path / "report.html").stat().st_size, "its end", DEADLINE)
+            process.terminate()
+            assert await process.wait() == 143
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 @pytest.mark.parametrize(

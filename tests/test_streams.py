@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
+import pty
 import threading
 from pathlib import Path
 
@@ -29,6 +31,10 @@ class Log:
         self.told.append(lost)
         self.behind.write(f"{lost} lost\n".encode())
         self.said.set()
+
+    def read(self, octets: int) -> None:
+        while octets > 0:
+            octets -= len(os.read(self.reading, octets))
 
     def read_to(self, end: bytes) -> bytes:
         read = bytearray()
@@ -73,6 +79,27 @@ def test_what_waits_at_the_end_is_written(tmp_path: Path) -> None:
         behind.write(b"%d\n" % number)
     behind.drain(SOON)
     assert file.read_bytes() == b"".join(b"%d\n" % number for number in range(LINES))
+
+
+def test_a_result_is_handed_over_for_as_long_as_somebody_reads_on(log: Log) -> None:
+    size = fcntl.fcntl(log.reading, fcntl.F_GETPIPE_SZ)
+    log.behind = Behind(Output(log.writing, "w"), log._tell, math.inf)
+    log.behind.write(b"\n" * 4 * size)
+    log.behind.hand_over(0.1)
+    assert log.behind.waits, "nobody reads"
+    reader = threading.Thread(target=log.read, args=(4 * size,))
+    reader.start()
+    log.behind.hand_over(None)
+    reader.join()
+    assert not log.behind.waits
+
+
+def test_a_terminal_is_shown_what_has_no_end_yet() -> None:
+    ours, theirs = pty.openpty()
+    Behind(Output(theirs, "w"), lambda lost: None).write(b"a picture")
+    assert os.read(ours, 100) == b"a picture"
+    os.close(ours)
+    os.close(theirs)
 
 
 def test_a_full_disk_holds_up_nobody() -> None:

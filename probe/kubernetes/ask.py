@@ -13,9 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-NOT_INSTALLED = (
-    "the Kubernetes client is not installed: pip install 'mailprobe[kubernetes]' into the probe's environment"
-)
+NOT_INSTALLED = "the Kubernetes client is not installed: pip install '.[kubernetes]' in mailprobe's checkout"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

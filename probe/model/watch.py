@@ -201,6 +201,7 @@ class Ending(StrEnum):
 
     STABLE = "stable"
     INTERRUPTED = "interrupted"
+    UNPROVEN = "unproven"
     MAX_OUTAGE = "max_outage"
     BASELINE = "baseline"
 

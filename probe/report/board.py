@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -24,6 +24,9 @@ from probe.report.watched_words import MARKS, Times, exactly, kind, length, prov
 from probe.verdict.watched import how, longest, stable_seconds, standing
 
 Show = Callable[[Watched], None]
+
+BEGAN = "the baseline is there: watching, the change may begin"
+"""What people and scripts wait for before they change anything."""
 
 STRIP_SECONDS, SHORTEST_STRIP = 180.0, 30.0
 """Seconds that a strip shows; of a watch that has just begun fewer, but so many at least."""
@@ -44,14 +47,37 @@ ROWS_AROUND = 6
 
 
 @contextmanager
-def shown(stream: TextIO, times: Times) -> Iterator[Show]:
-    """What shows a watch on this stream: a board if it is a terminal that can draw, lines if not."""
+def shown(stream: TextIO, times: Times, waits: Callable[[], bool] = lambda: False) -> Iterator[Show]:
+    """What shows a watch on this stream: a board if it is a terminal that can draw, lines if not.
+
+    `waits`: whether nobody has read the last picture yet; then no other is drawn.
+    """
     console = Console(file=stream, highlight=False)
     if not stream.isatty() or console.is_dumb_terminal:
         yield Lines(stream, times).show
         return
     with Live(Text(""), console=console, transient=True, auto_refresh=False) as live:
-        yield lambda watched: live.update(board(watched, console.width, console.height), refresh=True)
+        yield Pictures(live, times, waits).show
+
+
+class Pictures:
+    """The board, drawn again and again; above it stays since when the change may begin."""
+
+    def __init__(self, live: Live, times: Times, waits: Callable[[], bool]) -> None:
+        self._live = live
+        self._times = times
+        self._waits = waits
+        self._began = False
+
+    def show(self, watched: Watched) -> None:
+        """Draw it as it is now, unless the last picture still waits."""
+        if self._waits():
+            return
+        console = self._live.console
+        if watched.began is not None and watched.ending is None and not self._began:
+            self._began = True
+            console.print(Text(f"{self._times.clock(watched.began)} {BEGAN}"))
+        self._live.update(board(watched, console.width, console.height), refresh=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,24 +146,27 @@ def strip_of(watched: Watched, endpoint: WatchedEndpoint, width: int) -> Text:
     text = Text()
     seconds = min(STRIP_SECONDS, max(watched.until - watched.started, SHORTEST_STRIP))
     each = seconds / width if width else 0.0
+    stretches = [_stretch(gap) for gap in endpoint.gaps]
+    recent = [one for one in stretches if one.end > watched.until - seconds]
     for number in range(width):
         start = watched.until - (width - number) * each
-        cell = _cell(watched, endpoint, start, start + each)
+        fine = FINE if start + each > watched.started else UNSEEN
+        cell = max((one.sign for one in recent if one.start < start + each and one.end > start), default=fine)
         text.append(cell, style=STRIP_STYLES[cell])
     return text
 
 
-def _cell(watched: Watched, endpoint: WatchedEndpoint, start: float, end: float) -> str:
-    within = [gap for gap in endpoint.gaps if _covers(gap, start, end)]
-    if any(gap.kind is GapKind.UNREACHABLE for gap in within):
-        return OUT
-    if within:
-        return SESSION_BAD
-    return FINE if end > watched.started else UNSEEN
+class _Stretch(NamedTuple):
+    """A gap as a strip shows it; of two signs in one cell the higher one is shown."""
+
+    start: float
+    end: float
+    sign: str
 
 
-def _covers(gap: Gap, start: float, end: float) -> bool:
-    return gap.began.moment < end and (gap.ended is None or gap.ended.moment > start)
+def _stretch(gap: Gap) -> _Stretch:
+    end = float("inf") if gap.ended is None else gap.ended.moment
+    return _Stretch(gap.began.moment, end, OUT if gap.kind is GapKind.UNREACHABLE else SESSION_BAD)
 
 
 def _head(watched: Watched, width: int) -> Text:
@@ -171,7 +200,6 @@ class Lines:
         self._stream = stream
         self._times = times
         self._told: dict[tuple[object, ...], str] = {}
-        self._began = False
 
     def show(self, watched: Watched) -> None:
         """Say what is new since the last time."""
@@ -188,14 +216,14 @@ class Lines:
             key = ("announcer", one.address, one.edge.by)
             yield key, one.edge.by, f"{one.address} is announced by {one.value}"
         if watched.began is not None and watched.ending is None:
-            yield ("began",), watched.began, "the baseline is there: watching, the change may begin"
+            yield ("began",), watched.began, BEGAN
 
     def _of_endpoint(self, endpoint: WatchedEndpoint) -> Iterator[tuple[tuple[object, ...], float, str]]:
         for gap in endpoint.gaps:
             key = (endpoint.name, gap.kind, gap.began.by)
-            yield (*key, "went"), gap.began.by, self._told.get((*key, "went"), self._went(gap))
+            yield (*key, "went"), gap.began.by, self._told.get((*key, "went")) or self._went(gap)
             if gap.ended is not None:
-                yield (*key, "back"), gap.ended.by, self._told.get((*key, "back"), self._back(gap, gap.ended))
+                yield (*key, "back"), gap.ended.by, self._told.get((*key, "back")) or self._back(gap, gap.ended)
         latest = endpoint.latest
         if latest is not None:
             line = f"{endpoint.name} {proved(latest)}"

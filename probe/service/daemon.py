@@ -64,6 +64,7 @@ class Daemon:
         self.clock = clock
         self.started = clock()
         self.reload = Reload(at=clock())
+        self.reloaded: float | None = None
         self._read = read
         self._log = log
         self._settings = settings
@@ -273,6 +274,7 @@ class Daemon:
             self._keeping = keeping = await Keeping(settings, self.clock, self.ledger.known).__aenter__()
         self._settings = settings
         self._shift = await opened.begin(self._books, before)
+        self.reloaded = None if before is None else self.clock()
         if keeping is not None:
             keeping.configure(list(self.ledger.accounts))
 

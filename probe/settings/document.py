@@ -26,6 +26,7 @@ MAX_VALUES = 50_000
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _VARIABLE = re.compile(r"\$(?P<escaped>\$)?\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)\})?")
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
+_TAB = re.compile(r" *\t")
 _STR_TAG = "tag:yaml.org,2002:str"
 
 _SCALARS: tuple[tuple[re.Pattern[str], Callable[[str], object]], ...] = (
@@ -108,6 +109,8 @@ def _no_yaml(error: yaml.MarkedYAMLError, text: str) -> Unreadable:
     found = f"text that is no YAML ({shortened(error.problem or error.context or 'unknown')})"
     line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
     lines = text.splitlines()
+    if line is not None and column is not None and line <= len(lines) and _TAB.match(lines[line - 1]):
+        return Unreadable("a tab at the beginning of the line", "spaces: YAML does not indent with tabs", line=line)
     unquoted = line is not None and line <= len(lines) and "${" in lines[line - 1]
     expected = "YAML, with quotes around ${NAME} inside {…} and […]" if unquoted else "YAML"
     return Unreadable(found, expected, line=line, column=column)

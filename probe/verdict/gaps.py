@@ -62,7 +62,7 @@ class Reach:
             answered=self.answered + (knock.failure is None),
             counted=self.counted + knock.counted,
             longest=max(self.longest, knock.spacing),
-            blind=self._blind_before(knock),
+            blind=self.blind if self.at is None else self._blind_between(self.at, knock.at, knock.spacing),
             at=knock.at,
         )
         return seen._answered(knock) if knock.failure is None else seen._failed(knock, knock.failure)
@@ -87,9 +87,15 @@ class Reach:
         settled = self.gap is None and self.doubt is None and (self.up_at is None or known > self.up_at)
         return replace(later, up_at=known) if settled else later
 
-    def finished(self) -> Reach:
-        """At the end: a single answer ends a gap after all, for nobody will knock again."""
-        return self._closed(self.back.left) if self.gap and self.back else self
+    def finished(self, until: float, spacing: float = 0.0, since: float | None = None) -> Reach:
+        """At the end: a single answer ends a gap after all, for nobody will knock again.
+
+        Every knock that left before `until` is known, and `spacing` seconds were meant to lie between the last one and
+        the next; if there was none at all, nobody has knocked `since` then.
+        """
+        closed = self._closed(self.back.left) if self.gap and self.back else self
+        last = since if self.at is None else self.at
+        return closed if last is None else replace(closed, blind=self._blind_between(last, until, spacing))
 
     def amid(self, opened: float, closed: float) -> Gap | None:
         """The gap that a session of this time fell into, if any."""
@@ -134,10 +140,10 @@ class Reach:
         ended = replace(gap, ended=Edge(gap.seen, by))
         return replace(self, gaps=(*self.gaps[:-1], ended), back=None)
 
-    def _blind_before(self, knock: Knock) -> tuple[Span, ...]:
-        if self.at is None or knock.at - self.at <= max(BLIND_SECONDS, BLIND_TURNS * knock.spacing):
+    def _blind_between(self, last: float, until: float, spacing: float) -> tuple[Span, ...]:
+        if until - last <= max(BLIND_SECONDS, BLIND_TURNS * spacing):
             return self.blind
-        return (*self.blind, Span(self.at, knock.at))[-MOST_BLIND:]
+        return (*self.blind, Span(last, until))[-MOST_BLIND:]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,6 +5,7 @@ Rule 1: a gap that lasts is critical, whatever is tolerated; one that is over is
 Rule 2: of verdicts the latest counts: what they were amid the change is told, what they came to is the result.
 Rule 3: an endpoint is well only when a session showed so after its last gap: an answered SYN serves nobody.
 Rule 4: the worst row decides, in the contract's order: critical, warning, unknown, ok.
+Rule 5: nobody waits for ever: where nobody is out and yet all do not become well, it ends and says what they are.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from probe.model import Conclusion, Ending, Gap, Severity, Verdict, Watched, Wat
 LOSSY = 0.02
 FEW_LOST = 5
 """SYNs that go unanswered one by one are told as loss above so many, and above this share of all."""
+
+LEAST_PATIENCE = 300.0
+PATIENCE_TURNS = 5
+"""Waiting for all to be well goes on for so many seconds without an outage, and so many times --until-stable."""
 
 
 def longest(watched: Watched) -> Gap | None:
@@ -49,6 +54,31 @@ def stable_seconds(watched: Watched) -> float | None:
     if watched.began is None or None in since:
         return None
     return watched.until - max(watched.began, *(moment for moment in since if moment is not None))
+
+
+def calm_seconds(watched: Watched) -> float | None:
+    """Seconds for which nobody has been out, since the baseline at most; None where somebody is."""
+    if watched.began is None or any(endpoint.lasting for endpoint in watched.endpoints):
+        return None
+    return watched.until - max(watched.began, *(endpoint.last_back or watched.began for endpoint in watched.endpoints))
+
+
+def why_over(watched: Watched) -> Ending | None:
+    """Why it ends by itself; None: it goes on."""
+    wanted = watched.wanted
+    if watched.began is None:
+        return None
+    if not wanted.from_broken and any(map(_is_broken, watched.endpoints)):
+        return Ending.BASELINE
+    if too_long(watched) is not None:
+        return Ending.MAX_OUTAGE
+    if wanted.until_stable is None:
+        return None
+    stable, calm = stable_seconds(watched), calm_seconds(watched)
+    if stable is not None:
+        return Ending.STABLE if stable >= wanted.until_stable else None
+    patience = max(LEAST_PATIENCE, PATIENCE_TURNS * wanted.until_stable)
+    return Ending.UNPROVEN if calm is not None and calm >= patience else None
 
 
 def standing(endpoint: WatchedEndpoint) -> tuple[Severity, str]:

@@ -7,11 +7,13 @@ Without a fragment a call succeeds at once.
 from __future__ import annotations
 
 import os
+import pty
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,7 +36,11 @@ STABLE = BASELINE + UNTIL_DRAINED + "sleep 2\n"
 """A watch that sees the drain to its end and is stable for the second of --stable 1, with one to spare."""
 
 OVER = ': >"$STAGE/over"\n'
-HANGS = 'trap \': >"$STAGE/killed"; exit 143\' TERM\n: >"$STAGE/hangs"\nwhile :; do sleep 0.02; done\n'
+HANGS = 'echo $$ >"$STAGE/hanging"\nmv "$STAGE/hanging" "$STAGE/hangs"\nwhile :; do sleep 0.02; done\n'
+FAILS_ONCE_IT_HANGS = BASELINE + 'while [ ! -e "$STAGE/hangs" ]; do sleep 0.02; done\nexit 2\n'
+ENDS = 'trap "exit 1" INT HUP TERM; sleep 0.5; : >"$STAGE/reported"; exit 2'
+WATCHES_ON = BASELINE + f"trap '{ENDS}' INT HUP TERM\nwhile :; do sleep 0.02; done\n"
+"""A watch that reports half a second after a signal, unless another one follows."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +57,17 @@ class Stage:
             program = "kubectl" if verb == "drain" else "probe"
             (self.directory / f"{program}-{verb}-{number}").write_text(fragment, encoding="utf-8")
 
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+    def begin(self, *arguments: str, onto: int = subprocess.PIPE) -> subprocess.Popen[str]:
+        """In a process group of its own, as from a shell's prompt."""
         return subprocess.Popen(
             [self.shell, str(SCRIPT), *arguments],
             env={"PATH": f"{self.directory}:{os.environ['PATH']}", "STAGE": str(self.directory)},
             cwd=self.directory,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=onto,
+            stderr=onto,
             text=True,
+            start_new_session=True,
         )
 
     def run(self, *arguments: str) -> tuple[int, str]:
@@ -76,6 +84,14 @@ class Stage:
 
     def has(self, name: str) -> bool:
         return (self.directory / name).exists()
+
+    def still_drains(self) -> bool:
+        """Whether the kubectl that hangs is there yet."""
+        try:
+            os.kill(int((self.directory / "hangs").read_text()), 0)
+        except ProcessLookupError:
+            return False
+        return True
 
 
 SHELLS = pytest.mark.parametrize("shell", ["sh", "bash"])
@@ -106,7 +122,7 @@ def test_a_drain_is_gated_before_watched_and_gated_after(stage: Stage, shell: st
     assert stage.asked == [
         "probe once --once --wait 5",
         "probe watch --until-stable 1 --max-outage 90 --report drain-node1-1.html",
-        "kubectl drain node1 --ignore-daemonsets",
+        "kubectl drain node1 --ignore-daemonsets --timeout=30m",
         "probe once --once --wait 6",
     ]
     assert "the baseline is there" in errors
@@ -115,12 +131,12 @@ def test_a_drain_is_gated_before_watched_and_gated_after(stage: Stage, shell: st
 def test_arguments_reach_who_they_are_for(stage: Stage) -> None:
     stage.plays(watch_1=STABLE, drain_1=OVER)
     ours = ("--config", "my file.yaml", "--path", "vip", "--path", "the other", "--stable", "1", "--report", "r.html")
-    code, errors = stage.run(*ours, "node1", "--force", "--pod-selector=app=mail server")
+    code, errors = stage.run(*ours, "node1", "--timeout", "2m", "--pod-selector=app=mail server")
     assert code == 0, errors
     selection = "--config my file.yaml --path vip --path the other"
     assert stage.asked[0] == f"probe once --once --wait 60 {selection}"
     assert stage.asked[1] == f"probe watch --until-stable 1 --max-outage 120 --report r-1.html {selection}"
-    assert stage.asked[2] == "kubectl drain node1 --force --pod-selector=app=mail server"
+    assert stage.asked[2] == "kubectl drain node1 --timeout 2m --pod-selector=app=mail server"
 
 
 @pytest.mark.parametrize("verdict", [1, 2, 3])
@@ -142,11 +158,10 @@ def test_without_a_baseline_nothing_is_touched(stage: Stage, ended: int, told: i
 
 
 def test_an_outage_that_is_too_long_stops_the_drain(stage: Stage) -> None:
-    too_long = 'while [ ! -e "$STAGE/hangs" ]; do sleep 0.02; done\nexit 2\n'
-    stage.plays(watch_1=BASELINE + too_long, drain_1=HANGS)
+    stage.plays(watch_1=FAILS_ONCE_IT_HANGS, drain_1=HANGS)
     code, errors = stage.run("node1")
     assert code == 2
-    wait_for(lambda: stage.has("killed"))
+    wait_for(lambda: not stage.still_drains())
     assert "kubectl uncordon node1 gives the node back" in errors
     assert len(stage.asked) == 3
 
@@ -190,23 +205,68 @@ def test_a_drain_that_failed_is_told_apart(stage: Stage) -> None:
     assert "kubectl drain failed (exit code 1); probe's is 0" in errors
 
 
-@pytest.mark.parametrize(("sent", "told"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_drain_that_fails_is_told_at_once(stage: Stage) -> None:
+    stage.plays(watch_1=STABLE, drain_1="echo 'cannot evict' >&2; exit 1\n")
+    told = stage.directory / "told"
+    with told.open("w") as onto, stage.begin("--stable", "1", "node1", onto=onto.fileno()) as started:
+        try:
+            wait_for(lambda: "kubectl drain failed (exit code 1), see above; watching" in told.read_text())
+            assert "cannot evict" in told.read_text()
+            (stage.directory / "over").touch()  # only now the watch goes on
+            assert started.wait(PATIENCE) == 70
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(started.pid, signal.SIGKILL)
+
+
+def test_a_drain_does_not_wait_for_ever_unless_it_is_told_to(stage: Stage) -> None:
+    """A disruption budget may never let go of a pod."""
+    stage.plays(watch_1=STABLE, drain_1=OVER)
+    stage.run("--stable", "1", "node1", "--force", "--timeout=0")
+    assert stage.asked[2] == "kubectl drain node1 --force --timeout=0"
+
+
+@pytest.mark.parametrize("group", [False, True], ids=["the script", "its group, as a terminal does"])
+@pytest.mark.parametrize(("sent", "told"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
 @SHELLS
-def test_who_is_interrupted_leaves_nobody_behind(stage: Stage, sent: signal.Signals, told: int, shell: str) -> None:
+def test_who_is_interrupted_leaves_nobody_behind(
+    stage: Stage, sent: signal.Signals, told: int, shell: str, *, group: bool
+) -> None:
     stage = replace(stage, shell=shell)
-    watching = "trap ': >\"$STAGE/reported\"; exit 2' TERM\nwhile :; do sleep 0.02; done\n"
-    stage.plays(watch_1=BASELINE + watching, drain_1=HANGS)
+    stage.plays(watch_1=WATCHES_ON, drain_1=HANGS)
     with stage.begin("node1") as started:
         try:
             wait_for(lambda: stage.has("hangs"))
-            started.send_signal(sent)
+            (os.killpg if group else os.kill)(started.pid, sent)
             _, errors = started.communicate(timeout=PATIENCE)
         finally:
             started.kill()
     assert started.returncode == told
     assert "kubectl uncordon node1 gives the node back" in errors
     assert stage.has("reported")
-    wait_for(lambda: stage.has("killed"))
+    wait_for(lambda: not stage.still_drains())
+
+
+@pytest.mark.parametrize(
+    ("watch", "told"), [(FAILS_ONCE_IT_HANGS, 2), (WATCHES_ON, 143)], ids=["an outage", "a signal"]
+)
+@SHELLS
+def test_a_terminal_that_is_stopped_holds_up_nothing(stage: Stage, shell: str, watch: str, told: int) -> None:
+    stage = replace(stage, shell=shell)
+    stage.plays(watch_1=watch, drain_1=HANGS)
+    ours, theirs = pty.openpty()
+    os.write(ours, b"\x13")  # Ctrl-S
+    with stage.begin("node1", onto=theirs) as started:
+        try:
+            wait_for(lambda: stage.has("hangs"))
+            if told == 143:
+                started.terminate()
+            assert started.wait(PATIENCE) == told
+        finally:
+            started.kill()
+            os.close(theirs)
+            os.close(ours)
+    wait_for(lambda: not stage.still_drains())
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ async def test_what_comes_amid_two_watches_is_seen_and_what_is_too_long_stops_th
     async with demo_world() as world:
         script = await begin(world, tmp_path, "--max-outage", "30")
         await until((tmp_path / "begun").exists, "the drain", PATIENCE)
-        assert "the change may begin" in said()
+        await until(lambda: "the change may begin" in said(), "the line that it waited for", PATIENCE)
         await until(lambda: "the drain goes on: watching on" in said(), "another watch", PATIENCE)
         await world.change_to(Scene.SILENT)
         await until(lambda: " went " in said(), "a gap", PATIENCE)

@@ -8,7 +8,7 @@ import pytest
 
 from probe.evidence.age import lateness
 from probe.evidence.events import Connected, Disconnected, Observed, Stamp
-from probe.evidence.health import LAG_BUCKETS, Heard, bucket, offset_of, troubles
+from probe.evidence.health import LAG_BUCKETS, Heard, bucket, offset_of, to_mend, troubles
 from probe.evidence.scene import Offset
 from probe.model import IdMoment, Peer
 from tests.builders import FINGERPRINT, NODE, OURS, imaps_session, login_line, observed, smtp_session, tally
@@ -38,6 +38,15 @@ ALONE = [
 def test_one_trouble_is_the_whole_story(heard: Heard, clause: str) -> None:
     (only,) = said(replace(heard, gaps=3, late=(90.0,) * 20))
     assert only.startswith(f"{FILE} {clause}")
+
+
+def test_a_source_that_is_down_is_to_be_mended_unless_another_one_serves() -> None:
+    down, login = replace(WELL, source="file:/imap", up=False, reason="may not be read"), login_line(5000.0, OURS)
+    assert list(to_mend(imaps_session(), [WELL, down], OTHERS)) == ["file:/imap: may not be read"]
+    where = replace(down, reason="/imap may not be read")
+    assert list(to_mend(imaps_session(), [WELL, where], OTHERS)) == ["/imap may not be read"]
+    assert list(to_mend(imaps_session(), [WELL, down], [observed(login)])) == []
+    assert list(to_mend(imaps_session(), [WELL], OTHERS)) == []
 
 
 BESIDE = [
@@ -84,6 +93,13 @@ def test_the_silence_of_the_other_server_s_log_is_not_named() -> None:
     assert [text for text in named if text.startswith("file:/dovecot.log is up but")]
     login = observed(login_line(5000.0, Peer(NODE, 1)))
     assert list(troubles(imaps_session(), [WELL, quiet], [login], patience=15.0)) == []
+
+
+def test_stamps_of_whole_seconds_put_no_clock_ahead_and_no_lag_below_zero() -> None:
+    """Syslog's second is taken in its middle, so what is written in its beginning arrives before that."""
+    whole = replace(WELL, late=(-0.49, -0.4, 0.2))
+    assert (whole.clock_offset, whole.lag) == (None, 0.0)
+    assert replace(whole, late=(-3.5, 0.2)).clock_offset == 3.5
 
 
 def test_lateness_is_counted_from_the_middle_of_the_grain() -> None:

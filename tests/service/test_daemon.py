@@ -89,7 +89,7 @@ class TestBegin:
         daemon.write(history={"file": str(daemon.folder / where)})
         await daemon.start()
         await daemon.sees("preserved")
-        (line,) = daemon.lines("history: sessions are not written down")
+        (line,) = daemon.lines("history: sessions are not written down; tried again within a minute")
         assert "directory" in line["reason"]
         assert "directory" in (await daemon.get("/"))[1]
         assert (await daemon.get("/api/v1/sessions"))[0] == 200

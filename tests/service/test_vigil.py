@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -38,6 +39,7 @@ from probe.service.vigil.landscape import NOBODY, Landscape
 from probe.service.vigil.vigil import COUNTED, Vigil
 from probe.sessions.knock import Aim, Make, quiet_socket
 from probe.settings import load, targets
+from probe.verdict.watched import conclude
 from tests.service.running import until
 from tests.watched import VIP
 
@@ -106,6 +108,24 @@ async def test_knocks_that_are_counted_draw_on_the_budget(world: DemoWorld, tmp_
         assert cadence.why == COUNTED
         assert not endpoint.blind
     assert seen.ending is Ending.INTERRUPTED
+
+
+async def test_a_machine_that_cannot_knock_any_more_does_not_call_it_well(world: DemoWorld, tmp_path: Path) -> None:
+    able = True
+
+    def make(aim: Aim) -> socket.socket:
+        if not able:
+            raise OSError(errno.EADDRNOTAVAIL, "the source address is gone")
+        return quiet_socket(aim)
+
+    async with vigil_over(world, tmp_path, Wanted(), make=make) as one:
+        await one.has_begun()
+        able = False
+        since = one.vigil.told().until
+        await until(lambda: one.vigil.told().until > since + 3, "three seconds")
+        seen = await one.end()
+    assert conclude(seen).rule == "blind"
+    assert all(len(endpoint.blind) == 1 and endpoint.blind[0].seconds > 1 for endpoint in seen.endpoints)
 
 
 async def test_while_nobody_answers_they_cost_nothing_and_go_on(world: DemoWorld, tmp_path: Path) -> None:

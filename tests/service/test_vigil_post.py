@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from probe.model import Endpoint, Failure, Fault, GapKind, Phase, Result, Service, Verdict, WatchedEndpoint
+from probe.model import Endpoint, Failure, Fault, GapKind, Phase, Result, Service, Span, Verdict, WatchedEndpoint
 from probe.service.vigil.post import Post, Turn
 from tests.builders import failed, result
 from tests.watched import knocks
@@ -33,7 +33,24 @@ def knocked(one: Post, told: str, start: float) -> list[Turn | None]:
 
 
 def seen(one: Post) -> WatchedEndpoint:
-    return one.told(0.2, over=False)
+    return one.told(0.2)
+
+
+def test_a_rest_is_doubled_each_time_however_often_up_to_the_longest() -> None:
+    one = post("")
+    rests = []
+    for one.counted_in_row in (1, 2, 3, 5_000):
+        rests.append(one.rest(20.0))
+    assert rests == [2.0, 4.0, 8.0, 20.0]
+
+
+def test_at_the_end_a_knock_that_was_held_is_not_missed() -> None:
+    one = post("--")
+    ended = Span(1000.0, 1009.0)
+    assert one.told(0.2, ended).blind == (Span(1000.2, 1009.0),)
+    assert seen(one).blind == ()
+    one.held_until = 1010.0
+    assert one.told(0.2, ended).blind == ()
 
 
 def test_knocks_turn_it() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.model import Edge, Failure, GapKind, Knock, Verdict
+from probe.model import Edge, Failure, GapKind, Knock, Span, Verdict
 from probe.verdict.gaps import MOST_GAPS, Findings, Reach
 from tests.watched import SMTP, judgement, knocks, reach, sample
 
@@ -53,7 +53,7 @@ def test_a_gap_that_lasts_is_as_long_as_it_certainly_is() -> None:
 def test_one_answer_does_not_end_a_gap_but_at_the_end_of_the_watch() -> None:
     folded = reach("-xx-")
     assert folded.gap is not None
-    assert folded.finished().gaps[0].ended == Edge(1000.4, 1000.6)
+    assert folded.finished(1e9).gaps[0].ended == Edge(1000.4, 1000.6)
 
 
 def test_a_handshake_that_was_completed_ends_a_gap_by_itself() -> None:
@@ -66,6 +66,14 @@ def test_a_pause_that_was_not_meant_is_blind() -> None:
     assert reach("-   -").blind == ()
     slow = Knock(at=1020.0, left=1020.0, seconds=0.001, spacing=20.0)
     assert reach("-").after(slow).blind == ()
+
+
+def test_a_pause_at_the_end_is_blind_too() -> None:
+    """Whether nothing could be sent or nothing was: there is no next knock that would find it out."""
+    for told in ("--", "--vvvvvvvvvv"):
+        assert reach(told).finished(1003.0).blind == (Span(1000.2, 1003.0),)
+    assert reach("--").finished(1001.0).blind == ()
+    assert reach("--").finished(1003.0, spacing=20.0).blind == (), "it was held"
 
 
 def test_what_this_machine_could_not_send_says_nothing() -> None:
@@ -81,7 +89,7 @@ def test_gaps_without_number_are_counted_and_the_latest_kept() -> None:
 
 @given(st.text("-xruv", min_size=1, max_size=60))
 def test_whatever_comes_gaps_are_in_order_and_hold_what_failed(told: str) -> None:
-    folded = reach(told).finished()
+    folded = reach(told).finished(1e9)
     edges = [one for gap in folded.gaps for one in (gap.began.by, gap.seen, gap.ended.by if gap.ended else 1e9)]
     assert edges == sorted(edges)
     assert all(gap.ended is not None for gap in folded.gaps[:-1])
@@ -136,7 +144,8 @@ def test_gaps_of_sessions_are_bounded_too() -> None:
 
 
 def test_no_knock_at_all() -> None:
-    assert Reach(endpoint=SMTP).finished() == Reach(endpoint=SMTP)
+    assert Reach(endpoint=SMTP).finished(1e9) == Reach(endpoint=SMTP)
+    assert Reach(endpoint=SMTP).finished(1009.0, since=1000.0).blind == (Span(1000.0, 1009.0),)
 
 
 def test_a_session_that_connected_narrows_when_a_gap_began() -> None:
@@ -160,7 +169,7 @@ def test_no_edge_runs_backwards_whatever_sessions_say(told: str, moments: list[f
         for moment in moments[number : number + 1]:
             folded = folded.reached(moment)
         folded = folded.after(knock)
-    for gap in folded.finished().gaps:
+    for gap in folded.finished(1e9).gaps:
         for edge in (gap.began, gap.ended):
             assert edge is None or edge.after is None or edge.after < edge.by
 

@@ -9,7 +9,7 @@ import pytest
 
 from probe.model import Cadence, Edge, Ending, Gap, GapKind, Severity, Span, Verdict, Wanted, Watched, WatchedEndpoint
 from probe.verdict.shared import shared
-from probe.verdict.watched import RULES, conclude, is_good, stable_seconds, standing, too_long, well_since
+from probe.verdict.watched import RULES, conclude, is_good, stable_seconds, standing, too_long, well_since, why_over
 from tests.watched import IMAPS, SMTP, drained, endpoint, gap, sample, watched
 
 TOLERANT = Wanted(max_outage=30.0)
@@ -134,6 +134,39 @@ def test_an_outage_past_what_is_tolerated_is_found_while_it_lasts() -> None:
     )
     assert too_long(watched(out(1050.0, None), wanted=Wanted(max_outage=6.0))) is None
     assert too_long(watched(out(1050.0, None))) is None
+
+
+STABLE = Wanted(until_stable=20.0, max_outage=30.0)
+
+
+@pytest.mark.parametrize(
+    ("seen", "ending"),
+    [
+        (watched(began=None, wanted=STABLE), None),
+        (watched(wanted=STABLE), Ending.STABLE),
+        (watched(wanted=Wanted()), None),
+        (watched(wanted=Wanted(until_stable=100.0)), None),
+        (ROWS["baseline-broken"], Ending.BASELINE),
+        (replace(ROWS["baseline-broken"], wanted=Wanted(from_broken=True)), None),
+        (watched(out(1010.0, 1045.0), wanted=STABLE), Ending.MAX_OUTAGE),
+        (watched(out(1080.0, None), wanted=STABLE, until=9000.0), None),
+    ],
+)
+def test_when_it_ends_by_itself(seen: Watched, ending: Ending | None) -> None:
+    assert why_over(seen) is ending
+
+
+@pytest.mark.parametrize("verdict", [Verdict.UNVERIFIED, Verdict.RATE_LIMITED])
+def test_what_does_not_become_well_though_nobody_is_out_is_not_waited_for_for_ever(verdict: Verdict) -> None:
+    never = one(verdict, gaps=(gap(1010.0, 1020.0),), good_since=None)
+    assert why_over(watched(never, wanted=STABLE, until=1319.0)) is None
+    seen = watched(never, wanted=STABLE, until=1321.0)
+    assert why_over(seen) is Ending.UNPROVEN
+    assert conclude(seen).severity is verdict.severity
+    assert why_over(replace(seen, wanted=Wanted(until_stable=100.0))) is None, "who asks for much waits longer"
+    assert why_over(replace(seen, wanted=Wanted())) is None
+    at_last = replace(never, good_since=1315.0, samples=(*never.samples, sample(1315.0)))
+    assert why_over(watched(at_last, wanted=STABLE, until=1321.0)) is None, "it is well now, and may stay so"
 
 
 def test_overlapping_gaps_count_once() -> None:

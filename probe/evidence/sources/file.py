@@ -33,11 +33,14 @@ LEAST_SEARCHES = 5
 """For siblings after each rotation, however long the machine took for them: two of rotated names that agree, then two
 of all names, and one to spare."""
 
+_NO_ACCESS = (
+    "may not be read: give the probe's user access to the file and its directories (with systemd: drop-ins/logs.conf)"
+)
 _REASONS: dict[int | None, tuple[State, str]] = {
     errno.ENOENT: (State.WAITING, "does not exist yet; waiting for it: check the path and where the server logs"),
     errno.ENOTDIR: (State.WAITING, "has a part that is no directory; waiting: check the path"),
-    errno.EACCES: (State.FAILED, "may not be read: give the probe's user access to the file and its directories"),
-    errno.EPERM: (State.FAILED, "may not be read: give the probe's user access to the file and its directories"),
+    errno.EACCES: (State.FAILED, _NO_ACCESS),
+    errno.EPERM: (State.FAILED, _NO_ACCESS),
     errno.EINVAL: (State.FAILED, "is no regular file: name the log file itself"),
     errno.EISDIR: (State.FAILED, "is a directory: name the log file in it"),
     errno.ELOOP: (State.FAILED, "is a circle of symbolic links: correct the link"),
@@ -105,6 +108,7 @@ class FileSource:
             last_line_at=self._last_line_at,
             gaps=self._gaps,
             cut=self._cut,
+            deaf=self._state is not State.FOLLOWING and not self._held,
         )
 
     async def start(self) -> None:

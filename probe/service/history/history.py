@@ -95,7 +95,9 @@ class History:
         self._clock = clock
         self._patience = patience
         self._standing: Standing[HistoryTrouble] = Standing(
-            warn, fails="history: sessions are not written down", works="history: sessions are written down again"
+            warn,
+            fails="history: sessions are not written down; tried again within a minute",
+            works="history: sessions are written down again",
         )
         self._backoff = Backoff(first=patience.again, most=patience.longest)
         self._backlog = Backlog()

@@ -28,6 +28,12 @@ MOST_PROMPT = 100
 GONE = (Verdict.SILENT_DROP, Verdict.UNANNOUNCED, Verdict.REFUSED)
 """Verdicts that say what became of the way: they name a gap."""
 
+FIRST_WAIT = 2.0
+"""Seconds until the next knock after one that was counted by accident; again and again, it is doubled."""
+
+MOST_DOUBLED = 16
+"""So often it is doubled at most: to a day and a half, which no budget asks for."""
+
 PROVEN = (Verdict.PRESERVED, Verdict.MASKED)
 """Verdicts that say what the server saw, whatever became of the session afterwards."""
 
@@ -42,7 +48,8 @@ class Turn(StrEnum):
 class Post:
     """One endpoint. `connections`: how many its last session took; `why`: why knocks were slower than asked for.
 
-    `counted_in_row`: knocks that the server counted, with none between that it did not.
+    `counted_in_row`: knocks that the server counted, with none between that it did not. `held_until`: no knock is meant
+    to be sent before.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -51,6 +58,7 @@ class Post:
         self.connections = 1
         self.why = ""
         self.counted_in_row = 0
+        self.held_until = float("-inf")
         self.baseline: Sample | None = None
         self._prompt: deque[Span] = deque(maxlen=MOST_PROMPT)
         self._reach = Reach(endpoint=endpoint.name)
@@ -82,6 +90,10 @@ class Post:
     def unsent(self) -> int:
         """Knocks that this machine could not send."""
         return self._reach.unsent
+
+    def rest(self, longest: float) -> float:
+        """Seconds until the next knock, after one that was counted."""
+        return min(longest, FIRST_WAIT * 2.0 ** min(self.counted_in_row - 1, MOST_DOUBLED))
 
     def knocked(self, knock: Knock) -> Turn | None:
         """Write down a knock; what it changed."""
@@ -135,9 +147,12 @@ class Post:
         elif gap.judgement is None:
             self._reach = self._reach.named(gap, replace(judgement, cause=None))
 
-    def told(self, asked: float, *, over: bool) -> WatchedEndpoint:
-        """All of it; at the end of the watch nobody will knock again."""
-        reach = self._reach.finished() if over else self._reach
+    def told(self, asked: float, over: Span | None = None) -> WatchedEndpoint:
+        """All of it. `over`: when somebody should have knocked and nobody will again; each knock of it is known."""
+        reach = self._reach
+        if over is not None:
+            spacing = max(asked, self.held_until - (reach.at or over.start))
+            reach = reach.finished(over.end, spacing, over.start)
         gaps = sorted((*reach.gaps, *self._findings.gaps), key=lambda gap: gap.began.by)
         return WatchedEndpoint(
             name=self.endpoint.name,

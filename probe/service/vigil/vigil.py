@@ -31,7 +31,7 @@ from probe.model import (
     ProxyHeader,
     Result,
     Round,
-    Severity,
+    Span,
     Wanted,
     Watched,
     in_all,
@@ -45,11 +45,14 @@ from probe.service.workshop import Workshop
 from probe.sessions.dial import SocketAddress, resolve
 from probe.sessions.faults import as_refusal
 from probe.sessions.journal import Journal
-from probe.sessions.knock import Aim, Knocker, Make, quiet_socket
-from probe.verdict.watched import stable_seconds, too_long
+from probe.sessions.knock import PATIENCE, Aim, Knocker, Make, quiet_socket
+from probe.verdict.watched import why_over
 
 TICK = 0.1
 SHOWN_EVERY = 0.25
+SHOWING_SHARE = 0.2
+"""The part of the time that showing may take: sessions wait for it, and many endpoints with many gaps are costly."""
+
 MOST_KNOCKS = 400.0
 """Knocks a second over all endpoints; more endpoints are knocked at less often."""
 
@@ -64,9 +67,6 @@ TRANSITION = 0.5
 
 COUNTED_SHARE = 0.5
 """The part of the budget that knocks may take where the server counts them."""
-
-FIRST_WAIT = 2.0
-"""Seconds until the next knock after one that was counted by accident; again and again, it is doubled."""
 
 PATIENT = 5.0
 """Seconds for which a session that failed waits for what the knocks of its time find, where those are held."""
@@ -123,6 +123,7 @@ class Vigil:
         self._started = self._clock()
         self._began: float | None = None
         self._ending: Ending | None = None
+        self._knocked: Span | None = None
         self._results: dict[EndpointName, Result] = {}
         self._clients: Mapping[str, int] = {}
         self._longest = max((one.timeouts.session + one.timeouts.evidence for one in endpoints), default=0.0)
@@ -156,10 +157,12 @@ class Vigil:
                 await self._until_over(stop, show, knocker)
                 for task in tasks:
                     task.cancel()
+            ended = self._clock() - PATIENCE
         finally:
             await asyncio.to_thread(knocker.stop)
             await self._give_up_sessions()
         await asyncio.sleep(0)  # what the thread told last
+        self._knocked = Span(self._began or ended, ended)
         return self.told(over=True)
 
     def told(self, *, over: bool = False) -> Watched:
@@ -173,7 +176,7 @@ class Vigil:
             until=self._clock(),
             began=self._began,
             ending=self._ending,
-            endpoints=tuple(beat.post.told(self._interval, over=over) for beat in self._beats.values()),
+            endpoints=tuple(beat.post.told(self._interval, self._knocked) for beat in self._beats.values()),
             announcers=self._landscape.announcers,
             nodes=self._landscape.nodes,
             clients={network: count - before.get(network, 0) for network, count in now.items()},
@@ -183,7 +186,7 @@ class Vigil:
     # When it is over.
 
     async def _until_over(self, stop: asyncio.Event, show: Show, knocker: Knocker) -> None:
-        shown = float("-inf")
+        due = float("-inf")
         while self._ending is None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK):
@@ -192,23 +195,11 @@ class Vigil:
                 raise knocker.failed
             if self._began is None and all(beat.post.baseline for beat in self._beats.values()):
                 self._began = self._clock()
-            self._ending = self._why_over(stop)
-            if self._ending is not None or self._clock() >= shown + SHOWN_EVERY:
-                shown = self._clock()
+            self._ending = Ending.INTERRUPTED if stop.is_set() else why_over(self.told())
+            now = self._clock()
+            if self._ending is not None or now >= due:
                 show(self.told())
-
-    def _why_over(self, stop: asyncio.Event) -> Ending | None:
-        if stop.is_set():
-            return Ending.INTERRUPTED
-        if self._began is None:
-            return None
-        if not self._wanted.from_broken and any(_is_broken(beat.post) for beat in self._beats.values()):
-            return Ending.BASELINE
-        watched = self.told()
-        if too_long(watched) is not None:
-            return Ending.MAX_OUTAGE
-        stable, until = stable_seconds(watched), self._wanted.until_stable
-        return Ending.STABLE if until is not None and stable is not None and stable >= until else None
+                due = now + max(SHOWN_EVERY, (self._clock() - now) / SHOWING_SHARE)
 
     # Knocks.
 
@@ -225,7 +216,7 @@ class Vigil:
         elif turn is Turn.WENT:  # what it has become is named, not what it was on the way there
             asyncio.get_running_loop().call_later(TRANSITION, beat.wanted_now.set)
         if knock.failure is not None:
-            knocker.release(name)
+            self._release(beat.post, knocker)
 
     def _give_up_what_hangs(self, beat: _Beat) -> None:
         if beat.running is not None and beat.talking and beat.opened <= beat.post.silent_until:
@@ -240,8 +231,13 @@ class Vigil:
         if post.counted_in_row > 1:
             post.why = COUNTED
         share = WINDOW / (COUNTED_SHARE * budgets.most) if budgets.most else 0.0
-        wait = min(share, FIRST_WAIT * 2 ** (post.counted_in_row - 1))
-        knocker.hold(name, max(knock.at + wait, budgets.room_at(name, {name: 1 + KEPT_BACK}, knock.at)))
+        room = budgets.room_at(name, {name: 1 + KEPT_BACK}, knock.at)
+        post.held_until = max(knock.at + post.rest(share), room)
+        knocker.hold(name, post.held_until)
+
+    def _release(self, post: Post, knocker: Knocker) -> None:
+        post.held_until = float("-inf")
+        knocker.release(post.endpoint.name)
 
     async def _aim(self, post: Post) -> Aim:
         family, address = await self._resolved(post)
@@ -307,7 +303,7 @@ class Vigil:
     async def _write_down(self, post: Post, result: Result, knocker: Knocker) -> None:
         fault = result.session.fault
         if fault is not None and fault.phase is Phase.CONNECT:
-            knocker.release(post.endpoint.name)  # nobody is there to count knocks, and they see the return at once
+            self._release(post, knocker)  # nobody is there to count knocks, and they see the return at once
         judged = self._clock()
         if fault is not None:
             await self._until_known(post, judged)
@@ -368,7 +364,3 @@ class Vigil:
         if behind and any(self._beats[name].post.why == COUNTED for name in behind):
             said.append("where a PROXY header is expected, the server notes each counted knock as one without a header")
         return said
-
-
-def _is_broken(post: Post) -> bool:
-    return post.baseline is not None and post.baseline.verdict.severity is Severity.CRITICAL

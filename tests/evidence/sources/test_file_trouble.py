@@ -36,6 +36,7 @@ async def test_a_missing_file_is_waited_for_and_said_once(tmp_path: Path) -> Non
             assert health.state is State.WAITING
             assert str(log) in health.reason
             assert "check the path" in health.reason
+            assert health.deaf
             log.write_bytes(b"from the beginning\n")
             await consumer.receives(b"from the beginning\n")
             assert (consumer.source.health.state, consumer.source.health.reason) == (State.FOLLOWING, "")
@@ -43,6 +44,15 @@ async def test_a_missing_file_is_waited_for_and_said_once(tmp_path: Path) -> Non
     assert len(warnings) == 1
     assert warnings[0]["path"] == str(log)
     assert "check the path" in warnings[0]["reason"]
+
+
+async def test_of_a_log_that_was_renamed_lines_may_still_come(tmp_path: Path) -> None:
+    log = tmp_path / "mail.log"
+    log.touch()
+    async with reading(log) as consumer:
+        log.rename(tmp_path / "mail.log.1")
+        await consumer.until(lambda: consumer.source.health.state is State.WAITING, 5)
+        assert not consumer.source.health.deaf
 
 
 async def test_permission_denied_is_tried_again_and_the_start_kept(open_folder: Path) -> None:
@@ -53,6 +63,7 @@ async def test_permission_denied_is_tried_again_and_the_start_kept(open_folder: 
     with without_privileges():
         await source.start()
     assert (source.health.state, "give the probe's user access" in source.health.reason) == (State.FAILED, True)
+    assert source.health.deaf
     log.chmod(0o644)
     with log.open("ab") as writer:
         writer.write(b"a\n")

@@ -65,7 +65,7 @@ async def test_a_missing_directory_is_said_once_and_found_when_it_is_there(tmp_p
         await desk.writes(1)
         assert desk.history.trouble is None
         assert [event for event, _ in desk.said.events] == [
-            "history: sessions are not written down",
+            "history: sessions are not written down; tried again within a minute",
             "history: sessions are written down again",
         ]
         assert len(desk.said.reasons) == 1
@@ -202,7 +202,7 @@ async def test_a_broken_file_is_kept_aside_and_a_new_one_begun(tmp_path: Path, d
     (aside,) = broken_files(tmp_path)
     assert aside.read_bytes() == broken
     assert [event for event, _ in desk.said.events] == [
-        "history: sessions are not written down",
+        "history: sessions are not written down; tried again within a minute",
         "history: the broken file is kept, a new one begun",
         "history: sessions are written down again",
     ]
@@ -396,5 +396,5 @@ def _recovered(found: dict[str, Any]) -> None:
     assert "full" in found["trouble"]
     assert found["after"] is None
     assert found["held"] == [str(number) for number in range(found["told"])]
-    assert found["events"].count("history: sessions are not written down") == 1
+    assert found["events"].count("history: sessions are not written down; tried again within a minute") == 1
     assert found["events"][-1] == "history: sessions are written down again"

@@ -138,6 +138,7 @@ class Scripted:
     troubles: tuple[str, ...] = ()
     sources: tuple[Heard, ...] = ()
     fault: str | None = None
+    reloaded: float | None = None
     answers: Answers | None = None
     asked: list[tuple[EndpointName, float]] = field(default_factory=list)
     reloads: int = 0
@@ -249,7 +250,9 @@ def session_of(
         sign = Sign(sign=FaultSign.THROTTLED, client=None, source="file:/var/log/mail.log", at=opened, line=line)
         evidence = Evidence(signs=(sign,))
     if verdict is Verdict.UNVERIFIED:
-        evidence = Evidence(reasons=("loki:http://loki:3100 is not up (connection refused)",))
+        down = "http://loki:3100 cannot be reached (Connection refused): check `url` and the network"
+        reasons = (f"loki:http://loki:3100 is not up ({down})",)
+        evidence = Evidence(reasons=reasons, to_mend=(down,))
     judgement = replace(judge(session, evidence, NETWORKS), cause=cause)
     assert judgement.verdict is verdict
     return Result(session=session, evidence=evidence, judgement=judgement)
