@@ -16,7 +16,7 @@ from probe.demo.scenes import Scene
 from probe.demo.world import CLIENT, DemoWorld, demo_world
 from probe.model import Service
 from tests.service.hanging import Slow
-from tests.service.running import Running, running, until
+from tests.service.running import Running, running, series, until
 
 
 @pytest.fixture
@@ -94,6 +94,21 @@ class TestBegin:
         assert "directory" in (await daemon.get("/"))[1]
         assert (await daemon.get("/api/v1/sessions"))[0] == 200
         assert (await daemon.ended(signal.SIGTERM))[0] == 0
+
+
+class TestQuestions:
+    async def test_whoever_asks_is_told_of_a_session_that_fails_with_all_that_it_costs(
+        self, daemon: Running, world: DemoWorld
+    ) -> None:
+        """Of a listener that is silent, two control connections after the session where TLS comes first."""
+        await world.change_to(Scene.DEAD)
+        daemon.write(timeouts={"connect": "500ms", "session": "800ms", "evidence": "200ms"})
+        await daemon.start()
+        status, text = await daemon.get("/probe?path=vip")
+        assert status == 200, text
+        told = series(text)
+        assert [value for name, value in told.items() if name.startswith("mailprobe_unfinished")] == [0.0] * 4
+        assert sum(value for name, value in told.items() if 'verdict="no_greeting"' in name) >= 2
 
 
 class TestEnd:
