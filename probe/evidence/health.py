@@ -26,7 +26,8 @@ REMEMBERED = 30
 
 FEW = 9
 OTHERS = 3
-"""So many lines before a lag grows, and so many ends of other sessions before ours is missed among them."""
+"""So many lines before a lag grows, and so many that show the clock of now; so many ends of other sessions before ours
+is missed among them."""
 
 HALF_A_GRAIN = 0.5
 """Of syslog's whole seconds the middle is taken: what was written in the first half of one seems to come before it."""
@@ -41,6 +42,7 @@ class Heard:
 
     `offset`: the server's clock less ours as sightings tell it, None if they do not. `counted`: how often lateness fell
     into each of LAG_BUCKETS and above them; `late_in_all` is their sum, with stamps in the future as 0: it never falls.
+    `zoned`: whether all of these stamps name their zone; without one they are read as UTC.
     """
 
     source: str
@@ -51,6 +53,7 @@ class Heard:
     last_line_at: float | None = None
     gaps: int = 0
     late: tuple[float, ...] = ()
+    zoned: bool = True
     counted: tuple[int, ...] = (0,) * (len(LAG_BUCKETS) + 1)
     late_in_all: float = 0.0
     offset: float | None = None
@@ -68,13 +71,14 @@ class Heard:
 
     @property
     def clock_offset(self) -> float | None:
-        """The server's clock less ours; where no sighting told it, at least what lines stamped in the future show.
+        """The server's clock less ours, as sightings told it, or at least what lines stamped in the future show.
 
-        None where neither says anything: lines that come late may be held up as well as stamped by a slow clock.
+        A clock that was set so far ahead that no line counts any more is shown by nothing else. None where neither says
+        anything: lines that come late may be held up as well as stamped by a slow clock, or in another zone.
         """
-        if self.offset is not None or not self.late or min(self.late) >= -HALF_A_GRAIN:
-            return self.offset
-        return -min(self.late)
+        ahead = -min(self.late[-FEW:], default=0.0) if self.zoned else 0.0
+        known = self.offset + NOTABLE if self.offset is not None else HALF_A_GRAIN
+        return ahead if ahead > max(known, HALF_A_GRAIN) else self.offset
 
 
 def bucket(late: float) -> int:

@@ -121,3 +121,19 @@ def test_an_offset_counts_when_sightings_agree() -> None:
     assert offset_of(FILE, agreed) == 1.5
     assert Heard(source=FILE, up=True).lag is None
     assert Heard(source=FILE, up=True).clock_offset is None
+
+
+def test_a_clock_is_what_sightings_told_or_what_lines_show_since() -> None:
+    """A clock that was set so far ahead that no line counts gives no sighting any more; set right again, it does."""
+    told = replace(WELL, late=(0.1,) * 20, offset=-0.1)
+    assert told.clock_offset == -0.1
+    assert replace(told, late=(*told.late, *(-1200.0,) * 3)).clock_offset == 1200.0
+    assert replace(told, late=(*(-1200.0,) * 21, *(0.1,) * 9)).clock_offset == -0.1
+    assert replace(WELL, late=(-1.5,) * 3).clock_offset == 1.5
+
+
+def test_a_stamp_without_a_zone_tells_nothing_of_a_clock() -> None:
+    """It is read as UTC, and may be of the server's own zone."""
+    summer = replace(WELL, late=(-7200.0,) * 20, zoned=False)
+    assert summer.clock_offset is None
+    assert replace(summer, offset=0.2).clock_offset == 0.2

@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -96,6 +97,21 @@ class TestItsConfiguration:
         os.close(writing)
         assert (code, seconds < IN_TIME) == (0, True)
 
+    async def test_sighup_while_it_is_read_at_the_start_has_it_read_again(self, daemon: Running) -> None:
+        before = daemon.config.read_bytes()
+        daemon.config.unlink()
+        os.mkfifo(daemon.config)
+        process = await daemon.launch()
+        writing = await until(lambda: _writing_to(daemon.config), "somebody who reads the FIFO")
+        process.send_signal(signal.SIGHUP)
+        daemon.config.unlink()
+        daemon.write(vantage={**daemon.content["vantage"], "name": "renamed"})
+        os.write(writing, before)
+        os.close(writing)
+        (ready,) = await until(lambda: daemon.lines("ready"), "a daemon that is ready")
+        assert ready["vantage"] == "renamed"
+        await ends_in_time(daemon)
+
     async def test_while_one_reading_hangs_no_other_begins(self) -> None:
         begun, end = [], threading.Event()
 
@@ -163,6 +179,21 @@ class TestASource:
             await asyncio.wait_for(loki.asked.wait(), DEADLINE)
             assert (await daemon.get("/-/ready"))[0] == 503
             await ends_in_time(daemon)
+
+    async def test_that_is_being_opened_is_waited_for_before_a_reload_is_told_of(self, daemon: Running) -> None:
+        place = str(daemon.folder / "notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+            heard.bind(place)
+            heard.settimeout(0)
+            daemon.environment = {"NOTIFY_SOCKET": place}
+            async with HungLoki() as loki:
+                daemon.write(evidence=with_source(daemon, loki.source))
+                process = await daemon.launch()
+                await asyncio.wait_for(loki.asked.wait(), DEADLINE)
+                process.send_signal(signal.SIGHUP)
+                told = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(heard, 4096), DEADLINE)
+                assert told.startswith(b"READY=1")
+                assert (await daemon.get("/-/ready"))[0] == 200
 
     async def test_that_a_reload_opens_delays_no_end_and_is_left_open_by_none(self, daemon: Running) -> None:
         async with HungLoki() as loki:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import aiosqlite
 
+from probe.service.clock import Reckoning
 from probe.service.history import statements as sql
 from probe.service.history.opening import closed, number, reading, transaction, writing
 from probe.service.history.place import Lock, Place
@@ -61,10 +62,25 @@ class HistoryFile:
         await closed(self._writer)
         self._lock.release()
 
-    async def write(self, batch: Rows) -> None:
-        """All of it, or nothing and an error."""
+    async def reckon(self, reckoning: Reckoning) -> None:
+        """Changes and outages of this run of the machine are told by the wall clock as it is now."""
+        async with transaction(self._writer):
+            await self._reckon(reckoning)
+
+    async def _reckon(self, reckoning: Reckoning) -> None:
+        before = [Reckoning(*row) for row in await self._writer.execute_fetchall(sql.RECKONING)]
+        if not before or before[0].boot != reckoning.boot:
+            await self._writer.execute_fetchall(sql.RECKON_ANEW[0])
+            await self._writer.execute_fetchall(sql.RECKON_ANEW[1], (reckoning.boot, reckoning.ahead))
+        elif forward := reckoning.set_forward(before[0]):
+            for statement in sql.SET_FORWARD:
+                await self._writer.execute_fetchall(statement, (forward,))
+
+    async def write(self, batch: Rows, reckoning: Reckoning) -> None:
+        """All of it, or nothing and an error. `reckoning`: how its wall times are told."""
         await asyncio.to_thread(self._place.check)
         async with transaction(self._writer):
+            await self._reckon(reckoning)
             for statement, values in (
                 (sql.ADD_ENDPOINT, batch.endpoints),
                 (sql.ADD_SESSION, batch.sessions),

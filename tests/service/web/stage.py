@@ -27,6 +27,7 @@ from probe.model import (
     Topology,
     Verdict,
 )
+from probe.report.json import timestamp
 from probe.service.clock import SteadyClock
 from probe.service.ledger import Ledger
 from probe.service.station import Asked, Past, Reload
@@ -110,11 +111,15 @@ class Memory:
 
     async def sessions(self, wanted: Wanted, most: int) -> Sequence[Mapping[str, object]]:
         self._fail()
-        return sorted(self.records, key=lambda one: str(one["opened"]), reverse=True)[:most]
+        listed = sorted(self.records, key=lambda one: str(one["opened"]), reverse=True)
+        fit = [one for one in listed if wanted.path in (None, one["path"])]
+        if wanted.before is not None:
+            fit = [one for one in fit if str(one["opened"]) < timestamp(wanted.before)]
+        return wanted.behind({str(one["id"]): one for one in fit})[:most]
 
     async def outages(self, wanted: Wanted, most: int) -> Sequence[Outage]:
         self._fail()
-        return [one for one in self.over if wanted.outage(one, 0.0)][:most]
+        return wanted.behind({one.first: one for one in self.over if wanted.outage(one, 0.0)})[:most]
 
     def _fail(self) -> None:
         if self.broken:
