@@ -38,6 +38,7 @@ ASIDE = {
 """By what they are done in threads."""
 
 NO_LOOP = {
+    "service/clock.py": "the kernel's own words in /proc, once",
     "service/metrics/textfile.py": "after the round, whose loop has ended",
     "service/saved_logs.py": "`probe explain` has no loop",
     "service/web/assets.py": "what comes with the package, once",
