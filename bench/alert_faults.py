@@ -11,8 +11,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -43,12 +45,15 @@ Act = Callable[[], object]
 
 @dataclass(kw_only=True)
 class Copied:
-    """A log that reaches a probe by a copy of it; some lines may be lost on the way."""
+    """A log that reaches a probe by a copy of it; lines may be lost on the way, or stamped by a clock of its own."""
 
     log: Path
     copy: Path
     without: bytes | None = None
     """What no line that gets through has in it; nothing gets through without what every line has."""
+
+    ahead: float | None = None
+    """Seconds by which the clock is ahead that stamps the lines anew, with their zone."""
 
     _over: threading.Event = field(default_factory=threading.Event)
 
@@ -65,7 +70,14 @@ class Copied:
             rest = b""
             while not self._over.wait(0.05):
                 *lines, rest = (rest + log.read()).split(b"\n")
-                copy.write(b"".join(line + b"\n" for line in lines if self.without is None or self.without not in line))
+                kept = [line for line in lines if self.without is None or self.without not in line]
+                copy.write(b"".join(map(self._stamped, kept)))
+
+    def _stamped(self, line: bytes) -> bytes:
+        if self.ahead is None:
+            return line + b"\n"
+        stamp = datetime.fromtimestamp(time.time() + self.ahead, UTC).isoformat()
+        return stamp.encode() + line[len("Nov 25 20:00:00") :] + b"\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +218,7 @@ def of_network(lab: Lab, only: Sequence[str] = ()) -> list[Fault]:
 
 PATHS = (
     *("wants", "unwanted", "silent", "expired", "limited", "deliver", "login", "named", "cheap", "away", "twin"),
-    *("short", "second", "forged", "deaf", "lossy", "blind", "mortal"),
+    *("short", "second", "forged", "deaf", "lossy", "blind", "mortal", "ahead"),
 )
 SOURCES = {name: f"192.168.1.{number}" for number, name in enumerate(PATHS, start=20)}
 

@@ -199,8 +199,10 @@ def measure_listeners(lab: Lab, random: Random, only: Sequence[str]) -> list[Cou
     router = Router(lab=lab)
     prepare(lab)
     copies = {
-        name: Copied(log=lab.postfix_log, copy=lab.directory / f"log/{name}.log") for name in ("deaf", "lossy", "blind")
+        name: Copied(log=lab.postfix_log, copy=lab.directory / f"log/{name}.log")
+        for name in ("deaf", "lossy", "blind", "ahead")
     }
+    copies["ahead"].ahead = 0.0
     for copy in copies.values():
         copy.start()
     daemons = {"main": Daemon(lab=lab, content=settings(lab, "main", main_paths(), "127.0.0.1:9797"))}
@@ -270,6 +272,12 @@ def of_vantages(daemons: Mapping[str, Daemon], copies: Mapping[str, Copied]) -> 
             alerts=(("MailprobeEvidenceSourceDown", {"vantage": "blind"}),),
             on=lambda: blind.rename(away),
             off=lambda: away.rename(blind),
+        ),
+        Fault(
+            what="the clock that stamps the log goes 20 s ahead",
+            alerts=(("MailprobeEvidenceClockOff", {"vantage": "ahead"}),),
+            on=lambda: setattr(copies["ahead"], "ahead", 20.0),
+            off=lambda: setattr(copies["ahead"], "ahead", 0.0),
         ),
         Fault(
             what="a vantage ends",

@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -31,8 +31,7 @@ from probe.streams import leave, open_streams
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from probe.evidence.whose import Names
-    from probe.model import Address, Explained, Round
+    from probe.model import Round
     from probe.service.metrics.outlets import Outlets
     from probe.settings import Settings
 
@@ -86,9 +85,11 @@ def command(  # noqa: PLR0913 - one parameter per option of the contract
     push: str | None,
 ) -> None:
     """Prove whether the client's real address survives the way into a mail server."""
+    if run_once and context.invoked_subcommand is not None:
+        raise click.UsageError(f"--once and {context.invoked_subcommand} exclude each other")
+    if not run_once:
+        _refuse_of_once(context)
     if context.invoked_subcommand is not None:
-        if run_once:
-            raise click.UsageError(f"--once and {context.invoked_subcommand} exclude each other")
         context.obj = config
         return
     if not math.isfinite(wait):
@@ -100,8 +101,20 @@ def command(  # noqa: PLR0913 - one parameter per option of the contract
     done = _once(config, paths, wait)
     code = _told(done, form)
     if outlets is not None:
-        _complain(outlets.tell(done))
+        for complaint in outlets.tell(done):
+            _say(complaint)
     context.exit(code)
+
+
+def _refuse_of_once(context: click.Context) -> None:
+    """Options of --once would be without an effect; those of a command stand behind its name."""
+    typed = click.core.ParameterSource.COMMANDLINE
+    of_once = {one.name: one.opts[0] for one in context.command.params if one.name != "config"}
+    given = [option for name, option in of_once.items() if name and context.get_parameter_source(name) is typed]
+    if given:
+        command = context.invoked_subcommand
+        behind = f"; options of {command} stand behind its name" if command else ""
+        raise click.UsageError(f"{given[0]} goes with --once{behind}")
 
 
 def _outlets(textfile: Path | None, push: str | None) -> Outlets | None:
@@ -115,10 +128,9 @@ def _outlets(textfile: Path | None, push: str | None) -> Outlets | None:
         raise click.UsageError(str(error)) from None
 
 
-def _complain(complaints: Iterable[str]) -> None:
+def _say(words: str) -> None:
     """On standard error, if there is anybody to read it; the exit code stays the verdict's."""
-    for complaint in complaints:
-        click.echo(f"probe: {complaint}", err=True)
+    sys.stderr.write(f"probe: {words}\n")  # click's own stream would write into the lines of a progress display
 
 
 def _once(config: Path | None, paths: tuple[str, ...], wait: float) -> Round:
@@ -132,7 +144,7 @@ def _once(config: Path | None, paths: tuple[str, ...], wait: float) -> Round:
     _check_paths(settings, paths)
     with shown_progress(sys.stderr) as progress:
         try:
-            return aside.run(once(settings, paths, wait, progress))
+            return aside.run(once(settings, paths, wait, progress, _say))
         except UnusableCaFile as error:
             raise click.ClickException(f"{error}") from error
 
@@ -182,59 +194,20 @@ def explain(context: click.Context, *, config: Path | None, form: str, files: tu
     Files may be compressed; `-` is standard input. A configuration is not needed: with one, its networks and nodes
     name the addresses.
     """
+    from probe.cli_explain import named_by, tell
     from probe.report.reading import shown_reading
     from probe.service.explain import explain as explained
     from probe.service.saved_logs import STANDARD_INPUT, size_in_all
 
-    named = config or context.obj
-    names, called = _names(named)
+    names, called = named_by(config or context.obj)
     logs = files or (STANDARD_INPUT,)
     if STANDARD_INPUT in logs and sys.stdin is not None and sys.stdin.isatty():
         click.echo("probe: reading standard input; Ctrl-D ends it, Ctrl-C too", err=True)
     with shown_reading(sys.stderr, size_in_all(logs)) as progress:
         done = explained(logs, names, called, now=time.time(), progress=progress)
     code = INTERRUPTED if done.reading.interrupted else done.severity.exit_code
-    _tell_explained(done, form)
+    tell(done, form, _console)
     context.exit(code)
-
-
-def _tell_explained(done: Explained, form: str) -> None:
-    if form == "json":
-        from probe.report import explained_json
-
-        click.echo(explained_json.render(done))
-        return
-    from probe.report import explained_table
-
-    console = _console()
-    with console.capture() as drawn:
-        explained_table.render(done, console)
-    click.echo(drawn.get(), nl=False)
-
-
-def _names(config: Path | None) -> tuple[Names, dict[Address, str]]:
-    """Whose addresses are whose, and what nodes are called: by the configuration where there is a sound one.
-
-    Only a file that was asked for has to be there and sound.
-    """
-    from probe.evidence.whose import Names
-    from probe.service.names import names_of
-    from probe.settings import ConfigurationError, ConfigurationNotFound, find_config, load
-
-    asked_for = config is not None or bool(os.environ.get("MAILPROBE_CONFIG"))
-    try:
-        chosen = find_config(config, environment=os.environ, cwd=Path.cwd())
-        settings = load(chosen, environment=os.environ, hostname=socket.gethostname())
-    except ConfigurationNotFound as error:
-        if asked_for:
-            raise click.ClickException(str(error)) from error
-        return Names(), {}
-    except ConfigurationError as error:
-        if asked_for:
-            raise click.ClickException(str(error)) from error
-        click.echo(f"warning: goes on without a configuration, for it has faults: {error}", err=True)
-        return Names(), {}
-    return names_of(settings)
 
 
 @command.command("check-config")
@@ -308,7 +281,9 @@ def demo() -> None:
     try:
         from probe.demo.show import show
     except ModuleNotFoundError as error:
-        raise click.ClickException(f"{error}; the demo needs the extra: pip install 'mailprobe[demo]'") from error
+        raise click.ClickException(
+            f"{error}; the demo needs an extra: pip install '.[demo]' in the checkout"
+        ) from error
     sys.exit(aside.run(show(_console())))
 
 

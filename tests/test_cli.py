@@ -133,7 +133,11 @@ class TestOnce:
         await tried.wait()
         await world.change_to(Scene.STRAIGHT)
         code, out, err = await waiting
-        assert err == ""
+        waits = err.splitlines()
+        assert waits
+        assert all(re.fullmatch(r"probe: waiting for (vip/[\w:]+ \(\w+\)(, )?)+; \d+ s left", one) for one in waits), (
+            err
+        )
         assert (code, out.split(" - ")[0]) == (0, "MAILPROBE OK")
 
     @pytest.mark.parametrize(
@@ -208,12 +212,19 @@ class TestOnce:
     async def test_unverified_is_unknown(self, world: DemoWorld, tmp_path: Path) -> None:
         settings = world.config()
         settings["evidence"] = {"sources": [{"kind": "file", "path": str(tmp_path / "other.log")}]}
-        settings["timeouts"] = {"evidence": "300ms"}
+        settings["timeouts"] = {"evidence": "50s"}
         (tmp_path / "mailprobe.yaml").write_text(yaml.safe_dump(settings))
         done = await asyncio.to_thread(run, "--once", "--format", "json", cwd=tmp_path)
         told = json.loads(done.stdout)
         assert (done.returncode, told["status"]) == (3, "unknown")
         assert {s["verdict"] for s in told["sessions"]} == {"unverified"}
+        lacks = f"{tmp_path}/other.log does not exist yet; waiting for it: check the path and where the server logs"
+        for session in told["sessions"]:
+            assert (
+                session["explanation"].partition(": ")[2].startswith(f"file:{tmp_path}/other.log is not up ({lacks})")
+            )
+            assert session["hint"] == f"Mend this first: {lacks}."
+        assert told["seconds"] < 25, "nobody can tell of the sessions: to wait for it is in vain"
 
 
 class TestUsage:
@@ -283,6 +294,11 @@ class TestUsage:
             (["--once", "--nonsense"], "--nonsense"),
             (["nonsense"], "nonsense"),
             (["--once", "check-config"], "exclude each other"),
+            (["--wait", "5"], "--wait goes with --once"),
+            (
+                ["--path", "vip", "check-config"],
+                "--path goes with --once; options of check-config stand",
+            ),
             (["--once", "--config", "nowhere.yaml"], "nowhere.yaml"),
         ],
     )

@@ -59,7 +59,8 @@ STEPS: tuple[Step, ...] = (
         scene=Scene.HEADER_MISSING,
         title="the PROXY header is missing",
         changed="The listeners now expect a PROXY header that names the client, but nobody in front sends one.",
-        look_for="The server waits 5 s (3 s for IMAP) and hangs up; port open, mail dead: `proxy_header_timeout`.",
+        look_for="The server waits 5 s for it, or takes the first octets of TLS for a broken one, and hangs up: "
+        "port open, mail dead, `proxy_header_timeout`.",
         expected=Verdict.PROXY_HEADER_TIMEOUT,
     ),
     Step(

@@ -26,7 +26,11 @@ REMEMBERED = 30
 
 FEW = 9
 OTHERS = 3
-"""So many lines before a lag grows, and so many ends of other sessions before ours is missed among them."""
+"""So many lines before a lag grows, and so many that show the clock of now; so many ends of other sessions before ours
+is missed among them."""
+
+HALF_A_GRAIN = 0.5
+"""Of syslog's whole seconds the middle is taken: what was written in the first half of one seems to come before it."""
 
 NOTABLE = 2.0
 """Seconds of clock offset or of growing lag that are worth a word."""
@@ -38,6 +42,7 @@ class Heard:
 
     `offset`: the server's clock less ours as sightings tell it, None if they do not. `counted`: how often lateness fell
     into each of LAG_BUCKETS and above them; `late_in_all` is their sum, with stamps in the future as 0: it never falls.
+    `zoned`: whether all of these stamps name their zone; without one they are read as UTC.
     """
 
     source: str
@@ -48,14 +53,15 @@ class Heard:
     last_line_at: float | None = None
     gaps: int = 0
     late: tuple[float, ...] = ()
+    zoned: bool = True
     counted: tuple[int, ...] = (0,) * (len(LAG_BUCKETS) + 1)
     late_in_all: float = 0.0
     offset: float | None = None
 
     @property
     def lag(self) -> float | None:
-        """Seconds from stamp to arrival, as far as the clocks are known; None without stamps."""
-        return median(self.late) + (self.offset or 0.0) if self.late else None
+        """Seconds from stamp to arrival, as far as the clocks are known; none below 0. None without stamps."""
+        return max(0.0, median(self.late) + (self.offset or 0.0)) if self.late else None
 
     @property
     def growth(self) -> float:
@@ -65,13 +71,14 @@ class Heard:
 
     @property
     def clock_offset(self) -> float | None:
-        """The server's clock less ours; where no sighting told it, at least what lines stamped in the future show.
+        """The server's clock less ours, as sightings told it, or at least what lines stamped in the future show.
 
-        None where neither says anything: lines that come late may be held up as well as stamped by a slow clock.
+        A clock that was set so far ahead that no line counts any more is shown by nothing else. None where neither says
+        anything: lines that come late may be held up as well as stamped by a slow clock, or in another zone.
         """
-        if self.offset is not None or not self.late or min(self.late) >= 0.0:
-            return self.offset
-        return -min(self.late)
+        ahead = -min(self.late[-FEW:], default=0.0) if self.zoned else 0.0
+        known = self.offset + NOTABLE if self.offset is not None else HALF_A_GRAIN
+        return ahead if ahead > max(known, HALF_A_GRAIN) else self.offset
 
 
 def bucket(late: float) -> int:
@@ -95,15 +102,31 @@ class Missed:
     patience: float
 
 
+def to_mend(session: Session, heard: Sequence[Heard], observed: Sequence[Observed]) -> Iterator[str]:
+    """The sources that are down, each with its reason; none where another brought lines of the session's kind."""
+    if not _is_served(session, [seen for seen in observed if seen.arrival >= session.opened]):
+        yield from (_named(one) for one in heard if not one.up)
+
+
+def _named(one: Heard) -> str:
+    """Its reason, which mostly says where."""
+    _, _, place = one.source.partition(":")
+    return one.reason if place in one.reason else f"{one.source}: {one.reason}"
+
+
 def troubles(session: Session, heard: Sequence[Heard], observed: Sequence[Observed], patience: float) -> Iterator[str]:
     """Why the sources may not have told of this session, each trouble with its next step."""
     since = [seen for seen in observed if seen.arrival >= session.opened]
-    served = any(from_dovecot(seen) is not session.service.speaks_smtp for seen in since)
+    served = _is_served(session, since)
     for one in heard:
         missed = Missed(session, one, [seen for seen in since if seen.source == one.source], patience)
         whole = next((clause for tell in ALONE[served] if (clause := tell(missed))), "")
         clauses = [whole] if whole else [clause for tell in BESIDE if (clause := tell(missed))]
         yield from (f"{one.source} {clause}" for clause in clauses)
+
+
+def _is_served(session: Session, since: Sequence[Observed]) -> bool:
+    return any(from_dovecot(seen) is not session.service.speaks_smtp for seen in since)
 
 
 def _down(missed: Missed) -> str:

@@ -43,9 +43,11 @@ class Evidence:
     """What the search for one session gave: sightings, fault signs, and why nothing else counted.
 
     `forged`: what the server saw of a connection that claimed this address in a forged PROXY header, and believed.
+    `to_mend`: each source that is down and may be why nothing was found, with its own reason and next step.
     """
 
     sightings: tuple[Sighting, ...] = ()
     signs: tuple[Sign, ...] = ()
     reasons: tuple[str, ...] = ()
     forged: Sighting | None = None
+    to_mend: tuple[str, ...] = ()

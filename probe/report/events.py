@@ -12,6 +12,7 @@ from probe.model import Change, EndpointName, Outage, Result, Severity
 from probe.report.json import timestamp
 
 ABANDONED = "the endpoint left the configuration while it lasted, so nobody looks any more"
+LEFT = "it may last: verdicts of this vantage are told elsewhere, or by another name, since its configuration changed"
 
 
 def change_object(change: Change, result: Result, *, vantage: str, shift: float) -> dict[str, object]:
@@ -50,9 +51,9 @@ def outage_object(outage: Outage, result: Result, *, vantage: str, shift: float)
     return _outage_object(outage, host, severity, vantage=vantage, shift=shift)
 
 
-def abandoned_object(outage: Outage, host: str | None, *, vantage: str, shift: float) -> dict[str, object]:
-    """An outage of an endpoint that left the configuration: it ended as far as anybody will know."""
-    over = replace(outage, ended=outage.seen, explanation=f"{ABANDONED}; {outage.explanation}")
+def abandoned_object(outage: Outage, host: str | None, why: str, *, vantage: str, shift: float) -> dict[str, object]:
+    """An outage of which nobody will tell the end, and why: it ended as far as any reader will know."""
+    over = replace(outage, ended=outage.seen, explanation=f"{why}; {outage.explanation}")
     return _outage_object(over, host, outage.verdict.severity, vantage=vantage, shift=shift)
 
 

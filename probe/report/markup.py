@@ -24,7 +24,7 @@ Content = str | None | Iterable["Content"]
 """Text, HTML, nothing, or more of them."""
 
 NOTHING = Html()
-_VOID = frozenset({"meta", "link", "br", "hr"})
+_VOID = frozenset({"meta", "link", "br", "hr", "wbr"})
 
 
 def element(tag: str, /, *content: Content, **attributes: str | float | None) -> Html:

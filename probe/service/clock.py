@@ -4,35 +4,82 @@ Wall time may be set back and forth; sessions and log lines are compared with ea
 that only goes forward. It is labelled with the wall time at which the process took it up. Whoever tells a person, or
 Prometheus, or a file that outlives the process, when something was, asks `wall`: that follows a wall clock which was
 set meanwhile, and durations stay what they were.
+
+It goes on while the machine sleeps, so that nobody takes that time for one in which somebody looked. The event loop's
+timers do not: what is to happen at a moment happens late by the sleep's part of the wait, and `woke` tells since when
+nobody may be blamed for that.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from math import inf
+from pathlib import Path
 
 from probe.model import Clock
 
 
+@dataclass(frozen=True, slots=True)
+class Reckoning:
+    """How wall times are told: what the wall clock is ahead of the machine's own.
+
+    `boot` names that one, which goes on from process to process; empty: nobody knows which it is.
+    """
+
+    boot: str
+    ahead: float
+
+    def set_forward(self, since: Reckoning) -> float:
+        """How far the wall clock was set since another reckoning; nothing where that was by another machine clock."""
+        forward = self.ahead - since.ahead if self.boot and self.boot == since.boot else 0.0
+        return forward if abs(forward) > NOTABLE_SHIFT else 0.0
+
+
 class SteadyClock:
-    """Reads the wall time once and then goes on monotonically."""
+    """Reads the wall time once and then goes on monotonically. `awake`: a clock that stands still in sleep."""
 
     def __init__(
-        self, monotonic: Callable[[], float] = time.monotonic, wall_time: Callable[[], float] = time.time
+        self,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall_time: Callable[[], float] = time.time,
+        awake: Callable[[], float] | None = None,
+        boot: str = "",
     ) -> None:
         self._monotonic = monotonic
         self._wall_time = wall_time
+        self._awake = awake or monotonic
+        self._boot = boot
         self._ahead = wall_time() - monotonic()
+        self._slept = monotonic() - self._awake()
+        self._woke = -inf
 
     def __call__(self) -> float:
         """Now."""
         return self._monotonic() + self._ahead
 
     @property
+    def woke(self) -> float:
+        """When somebody who asked saw that the machine had slept since he asked last; if never, infinitely long ago."""
+        slept = self._monotonic() - self._awake()
+        if slept > self._slept + NOTABLE_SLEEP:
+            self._woke = self()
+        self._slept = slept
+        return self._woke
+
+    @property
     def shift(self) -> float:
         """How far the wall clock has been set forward since the start; a millisecond or so is the reading's own."""
         shift = self._wall_time() - self()
         return shift if abs(shift) > NOTABLE_SHIFT else 0.0
+
+    @property
+    def reckoning(self) -> Reckoning:
+        """How wall times are told now."""
+        return Reckoning(self._boot, self._ahead + self.shift)
 
     def wall(self, moment: float) -> float:
         """What the wall clock of today calls this moment."""
@@ -46,6 +93,10 @@ class SteadyClock:
 NOTABLE_SHIFT = 0.05
 """Seconds; two clocks are not read at the same time."""
 
+NOTABLE_SLEEP = 1.0
+
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
 
 def shift_of(clock: Clock) -> float:
     """How far the wall clock was set since this clock began; nothing for a clock that is the wall clock itself."""
@@ -53,5 +104,15 @@ def shift_of(clock: Clock) -> float:
 
 
 def steady_clock() -> SteadyClock:
-    """The clock of this process."""
-    return SteadyClock()
+    """The clock of this process; it counts a sleep of the machine where the system has such a clock (Linux)."""
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return SteadyClock()
+    return SteadyClock(partial(time.clock_gettime, time.CLOCK_BOOTTIME), awake=time.monotonic, boot=_boot())
+
+
+def _boot() -> str:
+    """Which run of the machine this is, and of which beginning its clock tells here (time_namespaces(7))."""
+    try:
+        return f"{BOOT.read_text().strip()} {os.readlink('/proc/self/ns/time')}"
+    except OSError:
+        return ""

@@ -64,6 +64,7 @@ class Daemon:
         self.clock = clock
         self.started = clock()
         self.reload = Reload(at=clock())
+        self.reloaded: float | None = None
         self._read = read
         self._log = log
         self._settings = settings
@@ -76,6 +77,7 @@ class Daemon:
         self._swapping = asyncio.Lock()
         self._next: asyncio.Task[Reload] | None = None
         self._stop = asyncio.Event()
+        self._is_ready = False
         self._failed: Exception | None = None
         self._chores: set[asyncio.Task[Any]] = set()
         self._departing: set[asyncio.Task[None]] = set()
@@ -178,14 +180,16 @@ class Daemon:
     async def _read_again(self) -> Reload:
         async with self._swapping:
             self._next = None
-            self._systemd.reloading()
+            if was_ready := self._is_ready:
+                self._systemd.reloading()
             fault = await self._swap()
             self.reload = Reload(at=self.clock(), fault=fault)
             if fault is None:
                 tell("info", "configuration read again", endpoints=len(self.ledger.accounts))
             else:
                 tell("error", "configuration not taken, the old one goes on", fault=fault)
-            self._systemd.ready(self._status())
+            if was_ready:  # else that word is yet to come, and not before its sources serve
+                self._systemd.ready(self._status())
             return self.reload
 
     async def _open(self) -> None:
@@ -194,6 +198,7 @@ class Daemon:
             self._web = await Web(self).__aenter__()
             self._keeping = await Keeping(self._settings, self.clock).__aenter__()
             ledger = Ledger(targets(self._settings), self._keeping.history.restored)
+            self._keeping.history.when_found(ledger.take_up)
             ledger.listeners += [Logbook(tell).note, self._keep]
             self._books = Books(clock=self.clock, ledger=ledger, budgets=self._books.budgets)
             if self.past is not None:
@@ -268,11 +273,11 @@ class Daemon:
 
     async def _begin(self, opened: Opened, *, before: Patrol | None) -> None:
         keeping, settings = self._keeping, opened.settings
-        if keeping is not None and not keeping.serves(settings):
-            await _farewell(keeping.__aexit__())
-            self._keeping = keeping = await Keeping(settings, self.clock, self.ledger.known).__aenter__()
+        if keeping is not None and before is not None:
+            await keeping.change(settings, self.ledger.known)
         self._settings = settings
         self._shift = await opened.begin(self._books, before)
+        self.reloaded = None if before is None else self.clock()
         if keeping is not None:
             keeping.configure(list(self.ledger.accounts))
 
@@ -300,7 +305,10 @@ class Daemon:
             self._keeping.take(entry)
 
     def _stuck(self) -> tuple[EndpointName, ...]:
-        return self._shift.patrol.stuck(self.clock()) if self._shift else ()
+        """After a sleep of the machine nobody is, until each has had time for the turn that it slept through."""
+        now, limits = self.clock(), self._settings.timeouts
+        late = 2 * self._settings.schedule.interval + 4 * (limits.session + limits.evidence)
+        return self._shift.patrol.stuck(now) if self._shift and now > self.clock.woke + late else ()
 
     def _slowed(self) -> tuple[str, ...]:
         """One sentence for all of them: it is one setting."""
@@ -319,6 +327,7 @@ class Daemon:
         """Say when the daemon is ready, and from then on that it is alive, unless it is stuck."""
         while self.waiting_for:  # noqa: ASYNC110 - sources tell no event, and this is over in a moment
             await asyncio.sleep(0.05)
+        self._is_ready = True
         self._systemd.ready(self._status())
         tell("info", "ready", vantage=self._settings.vantage.name, endpoints=len(self.ledger.accounts))
         for one in self.heard():

@@ -26,7 +26,7 @@ class Hearing:
     bug: str = ""
     _lines: int = 0
     _events: int = 0
-    _late: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    _late: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     _counted: list[int] = field(default_factory=lambda: [0] * (len(LAG_BUCKETS) + 1))
     _late_in_all: float = 0.0
 
@@ -39,7 +39,7 @@ class Hearing:
                 self.paces[who] = pace_after(self.paces.get(who), seen.arrival, stamp)
         if (last := _last_stamp(lines)) is not None:
             late = lateness(lines.arrival, last)
-            self._late.append(late)
+            self._late.append((late, last.zoned))
             self._counted[bucket(late)] += 1
             self._late_in_all += max(late, 0.0)
 
@@ -54,7 +54,8 @@ class Hearing:
             events=self._events,
             last_line_at=health.last_line_at,
             gaps=health.gaps,
-            late=tuple(self._late),
+            late=tuple(late for late, _ in self._late),
+            zoned=all(zoned for _, zoned in self._late),
             counted=tuple(self._counted),
             late_in_all=self._late_in_all,
             offset=offset,

@@ -1,4 +1,10 @@
-"""What outlives the process: the history, and the sink where one is configured. Both take every entry of the ledger."""
+"""What outlives the process: the history, and the sink where one is configured. Both take every entry of the ledger.
+
+Rules:
+- A new configuration changes what it names and nothing else: what waits for a history in trouble goes on waiting,
+  whatever becomes of the sink, and the other way round.
+- Whoever reads a sink that is left hears that nobody tells there any more how an outage ends.
+"""
 
 from __future__ import annotations
 
@@ -17,33 +23,52 @@ if TYPE_CHECKING:
 
 
 class Keeping:
-    """History and sink of one configuration, open between `async with`."""
+    """History and sink of the configuration in force, open between `async with`."""
 
-    def __init__(self, settings: Settings, clock: SteadyClock, known: Restored | None = None) -> None:
-        """`known`: what the ledger knows, where the daemon is at work already."""
+    def __init__(self, settings: Settings, clock: SteadyClock) -> None:
         self.history = History(settings.history, clock)
-        if known is not None:
-            self.history.go_on(known)
         self._sink = _sink(settings, clock)
-        self._known = known
-        self._serves = _asked_for(settings)
-        self._stack = AsyncExitStack()
+        self._clock = clock
+        self._settings = settings
 
     async def __aenter__(self) -> Keeping:
-        self._stack.push_async_exit(self.history)  # its begin takes seconds on a slow disk, and may be broken off
         try:
-            await self.history.__aenter__()
-            if self._sink is not None:
-                self._sink.go_on(self._known or self.history.restored)
-                await self._stack.enter_async_context(self._sink)
+            await self.history.__aenter__()  # takes seconds on a slow disk, and may be broken off
+            await self._begin_sink(self.history.restored)
         except BaseException:
-            await self._stack.aclose()
+            await self.__aexit__()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Write down what waits, for a few seconds at most."""
-        await self._stack.aclose()
+        async with AsyncExitStack() as stack:
+            stack.push_async_exit(self.history)
+            if self._sink is not None:
+                stack.push_async_exit(self._sink)
+
+    async def change(self, settings: Settings, known: Restored) -> None:
+        """Keep what these settings ask for from now on; another history, or sink, begins with what is known."""
+        before, self._settings = self._settings, settings
+        if settings.history.file == before.history.file:
+            self.history.bound(settings.history)
+        else:
+            await self.history.__aexit__(None, None, None)
+            self.history = History(settings.history, self._clock)
+            self.history.go_on(known)
+            await self.history.__aenter__()
+        if (settings.sink, settings.vantage.name) != (before.sink, before.vantage.name):
+            if self._sink is not None:
+                if _told_at(settings) != _told_at(before):
+                    self._sink.leave()
+                await self._sink.__aexit__(None, None, None)
+            self._sink = _sink(settings, self._clock)
+            await self._begin_sink(known)
+
+    async def _begin_sink(self, known: Restored) -> None:
+        if self._sink is not None:
+            self._sink.go_on(known)
+            await self._sink.__aenter__()
 
     def take(self, entry: Entry) -> None:
         """Keep what one session changed in the books."""
@@ -57,10 +82,6 @@ class Keeping:
         if self._sink is not None:
             self._sink.configure(endpoints)
 
-    def serves(self, settings: Settings) -> bool:
-        """Whether these settings ask for the same as those it was made of."""
-        return self._serves == _asked_for(settings)
-
     @property
     def troubles(self) -> tuple[str, ...]:
         """What is wrong, each with its next step."""
@@ -68,8 +89,10 @@ class Keeping:
         return tuple(trouble for trouble in said if trouble)
 
 
-def _asked_for(settings: Settings) -> tuple[object, ...]:
-    return settings.history, settings.sink, settings.vantage.name
+def _told_at(settings: Settings) -> tuple[object, ...] | None:
+    """By what a reader finds the lines: another login is the same place, another label is not."""
+    sink = settings.sink
+    return None if sink is None else (settings.vantage.name, sink.url, sink.tenant, sink.labels)
 
 
 def _sink(settings: Settings, clock: SteadyClock) -> Sink | None:

@@ -14,14 +14,15 @@ Rules of this file:
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from math import inf
+from typing import TypeVar
 
 from probe.model import Change, Endpoint, EndpointName, Outage, Pace, Phase, Result, Severity, Verdict
 from probe.service.distribution import Distribution
-from probe.verdict.outage import step
+from probe.verdict.outage import joined, over, step
 
 DAY = 86_400.0
 MOST_CHANGES = 1_000
@@ -146,6 +147,29 @@ class Account:
             ended=after.ended,
         )
 
+    def take_up(self, changes: Sequence[Change], ended: Sequence[Outage], lasting: Outage | None) -> None:
+        """Put what was before all that is in these books before it, as if it had been there when they were begun."""
+        own = self.changes[0] if self.changes else None
+        self._take_up_changes(changes, own)
+        self.outages.extendleft(reversed(ended))
+        if lasting is None:
+            return
+        begun = next((one for one in (*self.outages, self.outage) if one and own and one.first == own.session), None)
+        if own is None:
+            self.outage = lasting
+        elif begun is None:
+            self.outages.insert(len(ended), over(lasting, own.at, self.pace.lapse))
+        elif begun is self.outage:
+            self.outage = joined(lasting, begun, self.pace.lapse)
+        else:
+            self.outages[self.outages.index(begun)] = joined(lasting, begun, self.pace.lapse)
+
+    def _take_up_changes(self, changes: Sequence[Change], own: Change | None) -> None:
+        if changes and own is not None and _goes_on(changes[-1], own, self.pace.lapse):
+            changes = [*changes[:-1], replace(changes[-1], seen=max(changes[-1].seen, own.seen))]
+            self.changes.popleft()
+        self.changes = deque([*changes, *self.changes], maxlen=MOST_CHANGES)
+
     def _keep(self, result: Result) -> None:
         ok = result.judgement.verdict.severity is Severity.OK
         kept, most = (self.successes, self.room.successes) if ok else (self.failures, self.room.failures)
@@ -188,7 +212,7 @@ class Ledger:
         self.listeners: list[Callable[[Entry], None]] = []
         self._accounts: dict[EndpointName, Account] = {}
         self.configure(endpoints)
-        self._restore(restored or Restored())
+        self.take_up(restored or Restored())
 
     @property
     def accounts(self) -> Mapping[EndpointName, Account]:
@@ -235,14 +259,33 @@ class Ledger:
             None,
         )
 
-    def _restore(self, restored: Restored) -> None:
-        """Go on where an earlier process stopped. It is of the start: an endpoint that comes back later begins anew."""
-        for change in restored.changes:
-            if account := self._accounts.get(change.endpoint):
-                account.changes.append(change)
-        for outage in restored.ended:
-            if account := self._accounts.get(outage.endpoint):
-                account.outages.append(outage)
-        for outage in restored.lasting:
-            if account := self._accounts.get(outage.endpoint):
-                account.outage = outage
+    def take_up(self, restored: Restored) -> Restored:
+        """Go on where an earlier process stopped, and tell all that is known then.
+
+        It may be heard of late, from a disk that did not answer, when sessions have been recorded already. It is of the
+        start: an endpoint that comes into the configuration later begins anew.
+        """
+        accounts = self._accounts
+        changes, ended = _by_endpoint(restored.changes), _by_endpoint(restored.ended)
+        lasting = {outage.endpoint: outage for outage in restored.lasting}
+        for name, account in accounts.items():
+            account.take_up(changes.get(name, ()), ended.get(name, ()), lasting.get(name))
+        return Restored(
+            changes=tuple(change for account in accounts.values() for change in account.changes),
+            lasting=self.known.lasting,
+            ended=tuple(outage for account in accounts.values() for outage in account.outages),
+        )
+
+
+def _goes_on(last: Change, own: Change, lapse: float) -> bool:
+    return (last.verdict, last.masked_by) == (own.verdict, own.masked_by) and own.at - last.seen <= lapse
+
+
+_Noted = TypeVar("_Noted", Change, Outage)
+
+
+def _by_endpoint(noted: Iterable[_Noted]) -> Mapping[EndpointName, Sequence[_Noted]]:
+    found: dict[EndpointName, list[_Noted]] = {}
+    for one in noted:
+        found.setdefault(one.endpoint, []).append(one)
+    return found

@@ -7,7 +7,7 @@ schedule.max_sessions_per_minute, evenly, or waiting for a server would be what 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from probe.model import Round, Severity
 from probe.service.clock import steady_clock
@@ -19,9 +19,20 @@ from probe.settings import Settings, targets
 SHORTEST_PAUSE = 1.0
 """Seconds between two rounds at least; the last round of `--wait S` begins at S, whatever the pace."""
 
+NAMED = 8
+"""Endpoints that are named while they are waited for."""
 
-async def once(settings: Settings, paths: Sequence[str], wait: float, progress: Progress) -> Round:
-    """Rounds over the endpoints of these paths; all, if none is named. Raises UnusableCaFile before the first."""
+
+Say = Callable[[str], None]
+
+
+async def once(
+    settings: Settings, paths: Sequence[str], wait: float, progress: Progress, say: Say = lambda _: None
+) -> Round:
+    """Rounds over the endpoints of these paths; all, if none is named. Raises UnusableCaFile before the first.
+
+    `say`: what is still waited for, after each round but the last.
+    """
     chosen = [endpoint for endpoint in targets(settings) if not paths or endpoint.path in paths]
     clock = steady_clock()
     async with outfitted(settings, chosen, clock, progress=progress) as workshop:
@@ -32,4 +43,12 @@ async def once(settings: Settings, paths: Sequence[str], wait: float, progress: 
             due = done.started + connections * 60 / settings.schedule.max_sessions_per_minute
             if done.severity is Severity.OK or clock() + SHORTEST_PAUSE >= until:
                 return done
+            say(f"waiting for {_not_ok(done)}; {until - clock():.0f} s left")
             await asyncio.sleep(max(SHORTEST_PAUSE, min(due, until) - clock()))
+
+
+def _not_ok(done: Round) -> str:
+    """Endpoints and their verdicts, the first few of many."""
+    bad = [one for one in done.results if one.judgement.verdict.severity is not Severity.OK]
+    named = [f"{one.session.endpoint} ({one.judgement.verdict})" for one in bad[:NAMED]]
+    return ", ".join(named) + (f" and {len(bad) - NAMED} more" if len(bad) > NAMED else "")

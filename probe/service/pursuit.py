@@ -5,6 +5,7 @@ distances: a server that repeats them names ours.
 
 Rules of this file:
 - A line that fits is worth nothing while a rival of it may still be on its way, not even at the deadline.
+- Where no source can bring a line (deaf), and still none can at a second look, nothing is waited for.
 - Beats are the last resort: where the server's clock is known, and lines come so thinly that time alone will tell soon,
   it is waited for. They have bounds (budget.py), so they may be put off, and it is said.
 """
@@ -16,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from probe.evidence.bearing import keys_of_session
 from probe.evidence.correlate import Search, search
-from probe.evidence.health import troubles
+from probe.evidence.health import to_mend, troubles
 from probe.evidence.ours import Ours
 from probe.evidence.reply import client_in_reply
 from probe.evidence.scene import SETTLE, Scene
@@ -49,6 +50,9 @@ BEFORE_BEATS = 0.7
 TIME_IS_WAITED_FOR = 0.5
 """Share of `timeouts.evidence` within which a line must be told by time, or beats are opened meanwhile."""
 
+SECOND_LOOK = 1.0
+"""Seconds after a session for which sources must have been deaf, without a break, to be given up."""
+
 PUT_OFF = "no rhythm was tried, for as many beats as are allowed in a minute were opened already"
 
 
@@ -76,10 +80,12 @@ async def pursue(session: Session, endpoint: Endpoint, workshop: Workshop, other
     sightings = (*replies, *pursued.evidence.sightings)
     # Without sources only the message, which is looked for first, could tell.
     told = pursued.evidence.reasons if workshop.watch.sources else pursued.evidence.reasons[:1]
+    mend: tuple[str, ...] = ()
     if not sightings and session.fault is None:
-        heard = workshop.watch.heard(workshop.clocks)
-        told += tuple(troubles(session, heard, workshop.watch.since(session.opened), endpoint.timeouts.evidence))
-    evidence = replace(pursued.evidence, sightings=sightings, reasons=told)
+        heard, since = workshop.watch.heard(workshop.clocks), workshop.watch.since(session.opened)
+        told = (*troubles(session, heard, since, endpoint.timeouts.evidence), *told)
+        mend = tuple(to_mend(session, heard, since))
+    evidence = replace(pursued.evidence, sightings=sightings, reasons=told, to_mend=mend)
     return replace(pursued, evidence=evidence, undecided=pursued.undecided and not sightings)
 
 
@@ -92,6 +98,7 @@ class _Pursuit:
         self._workshop = workshop
         self._others = others
         self._deadline = session.closed + _patience(session, endpoint, workshop)
+        self._deaf = workshop.watch.deaf
         self._beats_from = workshop.kit.clock() + BEFORE_BEATS
         self._time_tells_by = session.closed + TIME_IS_WAITED_FOR * endpoint.timeouts.evidence
         self._rounds_left = ROUNDS_OF_BEATS if session.service is Service.IMAPS and session.fault is None else 0
@@ -101,6 +108,7 @@ class _Pursuit:
         with self._workshop.watch.on_the_lookout(keys_of_session(self._session)) as told:
             while True:
                 told.clear()
+                self._deaf = self._deaf and self._workshop.watch.deaf
                 now = self._workshop.kit.clock()
                 found = search(self._session, self._scene(now))
                 if once or self._is_over(found, now):
@@ -138,7 +146,13 @@ class _Pursuit:
         if self._is_open(found):
             return False
         settled = found.settled and self._session.fault is None
-        return settled or self._is_undecided(now) or (now >= self._deadline and not self._awaits_beats(found, now))
+        given_up = self._deaf and now >= self._session.closed + SECOND_LOOK
+        return (
+            settled
+            or given_up
+            or self._is_undecided(now)
+            or (now >= self._deadline and not self._awaits_beats(found, now))
+        )
 
     def _is_undecided(self, now: float) -> bool:
         return bool(self._session.beats) and not self._rounds_left and now >= self._beats_from

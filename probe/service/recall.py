@@ -40,13 +40,13 @@ async def recall(past: Past, budgets: Budgets, endpoints: Sequence[Endpoint], cl
 
 async def _latest(past: Past, clock: SteadyClock) -> list[Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
-    since, before = clock.wall(clock()) - WINDOW, None
+    since, after = clock.wall(clock()) - WINDOW, None
     for _ in range(PAGES):
-        page = await past.sessions(Wanted(before=before, limit=PAGE), PAGE)
+        page = await past.sessions(Wanted(after=after, limit=PAGE), PAGE)
         found.update({str(record["id"]): record for record in page if since < _opened(record) <= since + WINDOW})
-        if len(page) < PAGE or _opened(page[-1]) <= since:
+        if len(page) < PAGE or _opened(page[-1]) <= since - WINDOW:  # they come as they were judged, not as they began
             break
-        before = _opened(page[-1])
+        after = str(page[-1]["id"])
     return list(found.values())
 
 

@@ -13,6 +13,7 @@ from probe.service.clock import steady_clock
 from probe.service.daemon import Daemon
 from probe.service.reading import Load, Reader
 from probe.service.systemd import Systemd
+from probe.settings import Settings
 from probe.streams import write_behind
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
@@ -29,10 +30,8 @@ async def run(load: Load, environment: Mapping[str, str]) -> None:
     for number in STOPPING:
         loop.add_signal_handler(number, stop.set)
     reader = Reader(load)
-    reading = loop.create_task(reader.read())
-    settings = await unless(stop, reading)
+    settings = await _first(reader, stop)
     if settings is None:
-        reading.cancel()
         return
     sys.setswitchinterval(SWITCH)
     log = write_behind(_tell_lost)
@@ -42,6 +41,20 @@ async def run(load: Load, environment: Mapping[str, str]) -> None:
     daemon = Daemon(reader.read, settings, steady_clock(), Systemd(environment), log)
     loop.add_signal_handler(signal.SIGHUP, daemon.hang_up)
     await daemon.run(stop)
+
+
+async def _first(reader: Reader, stop: asyncio.Event) -> Settings | None:
+    """The configuration to begin with, read once more if SIGHUP came meanwhile; None if told to stop before."""
+    loop, again = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, again.set)
+    while True:
+        again.clear()
+        reading = loop.create_task(reader.read())
+        settings = await unless(stop, reading)
+        if settings is None:
+            reading.cancel()
+        if settings is None or not again.is_set():
+            return settings
 
 
 def _tell_lost(lines: int) -> None:

@@ -26,6 +26,7 @@ from probe.evidence.sources.backoff import Backoff
 from probe.evidence.sources.loki_http import Bounds, LokiHttp, Server, Trouble
 from probe.model import EndpointName
 from probe.notices import warn
+from probe.report.events import LEFT
 from probe.service.clock import SteadyClock
 from probe.service.ledger import Entry, Restored
 from probe.service.sources import loki_server
@@ -127,6 +128,11 @@ class Sink:
     def configure(self, endpoints: Collection[EndpointName]) -> None:
         """Only these endpoints are probed from now on: outages of others end."""
         for name, told in self._telling.configure(endpoints, self._clock.shift):
+            self._add(name, told)
+
+    def leave(self) -> None:
+        """Nothing is told here from now on: outages end, as far as any reader will know."""
+        for name, told in self._telling.configure((), self._clock.shift, LEFT):
             self._add(name, told)
 
     def _add(self, endpoint: EndpointName, told: Told) -> None:

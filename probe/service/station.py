@@ -95,11 +95,15 @@ class Station(Protocol):
 
     @property
     def clients(self) -> Mapping[str, int]:
-        """Clients seen in the logs since the start, by whose network they come from."""
+        """Clients seen in the logs since the start or the last reload, by whose network they come from."""
 
     @property
     def reload(self) -> Reload:
         """How the configuration was last read."""
+
+    @property
+    def reloaded(self) -> float | None:
+        """When a reload took the configuration that is in force: its sources are heard, and counted, since then."""
 
     @property
     def waiting_for(self) -> tuple[str, ...]:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from probe.model import EndpointName, Outage, Result, Service, Verdict
+
+_Listed = TypeVar("_Listed")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
     """The latest of these, `limit` of them. `before` is a wall time; `shift` what the wall clock is ahead of moments.
 
-    Of an outage any of its verdicts counts.
+    Of an outage any of its verdicts counts. `after`: the session, or the first session of the outage, that the list
+    before ended with; where that stands, only whoever has the list knows (`behind`).
     """
 
     path: str | None = None
     service: Service | None = None
     verdict: Verdict | None = None
     before: float | None = None
+    after: str | None = None
     limit: int = 100
 
     def endpoint(self, name: EndpointName) -> bool:
@@ -33,3 +39,10 @@ class Wanted:
         """Whether an outage is wanted."""
         fits = (self.verdict is None or self.verdict in outage.verdicts) and self.endpoint(outage.endpoint)
         return fits and (self.before is None or outage.began + shift < self.before)
+
+    def behind(self, listed: Mapping[str, _Listed]) -> list[_Listed]:
+        """What stands after `after` in a list, each by its name; nothing where that is not in it."""
+        if self.after is None:
+            return list(listed.values())
+        place = list(listed).index(self.after) + 1 if self.after in listed else len(listed)
+        return list(listed.values())[place:]

@@ -127,6 +127,11 @@ class Watch:
         for source in self.sources:
             source.hurry(seconds)
 
+    @property
+    def deaf(self) -> bool:
+        """Whether there are sources, and not one of them can bring a line before somebody mends it."""
+        return bool(self.sources) and all(source.health.deaf for source in self.sources)
+
     def heard(self, clocks: Clocks) -> tuple[Heard, ...]:
         """What each source has brought so far, with what is known of its clock."""
         return tuple(hearing.heard(offset_of(hearing.source.name, clocks)) for hearing in self._hearings)

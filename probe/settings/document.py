@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from probe.model import Expanded
 from probe.settings.faults import ConfigurationFault, Location, dotted, shortened
 
 MAX_BYTES = 1 << 20
@@ -26,6 +27,7 @@ MAX_VALUES = 50_000
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _VARIABLE = re.compile(r"\$(?P<escaped>\$)?\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)\})?")
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
+_TAB = re.compile(r" *\t")
 _STR_TAG = "tag:yaml.org,2002:str"
 
 _SCALARS: tuple[tuple[re.Pattern[str], Callable[[str], object]], ...] = (
@@ -35,18 +37,6 @@ _SCALARS: tuple[tuple[re.Pattern[str], Callable[[str], object]], ...] = (
     (re.compile(r"[-+]?(0|[1-9][0-9]{0,17})"), int),
     (re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{1,18}"), float),
 )
-
-
-class Expanded(str):
-    """Text with variables replaced. `template` is what the file says: the only form that may be shown."""
-
-    __slots__ = ("template",)
-    template: str
-
-    def __new__(cls, text: str, template: str) -> Expanded:
-        expanded = super().__new__(cls, text)
-        expanded.template = template
-        return expanded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +98,8 @@ def _no_yaml(error: yaml.MarkedYAMLError, text: str) -> Unreadable:
     found = f"text that is no YAML ({shortened(error.problem or error.context or 'unknown')})"
     line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
     lines = text.splitlines()
+    if line is not None and column is not None and line <= len(lines) and _TAB.match(lines[line - 1]):
+        return Unreadable("a tab at the beginning of the line", "spaces: YAML does not indent with tabs", line=line)
     unquoted = line is not None and line <= len(lines) and "${" in lines[line - 1]
     expected = "YAML, with quotes around ${NAME} inside {…} and […]" if unquoted else "YAML"
     return Unreadable(found, expected, line=line, column=column)
@@ -228,8 +220,9 @@ class _Builder:
         for fault in _missing(template, self.environment):
             self._complain(self._next_location(), *fault, line)
         text = _VARIABLE.sub(lambda found: _replacement(found, self.environment), template)
-        only_escapes = all(found["escaped"] for found in _VARIABLE.finditer(template))
-        return text if only_escapes else Expanded(text, template)
+        named = [found for found in _VARIABLE.finditer(template) if not found["escaped"]]
+        held = ((_replacement(found, self.environment), found[0]) for found in named)
+        return Expanded(text, template, held) if named else text
 
     def _refuse_tag(self, event: Any, line: int) -> None:
         if event.tag not in (None, "!", _STR_TAG):

@@ -192,13 +192,6 @@ def _nobody_announces(case: Case) -> str | None:
     return f"Nobody on this link answers for {case.session.address}{rest}{drain}"
 
 
-def _pod_is_known(case: Case) -> str | None:
-    if case.outside or not case.nodes_with_endpoint or case.policy is not Policy.LOCAL or case.announced:
-        return None
-    pod = place_of_pod(case.nodes_with_endpoint)
-    return f"With externalTrafficPolicy Local {pod}; which node announces {case.session.address} is not known from here"
-
-
 def _node_of_the_address(case: Case) -> str | None:
     if case.seen_node is None:
         return None
@@ -244,8 +237,7 @@ ROWS: tuple[Row, ...] = (
     Row("drained", BROKEN, _ours, _drained, "behind-the-node nobody-announces"),
     Row("another-server", WORKED, _anything, another_server, "announced-by-a-stranger"),
     Row("others-get-in", BROKEN, _anything, others_get_in, "drained"),
-    Row("pod-is-known", SILENT, _ours, _pod_is_known, "others-get-in"),
-    Row("nobody-gets-in", BROKEN, _anything, nobody_gets_in, "pod-is-known"),
+    Row("nobody-gets-in", BROKEN, _anything, nobody_gets_in, "others-get-in"),
 )
 # fmt: on
 
@@ -275,9 +267,28 @@ def cause(session: Session, judgement: Judgement, surroundings: Surroundings) ->
     return f"{strongest}." if strongest else None
 
 
+def half_known(case: Case) -> tuple[str, str] | None:
+    """Where the pod is, of a drop whose announcing node is not to be seen: no cause, but what to compare with, and how.
+
+    Silent where a row has said more than that nobody gets in.
+    """
+    dropped = case.judgement.verdict in SILENT and case.leads_here and not case.outside
+    unseen = dropped and case.policy is Policy.LOCAL and not case.announced and bool(case.nodes_with_endpoint)
+    if not unseen or speaking(case).keys() - {"nobody-gets-in"}:
+        return None
+    pod, address = place_of_pod(case.nodes_with_endpoint), case.session.address
+    known = f"{pod[0].upper()}{pod[1:]} and externalTrafficPolicy is Local"
+    return (
+        f"{known}; which node announces {address} is not known from here.",
+        f"Find the node that announces {address} (`kubectl get servicel2statuses -A`): any but "
+        f"{listed(case.nodes_with_endpoint, 'or')} drops what comes in; if it is the right one, look for a firewall.",
+    )
+
+
 def explained(session: Session, judgement: Judgement, surroundings: Surroundings) -> Judgement:
     """The same judgement with its cause; with the logins that were counted, and the doubt where we are inside."""
-    inside = doubt(session, surroundings)
-    told = (judgement.explanation, remark(Case(session, judgement, surroundings)), inside)
+    inside, case = doubt(session, surroundings), Case(session, judgement, surroundings)
+    known, hint = half_known(case) or (None, judgement.hint)
+    told = (judgement.explanation, remark(case), known, inside)
     why = cause(session, judgement, surroundings)
-    return replace(judgement, cause=why, explanation=" ".join(filter(None, told)), doubt=inside)
+    return replace(judgement, cause=why, explanation=" ".join(filter(None, told)), hint=hint, doubt=inside)

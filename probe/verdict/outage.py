@@ -59,6 +59,23 @@ def step(outage: Outage | None, result: Result, lapse: float = NEVER) -> Step:
     )
 
 
+def over(outage: Outage, opened: float, lapse: float = NEVER) -> Outage:
+    """One that a session which was opened then found over."""
+    return replace(outage, ended=max(opened, outage.seen), unwatched=_unwatched(outage, opened, lapse))
+
+
+def joined(before: Outage, after: Outage, lapse: float = NEVER) -> Outage:
+    """One outage of two: no session between them found it over, it was only not known that it lasted."""
+    more = tuple(verdict for verdict in after.verdicts if verdict not in before.verdicts)
+    return replace(
+        after,
+        began=before.began,
+        first=before.first,
+        verdicts=(*before.verdicts, *more),
+        unwatched=_unwatched(before, after.began, lapse) + after.unwatched,
+    )
+
+
 def _unwatched(outage: Outage, opened: float, lapse: float) -> float:
     """Seconds of it in which nobody looked, with those before this session."""
     since = opened - outage.seen

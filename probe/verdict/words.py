@@ -10,7 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from probe.model import ControlKind, Evidence, FaultSign, MaskedBy, Network, Phase, Service, Session, plain_network
+from probe.model import (
+    ControlKind,
+    Evidence,
+    Failure,
+    FaultSign,
+    MaskedBy,
+    Network,
+    Phase,
+    Service,
+    Session,
+    plain_network,
+)
 
 WHOSE = {
     MaskedBy.NODE: ("a cluster node's address", "kube-proxy or the node's NAT has replaced the client's"),
@@ -22,8 +33,9 @@ WHOSE = {
 """Whose address it is, and why it stands there."""
 
 UNMASK = {
-    MaskedBy.NODE: "Check the Service's externalTrafficPolicy: `kubectl get service -o "
-    "jsonpath='{.spec.externalTrafficPolicy}'`; Cluster masks every client, Local or a PROXY header does not.",
+    MaskedBy.NODE: "Check the Service's externalTrafficPolicy: `kubectl get service -A -o "
+    "custom-columns=NAME:.metadata.name,POLICY:.spec.externalTrafficPolicy`; Cluster masks every client, Local or a "
+    "PROXY header does not.",
     MaskedBy.POD: "Find the pod with this address (`kubectl get pods -A -o wide | grep ADDRESS`), and what it relays.",
     MaskedBy.GATEWAY: "Look at the router's NAT rules for this port: outbound NAT or NAT reflection must not touch it.",
     MaskedBy.PROXY: "Let the proxy send a PROXY header (HAProxy: `send-proxy-v2`) to a listener that expects one.",
@@ -49,14 +61,14 @@ class Words:
 
 _DROPPED = (
     "With externalTrafficPolicy Local the announcing node must host the pod: compare the node that announces the VIP "
-    "(`kubectl get servicel2statuses -A`) with the pod's (`kubectl get pods -o wide`), then firewalls."
+    "(`kubectl get servicel2statuses -A`) with the pod's (`kubectl get pods -A -o wide`), then firewalls."
 )
 _UNANNOUNCED = (
     "See whether a speaker announces it (`kubectl get servicel2statuses -A`, `ip neigh` on the last hop), then the "
     "route from the vantage."
 )
 _REFUSED = (
-    "No endpoint is ready or nothing listens: `kubectl get endpointslices`, `kubectl get pods`, the server's log."
+    "No endpoint is ready or nothing listens: `kubectl get endpointslices -A`, `kubectl get pods -A`, the server's log."
 )
 
 WORDS: dict[str, Words] = {
@@ -76,7 +88,7 @@ WORDS: dict[str, Words] = {
         "{where} is unreachable ({detail}): nobody answers for the address.",
         _UNANNOUNCED,
     ),
-    "connection-refused": Words("{where} refused the connection ({detail}).", _REFUSED),
+    "connection-refused": Words("{where} refused the connection{how}.", _REFUSED),
     "dropped-meanwhile": Words(
         "{where} went silent in phase {phase}, and a new connect got no answer within {connect:.1f} s either: packets "
         "are dropped in silence.",
@@ -147,8 +159,7 @@ WORDS: dict[str, Words] = {
     ),
     "no-sighting": Words(
         "The session worked, but nothing proves whose address the server saw: {reasons}.",
-        "Check that evidence.sources reads the log of this very server and gets its lines in time "
-        "(timeouts.evidence), and that no shipper drops them.",
+        "{see_to_evidence}",
     ),
     "seen-as-expected": Words("The server saw {seen}, {own}.", "Nothing to do."),
     "seen-as-another": Words("The server saw {seen}, {whose}, instead of {expected}: {why}.", "{unmask}"),
@@ -157,6 +168,12 @@ WORDS: dict[str, Words] = {
         "See the sightings of this session; two servers may write into one log.",
     ),
 }
+
+UNSEEN = (
+    "Check that evidence.sources reads the log of this very server and gets its lines in time (timeouts.evidence), and "
+    "that no shipper drops them."
+)
+"""What to do where no source itself says what is wrong with it."""
 
 BELIEVED = "It also took a forged PROXY header's {forged} for the client's address ({forged_source}, {forged_when})."
 
@@ -200,6 +217,7 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
         "waited": session.closed - session.seconds_in(Phase.QUIT) - connected,
         "phase": fault.phase if fault else "",
         "detail": fault.detail if fault else "",
+        "how": f" ({fault.detail})" if fault and fault.failure is not Failure.REFUSED else "",
         "reply": " ".join((fault.reply or fault.detail).split("\n")) if fault else "",
         "header": session.header_sent,
         "wants_header": WANT_HEADER[session.service],
@@ -210,6 +228,7 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
         "why": WHOSE[masked_by][1] if masked_by else "",
         "unmask": UNMASK[masked_by] if masked_by else "",
         "reasons": "; ".join(evidence.reasons) or "nothing was looked for",
+        "see_to_evidence": f"Mend this first: {'; '.join(evidence.to_mend)}." if evidence.to_mend else UNSEEN,
         "signs": _signs(evidence),
         "forged": evidence.forged.address if evidence.forged else "",
         "forged_source": evidence.forged.source if evidence.forged else "",

@@ -40,16 +40,25 @@ def office(script: str) -> Vantage:
     return Vantage(name="office", scripts={"vip/smtp": script})
 
 
+def asked(name: str, script: str) -> Vantage:
+    """One service of a path of lan's, of which Prometheus asks /probe for rounds."""
+    return Vantage(name="lan", scripts={name: script}, counts=False, target=f"10.0.20.202:{name}")
+
+
 def certificate(service: str) -> str:
     return f'mailprobe_tls_certificate_expiry_timestamp_seconds{{path="vip",service="{service}",vantage="lan"}}'
+
+
+def clock(source: str) -> str:
+    return f'mailprobe_evidence_clock_offset_seconds{{source="{source}",vantage="lan"}}'
 
 
 def drop(labels: str = SMTP) -> str:
     return f"MailprobeSilentDrop{{{labels}}}"
 
 
-def short(vantage: str = "lan") -> str:
-    return f'MailprobeShortOutage{{{SMTP},vantage="{vantage}"}}'
+def short(vantage: str = "lan", service: str = "smtp") -> str:
+    return f'MailprobeShortOutage{{path="vip",service="{service}",vantage="{vantage}"}}'
 
 
 def differs(vantage: str = "lan") -> str:

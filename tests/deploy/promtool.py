@@ -19,6 +19,7 @@ from tests.lab.generations import cache as lab_cache
 
 REPOSITORY = Path(__file__).parents[2]
 RULES = REPOSITORY / "deploy/prometheus/mailprobe.rules.yaml"
+MAINTENANCE_RULES = RULES.with_name("maintenance.rules.yaml")
 NEWER = "debian13"
 GENERATIONS = ("host", NEWER)
 
@@ -39,9 +40,9 @@ def run(*command: str) -> str:
 
 
 @cache
-def alerts() -> tuple[Mapping[str, Any], ...]:
-    """Every alerting rule of the file, in order."""
-    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+def alerts(file: Path = RULES) -> tuple[Mapping[str, Any], ...]:
+    """Every alerting rule of a file, in order."""
+    groups = yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
     return tuple(rule for group in groups for rule in group["rules"] if "alert" in rule)
 
 
@@ -49,16 +50,20 @@ def labels_of(told: str) -> tuple[str, dict[str, str]]:
     """`Name{label="value"}` taken apart, its severity from the rules where it is not given."""
     name = told.partition("{")[0]
     labels = dict(re.findall(r'(\w+)="([^"]*)"', told))
-    return name, {"severity": rule(name, labels.get("severity"))["labels"]["severity"], **labels}
+    return name, {**rule(name, labels.get("severity")).get("labels", {}), **labels}
 
 
 def rule(name: str, severity: str | None = None) -> Mapping[str, Any]:
-    return next(one for one in alerts() if one["alert"] == name and severity in (None, one["labels"]["severity"]))
+    every = (*alerts(), *alerts(MAINTENANCE_RULES))
+    return next(
+        one for one in every if one["alert"] == name and severity in (None, one.get("labels", {}).get("severity"))
+    )
 
 
-def unit_tests(cases: Iterable[Case], rules: Path) -> dict[str, Any]:
+def unit_tests(cases: Iterable[Case], *rules: Path) -> dict[str, Any]:
     """A file for `promtool test rules`."""
-    return {"rule_files": [str(rules)], "evaluation_interval": f"{SCRAPE}s", "tests": [_test(case) for case in cases]}
+    tests = [_test(case) for case in cases]
+    return {"rule_files": [*map(str, rules)], "evaluation_interval": f"{SCRAPE}s", "tests": tests}
 
 
 def _test(case: Case) -> dict[str, Any]:
@@ -96,6 +101,6 @@ def _told(at: str, name: str, fires: Mapping[str, str]) -> dict[str, Any]:
     for told, says in fires.items():
         own, labels = labels_of(told)
         if own == name:
-            annotations = {**rule(name, labels["severity"])["annotations"], "summary": says}
+            annotations = {**rule(name, labels.get("severity"))["annotations"], "summary": says}
             expected.append({"exp_labels": labels, "exp_annotations": annotations})
     return {"alertname": name, "eval_time": at, "exp_alerts": expected}

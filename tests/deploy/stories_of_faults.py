@@ -138,7 +138,7 @@ VERDICTS = (
             "3m20s": {},
             "4m": {
                 f'MailprobeShortOutage{{path="{verdict}",service="smtp",vantage="lan"}}': (
-                    f"{verdict}/smtp: out for some 30 s within fifteen minutes, seen from lan: {verdict} (over by now)"
+                    f"{verdict}/smtp: out for some 30 s within fifteen minutes, seen from lan as {verdict}"
                 )
                 for verdict in ONCE
             },

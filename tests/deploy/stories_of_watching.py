@@ -1,8 +1,8 @@
-"""What must not page though it looks like it, and what is wrong with those who watch."""
+"""What must not page though it looks like it, and evidence that does not come."""
 
 from __future__ import annotations
 
-from tests.deploy.case import LAN, SMTP, Case, certificate, differs, drop, lan, short, vps
+from tests.deploy.case import LAN, SMTP, Case, certificate, clock, differs, drop, lan, short, vps
 from tests.deploy.story import Vantage
 
 NOISE = (
@@ -37,9 +37,26 @@ NOISE = (
         fires={"4m20s": {}, "4m50s": {short(): ""}, "5m10s": {drop(): ""}, "8m50s": {drop(): ""}},
     ),
     Case(
+        name="one session in three, and one in eight, is refused: the first pages, the other is told and stays told",
+        vantages=(
+            lan(
+                "preserved 4m" + ", refused 30s, preserved 60s" * 7,
+                more={"vip/imaps": "preserved 4m" + ", refused 30s, preserved 210s" * 3},
+            ),
+        ),
+        fires={
+            "4m20s": {},
+            "5m40s": {short(): "", short(service="imaps"): ""},
+            **{
+                at: {f"MailprobeRefused{{{SMTP}}}": "", short(service="imaps"): ""}
+                for at in ("7m10s", "8m10s", "9m10s", "10m", "11m", "12m10s", "13m30s")
+            },
+        },
+    ),
+    Case(
         name="two moments with minutes between them",
         vantages=(lan("preserved 2m, silent_drop 30s, preserved 4m, silent_drop 30s, preserved 2m"),),
-        fires={"6m50s": {}, "7m30s": {short(): ""}},
+        fires={"2m20s": {}, "3m": {short(): ""}, "6m50s": {short(): ""}, "7m30s": {short(): ""}},
     ),
     Case(
         name="a restart of the daemon",
@@ -82,6 +99,29 @@ EVIDENCE = (
         },
     ),
     Case(
+        name="no proof for long, though one session in ten is something else",
+        vantages=(
+            lan(
+                "preserved 1m" + ", unverified 270s, service_error 30s" * 8,
+                more={
+                    "vip/imaps": "preserved 1m" + ", unverified 270s, refused 30s" * 8,
+                    "vip/submission": "preserved 1m" + ", unable 270s, refused 30s" * 2,
+                },
+            ),
+        ),
+        fires={
+            "30m": {short(service="imaps"): ""},
+            **{
+                at: {
+                    f"MailprobeUnverified{{{LAN}}}": "",
+                    'MailprobeUnverified{path="vip",service="imaps",vantage="lan"}': "",
+                    short(service="imaps"): "",
+                }
+                for at in ("35m", "35m50s", "40m50s")
+            },
+        },
+    ),
+    Case(
         name="a proof now and then",
         vantages=(lan("preserved 1m" + ", unverified 10m, preserved 30s" * 3),),
         fires={"21m": {}, "32m": {}},
@@ -96,15 +136,67 @@ EVIDENCE = (
             "9m30s": {},
             "11m": {
                 'MailprobeEvidenceSourceDown{source="file:/var/log/mail.log",vantage="lan"}': (
-                    "lan cannot follow its evidence source file:/var/log/mail.log"
+                    "lan cannot follow its evidence source file:/var/log/mail.log, or loses it again and again"
                 )
             },
             "22m": {},
         },
     ),
     Case(
+        name="a source that is down for four minutes of five, one that is down for one of five, and a new one",
+        series={
+            'mailprobe_evidence_source_up{vantage="lan",source="loki"}': "1x29" + " 0x23 1x5" * 5,
+            'mailprobe_evidence_source_up{vantage="lan",source="syslog"}': "1x29" + " 0x5 1x23" * 5,
+            'mailprobe_evidence_source_up{vantage="lan",source="new"}': "_x120 0x60",
+            'mailprobe_build_info{vantage="lan"}': "1x180",
+        },
+        fires={
+            "9m30s": {},
+            **{
+                at: {'MailprobeEvidenceSourceDown{source="loki",vantage="lan"}': ""}
+                for at in ("13m", "14m30s", "19m30s", "24m30s")
+            },
+            "26m": {
+                'MailprobeEvidenceSourceDown{source="loki",vantage="lan"}': "",
+                'MailprobeEvidenceSourceDown{source="new",vantage="lan"}': "",
+            },
+        },
+    ),
+    Case(
+        name="clocks of sources: ahead, behind and now and then unknown, within bounds, and set right after a while",
+        series={
+            clock("ahead"): "8x180",
+            clock("behind"): "_x2 " + "-1200x28 stale _x10 " * 4,
+            clock("fine"): "-4x180",
+            clock("mended"): "90x30 0.01x150",
+            clock("unknown since"): "90x80 stale",
+            'mailprobe_build_info{vantage="lan"}': "1x180",
+        },
+        fires={
+            "9m": {},
+            **{
+                at: {
+                    'MailprobeEvidenceClockOff{source="ahead",vantage="lan"}': (
+                        "ahead is stamped by a clock that is ahead of that of lan, by +8 s"
+                    ),
+                    'MailprobeEvidenceClockOff{source="behind",vantage="lan"}': (
+                        "behind is stamped by a clock that is behind that of lan, by -1200 s"
+                    ),
+                }
+                for at in ("19m", "20m")
+            },
+            "12m": {
+                f'MailprobeEvidenceClockOff{{source="{source}",vantage="lan"}}': ""
+                for source in ("ahead", "behind", "unknown since")
+            },
+        },
+    ),
+    Case(
         name="a source is silent while sessions work; another is as silent as the drop makes it",
-        vantages=(lan("preserved 5m, unverified 25m"), vps("preserved 5m, silent_drop 25m")),
+        vantages=(
+            lan("preserved 5m" + ", unverified 270s, service_error 30s" * 5),
+            vps("preserved 5m, silent_drop 25m"),
+        ),
         series={
             'mailprobe_evidence_source_up{vantage="lan",source="loki"}': "1x180",
             'mailprobe_evidence_lines_total{vantage="lan",source="loki"}': "0+5x30 150x150",
@@ -133,6 +225,25 @@ EVIDENCE = (
         fires={"5m40s": {}, "8m": {}},
     ),
     Case(
+        name="a certificate with two days left that some sessions do not get to see, and one that was renewed",
+        series={
+            certificate("smtp"): "172800x56 stale _x2 " * 3,
+            certificate("imaps"): "172800x100 stale _ 7776000x80",
+            'mailprobe_build_info{vantage="lan"}': "1x180",
+        },
+        fires={
+            "14m": {},
+            **{
+                at: {'MailprobeCertificateExpiring{path="vip",service="smtp",severity="critical"}': ""}
+                for at in ("18m", "19m40s", "29m40s")
+            },
+            "17m": {
+                'MailprobeCertificateExpiring{path="vip",service="smtp",severity="critical"}': "",
+                'MailprobeCertificateExpiring{path="vip",service="imaps",severity="critical"}': "",
+            },
+        },
+    ),
+    Case(
         name="certificates with three weeks, ten days, two days, and none left",
         series={
             certificate("smtp"): "1814400x150",
@@ -153,92 +264,6 @@ EVIDENCE = (
                 'MailprobeCertificateExpiring{path="vip",service="submissions",severity="critical"}': (
                     "vip/submissions: the certificate has expired"
                 ),
-            },
-        },
-    ),
-)
-
-ITSELF = (
-    Case(
-        name="a path is taken out, then its vantage goes; what it watched until then is watched by another",
-        vantages=(
-            lan("preserved 7m, gone 14m", more={"old/smtp": "preserved 4m, removed 3m, gone 14m"}),
-            vps("preserved 21m"),
-        ),
-        fires={"20m": {'MailprobeDown{vantage="lan"}': ""}},
-    ),
-    Case(
-        name="a vantage is gone, its paths are watched by another, but one",
-        vantages=(
-            lan("preserved 4m, gone 20m", more={"inside/smtp": "preserved 4m, gone 20m"}),
-            vps("preserved 24m"),
-        ),
-        fires={
-            "8m": {},
-            "11m": {'MailprobeDown{vantage="lan"}': "vantage lan does not answer"},
-            "16m": {
-                'MailprobeDown{vantage="lan"}': "",
-                'MailprobeAbsent{path="inside"}': "nobody watches inside: an outage would go unnoticed",
-            },
-        },
-    ),
-    Case(
-        name="nobody is there, nor ever was",
-        series={"up": "1x120"},
-        fires={"9m": {}, "12m": {"MailprobeAbsent{}": "no mailprobe is there at all: an outage would go unnoticed"}},
-    ),
-    Case(
-        name="the only vantage is gone, for longer than anybody remembers",
-        vantages=(lan("preserved 4m, gone 20m"),),
-        fires={"16m": {'MailprobeDown{vantage="lan"}': "", "MailprobeAbsent{}": ""}},
-    ),
-    Case(
-        name="a target that never answered",
-        series={
-            'up{job="mailprobe",instance="vps:9797"}': "0x120",
-            'up{job="node",instance="vps:9100"}': "0x120",
-            'mailprobe_build_info{vantage="lan"}': "1x120",
-        },
-        fires={
-            "4m": {},
-            "8m": {
-                'MailprobeDown{instance="vps:9797",job="mailprobe"}': (
-                    "target vps:9797 of job mailprobe does not answer"
-                )
-            },
-        },
-    ),
-    Case(
-        name="sessions stop: first the endpoint is stale, then nobody watches the path",
-        vantages=(lan("preserved 4m, hung 30m", more={"outside/smtp": "preserved 40m"}),),
-        fires={
-            "12m": {},
-            "15m": {f"MailprobeStale{{{LAN}}}": "vip/smtp: lan has had no session for five minutes"},
-            "22m": {f"MailprobeStale{{{LAN}}}": "", 'MailprobeAbsent{path="vip"}': ""},
-        },
-    ),
-    Case(
-        name="sessions cannot be opened",
-        vantages=(lan("preserved 4m, unable 20m"),),
-        fires={
-            "8m": {},
-            "12m": {f"MailprobeStale{{{LAN}}}": "vip/smtp: lan cannot open sessions of its own"},
-            "19m": {f"MailprobeStale{{{LAN}}}": "", 'MailprobeAbsent{path="vip"}': ""},
-        },
-    ),
-    Case(
-        name="a configuration that was not taken, for a moment and for long",
-        series={
-            'mailprobe_config_last_reload_successful{vantage="lan"}': "1x29 0x30 1x29 0x90",
-            'mailprobe_build_info{vantage="lan"}': "1x180",
-        },
-        fires={
-            "9m": {},
-            "14m": {},
-            "27m": {
-                'MailprobeReloadFailed{vantage="lan"}': (
-                    "lan did not take its new configuration and goes on with the old one"
-                )
             },
         },
     ),

@@ -3,8 +3,9 @@
 Rule 1: the numbers are the daemon's own: sessions go into its ledger, and its metrics are filled from that.
 Rule 2: a session every INTERVAL, a scrape every SCRAPE; both begin at 0 s.
 Rule 3: besides verdicts a script knows `unable` (unverified, for the vantage could not open a session), `hung` (no
-        sessions), `gone` (nothing to scrape, and afterwards a new process that knows the old one's verdicts) and
-        `removed` (out of the configuration, while the vantage lives on).
+        sessions), `gone` (nothing to scrape, and afterwards a new process that knows the old one's verdicts), `removed`
+        (out of the configuration, while the vantage lives on), `unanswered` (a scrape of /probe that fails) and
+        `unfinished` (one that is over before the session).
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ PACE = Pace(due=INTERVAL * 1.1 + 45, lapse=INTERVAL * 3.1 + 45)
 """That of the default schedule and timeouts."""
 
 ROUND = ("mailprobe_verdict", "mailprobe_masked_by", "mailprobe_up", "mailprobe_last_session_timestamp_seconds")
+BUILD, RELOAD = ("mailprobe_build_info",), ("mailprobe_config_last_reload_successful",)
 COUNTED = ("mailprobe_sessions_total", "mailprobe_outage_seconds_total", "mailprobe_session_duration_seconds")
 NOT_THERE, NO_SAMPLE = "stale", "_"
+NO_SESSION, NO_SCRAPE = ("hung", "unanswered", "unfinished"), ("gone", "unanswered")
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -44,12 +47,16 @@ def words(script: str) -> list[str]:
 
 @dataclass(kw_only=True)
 class Vantage:
-    """One daemon. `scripts` by `path/service`; `counts` False: single rounds, scraped from elsewhere."""
+    """One daemon. `scripts` by `path/service`; `counts` False: single rounds, scraped from elsewhere.
+
+    `target`: who is asked for rounds, by scrapes of /probe; then Prometheus tells whether it was `up`.
+    """
 
     name: str
     scripts: Mapping[str, str]
     masked_by: MaskedBy = MaskedBy.NODE
     counts: bool = True
+    target: str = ""
     _samples: dict[str, dict[int, float]] = field(default_factory=dict)
 
     def series(self) -> dict[str, str]:
@@ -60,6 +67,8 @@ class Vantage:
         ledger: Ledger | None = None
         for step in range(length):
             now = {_endpoint(name): at[step] for name, at in told.items() if step < len(at)}
+            if self.target:
+                self._note(step, "up", {}, float(not {*now.values()} & {*NO_SCRAPE}))
             if "gone" in now.values():
                 restored, ledger = ledger.known if ledger else restored, None
                 continue
@@ -69,12 +78,13 @@ class Vantage:
             ledger.configure(there)
             if step * SCRAPE % INTERVAL == 0:
                 self._sessions(ledger, {endpoint: now[endpoint] for endpoint in there}, step * SCRAPE)
-            self._scrape(ledger, step)
+            if "unanswered" not in now.values():
+                self._scrape(ledger, step, in_time="unfinished" not in now.values())
         return {name: " ".join(_noted(values, length)) for name, values in self._samples.items()}
 
     def _sessions(self, ledger: Ledger, now: Mapping[Endpoint, str], at: float) -> None:
         for endpoint, word in now.items():
-            if word == "hung":
+            if word in NO_SESSION:
                 continue
             verdict = Verdict.UNVERIFIED if word == "unable" else Verdict(word)
             worked = word in ("preserved", "masked", "unverified", "spoofable")
@@ -90,16 +100,26 @@ class Vantage:
                 )
             )
 
-    def _scrape(self, ledger: Ledger, step: int) -> None:
+    def _scrape(self, ledger: Ledger, step: int, *, in_time: bool) -> None:
+        if self.target:
+            for name in ledger.accounts:
+                labels = {"path": name.path, "service": name.service, "vantage": self.name}
+                self._note(step, "mailprobe_unfinished", labels, float(not in_time))
+        for name in (*(BUILD if self.counts or self.target else ()), *(RELOAD if self.counts else ())):
+            self._note(step, name, {"vantage": self.name}, 1)
+        if in_time:
+            self._tell(ledger, step)
+
+    def _tell(self, ledger: Ledger, step: int) -> None:
         page = Page(self.name, [METRICS[name] for name in (*ROUND, *(COUNTED if self.counts else ()))])
         fill.endpoints(page, standings(ledger.accounts.values(), step * SCRAPE), lambda moment: moment)
         for sample in (sample for family in page.families() for sample in family.samples):
             if not sample.name.endswith(("_bucket", "_sum")):
                 self._note(step, sample.name, sample.labels, sample.value)
-        for name in ("mailprobe_build_info", "mailprobe_config_last_reload_successful") if self.counts else ():
-            self._note(step, name, {"vantage": self.name}, 1)
 
     def _note(self, step: int, name: str, labels: Mapping[str, str], value: float) -> None:
+        if self.target:
+            labels = {**labels, "job": "mailprobe", "instance": self.target}
         told = ",".join(f'{label}="{text}"' for label, text in sorted(labels.items()))
         self._samples.setdefault(f"{name}{{{told}}}", {})[step] = value
 

@@ -8,7 +8,7 @@ import pytest
 
 from probe.evidence.age import lateness
 from probe.evidence.events import Connected, Disconnected, Observed, Stamp
-from probe.evidence.health import LAG_BUCKETS, Heard, bucket, offset_of, troubles
+from probe.evidence.health import LAG_BUCKETS, Heard, bucket, offset_of, to_mend, troubles
 from probe.evidence.scene import Offset
 from probe.model import IdMoment, Peer
 from tests.builders import FINGERPRINT, NODE, OURS, imaps_session, login_line, observed, smtp_session, tally
@@ -38,6 +38,15 @@ ALONE = [
 def test_one_trouble_is_the_whole_story(heard: Heard, clause: str) -> None:
     (only,) = said(replace(heard, gaps=3, late=(90.0,) * 20))
     assert only.startswith(f"{FILE} {clause}")
+
+
+def test_a_source_that_is_down_is_to_be_mended_unless_another_one_serves() -> None:
+    down, login = replace(WELL, source="file:/imap", up=False, reason="may not be read"), login_line(5000.0, OURS)
+    assert list(to_mend(imaps_session(), [WELL, down], OTHERS)) == ["file:/imap: may not be read"]
+    where = replace(down, reason="/imap may not be read")
+    assert list(to_mend(imaps_session(), [WELL, where], OTHERS)) == ["/imap may not be read"]
+    assert list(to_mend(imaps_session(), [WELL, down], [observed(login)])) == []
+    assert list(to_mend(imaps_session(), [WELL], OTHERS)) == []
 
 
 BESIDE = [
@@ -86,6 +95,13 @@ def test_the_silence_of_the_other_server_s_log_is_not_named() -> None:
     assert list(troubles(imaps_session(), [WELL, quiet], [login], patience=15.0)) == []
 
 
+def test_stamps_of_whole_seconds_put_no_clock_ahead_and_no_lag_below_zero() -> None:
+    """Syslog's second is taken in its middle, so what is written in its beginning arrives before that."""
+    whole = replace(WELL, late=(-0.49, -0.4, 0.2))
+    assert (whole.clock_offset, whole.lag) == (None, 0.0)
+    assert replace(whole, late=(-3.5, 0.2)).clock_offset == 3.5
+
+
 def test_lateness_is_counted_from_the_middle_of_the_grain() -> None:
     assert lateness(101.0, Stamp(100.0, 1.0)) == 0.5
     assert lateness(101.0, Stamp(100.9, 1e-6)) == pytest.approx(0.1, abs=1e-5)
@@ -105,3 +121,19 @@ def test_an_offset_counts_when_sightings_agree() -> None:
     assert offset_of(FILE, agreed) == 1.5
     assert Heard(source=FILE, up=True).lag is None
     assert Heard(source=FILE, up=True).clock_offset is None
+
+
+def test_a_clock_is_what_sightings_told_or_what_lines_show_since() -> None:
+    """A clock that was set so far ahead that no line counts gives no sighting any more; set right again, it does."""
+    told = replace(WELL, late=(0.1,) * 20, offset=-0.1)
+    assert told.clock_offset == -0.1
+    assert replace(told, late=(*told.late, *(-1200.0,) * 3)).clock_offset == 1200.0
+    assert replace(told, late=(*(-1200.0,) * 21, *(0.1,) * 9)).clock_offset == -0.1
+    assert replace(WELL, late=(-1.5,) * 3).clock_offset == 1.5
+
+
+def test_a_stamp_without_a_zone_tells_nothing_of_a_clock() -> None:
+    """It is read as UTC, and may be of the server's own zone."""
+    summer = replace(WELL, late=(-7200.0,) * 20, zoned=False)
+    assert summer.clock_offset is None
+    assert replace(summer, offset=0.2).clock_offset == 0.2

@@ -69,8 +69,7 @@ TABLE = (
         state=DROP,
         vantage="vantage",
         verdict="silent_drop",
-        cause="With externalTrafficPolicy Local the pod runs on node1; which node announces {vip} is not known from "
-        "here.",
+        cause=None,
     ),
     Row(
         name="pod-gone",

@@ -16,7 +16,7 @@ from probe.demo.scenes import Scene
 from probe.demo.world import CLIENT, DemoWorld, demo_world
 from probe.model import Service
 from tests.service.hanging import Slow
-from tests.service.running import Running, running, until
+from tests.service.running import Running, running, series, until
 
 
 @pytest.fixture
@@ -89,11 +89,26 @@ class TestBegin:
         daemon.write(history={"file": str(daemon.folder / where)})
         await daemon.start()
         await daemon.sees("preserved")
-        (line,) = daemon.lines("history: sessions are not written down")
+        (line,) = daemon.lines("history: sessions are not written down; tried again within a minute")
         assert "directory" in line["reason"]
         assert "directory" in (await daemon.get("/"))[1]
         assert (await daemon.get("/api/v1/sessions"))[0] == 200
         assert (await daemon.ended(signal.SIGTERM))[0] == 0
+
+
+class TestQuestions:
+    async def test_whoever_asks_is_told_of_a_session_that_fails_with_all_that_it_costs(
+        self, daemon: Running, world: DemoWorld
+    ) -> None:
+        """Of a listener that is silent, two control connections after the session where TLS comes first."""
+        await world.change_to(Scene.DEAD)
+        daemon.write(timeouts={"connect": "500ms", "session": "800ms", "evidence": "200ms"})
+        await daemon.start()
+        status, text = await daemon.get("/probe?path=vip")
+        assert status == 200, text
+        told = series(text)
+        assert [value for name, value in told.items() if name.startswith("mailprobe_unfinished")] == [0.0] * 4
+        assert sum(value for name, value in told.items() if 'verdict="no_greeting"' in name) >= 2
 
 
 class TestEnd:
@@ -144,6 +159,27 @@ class TestEnd:
         _, text = await daemon.get("/api/v1/outages")
         assert text.count('"ended": null') == 0, text
         assert await _begins(daemon) == began
+
+    async def test_a_history_that_is_mounted_late_knows_of_one_outage(self, daemon: Running, world: DemoWorld) -> None:
+        volume, elsewhere = daemon.folder / "volume", daemon.folder / "elsewhere"
+        volume.mkdir()
+        daemon.write(history={"file": str(volume / "history.db")})
+        await world.change_to(Scene.BEHIND_NODE)
+        await daemon.start()
+        await daemon.sees("masked")
+        began = await _outages(daemon)
+        assert (await daemon.ended(signal.SIGTERM))[0] == 0
+        volume.rename(elsewhere)
+        await daemon.start()
+        await daemon.sees("masked")
+        assert (await _outages(daemon)).keys() == began.keys()
+        assert not (await _outages(daemon)).items() & began.items()
+        elsewhere.rename(volume)
+
+        async def is_one() -> bool:
+            return await _outages(daemon) == await _begins(daemon) == began
+
+        await until(is_one, "the outages as they began")
 
 
 async def _outages(daemon: Running) -> dict[str, Any]:

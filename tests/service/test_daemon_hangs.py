@@ -7,10 +7,12 @@ import fcntl
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,9 @@ from probe.demo.scenes import Scene
 from probe.demo.world import DemoWorld, demo_world
 from probe.service.reading import NothingComes, Reader
 from probe.settings import Settings
+from tests.hung_disk import hung_disk
 from tests.service.hanging import HungLoki
-from tests.service.running import DEADLINE, REPOSITORY, Running, running, until
+from tests.service.running import DEADLINE, REPOSITORY, Running, free_port, running, until
 
 IN_TIME = 5.0
 """Seconds in which docs/daemon.md promises the end."""
@@ -94,6 +97,21 @@ class TestItsConfiguration:
         os.close(writing)
         assert (code, seconds < IN_TIME) == (0, True)
 
+    async def test_sighup_while_it_is_read_at_the_start_has_it_read_again(self, daemon: Running) -> None:
+        before = daemon.config.read_bytes()
+        daemon.config.unlink()
+        os.mkfifo(daemon.config)
+        process = await daemon.launch()
+        writing = await until(lambda: _writing_to(daemon.config), "somebody who reads the FIFO")
+        process.send_signal(signal.SIGHUP)
+        daemon.config.unlink()
+        daemon.write(vantage={**daemon.content["vantage"], "name": "renamed"})
+        os.write(writing, before)
+        os.close(writing)
+        (ready,) = await until(lambda: daemon.lines("ready"), "a daemon that is ready")
+        assert ready["vantage"] == "renamed"
+        await ends_in_time(daemon)
+
     async def test_while_one_reading_hangs_no_other_begins(self) -> None:
         begun, end = [], threading.Event()
 
@@ -110,6 +128,49 @@ class TestItsConfiguration:
         end.set()
 
 
+@pytest.mark.parametrize("how", ["fifos", "a disk that hangs"])
+async def test_files_that_no_longer_answer_stop_nothing(daemon: Running, how: str) -> None:
+    """The web-config, a token, a log, the history: what each is for suffers, and it is said; all else goes on."""
+    folder = daemon.folder / "disk"
+    folder.mkdir()
+    log, users, token = (folder / name for name in ("mail.log", "web.yaml", "token"))
+    for file, text in ((log, ""), (users, "http_server_config: {http2: true}\n"), (token, "s3cret\n")):
+        file.write_text(text)
+    daemon.write(
+        web={**daemon.content["web"], "config_file": str(users)},
+        sink={"kind": "loki", "url": f"http://127.0.0.1:{free_port()}", "bearer_token_file": str(token)},
+        evidence=with_source(daemon, {"kind": "file", "path": str(log)}),
+        history={"file": str(folder / "history.db")},
+    )
+    serves = f'mailprobe_evidence_source_up{{source="file:{log}"}}'
+    latest = 'mailprobe_last_session_timestamp_seconds{path="vip",service="imaps"}'
+    with hung_disk(folder) if how == "a disk that hangs" else nullcontext() as disk:
+        await daemon.start()
+        await daemon.sees("preserved")
+        assert (await daemon.metrics())[serves] == 1
+        if disk is not None:
+            disk.hang()
+        else:
+            for file in (log, users, token):
+                file.unlink()
+                os.mkfifo(file)
+        then = (await daemon.metrics())[latest]
+        await until(lambda: _is(daemon, lambda told: told[serves] == 0), "a source that does not serve")
+        await until(lambda: _is(daemon, lambda told: told[latest] > then + 1), "sessions that go on")
+        why = "no answer within 2 s" if disk is not None else "no regular file"
+        await until(lambda: _reason(daemon, "the web-config file was not taken", users, why), "a word about the users")
+        await until(lambda: _reason(daemon, "sink: verdicts are not pushed", token, why), "a word about the token")
+        await ends_in_time(daemon)
+
+
+def _reason(daemon: Running, event: str, *parts: object) -> bool:
+    return any(all(str(part) in line["reason"] for part in parts) for line in daemon.lines(event))
+
+
+async def _is(daemon: Running, holds: Callable[[Mapping[str, float]], bool]) -> bool:
+    return holds(await daemon.metrics())
+
+
 class TestASource:
     async def test_that_is_being_opened_delays_no_end(self, daemon: Running) -> None:
         async with HungLoki() as loki:
@@ -118,6 +179,21 @@ class TestASource:
             await asyncio.wait_for(loki.asked.wait(), DEADLINE)
             assert (await daemon.get("/-/ready"))[0] == 503
             await ends_in_time(daemon)
+
+    async def test_that_is_being_opened_is_waited_for_before_a_reload_is_told_of(self, daemon: Running) -> None:
+        place = str(daemon.folder / "notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+            heard.bind(place)
+            heard.settimeout(0)
+            daemon.environment = {"NOTIFY_SOCKET": place}
+            async with HungLoki() as loki:
+                daemon.write(evidence=with_source(daemon, loki.source))
+                process = await daemon.launch()
+                await asyncio.wait_for(loki.asked.wait(), DEADLINE)
+                process.send_signal(signal.SIGHUP)
+                told = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(heard, 4096), DEADLINE)
+                assert told.startswith(b"READY=1")
+                assert (await daemon.get("/-/ready"))[0] == 200
 
     async def test_that_a_reload_opens_delays_no_end_and_is_left_open_by_none(self, daemon: Running) -> None:
         async with HungLoki() as loki:

@@ -89,14 +89,16 @@ class TestNotTaken:
         daemon.config.write_text(text)
         assert said in await daemon.hang_up()
         assert await daemon.metric(SUCCESSFUL) == 0
-        assert said in (await daemon.get("/"))[1]
+        page = (await daemon.get("/"))[1]
+        assert (said in page, "Counted since" in page) == (True, False)
         status, answer = await reads_again(daemon)
         assert (status, said in answer) == (500, True)
         await goes_on(daemon)
         daemon.config.write_text(good)
         assert await daemon.hang_up() == ""
         assert await daemon.metric(SUCCESSFUL) == 1
-        assert said not in (await daemon.get("/"))[1]
+        page = (await daemon.get("/"))[1]
+        assert (said in page, "Counted since the configuration was read again" in page) == (False, True)
 
     async def test_a_file_that_is_gone_or_no_text(self, daemon: Running) -> None:
         daemon.config.write_bytes(b"\xff\xfe\x00paths")

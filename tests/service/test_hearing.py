@@ -53,7 +53,7 @@ async def test_a_source_is_heard() -> None:
         await source.told.wait()
         (heard,) = watch.heard({})
     assert (heard.source, heard.up, heard.lines, heard.events) == ("script", True, 6, 4)
-    assert (heard.gaps, heard.last_line_at) == (1, 1000.0)
+    assert (heard.gaps, heard.last_line_at, heard.zoned) == (1, 1000.0, True)
     assert [round(late, 3) for late in heard.late[1:]] == [8.0, 0.5]
     assert sum(heard.counted) == len(heard.late) == 3
     assert heard.counted[LAG_BUCKETS.index(10.0)] == 1
@@ -68,3 +68,12 @@ async def test_what_is_too_much_to_keep_is_remembered_to_be_gone() -> None:
             await source.told.wait()
     assert [seen.arrival for seen in watch.since(0.0)] == [1002.0, 1003.0, 1004.0]
     assert watch.forgotten_until == 1001.0
+
+
+async def test_stamps_without_a_zone_are_known_as_such() -> None:
+    moment = 1_795_600_000.0
+    source = Script(Lines(moment, b"Nov 25 10:26:40 mail " + CONNECT))
+    async with Watch([source], time.time) as watch:
+        await source.told.wait()
+        (heard,) = watch.heard({})
+    assert (len(heard.late), heard.zoned) == (1, False)

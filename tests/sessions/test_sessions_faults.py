@@ -71,6 +71,14 @@ def test_table(error: Exception, failure: Failure | None) -> None:
     assert found is None or found.detail
 
 
+def test_a_system_s_error_is_told_in_its_words() -> None:
+    """asyncio has another text in their place, of a tuple."""
+    error = ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('10.0.20.202', 25)")
+    found = as_refusal(error)
+    assert found is not None
+    assert found.detail == "Connection refused"
+
+
 def _raised_by(module: object, base: type[Exception]) -> list[type[Exception]]:
     kinds = [kind for _, kind in inspect.getmembers(module, inspect.isclass) if issubclass(kind, base)]
     return sorted(kinds, key=lambda kind: kind.__name__)

@@ -160,14 +160,6 @@ CASES: list[tuple[str, str, Session, Topology, tuple[str, ...]]] = [
         (),
     ),
     (
-        "pod-is-known",
-        "With externalTrafficPolicy Local the pod runs on k8s-node1; which node announces 10.0.20.202 is not known "
-        "from here.",
-        DROPPED,
-        topology(*POD_ON_ONE),
-        (),
-    ),
-    (
         "node-does-not-answer",
         "10.0.20.202 is announced by k8s-node2, which does not answer on its health check port, as k8s-node1 does: it "
         "may be down.",
@@ -381,6 +373,22 @@ def test_facts_give_the_sentence(
     surroundings = Surroundings(topology=facts, networks=NETWORKS)
     case = Case(session, judge(session, seen(*map(ip_address, addresses)), NETWORKS), surroundings)
     assert f"{next(one for one in ROWS if one.name == row).sentence(case)}." == sentence
+
+
+def test_where_the_pod_is_explains_a_drop_and_is_no_cause_of_it() -> None:
+    place = "The pod runs on k8s-node1 and externalTrafficPolicy is Local; which node announces 10.0.20.202 is not"
+    announced_too = topology(*POD_ON_ONE, announcers=announced(BY_ONE))
+    draining = topology(*DRAINING, endpoints=known((ENDPOINT, GOING_ON_TWO), Origin.KUBERNETES))
+    for session, facts, is_said in (
+        (DROPPED, topology(*POD_ON_ONE), True),
+        (DROPPED, announced_too, False),
+        (DROPPED, draining, False),
+        (REFUSED, topology(*POD_ON_ONE), False),
+    ):
+        judged = explained(session, judge(session, seen(), NETWORKS), Surroundings(topology=facts, networks=NETWORKS))
+        assert (place in judged.explanation) is is_said
+        assert ("any but k8s-node1 drops what comes in" in judged.hint) is is_said
+        assert (judged.cause is None) is (facts not in (announced_too, draining))
 
 
 def test_every_row_has_a_case_and_a_place_in_the_documents() -> None:

@@ -50,7 +50,8 @@ class State(StrEnum):
 class Health:
     """A snapshot. `reason` says why it waits or failed and what to do; it is empty while following.
 
-    `gaps` counts the times at which lines are or may be lost, `cut` the lines delivered in part.
+    `gaps` counts the times at which lines are or may be lost, `cut` the lines delivered in part. `deaf`: no line can
+    come before somebody mends it; whoever waits for one may stop.
     """
 
     state: State
@@ -59,6 +60,7 @@ class Health:
     last_line_at: float | None = None
     gaps: int = 0
     cut: int = 0
+    deaf: bool = False
 
 
 class Source(Protocol):

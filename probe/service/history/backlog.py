@@ -11,8 +11,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from probe.model import Change, Outage, Result
 
@@ -114,6 +114,21 @@ class Backlog:
         self._carry(newer[0].values(), newer[1].values())
         self._news.extendleft(News(session=session) for session in reversed(batch.sessions))
         self._trim()
+
+    def restate(self, changes: Sequence[Change], outages: Sequence[Outage]) -> None:
+        """It has turned out otherwise what the sessions of these endpoints changed; the sessions themselves wait on."""
+        known = {change.endpoint for change in changes}
+        self._news = deque(
+            replace(
+                one,
+                changes=tuple(change for change in one.changes if change.endpoint not in known),
+                outages=tuple(outage for outage in one.outages if outage.endpoint not in known),
+            )
+            for one in self._news
+        )
+        self._changes = {key: change for key, change in self._changes.items() if change.endpoint not in known}
+        self._outages = {key: outage for key, outage in self._outages.items() if outage.endpoint not in known}
+        self._carry(changes, outages)
 
     def _carry(self, changes: Iterable[Change], outages: Iterable[Outage]) -> None:
         self._changes.update({change.session: change for change in changes})

@@ -20,6 +20,9 @@ class Remedy(StrEnum):
     BEGIN_ANEW = "begin_anew"
 
 
+SLOW = "slow"
+"""The kind of trouble that is over once the file is open."""
+
 GONE = "gone"
 """The kind of trouble in which there is no file to move aside."""
 

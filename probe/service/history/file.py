@@ -12,15 +12,14 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Collection
-from contextlib import suppress
 from pathlib import Path
 
 import aiosqlite
 
+from probe.service.clock import Reckoning
 from probe.service.history import statements as sql
-from probe.service.history.opening import number, reading, transaction, writing
+from probe.service.history.opening import closed, number, reading, transaction, writing
 from probe.service.history.place import Lock, Place
 from probe.service.history.reading import Reader
 from probe.service.history.rows import Rows
@@ -50,7 +49,7 @@ class HistoryFile:
                 reader = Reader(await reading(file))
                 place = await asyncio.to_thread(Place, file)
             except BaseException:
-                await writer.close()
+                await closed(writer)
                 raise
         except BaseException:
             lock.release(traceless=True)
@@ -59,15 +58,29 @@ class HistoryFile:
 
     async def close(self) -> None:
         """Close both connections, then let other probes have it."""
-        for connection in (self.reader, self._writer):
-            with suppress(sqlite3.Error, ValueError):
-                await connection.close()
+        await self.reader.close()
+        await closed(self._writer)
         self._lock.release()
 
-    async def write(self, batch: Rows) -> None:
-        """All of it, or nothing and an error."""
+    async def reckon(self, reckoning: Reckoning) -> None:
+        """Changes and outages of this run of the machine are told by the wall clock as it is now."""
+        async with transaction(self._writer):
+            await self._reckon(reckoning)
+
+    async def _reckon(self, reckoning: Reckoning) -> None:
+        before = [Reckoning(*row) for row in await self._writer.execute_fetchall(sql.RECKONING)]
+        if not before or before[0].boot != reckoning.boot:
+            await self._writer.execute_fetchall(sql.RECKON_ANEW[0])
+            await self._writer.execute_fetchall(sql.RECKON_ANEW[1], (reckoning.boot, reckoning.ahead))
+        elif forward := reckoning.set_forward(before[0]):
+            for statement in sql.SET_FORWARD:
+                await self._writer.execute_fetchall(statement, (forward,))
+
+    async def write(self, batch: Rows, reckoning: Reckoning) -> None:
+        """All of it, or nothing and an error. `reckoning`: how its wall times are told."""
         await asyncio.to_thread(self._place.check)
         async with transaction(self._writer):
+            await self._reckon(reckoning)
             for statement, values in (
                 (sql.ADD_ENDPOINT, batch.endpoints),
                 (sql.ADD_SESSION, batch.sessions),

@@ -10,7 +10,8 @@ Rules:
 - What the ledger knows is the truth: this keeps of each endpoint how it stands by its entries, and writes that. A file
   that is opened is settled by it: an outage that lasts there and not here ended when it was last seen.
 - The ledger goes on where an earlier process stopped (`restored`): by the file, or, where that cannot be written or
-  is still another's, by a look that needs neither. Only a disk that does not answer keeps it from that.
+  is still another's, by a look that needs neither. Where a disk does not answer in time it begins without that, and
+  takes it up when the file can be read (`when_found`).
 - Whoever asks is told of what is in the file and of what waits for it, which is all there is; or an error is raised.
 - Rows go when their time is over by a clock that can be trusted: one by which somebody was at work the day before.
 """
@@ -31,9 +32,9 @@ from probe.notices import warn
 from probe.report.json import timestamp
 from probe.report.record import record_object
 from probe.service.clock import SteadyClock
-from probe.service.history import rows
+from probe.service.history import lists, rows
 from probe.service.history.backlog import Backlog, Batch, News
-from probe.service.history.faults import GONE, HistoryTrouble, Remedy, trouble_of
+from probe.service.history.faults import GONE, SLOW, HistoryTrouble, Remedy, trouble_of
 from probe.service.history.file import HistoryFile
 from probe.service.history.opening import looking
 from probe.service.history.place import move_aside
@@ -44,7 +45,6 @@ from probe.service.standing import Standing, rest
 from probe.service.wanted import Wanted
 from probe.settings.parts import HistorySettings
 
-MOST_READ = 1_000
 LIVED = DAY
 """Seconds: old rows go only by a clock by which sessions were opened between one and two such times ago."""
 
@@ -90,18 +90,20 @@ class History:
         patience: Patience = PATIENCE,
     ) -> None:
         self._path = settings.file
-        self._retention = settings.retention
-        self._size = settings.size
+        self.bound(settings)
         self._clock = clock
         self._patience = patience
         self._standing: Standing[HistoryTrouble] = Standing(
-            warn, fails="history: sessions are not written down", works="history: sessions are written down again"
+            warn,
+            fails="history: sessions are not written down; tried again within a minute",
+            works="history: sessions are written down again",
         )
         self._backoff = Backoff(first=patience.again, most=patience.longest)
         self._backlog = Backlog()
         self._lasting: dict[EndpointName, Outage] = {}
         self._latest: dict[EndpointName, Change] = {}
         self._restored: Restored | None = None
+        self._late: Callable[[Restored], Restored] | None = None
         self._file: HistoryFile | None = None
         self._prune_at = 0.0
         self._lost_before = 0
@@ -136,19 +138,27 @@ class History:
         """What earlier processes wrote down, on this process's clock; nothing where the file could not be read."""
         return self._restored or Restored()
 
+    def bound(self, settings: HistorySettings) -> None:
+        """How long and how much is kept from now on, in the same file."""
+        self._retention, self._size = settings.retention, settings.size
+
     def go_on(self, known: Restored) -> None:
         """Begin with what the ledger knows, and tell it nothing, for it is at work already. Before it is entered."""
         self._go_on(known)
         self._restored = Restored()
         self._backlog.give_back(Batch(changes=known.changes, outages=known.lasting))
 
+    def when_found(self, take_up: Callable[[Restored], Restored]) -> None:
+        """The ledger has begun. If what earlier processes wrote down is found only now, it takes that up, and tells all
+        that it then knows."""
+        self._late = take_up
+
     async def __aenter__(self) -> History:
         self._task = asyncio.create_task(self._work(), name="history")
         await rest(self._patience.start, self._begun)
         if not self._begun.is_set():
             reason = "the disk does not answer in time: look at its load"
-            self._standing.tell(HistoryTrouble("slow", self._path, reason))
-        self._restored = self._restored or Restored()
+            self._standing.tell(HistoryTrouble(SLOW, self._path, reason))
         return self
 
     async def __aexit__(
@@ -197,22 +207,13 @@ class History:
 
     async def sessions(self, wanted: Wanted, most: int = 100) -> Sequence[Mapping[str, object]]:
         """Records of sessions, the latest first, MOST_READ at most."""
-        most, shift = max(0, min(most, MOST_READ)), self._clock.shift
-        waiting = [one for one in self._backlog.sessions if wanted.session(one, shift)]
-        waiting = sorted(waiting, key=lambda one: one.session.opened, reverse=True)[:most]
-        known = {str(one["id"]): one for one in await self._read(lambda reader: reader.sessions(wanted, most))}
-        for one in waiting:
-            if one.session.id not in known:
-                known[one.session.id] = record_object(one, shift=shift)
-        return sorted(known.values(), key=lambda record: str(record["opened"]), reverse=True)[:most]
+        waits, shift = self._backlog, self._clock.shift
+        return await self._read(lambda reader: lists.sessions(reader, waits, wanted, most, shift))
 
     async def outages(self, wanted: Wanted, most: int = 100) -> Sequence[Outage]:
         """Outages, the latest first, MOST_READ at most; their times are wall times."""
-        most, shift = max(0, min(most, MOST_READ)), self._clock.shift
-        waiting = {one.first: one for one in self._backlog.outages if wanted.outage(one, shift)}
-        known = {one.first: one for one in await self._read(lambda reader: reader.outages(wanted, most))}
-        known |= {first: one.moved(shift) for first, one in waiting.items()}
-        return sorted(known.values(), key=lambda one: one.began, reverse=True)[:most]
+        waits, shift = self._backlog, self._clock.shift
+        return await self._read(lambda reader: lists.outages(reader, waits, wanted, most, shift))
 
     async def _read(self, ask: Callable[[Reader], Awaitable[_Found]]) -> _Found:
         file = self._file
@@ -259,10 +260,16 @@ class History:
                 self._take_up(await restored(Reader(connection), self._clock))
 
     def _take_up(self, found: Restored) -> None:
-        """The ledger goes on from here, if it was not begun without it meanwhile."""
-        if self._restored is None:
-            self._restored = found
-            self._go_on(found)
+        """The ledger goes on from here. If it has begun without it, what it has told meanwhile was not all of it."""
+        if self._restored is not None:
+            return
+        self._restored = found
+        known = found if self._late is None else self._late(found)
+        self._go_on(known)
+        if known is not found:
+            there = {*found.changes, *found.ended, *found.lasting}
+            changes = [change for change in known.changes if change not in there]
+            self._backlog.restate(changes, [one for one in (*known.ended, *known.lasting) if one not in there])
 
     def _go_on(self, known: Restored) -> None:
         self._lasting = {outage.endpoint: outage for outage in known.lasting}
@@ -302,7 +309,8 @@ class History:
         if file is None or not batch:
             return
         try:
-            await file.write(rows.rows_of(batch, self._clock.shift, self._on_unfit))
+            reckoning, shift = self._clock.reckoning, self._clock.shift
+            await file.write(rows.rows_of(batch, shift, self._on_unfit), reckoning)
         except BaseException:
             self._backlog.give_back(batch)
             raise
@@ -328,6 +336,7 @@ class History:
         """Open the file; False, and a trouble, if it cannot be."""
         try:
             self._file = await HistoryFile.opened(self._path)
+            await self._file.reckon(self._clock.reckoning)
             if self._restored is None:
                 self._take_up(await restored(self._file.reader, self._clock))
             await self._file.settle({outage.first for outage in self._lasting.values()})
@@ -335,7 +344,8 @@ class History:
             await self._fail(error)
             return False
         self._prune_at = _now()
-        if not self._backlog:
+        is_slow = self._standing.trouble is not None and self._standing.trouble.kind == SLOW
+        if is_slow or not self._backlog:
             self._recovered()
         return True
 

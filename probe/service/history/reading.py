@@ -1,6 +1,7 @@
 """What is asked of an open history: its last day, sessions, outages. Errors are SQLite's.
 
 - Whatever a list is filtered by, SQLite filters, by an index: a list is full as long as there is something to fill it.
+- The latest is what was written last, whatever the wall clock says: lists go by the numbers of rows.
 - Sessions of several endpoints are looked for one endpoint after the other, numbers first: each look stops at the
   limit, and records, which are large, are read of those that are told alone.
 """
@@ -8,13 +9,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import aiosqlite
 
 from probe.model import Outage, Verdict
 from probe.service.history import rows
 from probe.service.history import statements as sql
+from probe.service.history.opening import closed
 from probe.service.history.rows import Row
 from probe.service.wanted import Wanted
 
@@ -32,31 +34,39 @@ class Reader:
         found = await self._ask(f"{sql.SESSIONS} WHERE s.id = ?", (identity,))
         return next((rows.record_of(row) for row in found), None)
 
-    async def sessions(self, wanted: Wanted, most: int) -> Sequence[Mapping[str, object]]:
-        """Records of the latest sessions that are wanted, the latest first."""
+    async def sessions(self, wanted: Wanted, most: int, *, waits: bool = False) -> Sequence[Mapping[str, object]]:
+        """Records of the latest sessions that are wanted, the latest first. `waits`: `wanted.after` may not be here
+        yet, and all that is here is then after it."""
         places = await self._endpoints(wanted)
-        latest = [row for place in places for row in await self._latest(wanted, place, most)]
-        latest.sort(key=lambda row: row[1], reverse=True)
-        numbers = [number for number, _ in latest[:most]]
-        which = f"s.number IN ({', '.join('?' * len(numbers))})"
-        found = await self._ask(f"{sql.SESSIONS} WHERE {which} ORDER BY s.opened DESC", numbers)
+        latest = [number for place in places for number in await self._latest(wanted, place, most, _else(waits))]
+        latest = sorted(latest, reverse=True)[:most]
+        which = f"s.number IN ({', '.join('?' * len(latest))})"
+        found = await self._ask(f"{sql.SESSIONS} WHERE {which} ORDER BY s.number DESC", latest)
         return await asyncio.to_thread(lambda: [rows.record_of(row) for row in found])
 
-    async def outages(self, wanted: Wanted, most: int) -> Sequence[Outage]:
-        """The latest outages that are wanted, the latest first; their times are wall times."""
-        which, values = _which((("e.path = ?", wanted.path), ("e.service = ?", wanted.service)))
-        if wanted.before is not None:
-            which, values = [*which, "o.began < ?"], [*values, wanted.before]
+    async def outages(self, wanted: Wanted, most: int, *, waits: bool = False) -> Sequence[Outage]:
+        """The same of outages; their times are wall times."""
+        which, values = _which(
+            ("e.path = ?", wanted.path), ("e.service = ?", wanted.service), ("o.began < ?", wanted.before)
+        )
         if wanted.verdict is not None:
             which, values = [*which, "instr(' ' || o.verdicts || ' ', ?)"], [*values, f" {wanted.verdict.value} "]
+        if wanted.after is not None:
+            which, values = [*which, sql.OUTAGES_AFTER], [*values, wanted.after, _else(waits)]
         where = f"WHERE {' AND '.join(which)}" if which else ""
-        found = await self._ask(f"{sql.OUTAGES} {where} ORDER BY o.began DESC LIMIT ?", (*values, most))
+        found = await self._ask(f"{sql.OUTAGES} {where} ORDER BY o.number DESC LIMIT ?", (*values, most))
         return rows.sound(rows.outage_of, found)
+
+    async def numbers(self, firsts: Collection[str]) -> Mapping[str, int]:
+        """Of outages, known by their first sessions, where they stand; none of one that is not here."""
+        which = ", ".join("?" * len(firsts))
+        found = await self._ask(f"SELECT first, number FROM outages WHERE first IN ({which})", firsts)  # noqa: S608
+        return {first: number for first, number in found}
 
     async def last(self, since: float, most: int) -> tuple[Sequence[Row], Sequence[Row]]:
         """Changes since a wall time, with those before that still held, in order; outages that last or ended since."""
         changes = await self._ask(sql.CHANGES, (since, most))
-        query = f"{sql.OUTAGES} WHERE o.ended IS NULL OR o.ended > ? ORDER BY o.began DESC LIMIT ?"
+        query = f"{sql.OUTAGES} WHERE o.ended IS NULL OR o.ended > ? ORDER BY o.number DESC LIMIT ?"
         return changes, (await self._ask(query, (since, most)))[::-1]
 
     async def has_lived(self, earliest: float, latest: float) -> bool:
@@ -65,30 +75,38 @@ class Reader:
 
     async def close(self) -> None:
         """No more questions."""
-        await self._connection.close()
+        await closed(self._connection)
 
     async def _endpoints(self, wanted: Wanted) -> Sequence[int | None]:
         """Their numbers; None is all of them at once."""
-        which, values = _which((("path = ?", wanted.path), ("service = ?", wanted.service)))
+        which, values = _which(("path = ?", wanted.path), ("service = ?", wanted.service))
         if not which:
             return (None,)
         found = await self._ask(f"SELECT number FROM endpoints WHERE {' AND '.join(which)}", values)  # noqa: S608
         return [number for (number,) in found]
 
-    async def _latest(self, wanted: Wanted, endpoint: int | None, most: int) -> Sequence[Row]:
-        """Number and time of an endpoint's latest sessions that are wanted."""
-        which, values = _which((("s.endpoint = ?", endpoint), ("s.verdict = ?", wanted.verdict)))
+    async def _latest(self, wanted: Wanted, endpoint: int | None, most: int, unknown: int) -> Sequence[int]:
+        """Numbers of an endpoint's latest sessions that are wanted; `unknown`: that of an `after` that is not here."""
+        which, values = _which(("s.endpoint = ?", endpoint), ("s.verdict = ?", wanted.verdict))
         if wanted.verdict is not None and wanted.verdict.value != FINE:
             which.append(f"s.verdict <> '{FINE}'")  # what the index of the others says of itself
-        which, values = [*which, "s.opened < ?"], [*values, float("inf") if wanted.before is None else wanted.before]
-        query = f"SELECT s.number, s.opened FROM sessions s WHERE {' AND '.join(which)} ORDER BY s.opened DESC LIMIT ?"  # noqa: S608
-        return await self._ask(query, (*values, most))
+        if wanted.before is not None:
+            which, values = [*which, sql.BEFORE], [*values, *3 * (wanted.before,)]
+        if wanted.after is not None:
+            which, values = [*which, sql.AFTER], [*values, wanted.after, unknown]
+        where = f"WHERE {' AND '.join(which)}" if which else ""
+        query = f"SELECT s.number FROM sessions s {where} ORDER BY s.number DESC LIMIT ?"  # noqa: S608
+        return [number for (number,) in await self._ask(query, (*values, most))]
 
     async def _ask(self, query: str, values: Iterable[object]) -> list[Row]:
         return [tuple(row) for row in await self._connection.execute_fetchall(query, tuple(values))]
 
 
-def _which(conditions: Iterable[tuple[str, object]]) -> tuple[list[str], list[object]]:
+def _else(waits: bool) -> int:  # noqa: FBT001 - of a word that says what it is
+    return sql.ABOVE_ALL if waits else sql.NOWHERE
+
+
+def _which(*conditions: tuple[str, object]) -> tuple[list[str], list[object]]:
     """Those that somebody asks for, with their values."""
     asked = [(condition, value) for condition, value in conditions if value is not None]
     return [condition for condition, _ in asked], [value for _, value in asked]

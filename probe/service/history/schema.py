@@ -3,6 +3,10 @@
 Rules:
 - A migration that was ever released is never changed; a new one is appended.
 - Times are wall times, seconds since the epoch. Words are the contract's.
+- Changes and outages of one run of the machine are told by one clock: `reckoning` says how far the wall clock was ahead
+  of the machine's own, and which rows (numbers greater than these) are of this run; when the wall clock is set they are
+  moved with it. Sessions keep the time by which they were told.
+- Rows stand in the order in which they came to be (`number`), which no clock that is set turns round; lists go by it.
 - A session is one small row for the whole retention. What a page shows of it is its record (zlib of the JSON object of
   report.record), kept less long for sessions that were fine.
 - An outage is known by `first`, the session that it began with, and a change by the session that brought it: no clock
@@ -57,6 +61,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX outages_by_end ON outages (ended)",
         "CREATE INDEX outages_by_begin ON outages (began)",
         "CREATE INDEX sessions_that_are_not_fine ON sessions (verdict, opened) WHERE verdict <> 'preserved'",
+    ),
+    (
+        "DROP INDEX sessions_by_endpoint",
+        "CREATE INDEX sessions_of_endpoint ON sessions (endpoint)",
+        "DROP INDEX sessions_that_are_not_fine",
+        "CREATE INDEX sessions_that_are_not_fine ON sessions (verdict) WHERE verdict <> 'preserved'",
+        "DROP INDEX outages_by_begin",
+        """CREATE TABLE reckoning (
+            boot TEXT NOT NULL, ahead REAL NOT NULL, changes INTEGER NOT NULL, outages INTEGER NOT NULL)""",
     ),
 )
 

@@ -22,6 +22,14 @@ PUT_OUTAGE = f"""INSERT INTO outages
         (masked_by, explanation, cause, hint) =
         (excluded.masked_by, excluded.explanation, excluded.cause, excluded.hint)"""  # noqa: S608 - made of constants
 
+# Labels go with the order of rows but where the wall clock was set, so few of the rows that came later are looked at.
+BEFORE = """+s.opened < ? AND s.number <= coalesce(
+    (SELECT max(number) FROM sessions WHERE opened BETWEEN ? - 86400.0 AND ?), s.number)"""
+AFTER = "s.number < coalesce((SELECT number FROM sessions WHERE id = ?), ?)"
+OUTAGES_AFTER = "o.number < coalesce((SELECT number FROM outages WHERE first = ?), ?)"
+NOWHERE, ABOVE_ALL = 0, 1 << 62
+"""Where a list goes on after what the file does not hold: not at all, or at its top."""
+
 SESSIONS = """SELECT s.id, s.opened, e.path, e.service, e.port, s.verdict, s.masked_by, s.seconds, r.record
     FROM sessions s JOIN endpoints e ON e.number = s.endpoint LEFT JOIN records r ON r.number = s.number"""
 # Of each endpoint its own latest ones, from the one on that the time began with: two looks at changes_by_endpoint.
@@ -31,6 +39,19 @@ CHANGES = """SELECT e.path, e.service, e.port, c.at, c.seen, c.verdict, c.masked
     ORDER BY d.at DESC LIMIT 1 + ?2 / (SELECT max(1, count(*)) FROM endpoints)) ORDER BY c.number"""
 OUTAGES = """SELECT e.path, e.service, e.port, o.first, o.began, o.seen, o.ended, o.unwatched, o.verdicts, o.session,
     o.masked_by, o.explanation, o.cause, o.hint FROM outages o JOIN endpoints e ON e.number = o.endpoint"""
+
+RECKONING = "SELECT boot, ahead FROM reckoning"
+RECKON_ANEW = (
+    "DELETE FROM reckoning",
+    """INSERT INTO reckoning SELECT ?1, ?2, coalesce((SELECT max(number) FROM changes), 0),
+    coalesce((SELECT max(number) FROM outages), 0)""",
+)
+SET_FORWARD = (
+    "UPDATE changes SET at = at + ?1, seen = seen + ?1 WHERE number > (SELECT changes FROM reckoning)",
+    """UPDATE outages SET began = began + ?1, seen = seen + ?1, ended = ended + ?1
+    WHERE number > (SELECT outages FROM reckoning)""",
+    "UPDATE reckoning SET ahead = ahead + ?1",
+)
 
 # What goes first where there is no room: what is large, then what is old.
 OLDEST = (

@@ -16,14 +16,14 @@ from probe.service.web.records import Listed, Record
 from probe.service.web.refusal import Refusal
 from probe.service.web.site import Site, site_of
 
-FILTERS = ("path", "service", "verdict", "limit", "before")
+FILTERS = ("path", "service", "verdict", "limit", "before", "after")
 
 
 async def sessions(request: web.Request) -> web.Response:
     """Sessions, the latest first, without their transcripts."""
     site = site_of(request)
-    wanted = wanted_of(request, site)
-    return _listed(request, "sessions", await records.sessions(site, wanted))
+    wanted = wanted_of(request)
+    return _listed(request, "sessions", _found(site, wanted, await records.sessions(site, wanted)))
 
 
 async def session(request: web.Request) -> web.Response:
@@ -35,24 +35,30 @@ async def session(request: web.Request) -> web.Response:
 async def outages(request: web.Request) -> web.Response:
     """Outages, the latest first."""
     site = site_of(request)
-    wanted = wanted_of(request, site)
-    return _listed(request, "outages", await records.outages(site, wanted))
+    wanted = wanted_of(request)
+    return _listed(request, "outages", _found(site, wanted, await records.outages(site, wanted)))
 
 
-def wanted_of(request: web.Request, site: Site) -> Wanted:
+def wanted_of(request: web.Request) -> Wanted:
     """The filters of a list."""
     query = Query(request, FILTERS)
-    path = query.text("path")
-    known = [one.name for one in site.station.settings.paths]
-    if path is not None and path not in known:
-        raise Refusal(404, f"No path of that name is configured: expected one of {', '.join(known)}.")
     return Wanted(
-        path=path,
+        path=query.text("path"),
         service=query.choice("service", Service),
         verdict=query.choice("verdict", Verdict),
         before=query.moment("before"),
+        after=query.text("after"),
         limit=query.number("limit", 100, 500),
     )
+
+
+def _found(site: Site, wanted: Wanted, listed: Listed) -> Listed:
+    """A path that left the configuration is told of as long as something is kept; one that never was is a mistake."""
+    known = [one.name for one in site.station.settings.paths]
+    if wanted.path in (None, *known) or listed.items or not listed.complete:
+        return listed
+    text = "No path of that name is configured, and nothing of this kind is kept of one"
+    raise Refusal(404, f"{text}: configured are {', '.join(known)}.")
 
 
 async def known_session(request: web.Request) -> Record:
@@ -67,7 +73,7 @@ async def known_session(request: web.Request) -> Record:
 def _listed(request: web.Request, name: str, listed: Listed) -> web.Response:
     following = None
     if listed.more is not None:
-        following = f"{request.path}?{urlencode({**request.query, 'before': listed.more})}"
+        following = f"{request.path}?{urlencode({**request.query, 'after': listed.more})}"
     return _json(
         {
             "schema": SCHEMA,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -29,7 +30,7 @@ class Frame:
     now: float | None = None
 
 
-WAYS = (("/", "Status"), ("/api/v1/outages", "Outages"), ("/metrics", "Metrics"), ("/config", "Configuration"))
+WAYS = (("/", "Status"), ("/api/v1/outages", "Outages (JSON)"), ("/metrics", "Metrics"), ("/config", "Configuration"))
 
 
 def page(title: str, main: Html, frame: Frame = Frame()) -> str:
@@ -98,6 +99,11 @@ def day_time(wall: float) -> Html:
     return element("time", f"{text[:10]} {text[11:16]} UTC", datetime=text, class_="brief")
 
 
+def breakable(text: str) -> Html:
+    """A path or an address of something, which a narrow column breaks behind its slashes."""
+    return html([html(part, element("wbr")) for part in re.split(r"(?<=/)", text)])
+
+
 def lasting(since: float, now: float) -> Html:
     """For how long something has been so; the script counts on."""
     return element("time", span(now - since), datetime=timestamp(since), class_="lasting")
@@ -109,9 +115,11 @@ def ago(wall: float, now: float) -> Html:
 
 
 def table(caption: str, headings: tuple[str, ...], rows: list[Html], *, class_: str = "") -> Html:
-    """A table that scrolls by itself where the screen is narrow."""
-    head = element("thead", element("tr", [element("th", heading, scope="col") for heading in headings]))
-    made = element("table", element("caption", caption, class_="unseen"), head, element("tbody", rows))
+    """A table that scrolls by itself where the screen is narrow. Its roles are said, for a style may stack it."""
+    above = [element("th", heading, scope="col", role="columnheader") for heading in headings]
+    head = element("thead", element("tr", above, role="row"), role="rowgroup")
+    body = element("tbody", rows, role="rowgroup")
+    made = element("table", element("caption", caption, class_="unseen"), head, body, role="table")
     return scrolling(made, caption, class_=class_)
 
 

@@ -23,8 +23,10 @@ from prometheus_client import CollectorRegistry
 
 from probe.model import Address, Endpoint, EndpointName, Service, plain_address
 from probe.report.text import one_line
+from probe.service.cycle import ATTEMPTS
 from probe.service.metrics import exposition, probe_registry
 from probe.service.station import Asked, Station
+from probe.service.survey import BOUND
 from probe.service.web.administration import exposed
 from probe.service.web.query import Query
 from probe.service.web.refusal import Refusal
@@ -135,8 +137,8 @@ def _is_at(endpoint: Endpoint, place: Place) -> bool:
 
 
 def _seconds(request: web.Request, settings: Settings) -> float:
-    """How long the answer may take: what the scraper waits, less a margin; at most what a session needs."""
-    longest = settings.timeouts.session + settings.timeouts.evidence
+    """How long the answer may take: what the scraper waits, less a margin; at most what a session may cost."""
+    longest = _longest(settings)
     given = request.headers.get(TIMEOUT_HEADER)
     if given is None:
         return longest
@@ -147,6 +149,14 @@ def _seconds(request: web.Request, settings: Settings) -> float:
     if not 0.0 < timeout < math.inf:
         raise Refusal(400, f"{TIMEOUT_HEADER} is {one_line(repr(given), 60)}: expected seconds, like 10 or 4.5.")
     return min(timeout - min(MARGIN, timeout / 5), longest)
+
+
+def _longest(settings: Settings) -> float:
+    """Seconds of one verdict with all that its timeouts allow: attempts that could not be told from others and a trust
+    check, or one that failed with its control connections; then the look for a cause.
+    """
+    limits = settings.timeouts
+    return (ATTEMPTS + 1) * (limits.session + limits.evidence) + BOUND
 
 
 async def _ask(station: Station, name: EndpointName, seconds: float) -> Asked:

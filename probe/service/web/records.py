@@ -2,12 +2,13 @@
 
 - A list is read in one place: the history knows all that was written down and all that waits to be. Only where it does
   not answer is it the ledger's, which knows the latest, and whoever asks is told so (`complete`).
+- The latest is what came last, whatever the wall clock said of it: a list goes on after a name, not before a time.
 - All times that leave here are wall times.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -24,13 +25,10 @@ _Answer = TypeVar("_Answer")
 SUMMARY_LEAVES_OUT = ("transcript", "signs", "controls", "reasons")
 """What only the record of one session has: a list of a thousand would be megabytes long."""
 
-TIES = 50
-"""What was in the same millisecond as the last one is told beyond the limit, so that none falls between two lists."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listed:
-    """A list and whether the history had its say in it; `more` is the `before` to go on from."""
+    """A list and whether the history had its say in it; `more` is the `after` to go on from."""
 
     items: Sequence[Record] = ()
     complete: bool = True
@@ -54,31 +52,21 @@ async def sessions(site: Site, wanted: Wanted) -> Listed:
     found = await _from_history(lambda: past.sessions(wanted, _most(wanted))) if past is not None else None
     complete = found is not None and past is not None and not past.dropped
     records = found if found is not None else _kept(site, wanted)
-    return _page([_summary(record) for record in records], "opened", wanted, complete=complete)
+    more = str(records[wanted.limit - 1]["id"]) if len(records) > wanted.limit else None
+    return Listed(items=[_summary(record) for record in records[: wanted.limit]], complete=complete, more=more)
 
 
 async def outages(site: Site, wanted: Wanted) -> Listed:
-    """Outages, the latest first; those that last are among them by when they began."""
+    """Outages, the latest first, by when they began."""
     past = site.station.past
     found = await _from_history(lambda: past.outages(wanted, _most(wanted))) if past is not None else None
     known = found if found is not None else [one.moved(site.shift) for one in _own_outages(site, wanted)]
-    return _page([outage_object(one) for one in known], "began", wanted, complete=found is not None)
+    more = known[wanted.limit - 1].first if len(known) > wanted.limit else None
+    return Listed(items=[outage_object(one) for one in known[: wanted.limit]], complete=found is not None, more=more)
 
 
 def _most(wanted: Wanted) -> int:
-    return wanted.limit + TIES + 1
-
-
-def _page(found: Sequence[Record], key: str, wanted: Wanted, *, complete: bool) -> Listed:
-    """As many as are wanted, with those that share the last one's millisecond. Times are compared as they are told."""
-    before = timestamp(wanted.before) if wanted.before is not None else None
-    latest = sorted(found, key=lambda record: str(record[key]), reverse=True)
-    latest = [record for record in latest if before is None or str(record[key]) < before]
-    end = min(wanted.limit, len(latest))
-    while end < min(len(latest), wanted.limit + TIES) and latest[end][key] == latest[end - 1][key]:
-        end += 1
-    more = str(latest[end - 1][key]) if end < len(latest) else None
-    return Listed(items=latest[:end], complete=complete, more=more)
+    return wanted.limit + 1
 
 
 def outage_object(outage: Outage) -> Record:
@@ -107,13 +95,15 @@ def _kept(site: Site, wanted: Wanted) -> list[Record]:
     accounts = site.station.ledger.accounts.values()
     kept = [one for account in accounts for one in account.sessions() if wanted.session(one, site.shift)]
     kept.sort(key=lambda one: one.session.opened, reverse=True)
-    return [record_object(one, shift=site.shift) for one in kept[: _most(wanted)]]
+    listed = wanted.behind({one.session.id: one for one in kept})
+    return [record_object(one, shift=site.shift) for one in listed[: _most(wanted)]]
 
 
-def _own_outages(site: Site, wanted: Wanted) -> Iterable[Outage]:
-    for account in site.station.ledger.accounts.values():
-        lasting = filter(None, [account.outage])
-        yield from (one for one in (*account.outages, *lasting) if wanted.outage(one, site.shift))
+def _own_outages(site: Site, wanted: Wanted) -> Sequence[Outage]:
+    accounts = site.station.ledger.accounts.values()
+    known = (one for account in accounts for one in (*account.outages, *filter(None, [account.outage])))
+    fit = sorted((one for one in known if wanted.outage(one, site.shift)), key=lambda one: one.began, reverse=True)
+    return wanted.behind({one.first: one for one in fit})
 
 
 def _summary(record: Record) -> Record:

@@ -15,6 +15,10 @@ from probe.report.text import counted
 from probe.service.ledger import Account
 from probe.service.web.site import Site
 from probe.settings import Settings
+from probe.verdict.case import listed
+
+KINDS = 2
+"""Kinds of trouble that the headline names."""
 
 Outcome = tuple[Verdict, MaskedBy | None]
 
@@ -23,6 +27,7 @@ Outcome = tuple[Verdict, MaskedBy | None]
 class Cell:
     """One endpoint now. Times are wall times. `session`: the one to look at; `stale`: no session came for long.
 
+    `works`: the last session went through, whatever address the server saw.
     `since` is None where nothing is known of now; `looked` is then when what was was last seen.
     """
 
@@ -33,11 +38,15 @@ class Cell:
     session: str | None = None
     looked: float | None = None
     stale: bool = False
+    works: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """What is wrong with some services of a path, in words. `session`: the last one of the first of them."""
+    """What is wrong with some services of a path, in words. `session`: the last one of the first of them.
+
+    `works`: sessions to all of them went through.
+    """
 
     path: str
     services: tuple[str, ...]
@@ -48,6 +57,7 @@ class Problem:
     explanation: str
     cause: str | None
     hint: str
+    works: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,6 +149,7 @@ def _cell(site: Site, account: Account) -> Cell:
         session=latest.session.id if latest is not None else change.session,
         looked=site.wall(change.seen),
         stale=stale,
+        works=not stale and latest is not None and latest.session.fault is None,
     )
 
 
@@ -168,6 +179,7 @@ def _problem(site: Site, path: str, outcome: Outcome, held: Sequence[tuple[Accou
         explanation=judgement.explanation,
         cause=judgement.cause,
         hint=judgement.hint,
+        works=all(result.session.fault is None for _, result in held),
     )
 
 
@@ -227,15 +239,24 @@ def _headline(cells: Sequence[Cell], severity: Severity) -> tuple[str, str]:
     """The one sentence of the page, and the shorter one of its tab."""
     bad = [cell for cell in cells if cell.severity is severity]
     share = f"{len(bad)} of {counted(len(cells), 'endpoint')}"
-    what = " and ".join(sorted({cell.words for cell in bad})[:2])
+    kinds = sorted({cell.words for cell in bad})
+    what = listed(kinds if len(kinds) <= KINDS else [*kinds[:KINDS], "others"])
     match severity:
         case Severity.OK:
             return "Every client arrives as itself.", "all preserved"
         case Severity.CRITICAL:
-            return f"Outage: {share} {_is(bad)} {what}.", f"✕ {len(bad)} of {len(cells)} {what}"
+            return f"{_critical(cells, what)} on {share}.", f"✕ {len(bad)} of {len(cells)} {what}"
         case Severity.WARNING:
             return f"{share} {_is(bad)} in trouble: {what}.", f"! {len(bad)} of {len(cells)} {what}"
     return f"Nothing is known to be wrong, but {share} {_is(bad)} not proven.", f"? {len(bad)} of {len(cells)} {what}"
+
+
+def _critical(cells: Sequence[Cell], what: str) -> str:
+    """Whoever reads no further must not take lost addresses for lost mail."""
+    if all(cell.works for cell in cells):
+        return f"Mail works, but is {what}"
+    works = all(cell.works for cell in cells if cell.severity is Severity.CRITICAL)
+    return f"{what[0].upper()}{what[1:]}" if works else f"Outage: {what}"
 
 
 def _is(cells: Sequence[Cell]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from probe.evidence.health import Heard
 from probe.model import Outage, Service, Severity, Topology
-from probe.report.markup import NOTHING, Html, element, html, prose
+from probe.report.markup import NOTHING, Content, Html, element, html, prose
 from probe.report.text import counted, span
 from probe.service.ledger import Account
 from probe.service.web import timeline
@@ -19,6 +19,7 @@ from probe.service.web.layout import (
     Frame,
     ago,
     badge,
+    breakable,
     clock_time,
     day_time,
     lasting,
@@ -38,8 +39,10 @@ ENDPOINTS_PER_SECOND = 50
 FEW = 24
 """Endpoints whose strips are all shown; of more, only those whose day was not all well."""
 
-WHOSE = {"node": "cluster nodes", "pod": "pods", "gateway": "gateways", "proxy": "proxies", "other": "elsewhere"}
+WHOSE = {"node": "cluster nodes", "pod": "pods", "gateway": "gateways", "proxy": "proxies", "other": "other addresses"}
 """Networks of clients, for people."""
+
+SOURCE_HEADINGS = ("source", "state", "last line", "lag", "lines")
 
 RECENT = 8
 """Outages that have ended and are still shown."""
@@ -53,10 +56,11 @@ async def status_page(site: Site) -> str:
     parts: tuple[Callable[[], Html], ...] = (
         lambda: _hero(status, now),
         lambda: _problems(status, now),
+        lambda: _doubts(status, now),
         lambda: _notices(site, status),
         lambda: _matrix(status, now),
         lambda: _days(site, accounts),
-        lambda: _pair(_sources(site, now), _recent(site, accounts), _clients(site), _cluster(site, now)),
+        lambda: _pair(_sources(site, now), _recent(site, accounts), _clients(site, now), _cluster(site, now)),
         lambda: _about(site, now),
     )
     main = []
@@ -117,15 +121,24 @@ def _notices(site: Site, status: Status) -> Html:
 
 
 def _problems(status: Status, now: float) -> Html:
-    if not status.problems:
+    critical = [one for one in status.problems if one.severity is Severity.CRITICAL]
+    if not critical:
         return NOTHING
-    critical = any(one.severity is Severity.CRITICAL for one in status.problems)
-    title = "Outages now" if critical else "Not proven or in trouble"
-    return section(title, [_problem(one, now) for one in status.problems], identity="problems", class_="problems")
+    title = "Wrong now" if all(one.works for one in critical) else "Outages now"
+    return section(title, [_problem(one, now) for one in critical], identity="problems", class_="problems")
+
+
+def _doubts(status: Status, now: float) -> Html:
+    lesser = [one for one in status.problems if one.severity is not Severity.CRITICAL]
+    if not lesser:
+        return NOTHING
+    title = "Not proven or in trouble"
+    return section(title, [_problem(one, now) for one in lesser], identity="doubts", class_="problems")
 
 
 def _problem(one: Problem, now: float) -> Html:
     where = f"{one.path}: {', '.join(one.services)}"
+    works = one.works and one.severity is Severity.CRITICAL
     return element(
         "article",
         element(
@@ -136,7 +149,7 @@ def _problem(one: Problem, now: float) -> Html:
             " ",
             element("span", "for ", lasting(one.since, now), ", since ", clock_time(one.since), class_="since"),
         ),
-        element("p", prose(one.explanation)),
+        element("p", element("b", "Mail works here. ") if works else None, prose(one.explanation)),
         element("p", element("b", "Cause: "), prose(one.cause), class_="cause") if one.cause else None,
         element("p", element("b", "Next: "), prose(one.hint), class_="hint"),
         element("p", session_link(one.session, "The session that shows it", about=f" ({where})")),
@@ -215,13 +228,19 @@ def _strips(days: Sequence[tuple[Account, tuple[timeline.Stretch, ...]]]) -> Htm
                 "li",
                 element("span", str(account.endpoint), class_="name"),
                 timeline.strip(str(account.endpoint), day),
-                element(
-                    "span", timeline.percentage(part) if part is not None else "–", class_="part", aria_hidden="true"
-                ),
+                _part(part, timeline.known(day)),
             )
         )
     scale = [element("span", words) for words in ("24 h ago", "18 h", "12 h", "6 h", "now")]
     return html(element("ul", rows, class_="days"), element("p", scale, class_="scale", aria_hidden="true"))
+
+
+def _part(part: float | None, known: float) -> Html:
+    """Its words are the strip's for whoever does not see it."""
+    if part is None:
+        return element("span", "–", class_="part", aria_hidden="true")
+    of = element("span", f"of {span(known)}", class_="known") if known < timeline.WHOLE else None
+    return element("span", timeline.percentage(part), " preserved", of, class_="part", aria_hidden="true")
 
 
 def _legend() -> Html:
@@ -242,33 +261,49 @@ def _sources(site: Site, now: float) -> Html:
         none = "No source is configured: only replies that carry the client's address prove anything."
         return section("Evidence", element("p", none), identity="sources")
     rows = [_source(site, one, now) for one in heard]
-    headings = ("source", "state", "last line", "lag", "lines")
-    return section("Evidence", table("How each evidence source serves", headings, rows), identity="sources")
+    made = table("How each evidence source serves", SOURCE_HEADINGS, rows)
+    return section("Evidence", made, _counted_since(site, now), identity="sources")
+
+
+def _counted_since(site: Site, now: float) -> Html | None:
+    reloaded = site.station.reloaded
+    if reloaded is None:
+        return None
+    since = ago(site.wall(reloaded), now)
+    return element("p", "Counted since the configuration was read again ", since, ".", class_="below")
 
 
 def _source(site: Site, one: Heard, now: float) -> Html:
     state = badge(Severity.OK, "up") if one.up else badge(Severity.CRITICAL, "down")
-    last = ago(site.wall(one.last_line_at), now) if one.last_line_at is not None else "never"
+    last = ago(site.wall(one.last_line_at), now) if one.last_line_at is not None else "none yet"
     gaps = element("span", f"gaps: {one.gaps}", class_="stale") if one.gaps else None
-    offset = one.clock_offset
-    clock = (
-        element("span", f"clock {offset:+.1f} s", class_="stale") if offset is not None and abs(offset) > 2 else None
-    )
+    offset = one.clock_offset - site.shift if one.clock_offset is not None else 0.0
+    clock = element("span", f"clock {offset:+.1f} s", class_="stale") if abs(offset) > 2 else None
     return element(
         "tr",
-        element("th", one.source, scope="row"),
-        element("td", state, element("span", one.reason, class_="reason") if one.reason and not one.up else None),
-        element("td", last),
-        element("td", f"{one.lag:.1f} s" if one.lag is not None else "–", clock, class_="number"),
-        element("td", f"{one.lines:,}", gaps, class_="number"),
+        element("th", breakable(one.source), scope="row", role="rowheader"),
+        _of_source(1, state, element("span", one.reason, class_="reason") if one.reason and not one.up else None),
+        _of_source(2, last),
+        _of_source(3, f"{one.lag:.1f} s" if one.lag is not None else "–", clock, class_="number"),
+        _of_source(4, f"{one.lines:,}", gaps, class_="number"),
+        role="row",
     )
+
+
+def _of_source(column: int, *content: Content, class_: str | None = None) -> Html:
+    """Where the screen is narrow a row is stacked, and each cell has its heading beside it."""
+    return element("td", *content, role="cell", class_=class_, data_label=SOURCE_HEADINGS[column])
 
 
 def _recent(site: Site, accounts: Sequence[Account]) -> Html:
     title = "Outages that are over"
     ended = alike_outages([one for account in accounts for one in account.outages], site.station.settings)
     if not ended:
-        return section(title, element("p", "None that is remembered.", class_="calm"), identity="recent")
+        return section(
+            title,
+            element("p", "None is remembered of the paths that are watched now.", class_="calm"),
+            identity="recent",
+        )
     rows = [_over(site, held) for held in ended[:RECENT]]
     more = element("p", element("a", "All outages as JSON", href="/api/v1/outages"))
     headings = ("began", "where", "verdict", "lasted")
@@ -293,7 +328,7 @@ def _lasted(outage: Outage) -> str:
     return f"{known}, and nobody looked for {span(outage.unwatched)}" if outage.unwatched else known
 
 
-def _clients(site: Site) -> Html:
+def _clients(site: Site, now: float) -> Html:
     clients = site.station.clients
     if not any(clients.values()):
         return NOTHING
@@ -309,9 +344,8 @@ def _clients(site: Site) -> Html:
         if number
     ]
     headings = ("network", "clients", "share")
-    return section(
-        "Clients in the logs", table("Whose addresses clients come from", headings, rows), identity="clients"
-    )
+    made = table("Whose addresses clients come from", headings, rows)
+    return section("Clients in the logs", made, _counted_since(site, now), identity="clients")
 
 
 def _cluster(site: Site, now: float) -> Html:

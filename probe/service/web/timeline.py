@@ -22,6 +22,9 @@ WIDTH, HEIGHT = 1440, 24
 NARROWEST = 5.0
 MOST_STRETCHES = 240
 TALL = {None: 3, Severity.OK: 7, Severity.UNKNOWN: 12, Severity.WARNING: 17, Severity.CRITICAL: HEIGHT}
+WHOLE = 0.99 * DAY
+"""So much of it is called the day."""
+
 NOBODY_LOOKED = "nobody looked"
 
 
@@ -62,9 +65,9 @@ def _of_the_day(start: float, end: float, severity: Severity | None, words: str)
 
 def share(held: Sequence[Stretch]) -> float | None:
     """Which part of the time that is known about was fine; None: nothing is known."""
-    known = _known(held)
+    looked = known(held)
     fine = sum(one.seconds for one in held if one.severity is Severity.OK)
-    return fine / known if known > 0 else None
+    return fine / looked if looked > 0 else None
 
 
 def percentage(part: float) -> str:
@@ -89,10 +92,11 @@ def in_words(held: Sequence[Stretch]) -> str:
         f"{words} {span(sum(one.seconds for one in of))} in {counted(len(of), 'stretch', 'stretches')}"
         for words, of in others.items()
     ]
-    return "; ".join((f"{percentage(part)} preserved of {span(_known(held))}", *told))
+    return "; ".join((f"{percentage(part)} preserved of {span(known(held))}", *told))
 
 
-def _known(held: Sequence[Stretch]) -> float:
+def known(held: Sequence[Stretch]) -> float:
+    """Seconds of the day in which somebody looked."""
     return sum(one.seconds for one in held if one.severity is not None)
 
 

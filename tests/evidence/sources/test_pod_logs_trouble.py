@@ -390,7 +390,7 @@ def test_without_the_client_library_the_sentence_says_how_to_install_it() -> Non
         "asyncio.run(main())\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
-    assert done.stdout.startswith("failed the Kubernetes client is not installed: pip install 'mailprobe[kubernetes]'")
+    assert done.stdout.startswith("failed the Kubernetes client is not installed: pip install '.[kubernetes]'")
 
 
 def test_nothing_of_it_is_imported_until_it_is_opened() -> None:

@@ -31,13 +31,14 @@ class Time:
 
     monotonic: float = 1_000.0
     wall: float = 1_795_000_000.0
+    boot: str = ""
 
     def passes(self, seconds: float) -> None:
         self.monotonic += seconds
         self.wall += seconds
 
     def clock(self) -> SteadyClock:
-        return SteadyClock(lambda: self.monotonic, lambda: self.wall)
+        return SteadyClock(lambda: self.monotonic, lambda: self.wall, boot=self.boot)
 
 
 @dataclass
@@ -92,6 +93,7 @@ async def keeping(
     clock, said = clock or SteadyClock(time.monotonic, time.time), Said()
     async with History(settings, clock, warn=said, patience=patience) as history:
         ledger = Ledger(list(endpoints), history.restored)
+        history.when_found(ledger.take_up)
         ledger.listeners.append(history.take)
         history.configure([endpoint.name for endpoint in endpoints])
         yield Desk(history, ledger, clock, said)

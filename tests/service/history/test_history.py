@@ -20,11 +20,11 @@ from probe.report.record import record_object
 from probe.service.history.backlog import AT_ONCE, Backlog, News
 from probe.service.history.file import FEW_PAGES
 from probe.service.history.schema import APPLICATION, MIGRATIONS, VERSION
-from probe.service.history.statements import CHANGES
+from probe.service.history.statements import BEFORE, CHANGES
 from probe.service.station import Past
 from probe.service.wanted import Wanted
 from tests.builders import result
-from tests.service.history.keeping import BRISK, DAY, IMAPS, SMTP, TALK, Time, asked, identities, keeping
+from tests.service.history.keeping import BRISK, DAY, IMAPS, SMTP, TALK, Desk, Time, asked, identities, keeping
 
 
 async def test_a_session_comes_back_as_it_was_told(tmp_path: Path) -> None:
@@ -59,20 +59,73 @@ async def test_sessions_come_latest_first_by_endpoint_and_by_time(tmp_path: Path
     assert identities(tmp_path / "h.db") == [str(number) for number in range(200)]
 
 
+async def test_the_latest_is_what_came_last_though_the_clock_was_set_back(tmp_path: Path) -> None:
+    now = Time()
+    async with keeping(tmp_path / "h.db", now.clock()) as desk:
+        for number in range(6):
+            desk.session((Verdict.PRESERVED, Verdict.REFUSED)[number % 2], id=f"ahead{number}")
+            now.passes(30)
+        await desk.writes(6)
+        now.wall -= 3600
+        noon = now.wall
+        for number in range(4):
+            desk.session((Verdict.PRESERVED, Verdict.REFUSED)[number % 2], id=f"now{number}")
+            now.passes(30)
+        await desk.writes(10)
+        order = ["now3", "now2", "now1", "now0", *(f"ahead{number}" for number in range(5, -1, -1))]
+        assert await listed(desk, Wanted(limit=3)) == order
+        assert await listed(desk, Wanted(path="vip", limit=3)) == order
+        assert await listed(desk, Wanted(before=noon + 31, limit=1)) == ["now1", "now0"]
+        outages = [one.first for one in await desk.history.outages(Wanted())]
+        assert outages == ["now3", "now1", "ahead5", "ahead3", "ahead1"]
+        rest = await desk.history.outages(Wanted(after="ahead5"))
+        assert [one.first for one in rest] == ["ahead3", "ahead1"]
+        assert await desk.history.outages(Wanted(after="nobody")) == []
+        assert await desk.history.sessions(Wanted(after="nobody")) == []
+
+
+async def test_a_list_goes_on_from_what_waits_into_what_is_written(tmp_path: Path) -> None:
+    now, file = Time(), tmp_path / "h.db"
+    for part, patience in (("written", BRISK), ("waits", replace(BRISK, gather=60.0))):
+        async with keeping(file, now.clock(), patience=patience) as desk:
+            for number in range(4):
+                desk.session((Verdict.REFUSED, Verdict.PRESERVED)[number % 2], id=f"{part}{number}")
+                now.passes(30)
+            if part == "written":
+                await desk.writes(4)
+            else:
+                assert desk.history.written == 0
+                told = [f"{when}{number}" for when in ("waits", "written") for number in (3, 2, 1, 0)]
+                assert await listed(desk, Wanted(limit=1)) == await listed(desk, Wanted(limit=5)) == told
+                outages = [one.first for one in await desk.history.outages(Wanted(after="waits2"))]
+                assert outages == ["waits0", "written2", "written0"]
+
+
+async def listed(desk: Desk, wanted: Wanted) -> list[str]:
+    """All of a list, read in parts."""
+    found: list[str] = []
+    while part := await desk.history.sessions(replace(wanted, after=found[-1] if found else None), wanted.limit):
+        found += [str(one["id"]) for one in part]
+    return found
+
+
+BEFORE_9 = BEFORE.replace("?", "9")
+
+
 @pytest.mark.parametrize(
     ("query", "index"),
     [
-        ("SELECT * FROM sessions WHERE opened < 9 ORDER BY opened DESC LIMIT 5", "sessions_by_time"),
+        ("SELECT number FROM sessions WHERE opened < 9 ORDER BY opened LIMIT 5", "sessions_by_time"),
+        (f"SELECT number FROM sessions s WHERE {BEFORE_9} ORDER BY number DESC LIMIT 5", "sessions_by_time"),
         (
-            "SELECT * FROM sessions WHERE endpoint = 1 AND opened < 9 ORDER BY opened DESC LIMIT 5",
-            "sessions_by_endpoint",
+            f"SELECT * FROM sessions s WHERE endpoint = 1 AND {BEFORE_9} ORDER BY number DESC LIMIT 5",
+            "sessions_of_endpoint",
         ),
         ("SELECT number FROM records WHERE fine AND opened < 9 ORDER BY opened LIMIT 5", "records_of_fine_sessions"),
         ("SELECT number FROM outages WHERE ended < 9 LIMIT 5", "outages_by_end"),
-        ("SELECT number FROM outages ORDER BY began DESC LIMIT 5", "outages_by_begin"),
         (
-            "SELECT number FROM sessions WHERE verdict = 'masked' AND verdict <> 'preserved' AND opened < 9 "
-            "ORDER BY opened DESC LIMIT 5",
+            f"SELECT number FROM sessions s WHERE verdict = 'masked' AND verdict <> 'preserved' AND {BEFORE_9} "
+            "ORDER BY number DESC LIMIT 5",
             "sessions_that_are_not_fine",
         ),
     ],
@@ -148,6 +201,43 @@ async def test_what_nobody_saw_is_written_down_as_such(tmp_path: Path) -> None:
         assert told == [("first", 0.0, 30.0), ("third", 3630.0, 3630.0), ("fourth", 3660.0, 3660.0)]
 
 
+@pytest.mark.parametrize("set_while", ["it runs", "nobody runs"])
+async def test_a_clock_that_is_set_makes_no_time_in_which_nobody_looked(tmp_path: Path, set_while: str) -> None:
+    """The times of one run of the machine stay as far apart as they were, whatever its wall clock is set to."""
+    now, file, began = Time(boot="this"), tmp_path / "h.db", 1_795_000_000.0
+    verdicts = [Verdict.PRESERVED, Verdict.REFUSED, Verdict.PRESERVED, Verdict.UNVERIFIED]
+    async with keeping(file, now.clock(), endpoints=[LOOKED_AT]) as desk:
+        for number, (verdict, jump) in enumerate(zip(verdicts, [3600.0, 0.0, -3600.0, -3600.0], strict=True)):
+            desk.session(verdict, id=f"{number}")
+            await desk.writes(2 * number + 1)
+            if set_while == "it runs" or number == len(verdicts) - 1:
+                now.wall += jump
+            now.passes(30)
+            desk.session(verdict, id=f"{number} again")
+            await desk.writes(2 * number + 2)
+            now.passes(30)
+    now.wall += began + 240 - now.wall
+    async with keeping(file, now.clock(), endpoints=[LOOKED_AT]) as desk:
+        account, start = desk.ledger.accounts[SMTP.name], desk.clock() - 240
+        told = [(one.session, round(one.at - start, 3), round(one.seen - start, 3)) for one in account.changes]
+        assert told == [(f"{number}", 60.0 * number, 60.0 * number + 30) for number in range(4)]
+        assert [(round(one.began - start, 3), one.seconds) for one in account.outages] == [(60.0, 60.0)]
+
+
+async def test_times_of_another_run_of_the_machine_are_taken_as_they_were_told(tmp_path: Path) -> None:
+    now, file = Time(boot="one"), tmp_path / "h.db"
+    async with keeping(file, now.clock(), endpoints=[LOOKED_AT]) as desk:
+        desk.session(Verdict.PRESERVED, id="before")
+    now = Time(monotonic=5.0, wall=now.wall + 3600, boot="another")
+    async with keeping(file, now.clock(), endpoints=[LOOKED_AT]) as desk:
+        desk.session(Verdict.PRESERVED, id="after")
+        await desk.writes(1)
+        now.wall += 60
+        now.monotonic += 30
+        desk.session(Verdict.REFUSED, id="last")
+    assert asked(file, "SELECT seen - 1795000000 FROM changes ORDER BY number") == [(0.0,), (3630.0,), (3660.0,)]
+
+
 async def test_outages_are_told_apart_by_their_first_sessions_whatever_the_clock_says(tmp_path: Path) -> None:
     now = Time()
     async with keeping(tmp_path / "h.db", now.clock()) as desk:
@@ -200,9 +290,9 @@ async def test_a_filter_finds_what_is_behind_thousands_of_others(tmp_path: Path)
         assert await asked(Wanted(service=IMAPS.service, verdict=Verdict.MASKED), most=10) == []
         latest = await asked(Wanted(path="vip", before=now + 5998), most=3)
         assert [one["id"] for one in latest] == ["5997", "5996", "5995"]
-        found, before = 0, None
-        while page := await desk.history.outages(Wanted(verdict=Verdict.MASKED, before=before), most=500):
-            found, before = found + len(page), page[-1].began
+        found, after = 0, None
+        while page := await desk.history.outages(Wanted(verdict=Verdict.MASKED, after=after), most=500):
+            found, after = found + len(page), page[-1].first
         assert found == 1500
         assert await desk.history.outages(Wanted(verdict=Verdict.SILENT_DROP)) == []
 

@@ -65,7 +65,7 @@ async def test_a_missing_directory_is_said_once_and_found_when_it_is_there(tmp_p
         await desk.writes(1)
         assert desk.history.trouble is None
         assert [event for event, _ in desk.said.events] == [
-            "history: sessions are not written down",
+            "history: sessions are not written down; tried again within a minute",
             "history: sessions are written down again",
         ]
         assert len(desk.said.reasons) == 1
@@ -202,7 +202,7 @@ async def test_a_broken_file_is_kept_aside_and_a_new_one_begun(tmp_path: Path, d
     (aside,) = broken_files(tmp_path)
     assert aside.read_bytes() == broken
     assert [event for event, _ in desk.said.events] == [
-        "history: sessions are not written down",
+        "history: sessions are not written down; tried again within a minute",
         "history: the broken file is kept, a new one begun",
         "history: sessions are written down again",
     ]
@@ -273,6 +273,51 @@ async def test_a_process_that_is_ending_holds_up_the_next_one_and_loses_it_nothi
         desk.session(Verdict.REFUSED, id="second")
         await desk.writes(1)
     assert asked(file, "SELECT first, ended FROM outages") == [("first", None)]
+
+
+HASTY = replace(BRISK, start=0.0)
+"""As if the disk did not answer in time: the file is opened when sessions have been judged already."""
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "changes", "outage"),
+    [
+        ((Verdict.SILENT_DROP, Verdict.SILENT_DROP), ["fine", "first", "late0"], (("first", 90.0, False))),
+        ((Verdict.REFUSED, Verdict.PRESERVED), ["fine", "first", "late1"], (("first", 90.0, True))),
+        ((Verdict.PRESERVED, Verdict.REFUSED), ["fine", "first", "late0", "late1"], (("first", 60.0, True))),
+        ((), ["fine", "first"], (("first", 0.0, False))),
+    ],
+    ids=["lasts", "ended since", "was over", "no session yet"],
+)
+async def test_a_disk_that_answers_late_cuts_no_outage_in_two(
+    tmp_path: Path, verdicts: tuple[Verdict, ...], changes: list[str], outage: tuple[str, float, bool]
+) -> None:
+    now, file = Time(), tmp_path / "h.db"
+    async with keeping(file, now.clock()) as desk:
+        desk.session(Verdict.PRESERVED, id="fine")
+        now.passes(30)
+        desk.session(Verdict.REFUSED, id="first")
+        began = now.wall
+    now.passes(30)
+    async with keeping(file, now.clock(), patience=HASTY) as desk:
+        assert not desk.history.usable
+        account = desk.ledger.accounts[SMTP.name]
+        assert (account.outage, list(account.changes)) == (None, [])
+        for number, verdict in enumerate(verdicts):
+            now.passes(30)
+            desk.session(verdict, id=f"late{number}")
+        await desk.until(lambda: len(account.changes) == len(changes) and desk.history.trouble is None)
+        assert [change.session for change in account.changes] == changes
+        told = account.outages[0] if outage[2] else account.outage
+        assert told is not None
+        assert (told.first, told.began, told.seconds, told.ended is not None) == (outage[0], began, *outage[1:])
+        in_memory = (*account.outages, *filter(None, [account.outage]))
+    # Told and written down are one, however often the next process reads it.
+    async with keeping(file, now.clock()) as desk:
+        account = desk.ledger.accounts[SMTP.name]
+        assert (*account.outages, *filter(None, [account.outage])) == in_memory
+        assert [change.session for change in account.changes] == changes
+    assert identities(file) == ["fine", "first", *(f"late{number}" for number in range(len(verdicts)))]
 
 
 async def test_few_broken_files_are_kept(tmp_path: Path) -> None:
@@ -396,5 +441,5 @@ def _recovered(found: dict[str, Any]) -> None:
     assert "full" in found["trouble"]
     assert found["after"] is None
     assert found["held"] == [str(number) for number in range(found["told"])]
-    assert found["events"].count("history: sessions are not written down") == 1
+    assert found["events"].count("history: sessions are not written down; tried again within a minute") == 1
     assert found["events"][-1] == "history: sessions are written down again"

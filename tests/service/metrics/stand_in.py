@@ -48,6 +48,7 @@ class StandIn:
     logins: float | None = None
     clients: Mapping[str, int] = field(default_factory=dict)
     reload: Reload = field(default_factory=lambda: Reload(at=0.0))
+    reloaded: float | None = None
     waiting_for: tuple[str, ...] = ()
     troubles: tuple[str, ...] = ()
     sources: tuple[Heard, ...] = ()

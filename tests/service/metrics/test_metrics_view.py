@@ -30,7 +30,9 @@ from probe.model import (
     Topology,
     Verdict,
 )
-from probe.service.metrics import probe_registry, snapshot_registry, station_registry
+from probe.service.metrics import fill, probe_registry, snapshot_registry, station_registry
+from probe.service.metrics.catalogue import METRICS
+from probe.service.metrics.page import Page
 from probe.service.station import Reload
 from tests.builders import failed, result
 from tests.service.metrics.stand_in import IMAPS, SMTP, SMTP_TOO, Dial, StandIn, stand_in
@@ -262,6 +264,14 @@ class TestSources:
         )
         told = states(station, "mailprobe_evidence_clock_offset_seconds", "source")
         assert told == {"sighted": -0.25, "ahead": 3.0}
+
+    def test_a_clock_is_compared_with_the_probe_s_of_now(self) -> None:
+        """Both were set forward by an hour since the start; then the source's alone is right."""
+        for offset, told in ((3600.0, 0.0), (0.0, -3600.0)):
+            page = Page("lan", [METRICS["mailprobe_evidence_clock_offset_seconds"]])
+            heard = [Heard(source="file:/log", up=True, late=(0.0,), offset=offset)]
+            fill.sources(page, heard, lambda moment: moment + 3600.0)
+            assert [sample.value for family in page.families() for sample in family.samples] == [told]
 
     def test_sources_of_one_name_are_told_together(self, station: StandIn) -> None:
         one = Heard(source="kubernetes:mail", up=True, lines=7, last_line_at=5.0, late_in_all=1.0)

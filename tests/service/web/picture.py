@@ -16,7 +16,7 @@ from tests.service.web.serving import serving
 from tests.service.web.stage import Scripted, session_of, settings_of, story
 from tests.service.web.test_web_browser import CHROMIUM, DAYS, SWITCHES, heard
 
-SIZE = ViewportSize(width=1180, height=1190)
+SIZE = ViewportSize(width=1180, height=1336)
 
 
 async def draw(file: Path) -> None:

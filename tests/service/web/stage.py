@@ -27,6 +27,7 @@ from probe.model import (
     Topology,
     Verdict,
 )
+from probe.report.json import timestamp
 from probe.service.clock import SteadyClock
 from probe.service.ledger import Ledger
 from probe.service.station import Asked, Past, Reload
@@ -110,11 +111,15 @@ class Memory:
 
     async def sessions(self, wanted: Wanted, most: int) -> Sequence[Mapping[str, object]]:
         self._fail()
-        return sorted(self.records, key=lambda one: str(one["opened"]), reverse=True)[:most]
+        listed = sorted(self.records, key=lambda one: str(one["opened"]), reverse=True)
+        fit = [one for one in listed if wanted.path in (None, one["path"])]
+        if wanted.before is not None:
+            fit = [one for one in fit if str(one["opened"]) < timestamp(wanted.before)]
+        return wanted.behind({str(one["id"]): one for one in fit})[:most]
 
     async def outages(self, wanted: Wanted, most: int) -> Sequence[Outage]:
         self._fail()
-        return [one for one in self.over if wanted.outage(one, 0.0)][:most]
+        return wanted.behind({one.first: one for one in self.over if wanted.outage(one, 0.0)})[:most]
 
     def _fail(self) -> None:
         if self.broken:
@@ -138,6 +143,7 @@ class Scripted:
     troubles: tuple[str, ...] = ()
     sources: tuple[Heard, ...] = ()
     fault: str | None = None
+    reloaded: float | None = None
     answers: Answers | None = None
     asked: list[tuple[EndpointName, float]] = field(default_factory=list)
     reloads: int = 0
@@ -249,7 +255,9 @@ def session_of(
         sign = Sign(sign=FaultSign.THROTTLED, client=None, source="file:/var/log/mail.log", at=opened, line=line)
         evidence = Evidence(signs=(sign,))
     if verdict is Verdict.UNVERIFIED:
-        evidence = Evidence(reasons=("loki:http://loki:3100 is not up (connection refused)",))
+        down = "http://loki:3100 cannot be reached (Connection refused): check `url` and the network"
+        reasons = (f"loki:http://loki:3100 is not up ({down})",)
+        evidence = Evidence(reasons=reasons, to_mend=(down,))
     judgement = replace(judge(session, evidence, NETWORKS), cause=cause)
     assert judgement.verdict is verdict
     return Result(session=session, evidence=evidence, judgement=judgement)

@@ -143,7 +143,7 @@ async def test_outages_of_now_and_long_ago_each_once(station: Scripted) -> None:
         ("before=1e300", "expected seconds since the epoch or a time like"),
         ("path=vip&path=haproxy", "more than once"),
         ("path=", "path is empty"),
-        ("sort=up", "Unknown parameter sort: expected path, service, verdict, limit, before."),
+        ("sort=up", "Unknown parameter sort: expected path, service, verdict, limit, before, after."),
     ],
 )
 @pytest.mark.parametrize("kind", ["sessions", "outages"])
@@ -170,7 +170,20 @@ async def test_a_time_may_be_written_as_people_do(station: Scripted) -> None:
 
 
 async def test_a_path_that_is_not_configured_is_named_as_such(station: Scripted) -> None:
+    station.past = Memory()
     async with serving(station) as client:
-        answer = await client.get("/api/v1/sessions?path=elsewhere")
-    assert answer.status == 404
-    assert "expected one of vip, haproxy" in answer.text
+        answers = [await client.get(f"/api/v1/{kind}?path=elsewhere") for kind in ("sessions", "outages")]
+    for answer in answers:
+        assert answer.status == 404
+        assert "nothing of this kind is kept of one: configured are vip, haproxy" in answer.text
+
+
+async def test_a_path_that_left_the_configuration_is_told_of_while_something_is_kept(station: Scripted) -> None:
+    gone = record_object(session_of(EndpointName("old", Service.SMTP, 25), BEGAN - HOUR, Verdict.REFUSED))
+    station.past = Memory(records=[gone])
+    async with serving(station) as client:
+        told = await listed(client, "/api/v1/sessions?path=old")
+        station.past = Memory(broken=True)
+        unknown = await listed(client, "/api/v1/sessions?path=old")
+    assert [one["id"] for one in told["sessions"]] == [gone["id"]]
+    assert (unknown["sessions"], unknown["complete"]) == ([], False)  # who does not know does not say there is none

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from asyncio.subprocess import DEVNULL
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,12 +16,17 @@ import yaml
 
 from probe.model import EndpointName, Verdict
 from probe.service.station import Asked
+from probe.service.survey import BOUND
+from probe.service.web.probe_endpoint import MARGIN
+from probe.sessions.control import CONTROL_SECONDS
+from probe.settings.parts import TimeoutSettings
 from tests.service.metrics.programs import running
 from tests.service.metrics.stand_in import program
 from tests.service.web.serving import serving
 from tests.service.web.stage import BEGAN, session_of
 from tests.service.web.test_web_config import AUTHORITY, BAD, STRANGER, TLS, certified, hashed, with_web
 
+REPOSITORY = Path(__file__).parents[3]
 OURS = "mailprobe_verdict"
 
 STRICTER = {"versions"}
@@ -47,6 +53,21 @@ async def test_promtool_takes_what_we_take_and_refuses_what_we_refuse(tmp_path: 
         assert await takes(copy) is (file.stem in STRICTER), file.stem
     async with serving(with_web(tmp_path, GOOD), scheme="https"):
         assert await takes(tmp_path / "web.yaml")
+
+
+@pytest.mark.parametrize("name", ["docs/http.md", "deploy/prometheus/prometheus.example.yaml"])
+async def test_scrapes_of_the_documents_wait_for_a_session_that_fails(tmp_path: Path, name: str) -> None:
+    text = (REPOSITORY / name).read_text(encoding="utf-8")
+    lines = re.findall(r"^  #?(- job_name: mailprobe-probe\n(?:  #?  .*\n)+)", text, re.M)[0]
+    (job,) = yaml.safe_load("  " + re.sub(r"^  #", "  ", lines, flags=re.M))
+    file = tmp_path / "prometheus.yaml"
+    file.write_text(yaml.safe_dump({"scrape_configs": [job]}))
+    tool = await asyncio.create_subprocess_exec(
+        program("promtool", "prometheus"), "check", "config", str(file), stdout=DEVNULL
+    )
+    assert await tool.wait() == 0
+    waits = float(job["scrape_timeout"].removesuffix("m")) * 60
+    assert waits >= TimeoutSettings().session + 2 * CONTROL_SECONDS + BOUND + MARGIN
 
 
 def scraping(port: int) -> Mapping[str, Any]:

@@ -31,6 +31,19 @@ function span(seconds) {
   return parts.join(" ");
 }
 
+// The zone stands beside each: logs and the API tell UTC, this page the reader's own.
+const TIME = { hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
+const DATE = { day: "numeric", month: "short" };
+const FORMS = {
+  clock: (today) => (today ? TIME : { ...DATE, ...TIME }),
+  brief: () => ({ ...DATE, ...TIME }),
+  moment: () => ({ year: "numeric", ...DATE, ...TIME, second: "2-digit" }),
+};
+
+function isToday(moment) {
+  return moment.toDateString() === new Date(Date.now() + ahead).toDateString();
+}
+
 // Tells times in the reader's own zone, and how long ago by the server's clock.
 function tell(root) {
   const now = Date.now() + ahead;
@@ -38,9 +51,7 @@ function tell(root) {
     const moment = new Date(time.dateTime);
     let text = time.textContent;
     if (time.className === "lasting") text = span((now - moment) / 1000);
-    else if (time.className === "clock") text = moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-    else if (time.className === "brief") text = moment.toLocaleString([], { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
-    else if (time.className === "moment") text = moment.toLocaleString([], { dateStyle: "medium", timeStyle: "medium" });
+    else if (time.className in FORMS) text = moment.toLocaleString([], FORMS[time.className](isToday(moment)));
     if (time.textContent !== text) time.textContent = text;
     if (time.className !== "lasting") time.title = time.dateTime;
   }

@@ -1,0 +1,44 @@
+"""Lists of what is in the file and of what waits for it, which is all there is: each row once, the latest first.
+
+- What waits came after all that is written; where some of it was written while the file was asked, it is there already.
+- An outage that lasts waits as it stands now while it is in the file as it stood: its place is that in the file.
+- A list goes on after a name wherever that is; after one that is nowhere comes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf
+
+from probe.model import Outage
+from probe.report.record import record_object
+from probe.service.history.backlog import Backlog
+from probe.service.history.reading import Reader
+from probe.service.wanted import Wanted
+
+MOST_READ = 1_000
+
+
+async def sessions(
+    reader: Reader, backlog: Backlog, wanted: Wanted, most: int, shift: float
+) -> Sequence[Mapping[str, object]]:
+    """Records of sessions, MOST_READ at most. `shift`: what the wall clock is ahead of moments."""
+    most = max(0, min(most, MOST_READ))
+    waiting = {one.session.id: one for one in reversed(list(backlog.sessions))}
+    found = await reader.sessions(wanted, most, waits=wanted.after in waiting)
+    written = {one["id"] for one in found}
+    newer = [one for one in wanted.behind(waiting) if one.session.id not in written and wanted.session(one, shift)]
+    return [*(record_object(one, shift=shift) for one in newer[:most]), *found][:most]
+
+
+async def outages(reader: Reader, backlog: Backlog, wanted: Wanted, most: int, shift: float) -> Sequence[Outage]:
+    """The same of outages; their times are wall times."""
+    most = max(0, min(most, MOST_READ))
+    waiting = {one.first: one for one in backlog.outages}
+    found = {one.first: one for one in await reader.outages(wanted, most, waits=wanted.after in waiting)}
+    found |= {first: one.moved(shift) for first, one in waiting.items() if wanted.outage(one, shift)}
+    names = list(dict.fromkeys([*found, *waiting, *([] if wanted.after is None else [wanted.after])]))
+    numbers = await reader.numbers(names)
+    place = {name: (numbers.get(name, inf), nth) for nth, name in enumerate([*waiting, *numbers])}
+    listed = {name: found.get(name) for name in sorted(place, key=place.__getitem__, reverse=True)}
+    return [one for one in wanted.behind(listed) if one is not None][:most]

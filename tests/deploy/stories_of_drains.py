@@ -1,0 +1,72 @@
+"""A cordoned node, as kube-state-metrics tells it, beside what vantages see of the drain."""
+
+from __future__ import annotations
+
+from tests.deploy.case import SMTP, Case, lan
+
+REFUSED = f"MailprobeRefused{{{SMTP}}}"
+DRAINED = 'MailprobeMaintenance{node="node1"}'
+SAYS = "node1, which has announced mail or had its pod, is being drained"
+
+
+def cordoned(node: str, values: str, told_by: str = "10.10.1.7:8080") -> dict[str, str]:
+    """Whether a node is cordoned, in promtool's notation."""
+    return {f'kube_node_spec_unschedulable{{instance="{told_by}",node="{node}"}}': values}
+
+
+def endpoints(node: str, values: str) -> dict[str, str]:
+    return {f'mailprobe_node_local_endpoints{{vantage="lan",node="{node}"}}': values}
+
+
+def announced(node: str, values: str) -> dict[str, str]:
+    return {f'mailprobe_announcer_info{{vantage="lan",node="{node}"}}': values}
+
+
+DRAINS = (
+    Case(
+        name="the pod goes, the address goes, and the path is refused for longer than the drain is announced",
+        vantages=(lan("preserved 340s, refused 35m"),),
+        series={
+            **cordoned("node1", "0x29 1x220"),
+            **cordoned("node2", "0x250"),
+            **endpoints("node1", "1x33 0x216"),
+            **endpoints("node2", "0x250"),
+            **announced("node1", "1x33 stale"),
+            'mailprobe_build_info{vantage="lan"}': "1x250",
+        },
+        fires={
+            "4m50s": {},
+            "5m10s": {DRAINED: SAYS},
+            "6m": {DRAINED: ""},
+            **{at: {DRAINED: "", REFUSED: ""} for at in ("8m", "20m", "34m50s")},
+            "35m10s": {REFUSED: ""},
+        },
+    ),
+    Case(
+        name="the drain evicts kube-state-metrics, and goes well; the node is given back",
+        series={
+            **cordoned("node1", "0x29 1x6 stale"),
+            **cordoned("node1", "_x50 1x29 0x100", "10.10.2.9:8080"),
+            **endpoints("node1", "1x33 0x150"),
+            **endpoints("node2", "0x40 1x140"),
+            'mailprobe_build_info{vantage="lan"}': "1x180",
+        },
+        fires={
+            "4m50s": {},
+            **{at: {DRAINED: ""} for at in ("5m10s", "6m30s", "8m", "9m", "13m")},
+            "13m40s": {},
+        },
+    ),
+    Case(
+        name="nodes without mail are cordoned, and one that was cordoned long ago",
+        series={
+            **cordoned("node3", "0x29 1x150"),
+            **cordoned("node1", "1x180"),
+            **endpoints("node3", "0x180"),
+            **endpoints("node1", "1x180"),
+            **announced("node1", "1x180"),
+            'mailprobe_build_info{vantage="lan"}': "1x180",
+        },
+        fires={"6m": {}, "29m": {}},
+    ),
+)

@@ -1,0 +1,122 @@
+"""History and sink over a change of the configuration: what it does not name goes on untouched."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from probe.model import Verdict
+from probe.service.clock import SteadyClock
+from probe.service.keeping import Keeping
+from probe.service.ledger import Ledger
+from probe.settings import Settings, load, targets
+from tests.builders import result
+from tests.evidence.sources.loki_reading import serving
+from tests.service.history.keeping import identities
+from tests.service.test_sink import held
+
+
+@dataclass
+class Desk:
+    """A keeping with a ledger before it, as the daemon puts them together."""
+
+    keeping: Keeping
+    ledger: Ledger
+    clock: SteadyClock
+    folder: Path
+    content: dict[str, Any]
+
+    def session(self, verdict: Verdict, identity: str) -> None:
+        self.ledger.record(result(verdict, id=identity, opened=self.clock()))
+
+    async def reload(self, **changed: Any) -> None:
+        self.content.update(changed)
+        await self.keeping.change(settings_of(self.folder, self.content), self.ledger.known)
+
+
+def settings_of(folder: Path, content: dict[str, Any]) -> Settings:
+    file = folder / "mailprobe.yaml"
+    file.write_text(yaml.safe_dump(content))
+    return load(file, environment={}, hostname="here")
+
+
+@asynccontextmanager
+async def kept(folder: Path, **content: Any) -> AsyncIterator[Desk]:
+    path = {"name": "vip", "host": "10.0.20.202", "endpoints": [{"service": "smtp"}]}
+    content = {"paths": [path], "vantage": {"name": "one"}, "history": {"file": str(folder / "h.db")}, **content}
+    settings, clock = settings_of(folder, content), SteadyClock(time.monotonic, time.time)
+    async with Keeping(settings, clock) as keeping:
+        ledger = Ledger(targets(settings), keeping.history.restored)
+        ledger.listeners.append(keeping.take)
+        yield Desk(keeping, ledger, clock, folder, content)
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not reached():  # noqa: ASYNC110 - what the other side does sets no event here
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"sink": {"kind": "loki", "url": "http://127.0.0.1:9"}},
+        {"vantage": {"name": "two"}},
+        {"history": {"file": "h.db", "size": "1GB"}},
+    ],
+    ids=["sink", "vantage", "size"],
+)
+async def test_what_waits_for_a_history_in_trouble_goes_on_waiting(tmp_path: Path, changed: dict[str, Any]) -> None:
+    if "history" in changed:
+        changed = {"history": {**changed["history"], "file": str(tmp_path / "later" / "h.db")}}
+    async with kept(tmp_path, history={"file": str(tmp_path / "later" / "h.db")}) as desk:
+        assert desk.keeping.history.trouble is not None
+        desk.session(Verdict.REFUSED, "waits")
+        await desk.reload(**changed)
+        (tmp_path / "later").mkdir()
+        await until(lambda: desk.keeping.history.trouble is None)
+    assert identities(tmp_path / "later" / "h.db") == ["waits"]
+
+
+@pytest.mark.parametrize("how", ["renamed", "moved", "removed"])
+async def test_whoever_reads_what_is_left_hears_that_nobody_tells_there_how_an_outage_ends(
+    tmp_path: Path, how: str
+) -> None:
+    async with serving() as loki, serving() as other:
+        sink = {"kind": "loki", "url": loki.url}
+        async with kept(tmp_path, sink=sink) as desk:
+            desk.session(Verdict.REFUSED, "begins")
+            match how:
+                case "renamed":
+                    await desk.reload(vantage={"name": "two"})
+                case "moved":
+                    await desk.reload(sink={**sink, "url": other.url})
+                case "removed":
+                    await desk.reload(sink=None)
+            desk.session(Verdict.REFUSED, "goes on")
+        left = [line for _, labels, line in held(loki) if labels["vantage"] == "one"]
+        assert [line["event"] for line in left] == ["verdict", "outage_began", "outage_ended"]
+        assert left[-1]["ended"] == left[-1]["seen"]
+        assert str(left[-1]["explanation"]).startswith("it may last")
+        found = [line for _, labels, line in [*held(loki), *held(other)] if line not in left]
+        assert [line["event"] for line in found] == ([] if how == "removed" else ["standing"])
+        if found:
+            assert found[0]["outage_began"] == left[-1]["began"]
+
+
+async def test_another_login_of_a_sink_ends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("x")
+    async with serving() as loki:
+        sink = {"kind": "loki", "url": loki.url}
+        async with kept(tmp_path, sink=sink) as desk:
+            desk.session(Verdict.REFUSED, "begins")
+            await desk.reload(sink={**sink, "username": "probe", "password_file": str(tmp_path / "password")})
+        assert [line["event"] for _, _, line in held(loki)] == ["verdict", "outage_began"]
