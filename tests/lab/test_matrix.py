@@ -47,7 +47,7 @@ def test_every_cell_of_the_matrix(lab: Lab, name: str, record_property: pytest.R
     record_property(CELL, f"{name:24} {lab.generation.name:9} {shown(got)}")
     for service, due in case.expected.items():
         session = sessions[service]
-        assert due.allows(session["verdict"]), session
+        assert due.allows(session["verdict"]), (service, session["verdict"], session["explanation"])
         if session["verdict"] == due.verdict:
             assert session["masked_by"] == due.masked_by, session
 

@@ -123,7 +123,7 @@ def test_the_same_verdicts_by_every_way(lab: Lab, taken: tuple[str, Way], scenar
     sessions = {session["service"]: session for session in json.loads(done.stdout)["sessions"]}
     for service, due in case.expected.items():
         session = sessions[service]
-        assert due.allows(session["verdict"]), (session, done.stderr)
+        assert due.allows(session["verdict"]), (session["verdict"], session["explanation"], done.stderr)
         if session["verdict"] == due.verdict:
             assert session["masked_by"] == due.masked_by, session
         assert len({(seen["link"], seen["address"]) for seen in session["sightings"]}) == len(session["sightings"])
