@@ -215,7 +215,7 @@ def beside_masking(lab: Lab, random: Random, *, silenced: bool) -> Fault:
     def on() -> None:
         if silenced:
             tool = ["amtool", f"--alertmanager.url=http://127.0.0.1:{ALERTMANAGER}", "silence", "add"]
-            done = lab.run([*tool, "alertname=MailprobeMasked", "path=vip", "--duration=5m", "--comment=planned"])
+            done = lab.run([*tool, "alertname=MailprobeMasked", "path=vip", "--duration=4m", "--comment=planned"])
             if done.returncode:
                 raise RuntimeError(done.stderr)
         masking()
