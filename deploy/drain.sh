@@ -15,6 +15,8 @@
 # reads (Ctrl-S, an ssh amid a change of the network) holds up the watch, its end, or a signal. Standard output is that of
 # probe --once.
 #
+# No report takes the place of another: each watch gets the next number that is free.
+#
 # Run it where clients are, outside the cluster. Exit codes are probe's: 0 ok, 1 warning, 2 critical, 3 unknown, 64 usage;
 # and 70 where kubectl drain failed.
 
@@ -34,7 +36,7 @@ Usage: drain.sh [OPTION]... NODE [OPTION OF kubectl drain]...
   --after S         the same at the end (120)
   --stable S        the watch ends when all has been ok for so long (60)
   --max-outage S    stop at an outage of an endpoint longer than this (120)
-  --report NAME     the watch's report is NAME-1.html (drain-NODE); NAME-2.html if another watch is needed
+  --report NAME     the watch's report is NAME-1.html (drain-NODE), or the next number that is free; one for each watch
 Without options of its own, kubectl drain is given --ignore-daemonsets; without a --timeout one of 30m, for a disruption
 budget may never let go of a pod. PROBE and KUBECTL name other programs.
 END
@@ -45,6 +47,13 @@ say() { printf 'drain.sh: %s\n' "$*" >&2; }
 refuse() {
     say "$1"
     usage >&2
+    exit 64
+}
+
+# need PROGRAM NAME: a program that is missing is no matter of usage.
+need() {
+    command -v "$1" >/dev/null && return
+    say "there is no program $1; say where it is: $2=/path/to/it drain.sh …"
     exit 64
 }
 
@@ -93,8 +102,8 @@ done
 [ "$stable" -gt 0 ] || refuse '--stable has to be at least 1'
 report=${report:-drain-$node}
 report=${report%.html}
-command -v "$PROBE" >/dev/null || refuse "there is no program $PROBE"
-command -v "$KUBECTL" >/dev/null || refuse "there is no program $KUBECTL"
+need "$PROBE" PROBE
+need "$KUBECTL" KUBECTL
 
 # Becomes probe with these arguments, the configuration and the paths that were asked for: so only in the background, where
 # the number is then probe's. What a terminal sends to all is for this script to heed, which lets a watch end politely: a
@@ -113,7 +122,7 @@ become_probe() {
 work=$(mktemp -d) || exit 70
 told=$work/told
 : >"$told" || exit 70
-probe='' drain='' begun='' drained=''
+probe='' drain='' begun='' drained='' written='' reports='' last_report=0
 
 # Prints what is told until all of it is, or whoever began this is gone. A terminal's signals are for others to heed.
 relay() {
@@ -196,11 +205,39 @@ look_at_drain() {
     fi
 }
 
+# What is planned should page nobody, and whoever begins it knows best for how long.
+tell_how_to_tell_the_pager() {
+    say 'the pager is not told by this script; if it should be (docs/alerts.md has more on it):'
+    number=0
+    while :; do
+        number=$((number + 1))
+        of=''
+        [ "$paths" -eq 0 ] || eval "of=\" path='\$path_$number'\""
+        # shellcheck disable=SC2016 # the dates are for whoever types it
+        say "  amtool alert add MailprobeMaintenance$of" '--start="$(date -u +%FT%TZ)"' \
+            '--end="$(date -u -d "+30 min" +%FT%TZ)"' "--annotation=summary='drain of $node'"
+        [ "$number" -lt "$paths" ] || break
+    done
+}
+
+# The next report that is not there yet.
+name_report() {
+    number=$last_report
+    while :; do
+        number=$((number + 1))
+        written=$report-$number.html
+        [ -e "$written" ] || break
+    done
+    last_report=$number
+    reports="$reports${reports:+, }$written"
+}
+
 # One watch to its end; the drain begins at the first baseline.
 watch_once() {
     as_found=''
     [ "$round" -eq 1 ] || as_found=--from-broken
-    become_probe watch --until-stable "$stable" --max-outage "$most" --report "$report-$round.html" \
+    name_report
+    become_probe watch --until-stable "$stable" --max-outage "$most" --report "$written" \
         ${as_found:+"$as_found"} >&2 &
     probe=$!
     while kill -0 "$probe" 2>/dev/null; do
@@ -213,6 +250,7 @@ watch_once() {
     probe=''
 }
 
+tell_how_to_tell_the_pager
 say "before: is all well?"
 gate "$before"
 if [ "$code" -eq 64 ]; then
@@ -233,7 +271,7 @@ while :; do
         exit "$code"
     fi
     if [ "$code" -ne 0 ]; then
-        say "the watch failed (exit code $code, $report-$round.html); kubectl uncordon $node gives the node back"
+        say "the watch failed (exit code $code, $written); kubectl uncordon $node gives the node back"
         exit "$code"
     fi
     # A watch that was stable while the drain was still at it has not seen what the drain does.
@@ -247,8 +285,8 @@ done
 say "after: is all well?"
 gate "$after"
 if [ "$drained" -ne 0 ]; then
-    say "kubectl drain failed (exit code $drained); probe's is $code"
+    say "kubectl drain failed (exit code $drained); probe's is $code; what was watched is in $reports"
     exit 70
 fi
-say "$node is drained, and probe says $code"
+say "$node is drained, and probe says $code; what was watched is in $reports"
 exit "$code"

@@ -4,20 +4,29 @@ Rules:
 - Each piece of work has a thread of its own, so that those which hang keep no other from going on; MOST at once.
 - The threads are daemons and joined by nobody. Python's own executor waits for its threads before a process may end.
 - Whoever waits for work may stop waiting. It goes on to its end, of which nobody hears.
+- What touches a file is done here, within a bound (`within`, `Again`, `Lane`): a FIFO in the place of a file, or a file
+  system that hangs, then costs what the file is for and nothing else. tests/test_blocking.py holds who may open files.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import os
+import stat
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures.thread import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
 from threading import Semaphore, Thread
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 MOST = 1_024
 """Threads at once. A dead resolver keeps each lookup for some 10 to 40 s, whoever has given up waiting for it."""
+
+FILES = 2.0
+"""Seconds for a small file: a disk that spins up takes as long."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -69,6 +78,114 @@ THREADS = Threads()
 def aside(work: Callable[[], T]) -> asyncio.Future[T]:
     """The outcome of work that blocks, which is done beside the loop."""
     return asyncio.get_running_loop().run_in_executor(THREADS, work)
+
+
+class Hangs(OSError):
+    """Work has not ended within its bound. An OSError, for that is what a file that hangs is to those who read it."""
+
+    def __init__(self, bound: float) -> None:
+        super().__init__(errno.ETIMEDOUT, f"no answer within {bound:g} s: see that it is on a file system that answers")
+
+
+class Again(Generic[T]):
+    """Work that is done again and again and may hang: while it is under way, whoever wants its outcome shares it.
+
+    So of work that hangs there is one thread, and nobody waits for longer than `bound` seconds from its beginning.
+    """
+
+    def __init__(self, work: Callable[[], T], bound: float = FILES) -> None:
+        self._work = work
+        self._bound = bound
+        self._under_way: asyncio.Future[T] | None = None
+        self._until = 0.0
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it has begun and not ended."""
+        return self._under_way is not None and not self._under_way.done()
+
+    async def outcome(self) -> T:
+        """What it comes to now. Raises Hangs, or what the work raises."""
+        now = asyncio.get_running_loop().time()
+        if self._under_way is None or self._under_way.done():
+            self._under_way, self._until = aside(self._work), now + self._bound
+            self._under_way.add_done_callback(_heard)
+        shared = self._under_way
+        await asyncio.wait([shared], timeout=max(0.0, self._until - now))
+        if not shared.done():
+            raise Hangs(self._bound)
+        return shared.result()
+
+
+async def within(bound: float, work: Callable[[], T]) -> T:
+    """The outcome of work that is done once. Raises Hangs, or what the work raises."""
+    return await Again(work, bound).outcome()
+
+
+def _heard(work: asyncio.Future[Any]) -> None:
+    """How work failed that was given up is nobody's business."""
+    if not work.cancelled():
+        work.exception()
+
+
+class Steps(Protocol):
+    """Does pieces of work in order, where it holds up nobody."""
+
+    def __call__(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """The outcome of this piece, after those before it."""
+
+    def end(self) -> None:
+        """Nothing follows."""
+
+
+class Lane:
+    """Blocking work in order, in one thread: for many small pieces that each do less than beginning a thread takes."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._pieces: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._begun = False
+
+    def __call__(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """The outcome of this piece, after those before it. OSError where no thread can be had."""
+        future: Future[T] = Future()
+
+        def piece() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                outcome = work()
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(outcome)
+
+        self._pieces.put(piece)
+        if not self._begun:
+            try:
+                Thread(target=self._go, name=self._name, daemon=True).start()
+            except RuntimeError:  # the machine gives no more
+                self._pieces.get()
+                return asyncio.wrap_future(_without_thread(future))
+            self._begun = True
+        return asyncio.wrap_future(future)
+
+    def end(self) -> None:
+        """Let go of the thread after the pieces that it was given."""
+        self._pieces.put(None)
+
+    def _go(self) -> None:
+        while piece := self._pieces.get():
+            piece()
+
+
+def contents(file: Path, most: int) -> bytes:
+    """The first `most` bytes of a regular file. OSError, also where it is none; it blocks, so do it aside."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    with open(descriptor, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "no regular file", str(file))
+        return opened.read(most)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

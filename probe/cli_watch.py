@@ -1,14 +1,17 @@
 """What `probe watch` does with its arguments: settings to a watch, its view while it lasts, its reports at the end.
 
-The view goes to standard error, the result to standard output. The report file is tried before the change, not after.
+The view goes to standard error, the result to standard output. The report file is tried before the change, not after,
+and no report takes the place of another: what is there gets a number before the watch begins.
 Nobody waits for whoever reads standard error, and for a terminal that is stopped neither: the report is written first.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import click
@@ -19,7 +22,7 @@ from probe.cli_watch_options import Asked
 from probe.model import Ending, Watched
 from probe.report import table, watched_html, watched_json, watched_table
 from probe.report.board import shown
-from probe.report.watched_words import Times
+from probe.report.watched_words import Times, ways_on
 from probe.service.outfit import UnusableCaFile
 from probe.service.vigil.run import Done, watch
 from probe.settings import Settings
@@ -29,8 +32,7 @@ from probe.verdict.watched import conclude
 
 def watch_and_tell(settings: Settings, paths: tuple[str, ...], asked: Asked, console: Console) -> int:
     """Watch until it is over and tell it; the exit code."""
-    if asked.report is not None:
-        _check_writable(asked.report)
+    report = None if asked.report is None else _place_for(asked.report)
     zone = datetime.fromtimestamp(time.time()).astimezone().tzinfo or UTC
     log = write_behind(_tell_lost)
     with shown(sys.stderr, Times(zone), lambda: log.waits) as show:
@@ -40,32 +42,48 @@ def watch_and_tell(settings: Settings, paths: tuple[str, ...], asked: Asked, con
             raise click.ClickException(f"{error}") from error
     times = Times(zone, done.shift)
     conclusion = conclude(done.watched)
-    if asked.report is not None:
-        _write_report(done.watched, times, asked.report)
+    written = None if report is None else _write_report(done.watched, times, report)
     log.drain(FAREWELL)  # a board is taken away before the result takes its place
     print_result(_result(done, times, asked.form, console))
     if done.watched.ending is Ending.BASELINE:
-        hint = "mend it first, or watch it all the same with --from-broken"
-        click.echo(f"probe: refuses to watch what is {conclusion.sentence}; {hint}", err=True)
+        click.echo(f"probe: refuses to watch what is {conclusion.sentence}; {ways_on(done.watched)}", err=True)
+    if written is not None:
+        click.echo(f"probe: {written}", err=True)
     return conclusion.severity.exit_code
 
 
-def _check_writable(report: Path) -> None:
-    """click.UsageError if it cannot be written. A FIFO would hold this up until somebody reads it: none is opened."""
+def _place_for(report: Path) -> Path:
+    """Where it will be written; what is there already is moved beside it. click.UsageError if it cannot be written.
+
+    A FIFO would hold this up until somebody reads it: none is opened.
+    """
     try:
         if report.exists() and not (report.is_file() or report.is_char_device() or report.is_dir()):
             raise click.UsageError(f"--report {report}: neither a regular file nor a character device; name a file")
         with report.open("a", encoding="utf-8"):  # says of a directory what it is
             pass
+        place = report.resolve() if report.is_file() else report
+        if place.is_file() and place.stat().st_size:
+            click.echo(f"probe: {place} was there already, and is kept as {_moved_aside(place)}", err=True)
     except OSError as error:
         raise click.UsageError(f"--report {report}: {error.strerror}") from None
+    return place
 
 
-def _write_report(watched: Watched, times: Times, report: Path) -> None:
+def _moved_aside(report: Path) -> Path:
+    """Its new name, with a number: the higher, the later."""
+    named = (report.with_name(f"{report.stem}.{number}{report.suffix}") for number in count(1))
+    kept = next(name for name in named if not os.path.lexists(name))
+    return report.rename(kept)
+
+
+def _write_report(watched: Watched, times: Times, report: Path) -> str:
+    """What became of it."""
     try:
         report.write_text(watched_html.render(watched, times), encoding="utf-8")
     except OSError as error:
-        click.echo(f"probe: the report could not be written to {report}: {error.strerror}", err=True)
+        return f"the report could not be written to {report}: {error.strerror}"
+    return f"the report is in {report}"
 
 
 def _tell_lost(lines: int) -> None:

@@ -96,6 +96,8 @@ async def watching(config: Path, *arguments: str) -> AsyncIterator[Watching]:
 
 async def test_a_gap_is_found_and_told_in_every_form(world: DemoWorld, tmp_path: Path) -> None:
     report = tmp_path / "drain.html"
+    report.write_text("of yesterday")
+    (tmp_path / "drain.1.html").write_text("of the day before")
     loop = asyncio.get_running_loop()
     async with watching(configured(world, tmp_path), "--format", "json", "--report", str(report)) as one:
         await one.until(WATCHING)
@@ -120,6 +122,10 @@ async def test_a_gap_is_found_and_told_in_every_form(world: DemoWorld, tmp_path:
         assert endpoint["cadence"]["counted"] <= 1
     page = report.read_text()
     assert "<script" not in page
+    kept = [(tmp_path / f"drain.{number}.html").read_text() for number in (1, 2)]
+    assert kept == ["of the day before", "of yesterday"]
+    assert f"probe: {report} was there already, and is kept as {tmp_path / 'drain.2.html'}" in one.said
+    assert one.said.splitlines()[-1] == f"probe: the report is in {report}"
     assert all(name in page for name in names(world))
 
 
@@ -157,11 +163,13 @@ async def test_an_outage_past_what_is_tolerated_fails_at_once(world: DemoWorld, 
 
 
 async def test_what_is_broken_before_is_refused_unless_told(world: DemoWorld, tmp_path: Path) -> None:
-    config = configured(world, tmp_path)
+    config, report = configured(world, tmp_path), tmp_path / "drain.html"
     await world.change_to(Scene.SILENT)
-    async with watching(config, "--until-stable", "1") as one:
+    report.write_text("of yesterday")
+    async with watching(config, "--until-stable", "1", "--report", str(report)) as one:
         code, out = await one.end(None)
     assert (code, out.count("✗ silent_drop")) == (2, 4)
+    assert (tmp_path / "drain.1.html").read_text() == "of yesterday"
     assert "probe: refuses to watch what is broken before anything was changed: vip/smtp" in one.said
     assert "--from-broken" in one.said
     assert WATCHING not in one.said

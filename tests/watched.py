@@ -85,6 +85,7 @@ def endpoint(name: EndpointName = SMTP, **more: Any) -> WatchedEndpoint:
         "cadence": Cadence(asked=0.2, longest=0.2, sent=300, answered=300),
         "samples": samples,
         "baseline": samples[0],
+        "knocked_since": 1000.0,
         "good_since": 1000.0,
         **more,
     }

@@ -5,7 +5,8 @@ Rules:
   lines since a time, and split lines where a client may put a character. So the HTTP client it makes is used as it is.
 - An answer is bounded in size, and in time unless it is a stream; what it says is checked before it is believed.
 - No redirect is followed: it would carry the token along.
-- After a 401 the credentials are read anew: whoever renews a token need not restart the probe.
+- After a 401 the credentials are read anew: whoever renews a token need not restart the probe. Kubeconfig, token and
+  certificates are read aside and within a bound.
 - What the other side says is shown without the credentials that it was sent. Of a kubeconfig nothing is shown but where
   it is wrong: PyYAML and h11 would quote the token in it.
 """
@@ -30,12 +31,16 @@ from lightkube.core.exceptions import ConfigError
 from msgspec import MsgspecError
 from yaml import MarkedYAMLError, YAMLError
 
+from probe.aside import Again
 from probe.kubernetes.ask import Access, Ask, Refusal
 from probe.model import without_credentials
 
 MAX_BODY = 32 << 20
 CONNECTING = 0.8
 """Part of the time for an answer that connecting may take: a connection that is cancelled half made stays open."""
+
+CREDENTIALS = 10.0
+"""Seconds for a kubeconfig and what it names: a program that fetches a token may ask a cloud for it."""
 
 _CONNECTION = "connection"
 _MAX_STATUS = 64 << 10
@@ -73,6 +78,8 @@ class Api:
         self._access = access
         self._answer = answer
         self._client: httpx2.AsyncClient | None = None
+        self._making = Again(self._made, CREDENTIALS)
+        self._renewing = Again(lambda: user_auth(self._configuration().user), CREDENTIALS)
         self._authorizations: tuple[str, ...] = ()
         self._told: tuple[float, float] | None = None
 
@@ -133,7 +140,7 @@ class Api:
             await client.aclose()
 
     async def _send(self, ask: Ask) -> httpx2.Response:
-        client = self._connected()
+        client = await self._connected()
         try:
             return await client.send(client.build_request("GET", ask.path, params=dict(ask.params)), stream=True)
         except httpx2.HTTPError as error:
@@ -141,15 +148,20 @@ class Api:
         except (httpx2.InvalidURL, *_UNUSABLE) as error:
             raise Refusal(f"{self._access} cannot be used: {_wrong_with(error)}") from None
 
-    def _connected(self) -> httpx2.AsyncClient:
+    async def _connected(self) -> httpx2.AsyncClient:
         if self._client is None:
             try:
-                timeout = httpx2.Timeout(CONNECTING * self._answer, read=None)
-                self._client = AsyncClient(self._configuration(), ConnectionParams(timeout=timeout))
+                made = await self._making.outcome()
             except (httpx2.InvalidURL, *_UNUSABLE) as error:
                 raise Refusal(f"{self._access} cannot be used: {_wrong_with(error)}") from None
-            self._client.event_hooks["request"].append(self._note_credentials)
+            if self._client is None:  # nobody else was as soon
+                made.event_hooks["request"].append(self._note_credentials)
+                self._client = made
         return self._client
+
+    def _made(self) -> httpx2.AsyncClient:
+        timeout = httpx2.Timeout(CONNECTING * self._answer, read=None)
+        return AsyncClient(self._configuration(), ConnectionParams(timeout=timeout))
 
     def _configuration(self) -> SingleConfig:
         file = self._access.kubeconfig
@@ -162,7 +174,7 @@ class Api:
         """An answer that is not 200, in words."""
         code = response.status_code
         if code == httpx2.codes.UNAUTHORIZED:
-            self._read_credentials()
+            await self._read_credentials()
         retry_after = response.headers.get("retry-after", "")
         said = await self._message(response)
         if code == httpx2.codes.FORBIDDEN:
@@ -189,11 +201,11 @@ class Api:
             return ""
         return self.plain(message) if isinstance(message, str) else ""
 
-    def _read_credentials(self) -> None:
+    async def _read_credentials(self) -> None:
         """For the next request. The open streams stay: they were let in."""
         if self._client is not None:
             with suppress(*_UNUSABLE):
-                if auth := user_auth(self._configuration().user):
+                if auth := await self._renewing.outcome():
                     self._client.auth = auth
 
     def _transport(self, error: Exception) -> str:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from probe.model import as_written
+
 NOT_INSTALLED = "the Kubernetes client is not installed: pip install '.[kubernetes]' in mailprobe's checkout"
 
 
@@ -26,7 +28,7 @@ class Access:
     def __str__(self) -> str:
         if not self.kubeconfig:
             return "the Kubernetes API"
-        return f"the Kubernetes API of {self.kubeconfig}" + (f" ({self.context})" if self.context else "")
+        return f"the Kubernetes API of {as_written(self.kubeconfig)}" + (f" ({self.context})" if self.context else "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

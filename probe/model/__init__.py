@@ -131,6 +131,7 @@ from probe.model.words import (
     Verdict,
     worst,
 )
+from probe.model.written import Expanded, as_written, unexpanded
 
 __all__ = [
     "NOTHING_KNOWN",
@@ -158,6 +159,7 @@ __all__ = [
     "Endpoint",
     "EndpointName",
     "Evidence",
+    "Expanded",
     "Explained",
     "Failure",
     "Fault",
@@ -221,11 +223,13 @@ __all__ = [
     "WatchedEndpoint",
     "WayIn",
     "Whose",
+    "as_written",
     "at_door",
     "door_of",
     "in_all",
     "plain_address",
     "plain_network",
+    "unexpanded",
     "within",
     "without_credentials",
     "worst",

@@ -139,7 +139,8 @@ class Cadence:
 class WatchedEndpoint:
     """One endpoint over the watch. `untold`: gaps beyond the most that are kept. `blind`: when nobody knocked.
 
-    `good_since`: since when every session was as good as it must be; None while the latest was not.
+    `knocked_since`: when the first knock left; before it nothing is known. `good_since`: since when every session was
+    as good as it must be; None while the latest was not.
     """
 
     name: EndpointName
@@ -150,6 +151,7 @@ class WatchedEndpoint:
     untold: int = 0
     samples: tuple[Sample, ...] = ()
     blind: tuple[Span, ...] = ()
+    knocked_since: float | None = None
     good_since: float | None = None
     baseline: Sample | None = None
 

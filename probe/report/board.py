@@ -76,7 +76,7 @@ class Pictures:
         console = self._live.console
         if watched.began is not None and watched.ending is None and not self._began:
             self._began = True
-            console.print(Text(f"{self._times.clock(watched.began)} {BEGAN}"))
+            console.print(Text(f"{self._times.stamp(watched.began)} {BEGAN}"))
         self._live.update(board(watched, console.width, console.height), refresh=True)
 
 
@@ -147,10 +147,11 @@ def strip_of(watched: Watched, endpoint: WatchedEndpoint, width: int) -> Text:
     seconds = min(STRIP_SECONDS, max(watched.until - watched.started, SHORTEST_STRIP))
     each = seconds / width if width else 0.0
     stretches = [_stretch(gap) for gap in endpoint.gaps]
+    since = endpoint.knocked_since if endpoint.knocked_since is not None else float("inf")
     recent = [one for one in stretches if one.end > watched.until - seconds]
     for number in range(width):
         start = watched.until - (width - number) * each
-        fine = FINE if start + each > watched.started else UNSEEN
+        fine = FINE if start + each > since else UNSEEN
         cell = max((one.sign for one in recent if one.start < start + each and one.end > start), default=fine)
         text.append(cell, style=STRIP_STYLES[cell])
     return text
@@ -206,7 +207,7 @@ class Lines:
         for key, moment, line in self._happenings(watched):
             if self._told.get(key) != line:
                 self._told[key] = line
-                self._stream.write(f"{self._times.clock(moment)} {line}\n")
+                self._stream.write(f"{self._times.stamp(moment)} {line}\n")
         self._stream.flush()
 
     def _happenings(self, watched: Watched) -> Iterator[tuple[tuple[object, ...], float, str]]:

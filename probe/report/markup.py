@@ -44,6 +44,11 @@ def html(*content: Content) -> Html:
     return Html("".join(_parts(content)))
 
 
+def prose(text: str) -> Html:
+    """Our own sentences: what stands between backticks is to be typed."""
+    return html([element("code", one) if index % 2 else one for index, one in enumerate(text.split("`"))])
+
+
 def _parts(content: Iterable[Content]) -> Iterable[str]:
     for one in content:
         if isinstance(one, Html):

@@ -12,7 +12,7 @@ from importlib import resources
 
 from probe import __version__
 from probe.model import Gap, Watched
-from probe.report.markup import Html, element, html
+from probe.report.markup import Html, element, html, prose
 from probe.report.text import counted
 from probe.report.watched_timeline import Frame, close_up, timeline
 from probe.report.watched_words import (
@@ -182,13 +182,13 @@ def _said(listed: list[Gap]) -> Iterator[Html]:
     for gap in told.values():
         judgement = gap.judgement
         if judgement is not None:
-            cause = element("p", element("strong", "Cause: "), judgement.cause) if judgement.cause else None
+            cause = element("p", element("strong", "Cause: "), prose(judgement.cause)) if judgement.cause else None
             yield element(
                 "div",
                 element("p", element("strong", f"{gap.endpoint}: {how(gap)}")),
-                element("p", judgement.explanation),
+                element("p", prose(judgement.explanation)),
                 cause,
-                element("p", f"Next: {judgement.hint}", class_="soft"),
+                element("p", "Next: ", prose(judgement.hint), class_="soft"),
                 class_="said",
             )
 

@@ -33,7 +33,6 @@ MOST_LISTED = 40
 """Outages that are listed, the longest first to be chosen."""
 
 ENDPOINTS = ("path", "service", "at the end", "outages", "out for", "clients' addresses")
-OUTAGES = ("outage", "went", "came back", "length", "what it was")
 
 
 def render(watched: Watched, console: Console, times: Times) -> None:
@@ -48,7 +47,7 @@ def as_renderable(watched: Watched, times: Times) -> RenderableType:
     listed = _listed(watched)
     parts: list[RenderableType] = [Rows(ENDPOINTS, [_of_endpoint(one) for one in watched.endpoints])]
     if listed:
-        parts += [Text(), Rows(OUTAGES, [_of_outage(gap, times) for gap in listed])]
+        parts += [Text(), _outages(watched, listed, times)]
         parts += [Text(total(watched, listed))] if total(watched, listed) else []
         parts += [*_together(watched, times), *_causes(listed)]
     done = conclude(watched)
@@ -76,11 +75,18 @@ def _listed(watched: Watched) -> list[Gap]:
     return sorted(chosen, key=lambda gap: (gap.began.moment, str(gap.endpoint)))
 
 
+def _outages(watched: Watched, listed: list[Gap], times: Times) -> Rows:
+    zone = times.offset(watched.started)
+    headings = ("outage", f"went ({zone})", f"came back ({zone})", "length", "what it was")
+    return Rows(headings, [_of_outage(gap, times) for gap in listed])
+
+
 def _of_outage(gap: Gap, times: Times) -> Row:
     name = Text(str(gap.endpoint), style=STYLES[Severity.CRITICAL])
     went, back = when(gap.began, times), when(gap.ended, times) if gap.ended else "not yet"
     cells = (name, Text(went), Text(back), Text(length(gap)), Text(kind(gap)))
     edges = f"went {went}, " + (f"came back {back}" if gap.ended else "not back yet")
+    edges += f" ({times.offset(gap.began.by)})"
     return Row(cells, (name, Text(edges), Text(length(gap)), Text(kind(gap))))
 
 

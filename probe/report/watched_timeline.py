@@ -2,7 +2,8 @@
 
 - A drawing never stands alone: its label says in words what it shows, and heights differ as colours do.
 - Low and green: SYNs were answered. Full height and red: they were not; paler where it is not known which. Two thirds
-  and yellow: answered, but sessions were critical. Half and grey: nobody knocked. Ticks on top: sessions.
+  and yellow: answered, but sessions were critical. Half and grey: nobody knocked. Nothing: before the first knock.
+  Ticks on top: sessions.
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ def _row(endpoint: WatchedEndpoint, frame: Frame, watched: Watched, times: Times
 
 
 def _marks(endpoint: WatchedEndpoint, gaps: list[Gap], frame: Frame, watched: Watched) -> Iterator[Html]:
-    yield _rect(frame, watched.started, watched.until, FINE)
+    if endpoint.knocked_since is not None:
+        yield _rect(frame, endpoint.knocked_since, watched.until, FINE)
     for blind in endpoint.blind:
         if frame.holds(blind.start, blind.end):
             yield _rect(frame, blind.start, blind.end, BLIND)

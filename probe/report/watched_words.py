@@ -1,14 +1,16 @@
 """A watch in words and figures that all its reports share. Pure.
 
-Every time is a wall time of the vantage's own zone, to 0.1 s; `Times` knows the zone, and what the wall clock is ahead
-of the probe's clock.
+Every time is a wall time of the vantage's own zone, to 0.1 s; `Times` knows the zone, which every line, heading or page
+names, and what the wall clock is ahead of the probe's clock.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from itertools import islice
 
 from probe.model import (
     Edge,
@@ -24,9 +26,12 @@ from probe.model import (
     WatchedEndpoint,
 )
 from probe.report.text import counted
-from probe.verdict.watched import how
+from probe.verdict.watched import how, is_broken
 
 MARKS = {Severity.OK: "✓", Severity.WARNING: "!", Severity.CRITICAL: "✗", Severity.UNKNOWN: "?"}
+
+MOST_NAMED = 3
+"""Paths that are well, as they are told where another is broken."""
 
 ENDINGS = {
     Ending.STABLE: "it ended because all endpoints had been well for as long as was asked",
@@ -48,6 +53,10 @@ class Times:
         """The time of day, to 0.1 s, or as many digits as are asked for."""
         shown = datetime.fromtimestamp(round(moment + self.shift, digits), self.zone)
         return f"{shown:%H:%M:%S}.{f'{shown.microsecond:06}'[:digits]}"
+
+    def stamp(self, moment: float) -> str:
+        """The time of day with its zone, for a line that stands alone."""
+        return f"{self.clock(moment)} {self.offset(moment)}"
 
     def day(self, moment: float) -> str:
         """The date, the time to the second, and the zone."""
@@ -187,20 +196,24 @@ def _since(standing: Standing, times: Times) -> str:
 def clients(watched: Watched) -> str | None:
     """Everybody who came in meanwhile, by the servers' logs."""
     seen = {whose: count for whose, count in watched.clients.items() if count > 0}
-    told = [f"{count:,} from {PLACES.get(whose, whose)}" for whose, count in seen.items()]
+    named = [f"{seen[whose]:,} from {place}" for whose, place in NAMED.items() if whose in seen]
+    others = {whose: count for whose, count in seen.items() if whose not in NAMED}
+    of_them = ", ".join(
+        f"{count:,} {OTHERS.get(whose, whose)}" if len(others) > 1 else f"all {OTHERS.get(whose, whose)}"
+        for whose, count in others.items()
+    )
+    told = [*named, f"{sum(others.values()):,} from other addresses ({of_them})"] if others else named
     return f"clients, this machine's sessions among them: {', '.join(told)}" if told else None
 
 
-PLACES = {
+NAMED = {
     "node": "cluster nodes' addresses",
     "pod": "pods' addresses",
     "gateway": "gateways' addresses",
     "proxy": "proxies' addresses",
-    "vantage": "this machine's addresses",
-    "loopback": "loopback",
-    "private": "private addresses",
-    "public": "public addresses",
 }
+OTHERS = {"vantage": "this machine's"}
+"""What `mailprobe_clients_total` has as `other` is named so here too, and then what it consists of."""
 
 
 def total(watched: Watched, listed: Sequence[Gap]) -> str:
@@ -209,3 +222,13 @@ def total(watched: Watched, listed: Sequence[Gap]) -> str:
     every = sum(len(one.gaps) for one in watched.endpoints)
     more = every - len(listed) + untold
     return f"and {counted(more, 'more outage')}" if more > 0 else ""
+
+
+def ways_on(watched: Watched) -> str:
+    """What to do where something was broken before; paths that are well may be watched alone."""
+    broken = {one.name.path for one in watched.endpoints if is_broken(one)}
+    well = dict.fromkeys(one.name.path for one in watched.endpoints if one.name.path not in broken)
+    alone = " ".join(f"--path {shlex.quote(path)}" for path in islice(well, MOST_NAMED))
+    more = " …" if len(well) > MOST_NAMED else ""
+    leave_out = f", leave it out ({alone}{more})" if well else ""
+    return f"mend it first{leave_out}, or watch it all the same with --from-broken"

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from probe.model import Clock, Endpoint, Judgement, Logins, Phase, Session
+from probe.model import Clock, Endpoint, Judgement, Logins, Phase, Session, as_written, unexpanded
 from probe.notices import Once
 from probe.settings import Settings
 from probe.verdict.case import BROKEN
@@ -127,7 +127,7 @@ class LoginCount:
             if growth or not logged_in(session) or after.asked >= session.closed + LAG:
                 self._say_if_it_never_counts(page, after.reading, session)
                 return Logins(
-                    where=urlsplit(page.url).netloc,
+                    where=urlsplit(as_written(page.url)).netloc or as_written(page.url),
                     count=after.reading.count,
                     grown=growth,
                     own=self._begun - before.ended,
@@ -153,7 +153,9 @@ class LoginCount:
         found = await page.read(counter, self._bound)
         if isinstance(found, Unread):
             what = "dovecot_metrics: the count of logins is unknown"
-            self._once.warn(what, kind=found.kind, url=page.url, reason=found.reason[:500])
+            self._once.warn(
+                what, kind=found.kind, url=as_written(page.url), reason=unexpanded(found.reason, page.url)[:500]
+            )
             return None
         self.latest = found.count
         return Scrape(asked, page.clock(), ended, found)
@@ -163,7 +165,7 @@ class LoginCount:
             return
         doubt = "the page is another server's, or Dovecot writes no statistics (stats_writer_socket_path is empty)"
         what = f"dovecot_metrics: {reading.counter} is still 0 after a login of ours: {doubt}"
-        self._once.warn(what, kind="still 0", url=page.url)
+        self._once.warn(what, kind="still 0", url=as_written(page.url))
 
 
 def _may_have_logged_in(session: Session) -> bool:

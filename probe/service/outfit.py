@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
-from probe.aside import aside
+from probe.aside import Hangs, within
 from probe.model import Clock, Endpoint
 from probe.service.logins import login_count
 from probe.service.names import names_of
@@ -24,6 +24,10 @@ from probe.settings import Settings
 
 if TYPE_CHECKING:
     from probe.service.trust import TrustChecks
+
+
+CA_FILES = 5.0
+"""Seconds for all of them."""
 
 
 class UnusableCaFile(Exception):
@@ -47,7 +51,7 @@ async def outfitted(
     kit = Kit(
         clock=clock,
         token=lambda: secrets.token_hex(8),
-        contexts=await aside(lambda: contexts(endpoints)),
+        contexts=await _contexts(endpoints),
         name=hello_name(settings.vantage.name),
     )
     async with (
@@ -62,22 +66,29 @@ async def outfitted(
             networks=settings.networks,
             survey=around,
             logins=logins,
-            trust=_trust_checks(settings, clock),
+            trust=await _trust_checks(settings, clock),
             read_replies=settings.evidence.reply == "auto",
             progress=progress,
         )
 
 
-def _trust_checks(settings: Settings, clock: Clock) -> TrustChecks | None:
+async def _contexts(endpoints: Sequence[Endpoint]) -> TlsContexts:
+    try:
+        return await within(CA_FILES, lambda: contexts(endpoints))
+    except Hangs as error:
+        raise UnusableCaFile(f"tls.ca_file: {error.strerror}") from None
+
+
+async def _trust_checks(settings: Settings, clock: Clock) -> TrustChecks | None:
     if not settings.checks.spoof:
         return None
     from probe.service.trust import trust_checks  # noqa: PLC0415 - few ask for them
 
-    return trust_checks(settings, clock)
+    return await trust_checks(settings, clock)
 
 
 def contexts(endpoints: Sequence[Endpoint]) -> TlsContexts:
-    """One TLS context for each set of TLS options."""
+    """One TLS context for each set of TLS options. Blocks."""
     made = TlsContexts()
     for endpoint in endpoints:
         try:

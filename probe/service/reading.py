@@ -6,10 +6,9 @@ with its certificates. While one reading hangs no other is begun, or each reload
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
-from probe.aside import aside
+from probe.aside import Again, Hangs
 from probe.service.outfit import contexts
 from probe.service.web.standing import sound
 from probe.settings import Settings, targets
@@ -35,18 +34,16 @@ class Reader:
     def __init__(self, load: Load, bound: float = BOUND) -> None:
         self._load = load
         self._bound = bound
-        self._under_way: asyncio.Future[Settings] | None = None
+        self._reading = Again(self._whole, bound)
 
     async def read(self) -> Settings:
         """What the files hold now. Raises ConfigurationError, UnusableCaFile or NothingComes."""
-        if self._under_way is not None and not self._under_way.done():
+        if self._reading.is_under_way:  # it may have read what was there before
             raise NothingComes(self._bound)
-        self._under_way = reading = aside(self._whole)
-        reading.add_done_callback(_heard)
-        await asyncio.wait([reading], timeout=self._bound)
-        if not reading.done():
-            raise NothingComes(self._bound)
-        return reading.result()
+        try:
+            return await self._reading.outcome()
+        except Hangs:
+            raise NothingComes(self._bound) from None
 
     def _whole(self) -> Settings:
         settings = self._load()
@@ -54,9 +51,3 @@ class Reader:
         if settings.web.config_file is not None:
             sound(settings.web.config_file)
         return settings
-
-
-def _heard(reading: asyncio.Future[Settings]) -> None:
-    """How a reading failed that was given up is nobody's business."""
-    if not reading.cancelled():
-        reading.exception()

@@ -14,12 +14,17 @@ Rule 5: at most once in an interval, whoever calls how often: a check is written
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
+from probe.aside import FILES, within
 from probe.evidence.correlate import search
 from probe.evidence.ours import Ours
 from probe.evidence.scene import SETTLE
@@ -33,6 +38,8 @@ from probe.sessions.open import open_claiming
 from probe.settings import Settings
 
 TEST_NET = int(IPv4Address("192.0.2.0"))
+T = TypeVar("T")
+
 DOCUMENTATION = int(IPv6Address("2001:db8::"))
 
 
@@ -44,6 +51,7 @@ class TrustChecks:
     memory: TrustMemory
     began: float | None = field(default=None, init=False)
     has_said: bool = field(default=False, init=False)
+    _writing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def after(self, session: Session, endpoint: Endpoint, workshop: Workshop, others: Ours) -> Sighting | None:
         """What the server believed of a forged header, after a session that reached it; checked anew where due."""
@@ -53,11 +61,11 @@ class TrustChecks:
         last = self.memory.last(endpoint)
         due = last is None or not 0 <= now - last.at < self.interval
         if due and workshop.take(endpoint):
-            if not self._may_check(endpoint, now):
+            if not await self._may_check(endpoint, now):
                 return None
             claim = fresh_claim(session.address.version, workshop.random)
             last = Checked(at=now, believed=await self._check(endpoint, claim, workshop, others))
-            self.memory.remember(endpoint, last)
+            await self._aside(partial(self.memory.remember, endpoint, last))
             self._say(endpoint, claim, last)
         return last.believed if last else None
 
@@ -66,13 +74,23 @@ class TrustChecks:
         self.began, self.has_said = before.began, before.has_said
         self.memory.take_over(before.memory)
 
-    def _may_check(self, endpoint: Endpoint, now: float) -> bool:
+    async def _may_check(self, endpoint: Endpoint, now: float) -> bool:
         """Whether the next process will know of this check, or this one has been alone for an interval."""
         self.began = now if self.began is None else self.began
-        if self.memory.announce(endpoint, now) or now - self.began >= self.interval:
+        if await self._aside(partial(self.memory.announce, endpoint, now)) or now - self.began >= self.interval:
             return True
         self._say_that_it_waits()
         return False
+
+    async def _aside(self, work: Callable[[], T]) -> T:
+        """What touches the file, one after the other. A file system that hangs is asked no more."""
+        async with self._writing:
+            if self.memory.lasts:
+                try:
+                    return await within(FILES, work)
+                except OSError:
+                    self.memory.lasts = False
+            return work()
 
     def _say_that_it_waits(self) -> None:
         if self.has_said:
@@ -110,9 +128,13 @@ class TrustChecks:
         )
 
 
-def trust_checks(settings: Settings, clock: Clock) -> TrustChecks:
+async def trust_checks(settings: Settings, clock: Clock) -> TrustChecks:
     """The trust checks of a configuration that asks for them."""
-    memory = TrustMemory(Path(settings.history.file).with_name(NAME), lambda: shift_of(clock))
+    remembering = partial(TrustMemory, Path(settings.history.file).with_name(NAME), lambda: shift_of(clock))
+    try:
+        memory = await within(FILES, remembering)
+    except OSError:
+        memory = remembering(reachable=False)
     return TrustChecks(interval=settings.checks.spoof_interval, memory=memory)
 
 

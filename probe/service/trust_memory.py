@@ -5,6 +5,8 @@ Rule 1: the place is `trust.json` beside history.file. Nothing creates that dire
 Rule 2: the file is ours and nobody else's; what in it does not make sense is as good as not there.
 Rule 3: an endpoint with another way in is another endpoint. What else differs (Endpoint.identity) bears on verdicts and
         not on what its listener believes: an open door stays open, whoever is expected to come through.
+Rule 4: what touches the file blocks, and is done aside: to begin, and `announce` and `remember` while it `lasts`. A
+        file system that hangs is a place that cannot be written: `lasts` is set to false, and it is touched no more.
 """
 
 from __future__ import annotations
@@ -17,9 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from probe.aside import contents
 from probe.model import Endpoint, Link, Sighting, plain_address
 
 NAME = "trust.json"
+LARGEST = 64 << 20
+"""Bytes of it that are read: thousands of endpoints, each with a log line."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,12 +38,12 @@ class Checked:
 class TrustMemory:
     """The last check of each endpoint, by name and place."""
 
-    def __init__(self, place: Path, shift: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(self, place: Path, shift: Callable[[], float] = lambda: 0.0, *, reachable: bool = True) -> None:
         """`shift`: seconds by which the wall clock was set since the process began; the file has wall times."""
         self.place = place
         self._shift = shift
-        self.lasts = os.access(place.parent, os.W_OK)
-        self._checked = self._read()
+        self.lasts = reachable and os.access(place.parent, os.W_OK)
+        self._checked = self._read() if reachable else {}
 
     def last(self, endpoint: Endpoint) -> Checked | None:
         """The last check of this endpoint, None if there was none."""
@@ -73,12 +78,13 @@ class TrustMemory:
             with contextlib.suppress(OSError):
                 whole.unlink(missing_ok=True)
             return False
-        self._checked = checked
-        return True
+        if self.lasts:  # else somebody gave up waiting for this, and knows more by now
+            self._checked = checked
+        return self.lasts
 
     def _read(self) -> dict[str, Checked]:
         try:
-            content = json.loads(self.place.read_text(encoding="utf-8"))
+            content = json.loads(contents(self.place, LARGEST))
             return {str(key): _checked(one, self._shift()) for key, one in content.items()}
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return {}

@@ -15,7 +15,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
-from probe.model import WHOAMI, AddressFamily, ImprintKind, Network, plain_address
+from probe.model import WHOAMI, AddressFamily, ImprintKind, Network, as_written, plain_address
 from probe.settings.draft import Doubt, Draft, Finding, Found
 from probe.settings.evidence import Source, SyslogSource
 from probe.settings.faults import Location, dotted, shown, shown_name
@@ -118,7 +118,7 @@ def _password_files(draft: Draft) -> Iterator[Finding]:
     for place, endpoint in draft.endpoints:
         file = endpoint.login.password_file if endpoint.login else None
         if file is not None and (mode := _mode(file)) & stat.S_IROTH:
-            reason = f"{file} is readable by every user of this machine (mode {mode:04o})"
+            reason = f"{as_written(file)} is readable by every user of this machine (mode {mode:04o})"
             yield Doubt((*place, "login", "password_file"), reason)
 
 
@@ -217,10 +217,10 @@ def _loki(draft: Draft) -> Iterator[Finding]:
         for name in ("password_file", "bearer_token_file"):
             file = getattr(source, name)
             if file is not None and (mode := _mode(file)) & stat.S_IROTH:
-                reason = f"{file} is readable by every user of this machine (mode {mode:04o})"
+                reason = f"{as_written(file)} is readable by every user of this machine (mode {mode:04o})"
                 yield Doubt((*place, name), reason)
         if source.bearer_token_file is not None and not source.bearer_token_file.is_file():
-            reason = f"{source.bearer_token_file} cannot be read now: Loki is asked once it can"
+            reason = f"{as_written(source.bearer_token_file)} cannot be read now: Loki is asked once it can"
             yield Doubt((*place, "bearer_token_file"), reason)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from probe.model import Expanded
 from probe.settings.faults import ConfigurationFault, Location, dotted, shortened
 
 MAX_BYTES = 1 << 20
@@ -36,18 +37,6 @@ _SCALARS: tuple[tuple[re.Pattern[str], Callable[[str], object]], ...] = (
     (re.compile(r"[-+]?(0|[1-9][0-9]{0,17})"), int),
     (re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{1,18}"), float),
 )
-
-
-class Expanded(str):
-    """Text with variables replaced. `template` is what the file says: the only form that may be shown."""
-
-    __slots__ = ("template",)
-    template: str
-
-    def __new__(cls, text: str, template: str) -> Expanded:
-        expanded = super().__new__(cls, text)
-        expanded.template = template
-        return expanded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -231,8 +220,9 @@ class _Builder:
         for fault in _missing(template, self.environment):
             self._complain(self._next_location(), *fault, line)
         text = _VARIABLE.sub(lambda found: _replacement(found, self.environment), template)
-        only_escapes = all(found["escaped"] for found in _VARIABLE.finditer(template))
-        return text if only_escapes else Expanded(text, template)
+        named = [found for found in _VARIABLE.finditer(template) if not found["escaped"]]
+        held = ((_replacement(found, self.environment), found[0]) for found in named)
+        return Expanded(text, template, held) if named else text
 
     def _refuse_tag(self, event: Any, line: int) -> None:
         if event.tag not in (None, "!", _STR_TAG):

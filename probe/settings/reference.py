@@ -29,7 +29,9 @@ every fault of a file at once; `probe schema` prints its JSON Schema for editors
 - Durations have a unit: `250ms`, `30s`, `5m`, `12h`, `30d`. Networks are addresses or CIDRs without host bits.
 - `${NAME}` in a value is replaced by the environment variable of that name, which must be set; `$${` stands for the
   characters `${`. Inside `{…}` and `[…]` such a value needs quotes.
-- Secrets come from a `*_file` or from `${NAME}`, never out of the file itself, and are never printed.
+- Secrets come from a `*_file` or from `${NAME}`, never out of the file itself, and are never printed. What `${NAME}`
+  put into a URL, a tenant, a query or the path of a log is in no name, label, log line or page either: `${NAME}` is.
+  Hosts, addresses, and the names of vantage, paths, nodes and objects are shown as they are.
 - File names that are not absolute count from the directory the probe is started in.
 """
 

@@ -3,7 +3,7 @@
 - A type is a validator (file form -> domain value, or what was expected) and a JSON Schema of the file form.
 - Numbers and true/false may also come as text, because `${NAME}` always is text.
 - Defaults of the models are written in file form ("30s") and go through the same validators.
-- A text or a URL out of `${NAME}` stays `Expanded`: what is shown of it is what the file says.
+- A text, a URL or a path out of `${NAME}` stays `Expanded`: what is shown of it is what the file says.
 """
 
 from __future__ import annotations
@@ -13,14 +13,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_network
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic_core import PydanticCustomError, core_schema
 
-from probe.model import Address, AddressFamily, ImprintKind, Network, ProxyHeader, Secret, Service, plain_address
-from probe.settings.document import Expanded
+from probe.model import (
+    Address,
+    AddressFamily,
+    Expanded,
+    ImprintKind,
+    Network,
+    ProxyHeader,
+    Secret,
+    Service,
+    plain_address,
+)
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -47,6 +56,19 @@ _NAME_PATTERN = r"[^\s/:]*[^\s/:.0-9][^\s/:.]*\.?"
 _PORT_PATTERN = "0?[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _VARIABLE_PATTERN = r"\$\{"
+
+
+class ExpandedPath(PosixPath):
+    """The path of a file, with variables replaced. Paths that are made of it are plain ones in this respect."""
+
+    template = ""
+
+    @classmethod
+    def of(cls, text: Expanded) -> ExpandedPath:
+        """The path that such a text names."""
+        path = cls(str(text))
+        path.template = text.template
+        return path
 
 
 def unfit(
@@ -206,7 +228,7 @@ def _file(value: object) -> Path:
         return value
     if not isinstance(value, str) or not value.strip() or _CONTROL.search(value) or len(value) > 4096:
         raise unfit("the path of a file")
-    return Path(value)
+    return ExpandedPath.of(value) if isinstance(value, Expanded) else Path(value)
 
 
 def _url(value: object) -> str:

@@ -41,6 +41,7 @@ class Reach:
     gaps: tuple[Gap, ...] = ()
     untold: int = 0
     blind: tuple[Span, ...] = ()
+    since: float | None = None
     at: float | None = None
     up_at: float | None = None
     doubt: Knock | None = None
@@ -63,6 +64,7 @@ class Reach:
             counted=self.counted + knock.counted,
             longest=max(self.longest, knock.spacing),
             blind=self.blind if self.at is None else self._blind_between(self.at, knock.at, knock.spacing),
+            since=knock.at if self.since is None else self.since,
             at=knock.at,
         )
         return seen._answered(knock) if knock.failure is None else seen._failed(knock, knock.failure)

@@ -68,7 +68,7 @@ def why_over(watched: Watched) -> Ending | None:
     wanted = watched.wanted
     if watched.began is None:
         return None
-    if not wanted.from_broken and any(map(_is_broken, watched.endpoints)):
+    if not wanted.from_broken and any(map(is_broken, watched.endpoints)):
         return Ending.BASELINE
     if too_long(watched) is not None:
         return Ending.MAX_OUTAGE
@@ -124,11 +124,12 @@ class Rule:
 def _broken_before(watched: Watched) -> str | None:
     if watched.ending is not Ending.BASELINE:
         return None
-    broken = [f"{one.name} {one.baseline.verdict}" for one in watched.endpoints if _is_broken(one) and one.baseline]
+    broken = [f"{one.name} {one.baseline.verdict}" for one in watched.endpoints if is_broken(one) and one.baseline]
     return f"broken before anything was changed: {', '.join(broken)}"
 
 
-def _is_broken(endpoint: WatchedEndpoint) -> bool:
+def is_broken(endpoint: WatchedEndpoint) -> bool:
+    """Whether it was critical before anything was changed."""
     return endpoint.baseline is not None and endpoint.baseline.verdict.severity is Severity.CRITICAL
 
 

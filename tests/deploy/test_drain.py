@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.chart import REPOSITORY
+from tests.deploy.test_drain_recipes import recipe
 
 SCRIPT = REPOSITORY / "deploy/drain.sh"
 PATIENCE = 20.0
@@ -126,6 +127,12 @@ def test_a_drain_is_gated_before_watched_and_gated_after(stage: Stage, shell: st
         "probe once --once --wait 6",
     ]
     assert "the baseline is there" in errors
+    assert "what was watched is in drain-node1-1.html" in errors
+    (pager,) = [line for line in errors.splitlines() if "amtool" in line]
+    assert pager == (
+        'drain.sh:   amtool alert add MailprobeMaintenance --start="$(date -u +%FT%TZ)" '
+        """--end="$(date -u -d "+30 min" +%FT%TZ)" --annotation=summary='drain of node1'"""
+    )
 
 
 def test_arguments_reach_who_they_are_for(stage: Stage) -> None:
@@ -137,6 +144,21 @@ def test_arguments_reach_who_they_are_for(stage: Stage) -> None:
     assert stage.asked[0] == f"probe once --once --wait 60 {selection}"
     assert stage.asked[1] == f"probe watch --until-stable 1 --max-outage 120 --report r-1.html {selection}"
     assert stage.asked[2] == "kubectl drain node1 --timeout 2m --pod-selector=app=mail server"
+    assert [line.split(" --start")[0] for line in errors.splitlines() if "amtool" in line] == [
+        "drain.sh:   amtool alert add MailprobeMaintenance path='vip'",
+        "drain.sh:   amtool alert add MailprobeMaintenance path='the other'",
+    ]
+
+
+def test_no_report_takes_the_place_of_another(stage: Stage) -> None:
+    for number in (1, 2, 4):
+        (stage.directory / f"drain-node1-{number}.html").touch()
+    stage.plays(watch_1=BASELINE + UNTIL_DRAINED, drain_1=OVER, watch_2=BASELINE + "sleep 2\n")
+    code, errors = stage.run("--stable", "1", "node1")
+    assert code == 0, errors
+    written = [call.split("--report ")[1].split()[0] for call in stage.asked if call.startswith("probe watch")]
+    assert written == ["drain-node1-3.html", "drain-node1-5.html"]
+    assert "what was watched is in drain-node1-3.html, drain-node1-5.html" in errors
 
 
 @pytest.mark.parametrize("verdict", [1, 2, 3])
@@ -288,6 +310,36 @@ def test_wrong_usage_is_told_before_anything_is_asked(stage: Stage, arguments: t
     assert stage.asked == []
 
 
+MOVED = ["kubectl cordon k8s-node1", "kubectl -n mailserver rollout restart deployment/mailserver"]
+
+
+@pytest.mark.parametrize(
+    ("watch", "calls"),
+    [
+        ("echo 'probe: refuses' >&2; exit 2\n", []),
+        (BASELINE + 'while ! grep -q rollout "$STAGE/asked"; do sleep 0.02; done; exit 2\n', MOVED),
+        (
+            BASELINE + 'while ! grep -q rollout "$STAGE/asked"; do sleep 0.02; done\n',
+            [*MOVED, "kubectl uncordon k8s-node1"],
+        ),
+    ],
+    ids=["refused", "ended badly", "ended well"],
+)
+def test_a_pod_is_moved_by_the_recipe_only_while_it_is_watched(stage: Stage, watch: str, calls: list[str]) -> None:
+    stage.plays(watch_1=watch)
+    block = recipe("drains.md", "rollout restart").replace("sleep 1;", "sleep 0.05;")
+    done = subprocess.run(
+        ["sh", "-c", block],
+        env={"PATH": f"{stage.directory}:{os.environ['PATH']}", "STAGE": str(stage.directory)},
+        cwd=stage.directory,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (stage.asked[1:], done.returncode) == (calls, 0 if len(calls) == 3 else 2), done
+
+
 def test_a_program_that_is_missing_is_told(stage: Stage) -> None:
     with subprocess.Popen(
         ["sh", str(SCRIPT), "node1"],
@@ -297,7 +349,7 @@ def test_a_program_that_is_missing_is_told(stage: Stage) -> None:
     ) as started:
         _, errors = started.communicate(timeout=PATIENCE)
     assert started.returncode == 64
-    assert "there is no program /nowhere/probe" in errors
+    assert errors == "drain.sh: there is no program /nowhere/probe; say where it is: PROBE=/path/to/it drain.sh …\n"
 
 
 def test_the_shell_and_shellcheck_have_nothing_to_say() -> None:

@@ -15,7 +15,7 @@ from rich.console import Console
 from probe.model import Cadence, Ending, EndpointName, Service, Span, Verdict, Wanted, Watched
 from probe.report import watched_html, watched_json, watched_table
 from probe.report.board import Lines, board
-from probe.report.watched_words import Times, cadence, length, runs, when
+from probe.report.watched_words import Times, cadence, clients, length, runs, ways_on, when
 from tests.watched import IMAPS, drained, endpoint, gap, judgement, sample, watched
 
 TIMES = Times(UTC)
@@ -35,6 +35,7 @@ def test_the_table_tells_when_who_and_how_long() -> None:
         "✗ masked by node",
         "preserved (192.168.1.10) → masked by node (10.0.20.102)",
         "12.0 s ± 0.2",
+        "went (UTC)  came back (UTC)",
         "00:17:18.0",
         "no connection: silent_drop",
         "vip: all 2 endpoints together, if for one reason: 12.00 s ± 0.15",
@@ -42,7 +43,7 @@ def test_the_table_tells_when_who_and_how_long() -> None:
         "10.0.20.202 announced by node2 since 00:17:30.0 (± 0.5 s)",
         "node1 has no local endpoint since 00:17:18.0",
         "2 endpoints: 600 knocks, one each 0.2 s at each, none counted by the server",
-        "clients, this machine's sessions among them: 8 from this machine's addresses, 41 from public addresses",
+        "12 from cluster nodes' addresses, 49 from other addresses (8 this machine's, 41 public)",
         "1970-01-01 00:16:40 UTC at lan-probe",
     ):
         assert part in told, (part, told)
@@ -63,7 +64,13 @@ def test_no_width_costs_a_time_a_verdict_or_an_address(width: int) -> None:
     began = replace(before, began=replace(before.began, after=None))
     told = printed(watched(*drained().endpoints, endpoint(long, gaps=(began, gap(1080.0, None, endpoint=long)))), width)
     words = " ".join(told.split())
-    for part in ("00:17:18.0", "00:17:30.0", "before 00:16:40.1", "at least 11.9 s", "✗ masked by node", "silent_drop"):
+    for part in (
+        "went 00:17:18.0, came back 00:17:30.0 (UTC)" if width < 69 else "00:17:18.0",
+        "before 00:16:40.1",
+        "at least 11.9 s",
+        "✗ masked by node",
+        "silent_drop",
+    ):
         assert part in words, (part, told)
     assert words.count("192.168.1.10)") >= 3
     assert words.count("10.0.20.102)") >= 1
@@ -73,7 +80,7 @@ def test_no_width_costs_a_time_a_verdict_or_an_address(width: int) -> None:
 def test_times_are_of_the_vantage_s_zone_and_follow_its_clock() -> None:
     east = Times(timezone(timedelta(hours=5, minutes=30)), shift=3600.0)
     assert (east.clock(0.06), east.clock(59.96), east.clock(0.123, 2)) == ("06:30:00.1", "06:31:00.0", "06:30:00.12")
-    assert east.day(0.0) == "1970-01-01 06:30:00 +05:30"
+    assert (east.day(0.0), east.stamp(0.0)) == ("1970-01-01 06:30:00 +05:30", "06:30:00.0 +05:30")
 
 
 def test_lengths_and_edges_in_words() -> None:
@@ -88,6 +95,16 @@ def test_a_cadence_says_how_often_and_why_no_oftener() -> None:
     told = cadence(endpoint(cadence=slow))
     assert told == "1,204 knocks, one each up to 20 s, 12 counted by the server; 4 lost one by one (because)"
     assert "no knock" in cadence(endpoint(cadence=Cadence(asked=0.2)))
+
+
+def test_who_is_refused_hears_how_to_watch_the_rest() -> None:
+    broken = endpoint(baseline=sample(1000.0, Verdict.REFUSED))
+    others = [endpoint(EndpointName(path, Service.SMTP, 25)) for path in ("a b", "haproxy", "nodeport", "other")]
+    all_the_same = "or watch it all the same with --from-broken"
+    assert ways_on(watched(broken, endpoint(IMAPS))) == f"mend it first, {all_the_same}"
+    named = "--path 'a b' --path haproxy --path nodeport"
+    assert ways_on(watched(broken, *others[:3])) == f"mend it first, leave it out ({named}), {all_the_same}"
+    assert f"({named} …)" in ways_on(watched(broken, *others))
 
 
 def test_sessions_alike_are_one_run() -> None:
@@ -116,6 +133,17 @@ def test_json_has_every_edge_with_its_bounds() -> None:
     assert told["announcers"][1]["since"]["after"] == "1970-01-01T00:17:39.500Z"
 
 
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        ({"private": 16}, "16 from other addresses (all private)"),
+        ({"pod": 3, "private": 0}, "3 from pods' addresses"),
+    ],
+)
+def test_clients_are_told_by_the_words_of_the_metric(seen: dict[str, int], told: str) -> None:
+    assert clients(watched(clients=seen)) == f"clients, this machine's sessions among them: {told}"
+
+
 def test_lines_tell_each_thing_once() -> None:
     stream = io.StringIO()
     lines = Lines(stream, TIMES)
@@ -125,9 +153,9 @@ def test_lines_tell_each_thing_once() -> None:
     told = stream.getvalue().splitlines()
     assert len(told) == len(set(told))
     assert sum("the baseline is there" in line for line in told) == 1
-    assert "00:17:18.1 vip/smtp went between 00:17:17.9 and 00:17:18.1: silent_drop" in told
-    assert "00:17:18.1 vip/imaps went between 00:17:18.0 and 00:17:18.1: no answer" in told, "the tables' word"
-    assert "00:17:30.1 vip/smtp came back 00:17:30.0 after 12.0 s ± 0.2 (no connection: silent_drop)" in told
+    assert "00:17:18.1 UTC vip/smtp went between 00:17:17.9 and 00:17:18.1: silent_drop" in told
+    assert "00:17:18.1 UTC vip/imaps went between 00:17:18.0 and 00:17:18.1: no answer" in told, "the tables' word"
+    assert "00:17:30.1 UTC vip/smtp came back 00:17:30.0 after 12.0 s ± 0.2 (no connection: silent_drop)" in told
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 120, 300])
@@ -168,6 +196,7 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.links: list[str] = []
         self.labels: list[str] = []
+        self.bars: list[tuple[str, float, float]] = []
         self.text = ""
         self.feed(html)
 
@@ -176,6 +205,8 @@ class Page(HTMLParser):
         told = dict(attrs)
         self.links += [told[key] or "" for key in ("href", "src") if key in told]
         self.labels += [told["aria-label"] or ""] if tag == "svg" else []
+        if tag == "rect":
+            self.bars.append((told["class"] or "", float(told["x"] or 0), float(told["width"] or 0)))
 
     def handle_data(self, data: str) -> None:
         self.text += data
@@ -200,6 +231,30 @@ def test_the_page_is_whole_by_itself_and_says_everything_in_words() -> None:
     )
     assert "Sessions: preserved (192.168.1.10) in 2, then masked by node (10.0.20.102) in 2." in page.labels[0]
     assert len(page.labels) == 4, "the whole watch, and a close-up"
+
+
+def test_where_nobody_has_knocked_yet_nothing_is_drawn_as_answered() -> None:
+    silent = gap(1030.0, None)
+    dead = endpoint(gaps=(replace(silent, began=replace(silent.began, after=None)),), knocked_since=1030.1)
+    late = endpoint(IMAPS, knocked_since=1045.0)
+    page = Page(watched_html.render(watched(dead, late), TIMES))
+    assert [bar for bar in page.bars if bar[0] in ("fine", "gap")] == [
+        ("fine", 334.44, 665.56),
+        ("gap", 334.44, 665.56),
+        ("fine", 500.0, 500.0),
+    ]
+    refused = watched(endpoint(samples=(), knocked_since=None), began=None, ending=Ending.BASELINE)
+    assert "fine" not in [name for name, *_ in Page(watched_html.render(refused, TIMES)).bars]
+    console = Console(file=io.StringIO(), width=120, height=24, color_system=None)
+    console.print(board(refused, 120, 24))
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().count("▁") == 1, "in the legend"
+
+
+def test_what_is_to_be_typed_is_marked_as_such() -> None:
+    words = judgement(Verdict.SILENT_DROP, hint="Compare (`kubectl get pods`) <with> it.")
+    html = watched_html.render(watched(endpoint(gaps=(gap(1010.0, 1012.0, judgement=words),))), TIMES)
+    assert "Next: Compare (<code>kubectl get pods</code>) &lt;with&gt; it." in html
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from probe.demo.scenes import Scene
 from probe.demo.world import DemoWorld, demo_world
 from probe.service.reading import NothingComes, Reader
 from probe.settings import Settings
+from tests.hung_disk import hung_disk
 from tests.service.hanging import HungLoki
-from tests.service.running import DEADLINE, REPOSITORY, Running, running, until
+from tests.service.running import DEADLINE, REPOSITORY, Running, free_port, running, until
 
 IN_TIME = 5.0
 """Seconds in which docs/daemon.md promises the end."""
@@ -124,6 +126,49 @@ class TestItsConfiguration:
                 await reader.read()
         assert len(begun) == 1
         end.set()
+
+
+@pytest.mark.parametrize("how", ["fifos", "a disk that hangs"])
+async def test_files_that_no_longer_answer_stop_nothing(daemon: Running, how: str) -> None:
+    """The web-config, a token, a log, the history: what each is for suffers, and it is said; all else goes on."""
+    folder = daemon.folder / "disk"
+    folder.mkdir()
+    log, users, token = (folder / name for name in ("mail.log", "web.yaml", "token"))
+    for file, text in ((log, ""), (users, "http_server_config: {http2: true}\n"), (token, "s3cret\n")):
+        file.write_text(text)
+    daemon.write(
+        web={**daemon.content["web"], "config_file": str(users)},
+        sink={"kind": "loki", "url": f"http://127.0.0.1:{free_port()}", "bearer_token_file": str(token)},
+        evidence=with_source(daemon, {"kind": "file", "path": str(log)}),
+        history={"file": str(folder / "history.db")},
+    )
+    serves = f'mailprobe_evidence_source_up{{source="file:{log}"}}'
+    latest = 'mailprobe_last_session_timestamp_seconds{path="vip",service="imaps"}'
+    with hung_disk(folder) if how == "a disk that hangs" else nullcontext() as disk:
+        await daemon.start()
+        await daemon.sees("preserved")
+        assert (await daemon.metrics())[serves] == 1
+        if disk is not None:
+            disk.hang()
+        else:
+            for file in (log, users, token):
+                file.unlink()
+                os.mkfifo(file)
+        then = (await daemon.metrics())[latest]
+        await until(lambda: _is(daemon, lambda told: told[serves] == 0), "a source that does not serve")
+        await until(lambda: _is(daemon, lambda told: told[latest] > then + 1), "sessions that go on")
+        why = "no answer within 2 s" if disk is not None else "no regular file"
+        await until(lambda: _reason(daemon, "the web-config file was not taken", users, why), "a word about the users")
+        await until(lambda: _reason(daemon, "sink: verdicts are not pushed", token, why), "a word about the token")
+        await ends_in_time(daemon)
+
+
+def _reason(daemon: Running, event: str, *parts: object) -> bool:
+    return any(all(str(part) in line["reason"] for part in parts) for line in daemon.lines(event))
+
+
+async def _is(daemon: Running, holds: Callable[[Mapping[str, float]], bool]) -> bool:
+    return holds(await daemon.metrics())
 
 
 class TestASource:

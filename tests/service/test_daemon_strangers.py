@@ -16,7 +16,7 @@ import bcrypt
 import pytest
 
 from probe.demo.world import DemoWorld, demo_world
-from tests.service.running import Running, free_port, running
+from tests.service.running import Running, free_port, running, until
 
 USER, WEB_PASSWORD = "prometheus", "web-$ecret/of the page"
 HASH = bcrypt.hashpw(WEB_PASSWORD.encode(), bcrypt.gensalt(4)).decode()
@@ -30,7 +30,7 @@ async def world() -> AsyncIterator[DemoWorld]:
 
 def hiding(one: Running, world: DemoWorld) -> Mapping[str, str]:
     """Put a secret into every place of the configuration that takes one; they by what they are."""
-    dead = f"http://127.0.0.1:{free_port()}"
+    dead = f"http://127.0.0.1:{free_port()}/${{URL}}"
     secrets = {
         "right password": world.house.account[1],
         "wrong password": "Wr0ng/pass+word of imaps",
@@ -39,6 +39,10 @@ def hiding(one: Running, world: DemoWorld) -> Mapping[str, str]:
         "web password": WEB_PASSWORD,
         "web hash": HASH,
         "what was typed": "typed-into-the-wrong-field",
+        "part of a url": "s3gment-of-a-url",
+        "tenant": "ten4nt-that-nobody-knows",
+        "label of a query": "l4bel-of-a-query",
+        "part of a path": "f0lder-of-a-log",
     }
     user, folder = world.house.account[0], one.folder
     for name in ("right password", "wrong password", "loki token"):
@@ -49,12 +53,16 @@ def hiding(one: Running, world: DemoWorld) -> Mapping[str, str]:
         kind = "wrong-password" if endpoint["service"] == "imaps" else "right-password"
         if endpoint["service"] != "smtp":
             endpoint["login"] = {"username": user, "password_file": str(folder / kind)}
-    loki = {"kind": "loki", "url": dead, "query": '{a="b"}', "username": "probe", "password": "${LOKI}"}
-    one.environment = {"LOKI": secrets["loki password"]}
+    loki = {"kind": "loki", "url": dead, "query": '{a="${QUERY}"}', "username": "probe", "password": "${LOKI}"}
+    log = {"kind": "file", "path": f"{folder}/${{PATH_OF}}/mail.log"}
+    variables = {"LOKI": "loki password", "URL": "part of a url", "TENANT": "tenant", "QUERY": "label of a query"}
+    variables |= {"PATH_OF": "part of a path"}
+    one.environment = {name: secrets[secret] for name, secret in variables.items()}
     one.write(
         web={**one.content["web"], "config_file": str(folder / "web.yaml")},
-        evidence={"sources": [*one.content["evidence"]["sources"], loki]},
-        sink={"kind": "loki", "url": dead, "bearer_token_file": str(folder / "loki-token")},
+        evidence={"sources": [*one.content["evidence"]["sources"], {**loki, "tenant": "${TENANT}"}, log]},
+        dovecot_metrics={"url": f"{dead}/metrics"},
+        sink={"kind": "loki", "url": dead, "tenant": "${TENANT}", "bearer_token_file": str(folder / "loki-token")},
     )
     return secrets
 
@@ -102,6 +110,9 @@ async def test_no_secret_is_read_anywhere(world: DemoWorld, tmp_path: Path) -> N
         assert await one.hang_up()
         wrong = await one.get("/", auth=(secrets["what was typed"], secrets["what was typed"]))
         assert wrong[0] == 401
+        told = await until(lambda: _names(one), "sources by name")
+        assert any("${TENANT}@127.0.0.1" in name and '${URL} {a="${QUERY}"}' in name.replace("\\", "") for name in told)
+        assert any("/${PATH_OF}/mail.log" in name for name in told)
         places = {**await pages(one), "wrong login": wrong[1].encode(), "log": one.said().encode()}
         assert b"a login to the web server failed" in places["log"]
         places["history"] = written(tmp_path / "history.db")
@@ -109,6 +120,10 @@ async def test_no_secret_is_read_anywhere(world: DemoWorld, tmp_path: Path) -> N
     for name, secret in secrets.items():
         for form in forms(secret):
             assert [place for place, text in places.items() if form in text] == [], (name, form)
+
+
+async def _names(one: Running) -> list[str]:
+    return [name for name in await one.metrics() if name.startswith("mailprobe_evidence_source_up")]
 
 
 async def test_only_what_is_configured_is_probed(world: DemoWorld, tmp_path: Path) -> None:

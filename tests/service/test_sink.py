@@ -16,14 +16,13 @@ from aiohttp import web
 
 from probe.evidence.loki_push import Pushed, body_of
 from probe.evidence.sources.loki_http import Bounds
-from probe.model import Endpoint, MaskedBy, Service, Verdict
+from probe.model import Endpoint, Expanded, MaskedBy, Service, Verdict
 from probe.report.json import timestamp
 from probe.service.clock import SteadyClock
 from probe.service.ledger import Ledger, Restored
 from probe.service.sink import AT_ONCE, MOST, Patience, Sink
 from probe.service.telling import RETOLD, Telling
 from probe.settings import LokiSink
-from probe.settings.document import Expanded
 from probe.settings.loki import MOST_LABELS
 from tests.builders import result
 from tests.evidence.sources.loki_reading import serving

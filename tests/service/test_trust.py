@@ -26,6 +26,7 @@ from probe.service.watch import Watch
 from probe.service.workshop import Workshop
 from probe.sessions.open import Kit
 from probe.sessions.tls import TlsContexts
+from tests.hung_disk import hung_disk
 from tests.sessions.acts import hang_up, takes_header
 from tests.sessions.moment import Moment
 from tests.sessions.peers import Act, Certificates, Peer, Town, Visit
@@ -309,3 +310,16 @@ def test_what_is_claimed_is_nobody_s(version: int, seed: int) -> None:
     assert claim.address not in (networks[version].network_address, networks[version].broadcast_address)
     assert claim.port is not None
     assert 1024 <= claim.port <= 65535
+
+
+async def test_a_file_system_that_hangs_is_a_place_that_remembers_nothing(
+    town: Town, probe: Probe, tmp_path: Path
+) -> None:
+    server, place = peer(town), tmp_path / "disk"
+    place.mkdir()
+    probe.workshop.trust = trust = TrustChecks(interval=HOUR, memory=TrustMemory(place / NAME))
+    with hung_disk(place) as disk:
+        disk.hang()
+        result = await probe.session(endpoint(server))
+        assert (result.judgement.verdict, forgeries(server)) == (Verdict.PRESERVED, [])
+        assert not trust.memory.lasts

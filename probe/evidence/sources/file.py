@@ -8,22 +8,26 @@ Rules:
 - A truncation whose copy is not found by then is a gap: counted and said, and still taken up should it turn up.
 - Idle costs one stat of the path per poll, and one fstat per file still lingering. No inotify: it does not work on
   network file systems, nor across the bind mounts of containers.
+- Whatever touches a file is done in a thread of the source's own (`lane`), one step at a time, while all else goes on:
+  a network file system that hangs costs its own lines, and is told. Files are closed there too, after that step.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
-import stat
-from collections.abc import AsyncIterator
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from probe.aside import Lane, Steps
 from probe.evidence.sources.generation import Generation, Key, Truncated, key_of, signature_of
 from probe.evidence.sources.rotated import OPEN_FLAGS, Missing, Rotated
 from probe.evidence.sources.source import Health, Lines, State
-from probe.model import Clock
+from probe.evidence.sources.unreadable import refuse_odd_files, why
+from probe.model import Clock, as_written
 from probe.notices import warn
 
 MAX_HELD = 32
@@ -33,21 +37,6 @@ LEAST_SEARCHES = 5
 """For siblings after each rotation, however long the machine took for them: two of rotated names that agree, then two
 of all names, and one to spare."""
 
-_NO_ACCESS = (
-    "may not be read: give the probe's user access to the file and its directories (with systemd: drop-ins/logs.conf)"
-)
-_REASONS: dict[int | None, tuple[State, str]] = {
-    errno.ENOENT: (State.WAITING, "does not exist yet; waiting for it: check the path and where the server logs"),
-    errno.ENOTDIR: (State.WAITING, "has a part that is no directory; waiting: check the path"),
-    errno.EACCES: (State.FAILED, _NO_ACCESS),
-    errno.EPERM: (State.FAILED, _NO_ACCESS),
-    errno.EINVAL: (State.FAILED, "is no regular file: name the log file itself"),
-    errno.EISDIR: (State.FAILED, "is a directory: name the log file in it"),
-    errno.ELOOP: (State.FAILED, "is a circle of symbolic links: correct the link"),
-    errno.ESTALE: (State.FAILED, "is a stale file handle: check the mount"),
-    errno.EIO: (State.FAILED, "cannot be read, input/output error: check the disk or the mount"),
-}
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Patience:
@@ -55,7 +44,8 @@ class Patience:
 
     `poll` between two looks at a quiet file, `hurried` between two while somebody is in a hurry; `search` for
     siblings after a rotation; `quiet` until an incomplete last line is passed on; `linger` until a renamed file that
-    stays quiet is closed, `linger_deleted` if it was deleted (an open descriptor keeps its disk space occupied).
+    stays quiet is closed, `linger_deleted` if it was deleted (an open descriptor keeps its disk space occupied);
+    `hangs` until it is told that the file system does not answer, `close` the longest that `close` waits for it.
     """
 
     poll: float = 0.05
@@ -64,18 +54,32 @@ class Patience:
     quiet: float = 5.0
     linger: float = 600.0
     linger_deleted: float = 10.0
+    hangs: float = 5.0
+    close: float = 0.5
 
 
 PATIENCE = Patience()
 
 
+Step = tuple[bytes, bool]
+"""Lines, and whether every file has been looked at since the last look around."""
+
+
 class FileSource:
     """Follows one log file. See `Source` for the contract of its methods."""
 
-    def __init__(self, path: str | Path, *, clock: Clock, patience: Patience = PATIENCE) -> None:
+    def __init__(
+        self, path: str | Path, *, clock: Clock, patience: Patience = PATIENCE, lane: Steps | None = None
+    ) -> None:
         self._path = Path(path)
+        self._shown = as_written(path)
         self._clock = clock
         self._patience = patience
+        self._lane = lane or Lane(self.name)
+        self._time: Callable[[], float] = float
+        self._under_way: asyncio.Future[Step] | None = None
+        self._pass: deque[Generation] = deque()
+        self._behind = False
         self._rotated = Rotated(self._path)
         self._held: list[Generation] = []
         self._current: Generation | None = None
@@ -96,54 +100,93 @@ class FileSource:
     @property
     def name(self) -> str:
         """Label of its metrics and sightings."""
-        return f"file:{self._path}"
+        return f"file:{self._shown}"
 
     @property
     def health(self) -> Health:
         """How it fares now."""
-        return Health(
-            state=self._state,
-            reason=self._reason,
-            lines=self._lines,
-            last_line_at=self._last_line_at,
-            gaps=self._gaps,
-            cut=self._cut,
-            deaf=self._state is not State.FOLLOWING and not self._held,
-        )
+        counts = {"lines": self._lines, "gaps": self._gaps, "cut": self._cut}
+        deaf = self._state is not State.FOLLOWING and not self._held
+        return Health(state=self._state, reason=self._reason, last_line_at=self._last_line_at, deaf=deaf, **counts)
 
     async def start(self) -> None:
         """Stand at the end of the log as it is now; one that appears later is read from its beginning."""
-        now = asyncio.get_running_loop().time()
-        self._look_at_path(now, starting=True)
-        self._rotated.snapshot()
+        self._time = asyncio.get_running_loop().time
+        self._under_way = self._lane(self._begin)
+        await self._has_ended(self._under_way)
 
     async def follow(self) -> AsyncIterator[Lines]:
         """The lines since `start`, until `close`."""
-        loop = asyncio.get_running_loop()
         while not self._closed:
-            self._look(loop.time())
-            behind = False
-            for generation in tuple(self._held):
-                text = self._take(generation, loop.time())
-                behind |= generation.behind
-                if text:
-                    yield self._arrived(text)
-                    await asyncio.sleep(0)
-                if self._closed:
-                    return
-            hurried = loop.time() < self._hurried_until
-            await asyncio.sleep(0 if behind else self._patience.hurried if hurried else self._patience.poll)
+            self._under_way = self._under_way or self._lane(self._step)
+            while not await self._has_ended(self._under_way):
+                pass
+            if self._closed:
+                return
+            step, self._under_way = self._under_way, None
+            text, over = step.result()
+            if text:
+                yield self._arrived(text)
+                await asyncio.sleep(0)
+            if over:
+                hurried = self._time() < self._hurried_until
+                await asyncio.sleep(0 if self._behind else self._patience.hurried if hurried else self._patience.poll)
+
+    async def _has_ended(self, step: asyncio.Future[Step]) -> bool:
+        """Whether it has; where it takes long, that is told. Who stops waiting for it leaves it under way."""
+        if not step.done():
+            await asyncio.wait([step], timeout=self._patience.hangs)
+        if not step.done():
+            self._tell(State.FAILED, f"{self._shown} is on a file system that does not answer: check the mount")
+        return step.done()
+
+    def _begin(self) -> Step:
+        self._look_at_path(self._time(), starting=True)
+        self._rotated.snapshot()
+        return b"", True
+
+    def _step(self) -> Step:
+        """The next lines; of who is in a hurry many looks, for no longer than a poll: a hand-over costs ten of them."""
+        until = min(self._hurried_until, self._time() + self._patience.poll)
+        text = self._next()
+        while not (text or self._pass or self._behind or self._closed) and self._time() < until:
+            time.sleep(self._patience.hurried)
+            text = self._next()
+        return text, not self._pass
+
+    def _next(self) -> bytes:
+        """The next lines of the files that are open, with a look around before the first of them."""
+        if not self._pass:
+            self._look(self._time())
+            self._behind = False
+            self._pass.extend(self._held)
+        text = b""
+        while self._pass and not text:
+            generation = self._pass.popleft()
+            text = self._take(generation, self._time())
+            self._behind |= generation.behind
+        return text
 
     def hurry(self, seconds: float) -> None:
         """Look every `Patience.hurried` seconds for a while."""
         self._hurried_until = max(self._hurried_until, asyncio.get_running_loop().time() + seconds)
 
     async def close(self) -> None:
-        """Close every file."""
+        """Close every file, or leave it to the thread that hangs."""
+        if self._closed:
+            return
         self._closed = True
+        closing = self._lane(self._close)
+        self._lane.end()
+        await asyncio.wait([closing], timeout=self._patience.close)
+        if self._under_way is not None:
+            self._under_way.cancel()  # for who still waits for it
+
+    def _close(self) -> None:
         for generation in self._held:
             generation.close()
         self._held.clear()
+        self._pass.clear()
         self._current = None
 
     def _arrived(self, text: bytes) -> Lines:
@@ -268,7 +311,7 @@ class FileSource:
         before = generation.position
         text = generation.read(found)
         if generation.position != before:
-            generation.grown = asyncio.get_running_loop().time()
+            generation.grown = self._time()
         if generation is self._current:
             self._broken_at = None
         if generation.position == generation.limit and not text:
@@ -333,29 +376,21 @@ class FileSource:
         self._gaps += 1
         warn(
             "log lines may be lost",
-            path=str(self._path),
+            path=self._shown,
             reason=reason,
             next_step="let logrotate keep the copy in the same directory, or rotate by rename",
         )
 
     def _trouble(self, error: OSError, now: float) -> None:
-        state, reason = _REASONS.get(error.errno, (State.FAILED, f"{error.strerror}: check the path and the mount"))
+        state, reason = why(error)
         if state is State.FAILED:
             self._retry_at = now + min(MAX_BACKOFF, self._patience.poll * 2**self._failures)
             self._failures = min(self._failures + 1, 16)
-        self._tell(state, f"{self._path} {reason}")
+        self._tell(state, f"{self._shown} {reason}")
 
     def _tell(self, state: State, reason: str) -> None:
         if (state, reason) == (self._state, self._reason):
             return
         self._state, self._reason = state, reason
         if reason:
-            warn("log file " + state, path=str(self._path), reason=reason)
-
-
-def refuse_odd_files(found: os.stat_result) -> None:
-    """A pipe or device would block or give each line to one reader only."""
-    if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(errno.EISDIR, "is a directory")
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "is no regular file")
+            warn("log file " + state, path=self._shown, reason=reason)

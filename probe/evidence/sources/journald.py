@@ -25,7 +25,7 @@ from probe.evidence.sources.child import Child
 from probe.evidence.sources.descriptor import Wait
 from probe.evidence.sources.source import MAX_LINE, Health, LineJoiner, Lines, State
 from probe.evidence.sources.standing import Standing
-from probe.model import Clock
+from probe.model import Clock, as_written
 
 ANSWER = 10.0
 """Seconds in which journalctl must tell the last entry; it is a matter of milliseconds unless a disk hangs."""
@@ -58,7 +58,8 @@ class Journal:
     program: str = "journalctl"
 
     def __str__(self) -> str:
-        parts = [str(part) for part in (self.directory, self.namespace, *self.units) if part]
+        directory = self.directory and as_written(self.directory)
+        parts = [part for part in (directory, self.namespace, *self.units) if part]
         return ":".join(["journald", ",".join(parts)]) if parts else "journald"
 
     def last_entry(self) -> list[str]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import aiohttp
 
 from probe.evidence import loki as wire
-from probe.evidence.sources.loki_http import API, Bounds, LokiHttp, Server, Trouble
-from probe.model import Clock
+from probe.evidence.sources.loki_http import Bounds, LokiHttp, Server, Trouble
+from probe.model import Clock, as_written
 
 MAX_BODY = 16 << 20
 MAX_FRAME = 4 << 20
@@ -32,7 +32,12 @@ class Access(Server):
     @property
     def name(self) -> str:
         """A label without secrets that no other source has."""
-        return f"{self.place} {self.query}"
+        return f"{self.place} {as_written(self.query)}"
+
+    @property
+    def asked(self) -> tuple[str | None, ...]:
+        """What of it may be out of `${NAME}`, and quoted by the other side."""
+        return self.url, self.tenant, self.query
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +95,9 @@ class LokiClient:
         params = {"query": self._query_text, "start": str(since), "limit": "1", "delay_for": "0"}
         async with self._http.translated(), asyncio.timeout(self._bounds.connect + self._bounds.silence):
             socket: aiohttp.ClientWebSocketResponse = await self._http.opened().ws_connect(
-                f"{self._http.base}{API}/tail",
+                self._http.address("tail"),
                 params=params,
-                **self._http.identity(),
+                **await self._http.identity(),
                 heartbeat=self._bounds.silence,
                 max_msg_size=MAX_FRAME,
                 timeout=aiohttp.ClientWSTimeout(ws_close=1.0),

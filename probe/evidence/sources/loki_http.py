@@ -4,13 +4,15 @@ Rules:
 - Nothing is followed elsewhere, no cookie is kept and nothing is unpacked: an answer is read up to a bound, whatever
   the other side promises or sends.
 - Credentials go into headers of each request anew, so that a token that was renewed in its file is used at once. What
-  the other side says is shown without them.
+  the other side says is shown without them, and without what `${NAME}` put into URL, tenant and query.
+- Files (a token, certificates) are read aside and within a bound: what hangs is a Trouble as well.
 - `ahead` is Loki's clock minus ours, by the Date header of its last answer (to the second).
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
@@ -22,8 +24,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from probe.aside import Again, Hangs, contents
 from probe.evidence import loki as wire
-from probe.model import Clock, Secret, without_credentials
+from probe.model import Clock, Secret, as_written, unexpanded, without_credentials
 
 API = "/loki/api/v1"
 _LARGEST_TOKEN = 64 << 10
@@ -62,17 +65,23 @@ class Server:
     tls: Tls = Tls()
 
     @property
+    def asked(self) -> tuple[str | None, ...]:
+        """What of it may be out of `${NAME}`, and quoted by the other side."""
+        return self.url, self.tenant
+
+    @property
     def place(self) -> str:
-        """Where, and which tenant, without secrets."""
-        url = urlsplit(self.url)
-        tenant = f"{self.tenant}@" if self.tenant else ""
+        """Where, and which tenant, without secrets: as the configuration has it."""
+        url = urlsplit(as_written(self.url))
+        tenant = f"{as_written(self.tenant)}@" if self.tenant else ""
         return f"loki:{tenant}{url.netloc.rpartition('@')[2]}{url.path.rstrip('/')}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bounds:
-    """Seconds until a connection, an answer, or silence on a tail is given up."""
+    """Seconds until a file, a connection, an answer, or silence on a tail is given up."""
 
+    file: float = 2.0
     connect: float = 5.0
     answer: float = 30.0
     silence: float = 15.0
@@ -82,12 +91,15 @@ class LokiHttp:
     """Connections to one Loki. Use within one event loop."""
 
     def __init__(self, server: Server, clock: Clock, bounds: Bounds) -> None:
-        self.base = server.url.rstrip("/")
+        self.base = as_written(server.url).rstrip("/")
+        """Where Loki is, as it is shown; `address` says where a request goes to."""
         self.ahead = 0.0
         self._server = server
         self._clock = clock
         self._bounds = bounds
         self._session: aiohttp.ClientSession | None = None
+        self._token = Again(lambda: _token(server.bearer_token_file), bounds.file)
+        self._context = Again(lambda: _context(server.tls), bounds.file)
         self._ssl: ssl.SSLContext | None = None
         self._authorization = ""
 
@@ -95,9 +107,13 @@ class LokiHttp:
         """Loki's clock."""
         return self._clock() + self.ahead
 
+    def address(self, path: str) -> str:
+        """The URL of a request of the API."""
+        return f"{self._server.url.rstrip('/')}{API}/{path}"
+
     def without_credentials(self, said: str) -> str:
         """A text of the other side's without what we sent it."""
-        return without_credentials(said, self._authorization)
+        return without_credentials(unexpanded(said, *self._server.asked), self._authorization)
 
     def plain(self, said: str) -> str:
         """A text of the other side's as it may be shown: without our credentials, on one line, short."""
@@ -111,9 +127,9 @@ class LokiHttp:
             asyncio.timeout(self._bounds.answer),
             self.opened().request(
                 method,
-                f"{self.base}{API}/{path}",
+                self.address(path),
                 allow_redirects=False,
-                **self.identity(more.pop("headers", {})),
+                **await self.identity(more.pop("headers", {})),
                 **more,
             ) as answer,
         ):
@@ -138,8 +154,8 @@ class LokiHttp:
             )
         return self._session
 
-    def identity(self, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """Who asks, and how the other side's certificate is checked, as aiohttp's arguments."""
+    async def identity(self, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Who asks, and how the other side's certificate is checked, as aiohttp's arguments. Raises Trouble."""
         server = self._server
         named = dict(headers or {})
         if server.tenant:
@@ -148,21 +164,24 @@ class LokiHttp:
             pair = f"{server.username}:{server.password.reveal()}".encode()
             named["Authorization"] = f"Basic {b64encode(pair).decode()}"
         elif server.bearer_token_file is not None:
-            named["Authorization"] = f"Bearer {_token(server.bearer_token_file)}"
+            try:
+                named["Authorization"] = f"Bearer {await self._token.outcome()}"
+            except OSError as error:
+                raise _no_token(server.bearer_token_file, error) from None
         self._authorization = named.get("Authorization", "")
-        return {"headers": named, "ssl": self._checked_by(), "server_hostname": server.tls.server_name}
+        return {"headers": named, "ssl": await self._checked_by(), "server_hostname": server.tls.server_name}
 
     async def close(self) -> None:
         """Close every connection."""
         if self._session is not None:
             await self._session.close()
 
-    def _checked_by(self) -> ssl.SSLContext | bool:
-        if not self.base.startswith("https:"):
+    async def _checked_by(self) -> ssl.SSLContext | bool:
+        if not self._server.url.startswith("https:"):
             return True
         if self._ssl is None:
             try:
-                self._ssl = _context(self._server.tls)
+                self._ssl = await self._context.outcome()
             except OSError as error:
                 reason = f"tls of {self.base} cannot be set up ({wire.shown(_root(error))})"
                 raise Trouble("tls", f"{reason}: check ca_file, certificate_file and key_file") from None
@@ -182,7 +201,7 @@ class LokiHttp:
         except TimeoutError:
             raise Trouble("timeout", f"{self.base} did not answer in time: check the network and Loki's load") from None
         except aiohttp.ClientConnectorCertificateError as untrusted:
-            reason = wire.shown(str(untrusted.certificate_error))
+            reason = self.plain(str(untrusted.certificate_error))
             next_step = "set tls.ca_file, or tls.server_name to a name in the certificate"
             raise Trouble(
                 "certificate", f"{self.base} shows a certificate that is refused ({reason}): {next_step}"
@@ -212,13 +231,19 @@ def _root(error: BaseException) -> str:
     return (getattr(inner, "strerror", None) or str(inner) or type(inner).__name__).strip()
 
 
-def _token(file: Path) -> str:
+def _token(file: Path | None) -> str:
+    if file is None:
+        return ""
     try:
-        with file.open("rb") as opened:
-            token = opened.read(_LARGEST_TOKEN).decode("ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no ASCII text"
-        raise Trouble("token", f"bearer_token_file {file} holds no token ({reason}): write it there") from None
+        token = contents(file, _LARGEST_TOKEN).decode("ascii").strip()
+    except UnicodeDecodeError:
+        raise OSError(errno.EINVAL, "it is no ASCII text") from None
     if not token or not token.isprintable() or " " in token:
-        raise Trouble("token", f"bearer_token_file {file} holds no token: write it there, and nothing else")
+        raise OSError(errno.EINVAL, "it holds something else")
     return token
+
+
+def _no_token(file: Path, error: OSError) -> Trouble:
+    if isinstance(error, Hangs):
+        return Trouble("token", f"bearer_token_file {as_written(file)} cannot be read ({error.strerror})")
+    return Trouble("token", f"bearer_token_file {as_written(file)} holds no token ({error.strerror}): write it there")

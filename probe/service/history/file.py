@@ -12,16 +12,14 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Collection
-from contextlib import suppress
 from pathlib import Path
 
 import aiosqlite
 
 from probe.service.clock import Reckoning
 from probe.service.history import statements as sql
-from probe.service.history.opening import number, reading, transaction, writing
+from probe.service.history.opening import closed, number, reading, transaction, writing
 from probe.service.history.place import Lock, Place
 from probe.service.history.reading import Reader
 from probe.service.history.rows import Rows
@@ -51,7 +49,7 @@ class HistoryFile:
                 reader = Reader(await reading(file))
                 place = await asyncio.to_thread(Place, file)
             except BaseException:
-                await writer.close()
+                await closed(writer)
                 raise
         except BaseException:
             lock.release(traceless=True)
@@ -60,9 +58,8 @@ class HistoryFile:
 
     async def close(self) -> None:
         """Close both connections, then let other probes have it."""
-        for connection in (self.reader, self._writer):
-            with suppress(sqlite3.Error, ValueError):
-                await connection.close()
+        await self.reader.close()
+        await closed(self._writer)
         self._lock.release()
 
     async def reckon(self, reckoning: Reckoning) -> None:

@@ -23,6 +23,7 @@ SMALL = 64 << 20
 """Bytes of a file that is looked through as it is opened: half a second, docs/bench-history.md."""
 
 _BUSY = 2.0
+_CLOSING = 10.0
 _LOG_LIMIT = 4 << 20
 _FOREIGN = "it is no history of mailprobe: name another file, or move it away; it is left as it is"
 _NEWER = (
@@ -33,7 +34,7 @@ _NEWER = (
 
 async def writing(file: Path, lock: Lock) -> aiosqlite.Connection:
     """The connection that writes, to a file of this version's tables."""
-    if file.exists() and file.stat().st_size:  # noqa: ASYNC240 - one look, as it is opened
+    if await asyncio.to_thread(_size, file):
         await _look(file, lock)
     await asyncio.to_thread(create, file)
     connection = await aiosqlite.connect(file, isolation_level=None, timeout=_BUSY)
@@ -47,9 +48,17 @@ async def writing(file: Path, lock: Lock) -> aiosqlite.Connection:
             await connection.execute_fetchall(f"PRAGMA {pragma}")
         await _migrate(connection)
     except BaseException:
-        await connection.close()
+        await closed(connection)
         raise
     return connection
+
+
+async def closed(connection: aiosqlite.Connection) -> None:
+    """Close it; one that hangs on its disk is left to its thread. (aiosqlite's own `close` outlasts a cancellation.)"""
+    if stopping := connection.stop():
+        await asyncio.wait([stopping], timeout=_CLOSING)
+        if stopping.done():
+            stopping.exception()
 
 
 async def reading(file: Path) -> aiosqlite.Connection:
@@ -59,7 +68,7 @@ async def reading(file: Path) -> aiosqlite.Connection:
     try:
         await connection.execute_fetchall("PRAGMA query_only = ON")
     except BaseException:
-        await connection.close()
+        await closed(connection)
         raise
     return connection
 
@@ -76,13 +85,13 @@ async def looking(file: Path) -> AsyncIterator[aiosqlite.Connection]:
         connection = await _read_only(file, "")
     except sqlite3.OperationalError:
         log = file.with_name(f"{file.name}-wal")
-        if log.exists() and log.stat().st_size:
+        if await asyncio.to_thread(_size, log):
             raise
         connection = await _read_only(file, "&immutable=1")
     try:
         yield connection
     finally:
-        await connection.close()
+        await closed(connection)
 
 
 async def _read_only(file: Path, more: str) -> aiosqlite.Connection:
@@ -94,7 +103,7 @@ async def _read_only(file: Path, more: str) -> aiosqlite.Connection:
         if (application, version) != (APPLICATION, VERSION):
             raise HistoryTrouble("foreign", file, _FOREIGN)
     except BaseException:
-        await connection.close()
+        await closed(connection)
         raise
     return connection
 
@@ -111,14 +120,19 @@ async def _look(file: Path, lock: Lock) -> None:
             raise HistoryTrouble("foreign", file, _FOREIGN)
         if version > VERSION:
             raise HistoryTrouble("newer", file, _NEWER.format(version))
-        if file.stat().st_size <= SMALL:  # noqa: ASYNC240
+        if await asyncio.to_thread(_size, file) <= SMALL:
             await _look_through(connection, file)
     except sqlite3.DatabaseError as error:
         if is_broken(error) and not ours:
             raise HistoryTrouble("foreign", file, _FOREIGN) from None
         raise
     finally:
-        await connection.close()
+        await closed(connection)
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file, none where it is not there. Blocks."""
+    return file.stat().st_size if file.exists() else 0
 
 
 async def _look_through(connection: aiosqlite.Connection, file: Path) -> None:

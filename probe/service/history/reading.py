@@ -16,6 +16,7 @@ import aiosqlite
 from probe.model import Outage, Verdict
 from probe.service.history import rows
 from probe.service.history import statements as sql
+from probe.service.history.opening import closed
 from probe.service.history.rows import Row
 from probe.service.wanted import Wanted
 
@@ -74,7 +75,7 @@ class Reader:
 
     async def close(self) -> None:
         """No more questions."""
-        await self._connection.close()
+        await closed(self._connection)
 
     async def _endpoints(self, wanted: Wanted) -> Sequence[int | None]:
         """Their numbers; None is all of them at once."""

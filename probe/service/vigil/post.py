@@ -171,6 +171,7 @@ class Post:
             untold=reach.untold + self._findings.untold,
             samples=self._samples,
             blind=reach.blind,
+            knocked_since=reach.since,
             good_since=self._good_since,
             baseline=self.baseline,
         )

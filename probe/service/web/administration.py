@@ -68,7 +68,7 @@ async def reload(request: web.Request) -> web.Response:
     """Read the configuration again, and the web-config with it."""
     site = site_of(request)
     done = await site.station.read_configuration_again()
-    site.standing.now()
+    await site.standing.now()
     faults = [fault for fault in (done.fault, site.standing.trouble) if fault]
     if faults:
         raise Refusal(500, "\n".join(["The configuration was not taken, the old one goes on.", *faults]))

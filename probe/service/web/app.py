@@ -100,7 +100,7 @@ class Web:
         """Where it serves, once it has been entered."""
 
     async def __aenter__(self) -> Web:
-        self._standing.begin()
+        await self._standing.begin()
         sockets = await bound(self._site.station.settings.web.listen)
         self._runner = web.AppRunner(
             self._application(),
@@ -150,8 +150,8 @@ class Web:
             max_headers=MOST_HEADERS,
         )
 
-    def _tls(self) -> ssl.SSLContext | None:
-        return self._standing.now().context
+    async def _tls(self) -> ssl.SSLContext | None:
+        return (await self._standing.now()).context
 
     def _application(self) -> web.Application:
         doorkeeper = Doorkeeper(token_bytes(32))

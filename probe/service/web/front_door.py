@@ -16,7 +16,7 @@ import errno
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from traceback import clear_frames
 
 from aiohttp import web
@@ -94,7 +94,7 @@ class FrontDoor:
     def __init__(
         self,
         behind: Callable[[], RequestHandler],
-        tls: Callable[[], ssl.SSLContext | None],
+        tls: Callable[[], Awaitable[ssl.SSLContext | None]],
         *,
         patience: Patience,
         most: int = MOST_CONNECTIONS,
@@ -145,7 +145,7 @@ class FrontDoor:
         """One connection, up to where it is handed over."""
         loop = asyncio.get_running_loop()
         try:
-            context = self._tls()
+            context = await self._tls()
             handshake = self._patience.handshake if context else None
             shutdown = CLOSING if context else None
             await loop.connect_accepted_socket(
@@ -157,6 +157,7 @@ class FrontDoor:
             clear_frames(error.__traceback__)  # a circle that holds 256 KiB of asyncio's TLS until it is collected
         except BaseException:
             guest.hang_up()
+            peer.close()
             raise
 
     def _made_room(self) -> bool:

@@ -98,7 +98,7 @@ def well_formed() -> Middleware:
                 connection.request_ends()
         for name, value in SECURITY.items():
             response.headers.setdefault(name, value)
-        for name, value in site_of(request).standing.now().config.headers.items():
+        for name, value in site_of(request).standing.in_force.config.headers.items():
             if value:
                 response.headers[name] = value
             else:
@@ -140,7 +140,7 @@ def welcome(standing: Standing, doorkeeper: Doorkeeper, clock: Callable[[], floa
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        in_force = standing.now()
+        in_force = await standing.now()
         if not bucket.takes(in_force.config.rate):
             raise Refusal(429, "Too many requests, by rate_limit of the web-config file.", {"Retry-After": "1"})
         _by_own_name(request, in_force)

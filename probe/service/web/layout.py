@@ -99,11 +99,6 @@ def day_time(wall: float) -> Html:
     return element("time", f"{text[:10]} {text[11:16]} UTC", datetime=text, class_="brief")
 
 
-def prose(text: str) -> Html:
-    """Our own sentences: what stands between backticks is to be typed."""
-    return html([element("code", one) if index % 2 else one for index, one in enumerate(text.split("`"))])
-
-
 def breakable(text: str) -> Html:
     """A path or an address of something, which a narrow column breaks behind its slashes."""
     return html([html(part, element("wbr")) for part in re.split(r"(?<=/)", text)])

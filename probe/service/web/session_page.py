@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from probe.model import Severity, Verdict
-from probe.report.markup import NOTHING, Html, element, html
-from probe.service.web.layout import Frame, badge, moment, page, prose, scrolling, section, session_link, table
+from probe.report.markup import NOTHING, Html, element, html, prose
+from probe.service.web.layout import Frame, badge, moment, page, scrolling, section, session_link, table
 from probe.service.web.records import Record
 from probe.service.web.site import Site
 from probe.service.web.status import words_of

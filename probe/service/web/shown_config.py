@@ -13,9 +13,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from probe.model import Networks, Secret, plain_network
+from probe.model import Networks, Secret, as_written, plain_network
 from probe.settings import Settings
-from probe.settings.document import Expanded
 from probe.settings.values import DURATION, FRACTION, SIZE, Listen
 
 MASK = "****"
@@ -52,7 +51,7 @@ def _scalar(value: object, form: object) -> Any:
             return value
         case IPv4Network() | IPv6Network():
             return plain_network(value)
-    return value.template if isinstance(value, Expanded) else str(value)
+    return as_written(value)
 
 
 def _duration(seconds: float) -> str:

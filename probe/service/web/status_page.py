@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from probe.evidence.health import Heard
 from probe.model import Outage, Service, Severity, Topology
-from probe.report.markup import NOTHING, Content, Html, element, html
+from probe.report.markup import NOTHING, Content, Html, element, html, prose
 from probe.report.text import counted, span
 from probe.service.ledger import Account
 from probe.service.web import timeline
@@ -25,7 +25,6 @@ from probe.service.web.layout import (
     lasting,
     moment,
     page,
-    prose,
     section,
     session_link,
     table,

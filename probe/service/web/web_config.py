@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from probe.aside import contents
 from probe.model import Secret
 from probe.settings import ConfigurationFault
 from probe.settings.document import MAX_BYTES, Document, Unreadable, decoded, parsed
@@ -120,10 +121,9 @@ OPEN = WebConfig()
 
 
 def read_web_config(file: Path) -> tuple[WebConfig, tuple[ConfigurationFault, ...]]:
-    """Read and check the file: what of it is sound, and every fault in it."""
+    """Read and check the file: what of it is sound, and every fault in it. Blocks."""
     try:
-        with file.open("rb") as opened:
-            document = parsed(decoded(opened.read(MAX_BYTES + 1)), {})
+        document = parsed(decoded(contents(file, MAX_BYTES + 1)), {})
     except OSError as error:
         found = error.strerror or type(error).__name__
         return OPEN, (ConfigurationFault(path="", found=found, expected="a readable file"),)

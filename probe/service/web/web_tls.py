@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from probe.aside import contents
 from probe.service.web.web_config import ClientAuth, ServerTls
 from probe.settings import ConfigurationFault
 
@@ -29,7 +30,7 @@ PASSPHRASE = "a key with a passphrase"  # noqa: S105 - words, not a secret
 
 
 def context_of(tls: ServerTls) -> tuple[ssl.SSLContext, tuple[ConfigurationFault, ...]]:
-    """A context for new connections, and which file or key of it is at fault."""
+    """A context for new connections, and which file or key of it is at fault. Blocks."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
@@ -57,13 +58,14 @@ def _certify(context: ssl.SSLContext, tls: ServerTls) -> None:
         certificate = tls.cert_file or lent.enter_context(_lent(tls.cert))
         key = tls.key_file or lent.enter_context(_lent(tls.key.reveal()))
         for file in (certificate, key):
-            file.open("rb").close()  # says which one it is
+            contents(file, 1)  # says which one it is, and opens no FIFO as OpenSSL would
         context.load_cert_chain(certificate, key, password=no_passphrase)
 
 
 def _trust(context: ssl.SSLContext, tls: ServerTls) -> None:
     context.verify_mode = _AUTH[tls.client_auth]
     if tls.client_ca_file is not None:
+        contents(tls.client_ca_file, 1)
         context.load_verify_locations(tls.client_ca_file)
     elif tls.client_ca:
         context.load_verify_locations(cadata=tls.client_ca)

@@ -45,6 +45,18 @@ class _Loop(asyncio.SelectorEventLoop):
         self._passing.passed += seconds
 
 
+class Inline:
+    """Does the reader's work where it is asked for: in the one thread in which everything interleaves."""
+
+    def __call__(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        done.set_result(work())
+        return done
+
+    def end(self) -> None:
+        """Nothing to let go of."""
+
+
 def stall(seconds: float) -> None:
     """Let time pass in the middle of whatever the reader does, as when the machine gives it no processor."""
     cast(_Loop, asyncio.get_running_loop()).stall(seconds)

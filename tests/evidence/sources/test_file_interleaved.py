@@ -17,7 +17,7 @@ from random import Random
 import pytest
 
 from probe.evidence.sources.file import FileSource, Patience
-from tests.evidence.sources.interleaving import before_each_call, stall, timeless
+from tests.evidence.sources.interleaving import Inline, before_each_call, stall, timeless
 from tests.evidence.sources.reading import consuming
 from tests.evidence.sources.stepwise_writer import Writer
 
@@ -37,7 +37,7 @@ def log(tmp_path: Path) -> Path:
 
 
 def source(log: Path, patience: Patience = PATIENCE) -> FileSource:
-    return FileSource(log, clock=lambda: 0.0, patience=patience)
+    return FileSource(log, clock=lambda: 0.0, patience=patience, lane=Inline())
 
 
 def append(log: Path, line: bytes) -> None:

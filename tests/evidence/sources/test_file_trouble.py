@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from structlog.testing import capture_logs
 
 from probe.evidence.sources.file import FileSource
 from probe.evidence.sources.source import State
-from tests.evidence.sources.reading import BRIEF, reading
+from tests.evidence.sources.reading import BRIEF, consuming, reading
+from tests.hung_disk import hung_disk
 
 
 @contextmanager
@@ -133,3 +135,36 @@ async def test_trouble_that_stays_is_not_said_again_and_again(tmp_path: Path) ->
             await consumer.settled()
             assert len(os.listdir("/proc/self/fd")) <= descriptors + 1
     assert [entry["log_level"] for entry in said].count("warning") <= 2  # once for opening, once for reading
+
+
+async def test_a_file_system_that_hangs_is_told_and_holds_up_nobody(tmp_path: Path) -> None:
+    folder = tmp_path / "nfs"
+    folder.mkdir()
+    log = folder / "mail.log"
+    log.write_bytes(b"before the start\n")
+    with hung_disk(folder) as disk:
+        async with consuming(FileSource(log, clock=time.time, patience=replace(BRIEF, hangs=0.2))) as consumer:
+            disk.hang()
+            await consumer.until(lambda: "does not answer: check the mount" in consumer.source.health.reason)
+            assert (consumer.state(), str(log) in consumer.source.health.reason) == (State.FAILED, True)
+            disk.answer()
+            with log.open("ab") as writer:
+                writer.write(b"a\n")
+            await consumer.receives(b"a\n")
+            assert (consumer.state(), consumer.source.health.gaps) == (State.FOLLOWING, 0)
+            disk.hang()
+            await consumer.until(lambda: consumer.state() is State.FAILED)
+            began = time.monotonic()
+            await consumer.source.close()
+            assert time.monotonic() - began < 2
+
+
+async def test_a_start_on_a_file_system_that_hangs_is_bounded(tmp_path: Path) -> None:
+    with hung_disk(tmp_path) as disk:
+        disk.hang()
+        source = FileSource(tmp_path / "mail.log", clock=time.time, patience=replace(BRIEF, hangs=0.2))
+        began = time.monotonic()
+        await source.start()
+        assert (source.health.state, time.monotonic() - began < 2) == (State.FAILED, True)
+        await source.close()
+        disk.answer()

@@ -110,9 +110,13 @@ async def no_answer(_: web.BaseRequest) -> web.Response:
     raise AssertionError
 
 
+async def in_clear() -> None:
+    """How each connection is spoken to."""
+
+
 async def test_a_rush_holds_up_nothing_else_and_each_connection_makes_room_once() -> None:
     rush = Rush(5 * MOST)
-    door = FrontDoor(web.Server(no_answer), lambda: None, patience=DEFAULT_PATIENCE, most=MOST)
+    door = FrontDoor(web.Server(no_answer), in_clear, patience=DEFAULT_PATIENCE, most=MOST)
     async with asyncio.timeout(SOON), asyncio.TaskGroup() as group:
         group.create_task(rush.count())
         door.open([rush])
