@@ -128,6 +128,7 @@ bench-drains: $(VENV)/.check lab-packages
 bench-alerts: $(VENV)/.check lab-packages
 	$(BIN)/python bench/bench_alerts.py network
 	$(BIN)/python bench/bench_alerts.py listeners
+	$(BIN)/python bench/bench_alerts.py beside
 
 # 3 is install.sh's way to say that there can be no lab here and why; the tests then leave the lab out and say so.
 .PHONY: lab-packages

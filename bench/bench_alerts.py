@@ -2,6 +2,7 @@
 
     python bench/bench_alerts.py network        faults of the whole network, one after the other
     python bench/bench_alerts.py listeners      all others, side by side
+    python bench/bench_alerts.py beside         a drop beside masking, once silenced and once paging
 
 Rule 1: rules, routes and inhibitions are the files of deploy/prometheus, with all their times; schedule and timeouts of
         the daemons are the defaults.
@@ -35,6 +36,7 @@ from bench.alert_faults import (  # noqa: E402 - needs the path above
     Fault,
     Router,
     main_paths,
+    network,
     of_listeners,
     of_network,
     process,
@@ -42,10 +44,10 @@ from bench.alert_faults import (  # noqa: E402 - needs the path above
     smtp,
 )
 from bench.machine import machine, markdown  # noqa: E402
-from tests.lab import Lab, usable  # noqa: E402
+from tests.lab import SCENARIOS, Lab, usable  # noqa: E402
 from tests.lab.addresses import PASSWORD, SERVICES, VIP  # noqa: E402
 from tests.lab.daemon import PROBE, Watched  # noqa: E402
-from tests.lab.pager import Pager, paged  # noqa: E402
+from tests.lab.pager import ALERTMANAGER, Pager, paged  # noqa: E402
 from tests.lab.servers import wait_until  # noqa: E402
 from tests.lab.world import enter  # noqa: E402
 
@@ -195,6 +197,37 @@ def measure_network(lab: Lab, random: Random, only: Sequence[str]) -> list[Cours
         return one_by_one(pager, of_network(lab, only), random)
 
 
+def measure_beside(lab: Lab, random: Random, _only: Sequence[str]) -> list[Course]:
+    """The page about masking comes last: Alertmanager does not take back what is inhibited when it ends."""
+    paths = [smtp("vip", None, endpoints=[{"service": service} for service in SERVICES])]
+    daemon = Daemon(lab=lab, content=settings(lab, "outside", paths, "127.0.0.1:9797"))
+    with world([daemon]) as pager:
+        silenced = one_by_one(pager, [beside_masking(lab, random, silenced=True)], random)
+        return silenced + side_by_side(pager, [beside_masking(lab, random, silenced=False)], random)
+
+
+def beside_masking(lab: Lab, random: Random, *, silenced: bool) -> Fault:
+    one = Watched(lab)
+    query = 'ALERTS{alertname="MailprobeMasked",alertstate="firing"}'
+    masking, _ = network(lab, SCENARIOS["cluster"].network)
+    dropping, mended = network(lab, SCENARIOS["drop"].network)
+
+    def on() -> None:
+        if silenced:
+            tool = ["amtool", f"--alertmanager.url=http://127.0.0.1:{ALERTMANAGER}", "silence", "add"]
+            done = lab.run([*tool, "alertname=MailprobeMasked", "path=vip", "--duration=4m", "--comment=planned"])
+            if done.returncode:
+                raise RuntimeError(done.stderr)
+        masking()
+        wait_until(lambda: len(one.asked(query)) == len(SERVICES), "masked, every service of it", 180)
+        time.sleep(random.uniform(10, 40))  # its group has been told, or has not, since when
+        dropping()
+
+    what = f"a drop, beside a MailprobeMasked that is {'silenced' if silenced else 'paging'}"
+    alerts = tuple(("MailprobeSilentDrop", {"path": "vip", "service": service}) for service in SERVICES)
+    return Fault(what=what, alerts=alerts, on=on, off=mended)
+
+
 def measure_listeners(lab: Lab, random: Random, only: Sequence[str]) -> list[Course]:
     router = Router(lab=lab)
     prepare(lab)
@@ -308,7 +341,7 @@ def gap(lab: Lab, router: Router) -> Callable[[], None]:
     return act
 
 
-PARTS = {"network": measure_network, "listeners": measure_listeners}
+PARTS = {"network": measure_network, "listeners": measure_listeners, "beside": measure_beside}
 
 
 def main() -> int:

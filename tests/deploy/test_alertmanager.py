@@ -6,13 +6,17 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from aiohttp import ClientSession
+import yaml
+from aiohttp import ClientSession, web
 
 from tests.deploy.promtool import GENERATIONS, MAINTENANCE_RULES, RULES, alerts, program, run
-from tests.service.metrics.programs import running
+from tests.lab.pager import hurried
+from tests.service.metrics.programs import running, serving
 
 EXAMPLE = RULES.with_name("alertmanager.example.yaml")
 VIP = {"path": "vip", "service": "smtp", "severity": "critical"}
@@ -21,6 +25,11 @@ DROP, MASKED = {"alertname": "MailprobeSilentDrop"}, {"alertname": "MailprobeMas
 UNVERIFIED = {"alertname": "MailprobeUnverified", "severity": "warning", "service": "smtp"}
 MAINTENANCE = {"alertname": "MailprobeMaintenance"}
 SOURCE = {"alertname": "MailprobeEvidenceSourceDown", "source": "loki", "severity": "warning"}
+
+FACTOR = 10
+"""By so much times of the example are shorter where something has to be told: 10 s are 1 s."""
+SOON = 6.0
+"""Seconds for what takes one, on a busy machine; a group_interval of 2 minutes would take 12."""
 
 STEADY = 10
 """Answers alike, one after the other, after which nothing more will come."""
@@ -83,18 +92,49 @@ def test_alerts_that_the_example_names_exist() -> None:
 
 
 async def test_inhibitions(tmp_path: Path) -> None:
-    arguments = (
-        f"--config.file={EXAMPLE}",
-        f"--storage.path={tmp_path}",
-        "--web.listen-address=127.0.0.1:{port}",
-        "--cluster.listen-address=",
-    )
-    package = "prometheus-alertmanager"
-    async with running(package, package, *arguments, ready="/-/ready") as url, ClientSession() as session:
+    async with alertmanager(EXAMPLE, tmp_path) as url, ClientSession() as session:
         for story, (sources, silenced, told) in INHIBITED.items():
             await post(session, url, [*sources, *silenced, *told])
             await until(session, url, silenced, story)
             await post(session, url, [*sources, *silenced, *told], over=True)
+
+
+async def test_a_drop_is_a_page_of_its_own_beside_masking_and_what_joins_it_does_not_wait(tmp_path: Path) -> None:
+    """Whoever has acknowledged or silenced the masking would sleep through it otherwise."""
+    told: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def webhook(request: web.BaseRequest) -> web.Response:
+        await told.put(json.loads(await request.text()))
+        return web.Response()
+
+    async with serving(webhook) as pager, ClientSession() as session:
+        file = tmp_path / "alertmanager.yaml"
+        example = EXAMPLE.read_text(encoding="utf-8").replace("http://127.0.0.1:9099", pager)
+        file.write_text(yaml.safe_dump(hurried(example, FACTOR)), encoding="utf-8")
+        async with alertmanager(file, tmp_path) as url:
+            masked, drop = MASKED | VIP, DROP | VIP
+            joins = {**VIP, "alertname": "MailprobeRefused", "service": "imaps"}
+            pages = []
+            for alert in (masked, drop, joins):
+                await post(session, url, [alert])
+                async with asyncio.timeout(SOON):
+                    pages.append(await told.get())
+                assert alert in [one["labels"] for one in pages[-1]["alerts"]]
+            assert pages[0]["groupKey"] != pages[1]["groupKey"] == pages[2]["groupKey"]
+            await post(session, url, [drop, joins], over=True)
+            async with asyncio.timeout(SOON):
+                assert (await told.get())["status"] == "resolved"
+
+
+def alertmanager(file: Path, folder: Path) -> AbstractAsyncContextManager[str]:
+    arguments = (
+        f"--config.file={file}",
+        f"--storage.path={folder}",
+        "--web.listen-address=127.0.0.1:{port}",
+        "--cluster.listen-address=",
+    )
+    package = "prometheus-alertmanager"
+    return running(package, package, *arguments, ready="/-/ready")
 
 
 async def post(session: ClientSession, url: str, firing: Sequence[Mapping[str, str]], *, over: bool = False) -> None:

@@ -96,6 +96,16 @@ def test_an_alert_has_a_severity_and_a_runbook_and_names_what_it_is_about(alert:
             assert "{{ $labels.path }}/{{ $labels.service }}" in rule["annotations"]["summary"]
 
 
+def test_the_sed_of_the_document_moves_every_runbook(tmp_path: Path) -> None:
+    copy = tmp_path / "mailprobe.rules.yaml"
+    copy.write_text(TEXT, encoding="utf-8")
+    command = re.search(r"^sudo (sed -i .*) /etc/prometheus/mailprobe\.rules\.yaml$", DOCUMENT, re.M)
+    assert command
+    run(*shlex.split(command[1]), str(copy))
+    moved = {rule["annotations"]["runbook_url"] for rule in alerts(copy)}
+    assert moved == {f"https://wiki.example.org/mailprobe/{runbook(alert).name}" for alert in NAMES}
+
+
 def test_every_runbook_is_an_alert_s_and_has_its_sections() -> None:
     pages = {runbook(alert): alert for alert in NAMES}
     assert set(RUNBOOKS.iterdir()) == set(pages)

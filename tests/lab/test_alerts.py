@@ -74,8 +74,9 @@ def drained(lab: Lab, one: Watched, pager: Pager) -> None:
 
 
 def paging(pager: Pager) -> list[Notice]:
-    """What the pager was told; its status is that of the whole group."""
-    return [told for told in pager.notices if told.receiver == "pager"]
+    """What the pager was told of the outage, by the status of its whole group; masking has a group of its own."""
+    outage = [told for told in pager.notices if "Masked" not in told.content["groupKey"]]
+    return [told for told in outage if told.receiver == "pager"]
 
 
 def changes(lab: Lab, scenario: str) -> float:
