@@ -15,6 +15,10 @@
 # reads (Ctrl-S, an ssh amid a change of the network) holds up the watch, its end, or a signal. Standard output is that of
 # probe --once.
 #
+# probe and kubectl may be wrappers (`kubectl --context mail "$@"`), and who ends a wrapper has not ended what it began. So each
+# has a session, and with it a process group, of its own: a terminal's signals are for this script alone, which ends the
+# groups, waits for them, and says what has become of the drain. For what runs elsewhere (ssh) that place has to answer.
+#
 # No report takes the place of another: each watch gets the next number that is free.
 #
 # Run it where clients are, outside the cluster. Exit codes are probe's: 0 ok, 1 warning, 2 critical, 3 unknown, 64 usage;
@@ -26,6 +30,7 @@ PROBE=${PROBE:-probe}
 KUBECTL=${KUBECTL:-kubectl}
 BASELINE='the change may begin'
 TICK=0.2
+SIGNALS='HUP INT QUIT USR1 USR2 PIPE ALRM TERM'
 
 usage() {
     cat <<'END'
@@ -38,7 +43,7 @@ Usage: drain.sh [OPTION]... NODE [OPTION OF kubectl drain]...
   --max-outage S    stop at an outage of an endpoint longer than this (120)
   --report NAME     the watch's report is NAME-1.html (drain-NODE), or the next number that is free; one for each watch
 Without options of its own, kubectl drain is given --ignore-daemonsets; without a --timeout one of 30m, for a disruption
-budget may never let go of a pod. PROBE and KUBECTL name other programs.
+budget may never let go of a pod. PROBE and KUBECTL name other programs, which have no terminal to ask for a password.
 END
 }
 
@@ -55,6 +60,12 @@ need() {
     command -v "$1" >/dev/null && return
     say "there is no program $1; say where it is: $2=/path/to/it drain.sh …"
     exit 64
+}
+
+# Seconds on a clock that nobody sets.
+uptime() {
+    read -r seconds _ </proc/uptime
+    printf '%s\n' "${seconds%.*}"
 }
 
 # Options of ours end at the node's name; what comes after it is kubectl's. A POSIX shell has one list only, "$@", which is
@@ -104,19 +115,21 @@ report=${report:-drain-$node}
 report=${report%.html}
 need "$PROBE" PROBE
 need "$KUBECTL" KUBECTL
+if ! command -v setsid >/dev/null; then
+    say 'there is no program setsid, without which nobody could be ended for sure; it comes with util-linux and with busybox'
+    exit 64
+fi
 
 # Becomes probe with these arguments, the configuration and the paths that were asked for: so only in the background, where
-# the number is then probe's. What a terminal sends to all is for this script to heed, which lets a watch end politely: a
-# second signal would cost its report.
+# the number is then that of probe and of its group.
 become_probe() {
-    trap '' INT HUP
     [ -z "$config" ] || set -- "$@" --config "$config"
     number=0
     while [ "$number" -lt "$paths" ]; do
         number=$((number + 1))
         eval "set -- \"\$@\" --path \"\$path_$number\""
     done
-    exec "$PROBE" "$@"
+    exec setsid "$PROBE" "$@"
 }
 
 work=$(mktemp -d) || exit 70
@@ -126,7 +139,8 @@ probe='' drain='' begun='' drained='' written='' reports='' last_report=0
 
 # Prints what is told until all of it is, or whoever began this is gone. A terminal's signals are for others to heed.
 relay() {
-    trap '' INT TERM HUP
+    # shellcheck disable=SC2086 # a list
+    trap '' $SIGNALS
     part=''
     while :; do
         last=''
@@ -142,15 +156,25 @@ relay() {
     printf '%s' "$part" >&3
 }
 
+# A script that Ctrl-Z had stopped would leave a drain that nobody ends.
+trap '' TSTP
 relay 3>&2 2>/dev/null <"$told" >/dev/null &
 relay=$!
 exec 2>>"$told"
 
-# Whether a process of ours is still there after so many ticks.
-# shellcheck disable=SC2317 # called by the trap
+# Whether anybody of a group is there; its leader alone, where it is so young that there is no group yet.
+# shellcheck disable=SC2317 # called by the trap, as the next ones are
+there() { kill -s 0 -- "-$1" 2>/dev/null || kill -0 "$1" 2>/dev/null; }
+
+# shellcheck disable=SC2317
+signal() { kill -s "$2" -- "-$1" 2>/dev/null || kill -s "$2" "$1" 2>/dev/null; }
+
+# lasts TURNS COMMAND…: whether it still holds after so many ticks.
+# shellcheck disable=SC2317
 lasts() {
-    turns=$2
-    while kill -0 "$1" 2>/dev/null; do
+    turns=$1
+    shift
+    while "$@" 2>/dev/null; do
         [ "$turns" -gt 0 ] || return 0
         turns=$((turns - 1))
         sleep "$TICK"
@@ -158,21 +182,50 @@ lasts() {
     return 1
 }
 
-# SIGTERM to all of us (as timeout sends it) has reached probe by itself; it gets one from here if it does not end.
+# Whoever is left has not heeded SIGTERM; true if all of the group are gone at last.
+# shellcheck disable=SC2317
+gone() {
+    lasts 25 there "$1" || return 0
+    signal "$1" KILL
+    ! lasts 10 there "$1"
+}
+
+# shellcheck disable=SC2317
+tell_end_of_drain() {
+    if gone "$drain"; then
+        say 'kubectl drain was ended before it was done; what it has evicted stays so'
+    else
+        say "kubectl drain WAS NOT ENDED (process group $drain): it may evict still"
+    fi
+}
+
+# A watch that gets a second signal ends without its report, and some wrappers pass on what they get: so first the leader alone.
+# shellcheck disable=SC2317
+let_probe_end() {
+    ! lasts 50 kill -0 "$probe" || say "probe does not end; its report may be missing"
+    signal "$probe" TERM
+    gone "$probe" || say "probe was not ended (process group $probe)"
+}
+
+# The drain first: nothing more is to be evicted while the watch writes its report. No second signal cuts this short.
 # shellcheck disable=SC2317 # called by the trap
 end() {
-    [ -z "$drain" ] || kill "$drain" 2>/dev/null
-    if [ -n "$probe" ] && lasts "$probe" 5; then
-        kill "$probe" 2>/dev/null
-        ! lasts "$probe" 50 || kill -KILL "$probe"
-    fi
+    # shellcheck disable=SC2086 # a list
+    trap '' $SIGNALS
+    there "$drain" || drain=''
+    [ -z "$drain" ] || signal "$drain" TERM
+    [ -z "$probe" ] || kill "$probe" 2>/dev/null
+    [ -z "$drain" ] || tell_end_of_drain
+    [ -z "$probe" ] || let_probe_end
     : >"$work/over"
-    ! lasts "$relay" 10 || kill -KILL "$relay"
+    ! lasts 10 kill -0 "$relay" || kill -KILL "$relay"
     rm -rf "$work"
 }
+
+# dash ends on what is not caught here without another word.
 trap end EXIT
 trap 'say "interrupted; kubectl uncordon $node gives the node back"; exit 130' INT
-trap 'say "ended; kubectl uncordon $node gives the node back"; exit 143' TERM HUP
+trap 'say "ended; kubectl uncordon $node gives the node back"; exit 143' HUP QUIT USR1 USR2 PIPE ALRM TERM
 
 # In the background, for a shell heeds no signal while it waits for a program before it.
 gate() {
@@ -183,10 +236,10 @@ gate() {
     probe=''
 }
 
-# The number is kubectl's own, so that the end of this script ends it.
+# The number is that of its group, so that the end of this script ends all of it.
 begin_drain() {
     say "kubectl drain $node $*"
-    (trap '' INT && exec "$KUBECTL" drain "$node" "$@") </dev/null >&2 &
+    (exec setsid "$KUBECTL" drain "$node" "$@") </dev/null >&2 &
     drain=$!
     begun=yes
 }
@@ -196,7 +249,7 @@ look_at_drain() {
     if [ -z "$drain" ] || kill -0 "$drain" 2>/dev/null; then return; fi
     wait "$drain"
     drained=$?
-    over=$(date +%s)
+    over=$(uptime)
     drain=''
     if [ "$drained" -eq 0 ]; then
         say "kubectl drain has ended; watching until all has been ok for $stable s"
@@ -271,13 +324,14 @@ while :; do
         exit "$code"
     fi
     if [ "$code" -ne 0 ]; then
+        look_at_drain
         say "the watch failed (exit code $code, $written); kubectl uncordon $node gives the node back"
         exit "$code"
     fi
     # A watch that was stable while the drain was still at it has not seen what the drain does.
     look_at_drain
     if [ -n "$drained" ]; then
-        [ $(($(date +%s) - over)) -lt "$stable" ] || break
+        [ $(($(uptime) - over)) -lt "$stable" ] || break
     fi
     say "all was ok for $stable s, but the drain $([ -n "$drained" ] && echo 'has just ended' || echo 'goes on'): watching on"
 done

@@ -39,6 +39,7 @@ STABLE = BASELINE + UNTIL_DRAINED + "sleep 2\n"
 OVER = ': >"$STAGE/over"\n'
 HANGS = 'echo $$ >"$STAGE/hanging"\nmv "$STAGE/hanging" "$STAGE/hangs"\nwhile :; do sleep 0.02; done\n'
 FAILS_ONCE_IT_HANGS = BASELINE + 'while [ ! -e "$STAGE/hangs" ]; do sleep 0.02; done\nexit 2\n'
+HEEDS_NOTHING = 'trap "" TERM\necho $$ >"$STAGE/hanging"\nmv "$STAGE/hanging" "$STAGE/hangs"\nwhile :; do sleep 1; done\n'
 ENDS = 'trap "exit 1" INT HUP TERM; sleep 0.5; : >"$STAGE/reported"; exit 2'
 WATCHES_ON = BASELINE + f"trap '{ENDS}' INT HUP TERM\nwhile :; do sleep 0.02; done\n"
 """A watch that reports half a second after a signal, unless another one follows."""
@@ -50,6 +51,18 @@ class Stage:
 
     directory: Path
     shell: str = "sh"
+    wrapped: bool = False
+
+    @property
+    def wrappers(self) -> dict[str, str]:
+        """Programs that do not become what they wrap, where that is asked for."""
+        if not self.wrapped:
+            return {}
+        for name in ("probe", "kubectl"):
+            program = self.directory / f"our-{name}"
+            program.write_text(f'#!/bin/sh\n{name} "$@"\nexit $?\n', encoding="utf-8")
+            program.chmod(0o755)
+        return {"PROBE": "our-probe", "KUBECTL": "our-kubectl"}
 
     def plays(self, **fragments: str) -> None:
         """What a call does: once_1 is the first `probe --once`, watch_2 the second watch, drain_1 kubectl's."""
@@ -62,7 +75,7 @@ class Stage:
         """In a process group of its own, as from a shell's prompt."""
         return subprocess.Popen(
             [self.shell, str(SCRIPT), *arguments],
-            env={"PATH": f"{self.directory}:{os.environ['PATH']}", "STAGE": str(self.directory)},
+            env={"PATH": f"{self.directory}:{os.environ['PATH']}", "STAGE": str(self.directory), **self.wrappers},
             cwd=self.directory,
             stdin=subprocess.DEVNULL,
             stdout=onto,
@@ -76,6 +89,18 @@ class Stage:
         with self.begin(*arguments) as started:
             _, errors = started.communicate(timeout=PATIENCE)
         return started.returncode, errors
+
+    def type(self, block: str) -> subprocess.CompletedProcess[str]:
+        """What a recipe comes to."""
+        return subprocess.run(
+            ["sh", "-c", block],
+            env={"PATH": f"{self.directory}:{os.environ['PATH']}", "STAGE": str(self.directory)},
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
 
     @property
     def asked(self) -> list[str]:
@@ -95,6 +120,7 @@ class Stage:
         return True
 
 
+ENDED = "kubectl drain was ended before it was done"
 SHELLS = pytest.mark.parametrize("shell", ["sh", "bash"])
 
 
@@ -107,6 +133,9 @@ def wait_for(holds: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
+    """Its wall clock stands still: who counts by it never ends."""
+    (tmp_path / "date").write_text("#!/bin/sh\necho 0\n", encoding="utf-8")
+    (tmp_path / "date").chmod(0o755)
     for name in ("probe", "kubectl"):
         program = tmp_path / name
         program.write_text(STAGE.format(name=name), encoding="utf-8")
@@ -179,12 +208,15 @@ def test_without_a_baseline_nothing_is_touched(stage: Stage, ended: int, told: i
     assert [call for call in stage.asked if call.startswith("kubectl")] == []
 
 
-def test_an_outage_that_is_too_long_stops_the_drain(stage: Stage) -> None:
-    stage.plays(watch_1=FAILS_ONCE_IT_HANGS, drain_1=HANGS)
+@pytest.mark.parametrize("drain", [HANGS, HEEDS_NOTHING], ids=["which heeds SIGTERM", "which does not"])
+def test_an_outage_that_is_too_long_stops_the_drain(stage: Stage, drain: str) -> None:
+    stage = replace(stage, wrapped=True)
+    stage.plays(watch_1=FAILS_ONCE_IT_HANGS, drain_1=drain)
     code, errors = stage.run("node1")
     assert code == 2
     wait_for(lambda: not stage.still_drains())
     assert "kubectl uncordon node1 gives the node back" in errors
+    assert ENDED in errors
     assert len(stage.asked) == 3
 
 
@@ -210,6 +242,7 @@ def test_a_watch_that_ends_with_the_drain_is_not_the_last(stage: Stage) -> None:
     code, errors = stage.run("--stable", "30", "node1")
     assert code == 2
     assert "drain-node1-2.html" in errors
+    assert ENDED not in errors
     assert stage.asked[-1] == "probe watch --until-stable 30 --max-outage 120 --report drain-node1-2.html --from-broken"
 
 
@@ -249,12 +282,21 @@ def test_a_drain_does_not_wait_for_ever_unless_it_is_told_to(stage: Stage) -> No
 
 
 @pytest.mark.parametrize("group", [False, True], ids=["the script", "its group, as a terminal does"])
-@pytest.mark.parametrize(("sent", "told"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+@pytest.mark.parametrize(
+    ("sent", "wrapped"),
+    [
+        (signal.SIGINT, True),
+        (signal.SIGTERM, False),
+        (signal.SIGHUP, False),
+        (signal.SIGQUIT, True),
+        (signal.SIGPIPE, False),
+    ],
+)
 @SHELLS
 def test_who_is_interrupted_leaves_nobody_behind(
-    stage: Stage, sent: signal.Signals, told: int, shell: str, *, group: bool
+    stage: Stage, sent: signal.Signals, shell: str, *, group: bool, wrapped: bool
 ) -> None:
-    stage = replace(stage, shell=shell)
+    stage = replace(stage, shell=shell, wrapped=wrapped)
     stage.plays(watch_1=WATCHES_ON, drain_1=HANGS)
     with stage.begin("node1") as started:
         try:
@@ -263,8 +305,9 @@ def test_who_is_interrupted_leaves_nobody_behind(
             _, errors = started.communicate(timeout=PATIENCE)
         finally:
             started.kill()
-    assert started.returncode == told
+    assert started.returncode == (130 if sent is signal.SIGINT else 143)
     assert "kubectl uncordon node1 gives the node back" in errors
+    assert ENDED in errors
     assert stage.has("reported")
     wait_for(lambda: not stage.still_drains())
 
@@ -328,16 +371,16 @@ MOVED = ["kubectl cordon k8s-node1", "kubectl -n mailserver rollout restart depl
 def test_a_pod_is_moved_by_the_recipe_only_while_it_is_watched(stage: Stage, watch: str, calls: list[str]) -> None:
     stage.plays(watch_1=watch)
     block = recipe("drains.md", "rollout restart").replace("sleep 1;", "sleep 0.05;")
-    done = subprocess.run(
-        ["sh", "-c", block],
-        env={"PATH": f"{stage.directory}:{os.environ['PATH']}", "STAGE": str(stage.directory)},
-        cwd=stage.directory,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    done = stage.type(block)
     assert (stage.asked[1:], done.returncode) == (calls, 0 if len(calls) == 3 else 2), done
+
+
+def test_a_policy_that_is_not_flipped_is_not_watched_for_ever(stage: Stage) -> None:
+    stage.plays(watch_1=WATCHES_ON)
+    (stage.directory / "kubectl--n-1").write_text("exit 1\n", encoding="utf-8")  # its first call that begins with -n
+    block = recipe("drains.md", "kubectl -n mailserver patch").replace("sleep 1;", "sleep 0.05;")
+    done = stage.type(block)
+    assert (done.returncode, stage.has("reported")) == (2, True), done
 
 
 def test_a_program_that_is_missing_is_told(stage: Stage) -> None:
