@@ -37,9 +37,10 @@ STABLE = BASELINE + UNTIL_DRAINED + "sleep 2\n"
 """A watch that sees the drain to its end and is stable for the second of --stable 1, with one to spare."""
 
 OVER = ': >"$STAGE/over"\n'
-HANGS = 'echo $$ >"$STAGE/hanging"\nmv "$STAGE/hanging" "$STAGE/hangs"\nwhile :; do sleep 0.02; done\n'
+IS_THERE = 'echo $$ >"$STAGE/hanging"\nmv "$STAGE/hanging" "$STAGE/hangs"\n'
+HANGS = IS_THERE + "while :; do sleep 0.02; done\n"
 FAILS_ONCE_IT_HANGS = BASELINE + 'while [ ! -e "$STAGE/hangs" ]; do sleep 0.02; done\nexit 2\n'
-HEEDS_NOTHING = 'trap "" TERM\necho $$ >"$STAGE/hanging"\nmv "$STAGE/hanging" "$STAGE/hangs"\nwhile :; do sleep 1; done\n'
+HEEDS_NOTHING = 'trap "" TERM\n' + IS_THERE + "while :; do sleep 1; done\n"
 ENDS = 'trap "exit 1" INT HUP TERM; sleep 0.5; : >"$STAGE/reported"; exit 2'
 WATCHES_ON = BASELINE + f"trap '{ENDS}' INT HUP TERM\nwhile :; do sleep 0.02; done\n"
 """A watch that reports half a second after a signal, unless another one follows."""
