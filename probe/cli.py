@@ -256,11 +256,12 @@ def watch(context: click.Context, /, *, config: Path | None, paths: tuple[str, .
     and all endpoints ok at the end.
     """
     told = asked_for(**asked)
-    from probe.cli_watch import watch_and_tell
+    from probe.cli_watch import tell_behind, watch_and_tell
 
+    log = tell_behind()
     settings = _settings(config or context.obj)
     _check_paths(settings, paths)
-    context.exit(watch_and_tell(settings, paths, told, _console()))
+    context.exit(watch_and_tell(settings, paths, told, _console(), log))
 
 
 @command.command()

@@ -26,15 +26,19 @@ from probe.report.watched_words import Times, ways_on
 from probe.service.outfit import UnusableCaFile
 from probe.service.vigil.run import Done, watch
 from probe.settings import Settings
-from probe.streams import FAREWELL, print_result, write_behind
+from probe.streams import FAREWELL, Behind, print_result, write_behind
 from probe.verdict.watched import conclude
 
 
-def watch_and_tell(settings: Settings, paths: tuple[str, ...], asked: Asked, console: Console) -> int:
+def tell_behind() -> Behind:
+    """From here on nobody waits until standard error is read: before anything is told at all."""
+    return write_behind(_tell_lost)
+
+
+def watch_and_tell(settings: Settings, paths: tuple[str, ...], asked: Asked, console: Console, log: Behind) -> int:
     """Watch until it is over and tell it; the exit code."""
     report = None if asked.report is None else _place_for(asked.report)
     zone = datetime.fromtimestamp(time.time()).astimezone().tzinfo or UTC
-    log = write_behind(_tell_lost)
     with shown(sys.stderr, Times(zone), lambda: log.waits) as show:
         try:
             done = aside.run(watch(settings, paths, asked.wanted, show))

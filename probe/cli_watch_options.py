@@ -27,7 +27,7 @@ OPTIONS = (
         "--until-stable",
         type=click.FloatRange(min=0, min_open=True),
         metavar="S",
-        help="End when all endpoints have been ok for so long.",
+        help="End when all endpoints have been ok for so long, or nothing has changed for minutes.",
     ),
     click.option(
         "--max-outage",

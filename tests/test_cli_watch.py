@@ -301,16 +301,22 @@ async def test_on_a_terminal_that_is_stopped_nothing_waits_for_its_reader(world:
     assert "1 s are tolerated" in report.read_text()
 
 
-async def test_a_result_that_nobody_takes_holds_no_signal_up(world: DemoWorld, tmp_path: Path) -> None:
+@pytest.mark.parametrize("errors_too", [False, True])
+async def test_a_result_that_nobody_takes_holds_no_signal_up(
+    world: DemoWorld, tmp_path: Path, *, errors_too: bool
+) -> None:
+    """Nor does a pipe that is full before the first warning."""
+    warned_of = {"evidence": {"reply": "off"}} if errors_too else {}
+    config = configured(world, tmp_path, **warned_of)
     reading, writing = os.pipe()
     try:
         os.write(writing, b"\n" * fcntl.fcntl(reading, fcntl.F_GETPIPE_SZ))  # it is full
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "probe", "watch", "--config", str(configured(world, tmp_path))),
+            *(sys.executable, "-m", "probe", "watch", "--config", str(config)),
             *("--until-stable", "0.2", "--report", str(tmp_path / "report.html")),
             cwd=REPOSITORY,
             stdout=writing,
-            stderr=asyncio.subprocess.DEVNULL,
+            stderr=writing if errors_too else asyncio.subprocess.DEVNULL,
         )
         async with asyncio.timeout(DEADLINE):
             await until((tmp_path / "report.html").exists, "a watch")

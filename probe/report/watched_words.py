@@ -35,7 +35,7 @@ MOST_NAMED = 3
 
 ENDINGS = {
     Ending.STABLE: "it ended because all endpoints had been well for as long as was asked",
-    Ending.UNPROVEN: "it ended because minutes after anybody was last out all were not well yet",
+    Ending.UNPROVEN: "it ended because minutes after anybody last went or came back all were not well yet",
     Ending.INTERRUPTED: "it was ended by a signal (Ctrl-C)",
     Ending.MAX_OUTAGE: "it ended at once, for an outage was longer than is tolerated",
     Ending.BASELINE: "it did not begin, for something was broken before anything was changed",

@@ -5,7 +5,8 @@ Rule 1: a gap that lasts is critical, whatever is tolerated; one that is over is
 Rule 2: of verdicts the latest counts: what they were amid the change is told, what they came to is the result.
 Rule 3: an endpoint is well only when a session showed so after its last gap: an answered SYN serves nobody.
 Rule 4: the worst row decides, in the contract's order: critical, warning, unknown, ok.
-Rule 5: nobody waits for ever: where nobody is out and yet all do not become well, it ends and says what they are.
+Rule 5: nobody waits for ever: where nobody goes or comes back any more and yet all do not become well, it ends and says
+        what they are. An outage that is tolerated is given its time.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ FEW_LOST = 5
 
 LEAST_PATIENCE = 300.0
 PATIENCE_TURNS = 5
-"""Waiting for all to be well goes on for so many seconds without an outage, and so many times --until-stable."""
+"""Waiting for all to be well goes on for so many seconds in which nobody goes or comes back, and so many times
+--until-stable; where somebody is out, so many times --max-outage too."""
 
 
 def longest(watched: Watched) -> Gap | None:
@@ -56,11 +58,17 @@ def stable_seconds(watched: Watched) -> float | None:
     return watched.until - max(watched.began, *(moment for moment in since if moment is not None))
 
 
-def calm_seconds(watched: Watched) -> float | None:
-    """Seconds for which nobody has been out, since the baseline at most; None where somebody is."""
-    if watched.began is None or any(endpoint.lasting for endpoint in watched.endpoints):
-        return None
-    return watched.until - max(watched.began, *(endpoint.last_back or watched.began for endpoint in watched.endpoints))
+def calm_seconds(watched: Watched, began: float) -> float:
+    """Seconds for which nobody has gone or come back, since the baseline at most."""
+    gaps = [gap for endpoint in watched.endpoints for gap in endpoint.gaps]
+    return watched.until - max(began, *(gap.began.by if gap.ended is None else gap.ended.moment for gap in gaps), began)
+
+
+def patience(watched: Watched, until_stable: float) -> float:
+    """Seconds for which nobody goes or comes back until it ends, though not all are well."""
+    out = any(endpoint.lasting for endpoint in watched.endpoints)
+    tolerated = watched.wanted.max_outage or 0.0
+    return max(LEAST_PATIENCE, PATIENCE_TURNS * until_stable, PATIENCE_TURNS * tolerated if out else 0.0)
 
 
 def why_over(watched: Watched) -> Ending | None:
@@ -74,11 +82,11 @@ def why_over(watched: Watched) -> Ending | None:
         return Ending.MAX_OUTAGE
     if wanted.until_stable is None:
         return None
-    stable, calm = stable_seconds(watched), calm_seconds(watched)
+    stable = stable_seconds(watched)
     if stable is not None:
         return Ending.STABLE if stable >= wanted.until_stable else None
-    patience = max(LEAST_PATIENCE, PATIENCE_TURNS * wanted.until_stable)
-    return Ending.UNPROVEN if calm is not None and calm >= patience else None
+    calm = calm_seconds(watched, watched.began)
+    return Ending.UNPROVEN if calm >= patience(watched, wanted.until_stable) else None
 
 
 def standing(endpoint: WatchedEndpoint) -> tuple[Severity, str]:

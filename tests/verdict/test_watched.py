@@ -149,7 +149,11 @@ STABLE = Wanted(until_stable=20.0, max_outage=30.0)
         (ROWS["baseline-broken"], Ending.BASELINE),
         (replace(ROWS["baseline-broken"], wanted=Wanted(from_broken=True)), None),
         (watched(out(1010.0, 1045.0), wanted=STABLE), Ending.MAX_OUTAGE),
-        (watched(out(1080.0, None), wanted=STABLE, until=9000.0), None),
+        (watched(out(1080.0, None), wanted=STABLE, until=1370.0), None),
+        (watched(out(1080.0, None), wanted=Wanted(until_stable=20.0), until=1379.0), None),
+        (watched(out(1080.0, None), wanted=Wanted(until_stable=20.0), until=1381.0), Ending.UNPROVEN),
+        (watched(out(1080.0, None), wanted=Wanted(until_stable=20.0, max_outage=400.0), until=1381.0), None),
+        (watched(out(1080.0, None), wanted=Wanted(), until=9000.0), None),
     ],
 )
 def test_when_it_ends_by_itself(seen: Watched, ending: Ending | None) -> None:
@@ -167,6 +171,19 @@ def test_what_does_not_become_well_though_nobody_is_out_is_not_waited_for_for_ev
     assert why_over(replace(seen, wanted=Wanted())) is None
     at_last = replace(never, good_since=1315.0, samples=(*never.samples, sample(1315.0)))
     assert why_over(watched(at_last, wanted=STABLE, until=1321.0)) is None, "it is well now, and may stay so"
+
+
+def test_what_stays_masked_is_not_waited_for_for_ever() -> None:
+    """A change that was refused, watched with --from-broken."""
+    masked = _from_start(gap(1000.0, None, kind=GapKind.CRITICAL, seen=1299.0))
+    wanted = Wanted(until_stable=20.0, from_broken=True)
+    never = one(Verdict.MASKED, gaps=(masked,), good_since=None)
+    assert why_over(watched(never, wanted=wanted, until=1299.0)) is None
+    seen = watched(never, wanted=wanted, until=1302.0)
+    assert why_over(seen) is Ending.UNPROVEN
+    assert conclude(seen).rule == "outage-lasts"
+    elsewhere = endpoint(IMAPS, gaps=(gap(1200.0, 1201.0, endpoint=IMAPS),))
+    assert why_over(watched(never, elsewhere, wanted=wanted, until=1302.0)) is None, "something changes"
 
 
 def test_overlapping_gaps_count_once() -> None:
