@@ -22,9 +22,17 @@ Helm's templates give text only, so lists and mappings are passed as YAML and re
 {{- mulf (regexFind "^[0-9.]+" . | float64) (get (merge $units $binary) (regexFind "[A-Za-z]*$" .)) }}
 {{- end }}
 
+{{- /*
+How big the history's volume is. The usual one has room for the probe's own default of history.size, 2GB; of a claim that was
+there before and that nobody told the size of, no more is taken for granted than the least that people give.
+*/ -}}
+{{- define "mailprobe.volumeSize" -}}
+{{- .Values.history.size | default (ternary "3Gi" "1Gi" (empty .Values.history.existingClaim)) }}
+{{- end }}
+
 {{- /* How big the history may get beside its log, in megabytes: four fifths of its volume. */ -}}
 {{- define "mailprobe.historyLimit" -}}
-{{- mulf 0.8 (include "mailprobe.megabytes" .Values.history.size | float64) | floor | int64 }}
+{{- mulf 0.8 (include "mailprobe.megabytes" (include "mailprobe.volumeSize" .) | float64) | floor | int64 }}
 {{- end }}
 
 {{- /* The same as config.history.size is written: six digits and a unit, at most 100TB. */ -}}

@@ -82,14 +82,11 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- define "mailprobe.contradictions.room" -}}
 {{- $size := (.Values.config.history | default dict).size }}
 {{- $limit := include "mailprobe.historyLimit" . | float64 }}
-{{- if and .Values.history.existingClaim .Values.history.persistent }}
-{{- if not $size }}
-- history.existingClaim is given and config.history.size is not: how big that claim is the chart does not know, and the history must not fill it. Set config.history.size to four fifths of the claim at most.
-{{- end }}
-{{- else if lt $limit 10.0 }}
+{{- $isKnown := or .Values.history.size (not .Values.history.existingClaim) }}
+{{- if lt $limit 10.0 }}
 - history.size is {{ .Values.history.size }}: the history takes 10MB at least, and its log needs room beside it. Make it 13Mi or more.
-{{- else if and $size (not (contains "${" $size)) (gt (include "mailprobe.megabytes" $size | float64) $limit) }}
-- config.history.size is {{ $size }} and history.size, its volume's, {{ .Values.history.size }}: the file may have four fifths of it, {{ include "mailprobe.historySize" . }}, or the disk would be full. Leave config.history.size out, or make the volume bigger.
+{{- else if and $isKnown $size (not (contains "${" $size)) (gt (include "mailprobe.megabytes" $size | float64) $limit) }}
+- config.history.size is {{ $size }} and history.size, its volume's, {{ include "mailprobe.volumeSize" . }}: the file may have four fifths of it, {{ include "mailprobe.historySize" . }}, or the disk would be full. Leave config.history.size out, or make the volume bigger.
 {{- end }}
 {{- end }}
 
