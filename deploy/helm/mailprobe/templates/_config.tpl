@@ -148,9 +148,13 @@ for the answer's way. A test holds it against the daemon's own bounds.
 {{- end }}
 {{- end }}
 
-{{- /* Everything under which a file may lie. */ -}}
+{{- /*
+Everything under which a file may lie; of the image itself the authorities that its system trusts, which a derived image
+adds to by update-ca-certificates.
+*/ -}}
 {{- define "mailprobe.mounts" -}}
 {{- $mounts := list "/var/run/secrets/kubernetes.io/serviceaccount" "/run/secrets/kubernetes.io/serviceaccount" }}
+{{- $mounts = append $mounts "/etc/ssl/certs/ca-certificates.crt" }}
 {{- range .Values.secrets }}{{ $mounts = append $mounts (printf "/run/secrets/%s" .name) }}{{ end }}
 {{- range .Values.extraVolumeMounts }}{{ $mounts = append $mounts .mountPath }}{{ end }}
 {{- toYaml $mounts }}
