@@ -74,16 +74,20 @@ def test_probe_resources_ask_for_every_endpoint_by_its_service() -> None:
     assert {spec["prober"]["path"] for spec in probes.values()} == {"/probe"}
 
 
+@pytest.mark.parametrize("imprint", ["fingerprint", "deliver"])
 @pytest.mark.parametrize(
     "timeouts", [{}, {"session": "1.5m", "evidence": "250 ms"}, {"connect": "2s", "session": "4s"}]
 )
-def test_a_scrape_waits_for_the_longest_answer_there_is(timeouts: dict[str, str]) -> None:
-    limits = TimeoutSettings.model_validate(timeouts)
-    longest = limits.session + max(limits.evidence, CONTROLS * CONTROL_SECONDS) + BOUND + MARGIN
+def test_a_scrape_waits_for_the_longest_answer_there_is(timeouts: dict[str, str], imprint: str) -> None:
+    """A message is waited for as long as lines are, and takes a session more (probe/sessions/open.py, read_back)."""
+    limits, sessions = TimeoutSettings.model_validate(timeouts), 2 if imprint == "deliver" else 1
+    longest = sessions * limits.session + max(limits.evidence, CONTROLS * CONTROL_SECONDS) + BOUND + MARGIN
+    paths = [{"name": "vip", "host": "10.0.20.202", "endpoints": [{"service": "smtp", "imprint": imprint}]}]
 
     def asked(milliseconds: float) -> Values:
         scrape = {"enabled": True, "interval": "5m", "scrapeTimeout": f"{milliseconds:.0f}ms"}
-        return merged(values_of("probe-resources"), {"probeResources": scrape, "config": {"timeouts": timeouts}})
+        config = {"timeouts": timeouts, "paths": paths}
+        return merged(values_of("probe-resources"), {"probeResources": scrape, "config": config})
 
     assert render(asked(1000 * longest)).of("Probe")
     assert f"an answer may take {longest:g}s" in refusal(asked(1000 * longest - 1))

@@ -118,15 +118,16 @@ path of a source of kind file.
 
 {{- /*
 How long a scrape of /probe has to wait for one session, in milliseconds; 0 where a variable hides it (docs/http.md): the session,
-then its evidence, or after a failure at most two control connections of 10 s; 3 s for a cause; and 0.5 s of a scrape are left
-for the answer's way. A test holds it against the daemon's own bounds.
+where a message is delivered the one that reads it back, then the evidence, or after a failure at most two control connections of
+10 s; 3 s for a cause; and 0.5 s of a scrape are left for the answer's way. A test holds it against the daemon's own bounds.
 */ -}}
 {{- define "mailprobe.longestAnswer" -}}
 {{- $timeouts := .Values.config.timeouts | default dict }}
 {{- if contains "${" (toJson $timeouts) }}0{{ else }}
 {{- $session := include "mailprobe.milliseconds" ($timeouts.session | default "30s") | float64 }}
 {{- $evidence := include "mailprobe.milliseconds" ($timeouts.evidence | default "15s") | float64 }}
-{{- addf $session (maxf $evidence 20000) 3000 500 }}
+{{- $sessions := ternary 2 1 (contains "\"imprint\":\"deliver\"" (toJson .Values.config.paths)) }}
+{{- addf (mulf $sessions $session) (maxf $evidence 20000) 3000 500 }}
 {{- end }}
 {{- end }}
 

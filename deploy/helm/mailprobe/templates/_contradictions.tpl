@@ -244,7 +244,7 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- $needed := include "mailprobe.longestAnswer" . | float64 }}
 {{- with .Values.probeResources }}
 {{- if and .enabled (lt (include "mailprobe.milliseconds" .scrapeTimeout | float64) $needed) }}
-- probeResources.scrapeTimeout is {{ .scrapeTimeout }}, and an answer may take {{ divf $needed 1000 }}s (config.timeouts.session, then evidence, or after a failure two control connections and its cause): Prometheus would give up on just those that say what is broken. Make it {{ divf $needed 1000 | ceil }}s or more, its interval too, or the timeouts shorter.
+- probeResources.scrapeTimeout is {{ .scrapeTimeout }}, and an answer may take {{ divf $needed 1000 }}s (config.timeouts.session, as long again where a message is read back, then evidence, or after a failure two control connections and its cause): Prometheus would give up on just those that say what is broken. Make it {{ divf $needed 1000 | ceil }}s or more, its interval too, or the timeouts shorter.
 {{- end }}
 {{- end }}
 {{- $files := dict "prometheusRule" (list "files/mailprobe.rules.yaml" "groups:") "dashboard" (list "files/mailprobe.json" "{") }}
