@@ -41,15 +41,20 @@ there before and that nobody told the size of, no more is taken for granted than
 {{- if gt $limit 999999 }}{{ min 100000 (div $limit 1000) }}GB{{ else }}{{ $limit }}MB{{ end }}
 {{- end }}
 
+{{- /* The host of [SCHEME://]HOST:PORT, in small letters; none where it listens on every address, however that is written. */ -}}
+{{- define "mailprobe.listensOn" -}}
+{{- $host := regexReplaceAll "^(?:[a-z]+://)?(.*):[0-9]+$" . "${1}" | lower }}
+{{- regexReplaceAll "^(0[.]0[.]0[.]0|\\[[0:]+\\])$" $host "" }}
+{{- end }}
+
 {{- /*
 "true" where nobody from outside the pod comes to a listener: (list [SCHEME://]HOST:PORT HOSTNETWORK). On a network of its own
 a pod does not know its addresses beforehand, so it listens on all of them.
 */ -}}
 {{- define "mailprobe.deaf" -}}
-{{- $host := regexReplaceAll "^(?:[a-z]+://)?(.*):[0-9]+$" (first .) "${1}" | lower }}
+{{- $host := include "mailprobe.listensOn" (first .) }}
 {{- $loopback := regexMatch "^(127[.].*|(ip6-)?localhost([.].*)?|\\[([0:]*:0*1|::ffff:127[.].*)\\])$" $host }}
-{{- $everywhere := regexMatch "^(0[.]0[.]0[.]0|\\[[0:]+\\])?$" $host }}
-{{- if and (not (contains "${" $host)) (or $loopback (not (or $everywhere (last .)))) }}true{{ end }}
+{{- if and (not (contains "${" $host)) (or $loopback (not (or (empty $host) (last .)))) }}true{{ end }}
 {{- end }}
 
 {{- define "mailprobe.webPort" -}}
@@ -60,13 +65,14 @@ a pod does not know its addresses beforehand, so it listens on all of them.
 {{- toYaml ((.Values.config.evidence | default dict).sources | default list) }}
 {{- end }}
 
-{{- /* Each syslog listener: {port, protocol, senders}. */ -}}
+{{- /* Each syslog listener: {host, port, protocol, senders}. */ -}}
 {{- define "mailprobe.syslogPorts" -}}
 {{- $ports := list }}
 {{- range fromYamlArray (include "mailprobe.sources" .) }}
 {{- if eq .kind "syslog" }}
 {{- $protocol := ternary "UDP" "TCP" (hasPrefix "udp:" .listen) }}
-{{- $ports = append $ports (dict "port" (regexFind "[1-9][0-9]*$" .listen | int) "protocol" $protocol "senders" (.senders | default list)) }}
+{{- $port := regexFind "[1-9][0-9]*$" .listen | int }}
+{{- $ports = append $ports (dict "host" (include "mailprobe.listensOn" .listen) "port" $port "protocol" $protocol "senders" (.senders | default list)) }}
 {{- end }}
 {{- end }}
 {{- toYaml $ports }}

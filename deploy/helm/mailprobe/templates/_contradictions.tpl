@@ -194,13 +194,19 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 - config has a syslog source whose port is 0 or comes from a variable: a Service needs to know it.
 {{- end }}
 {{- end }}
-{{- $taken := list (printf "TCP %s" (include "mailprobe.webPort" .)) }}
-{{- range $ports }}
-{{- $port := printf "%s %v" .protocol .port }}
-{{- if and (gt (int .port) 0) (has $port $taken) }}
-- config has two listeners on port {{ .port }} ({{ .protocol }}), the page's counted (config.web.listen): a Service leads to one. Take another port; one without a host listens on every address.
+{{- $page := include "mailprobe.listensOn" ((.Values.config.web | default dict).listen | default ":9797") }}
+{{- $taken := list (dict "protocol" "TCP" "port" (include "mailprobe.webPort" . | int) "host" $page) }}
+{{- $mayShare := and .Values.hostNetwork (not .Values.syslogService.enabled) }}
+{{- range $one := $ports }}
+{{- $isTaken := false }}
+{{- range $taken }}
+{{- $apart := and $mayShare .host $one.host (ne .host $one.host) }}
+{{- if and (eq .protocol $one.protocol) (eq (int .port) (int $one.port)) (not $apart) }}{{ $isTaken = true }}{{ end }}
 {{- end }}
-{{- $taken = append $taken $port }}
+{{- if and (gt (int .port) 0) $isTaken }}
+- config has two listeners on port {{ .port }} ({{ .protocol }}), the page's counted (config.web.listen): one would keep the other out, or a Service would lead to one only. Take another port; one without a host listens on every address.
+{{- end }}
+{{- $taken = append $taken $one }}
 {{- end }}
 {{- if .Values.hostNetwork }}
 {{- range $ports }}
