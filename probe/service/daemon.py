@@ -279,7 +279,7 @@ class Daemon:
         self._shift = await opened.begin(self._books, before)
         self.reloaded = None if before is None else self.clock()
         if keeping is not None:
-            keeping.configure(list(self.ledger.accounts))
+            keeping.configure(self.ledger.lasting)
 
     def _chore(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Something done beside all else; at the end of the daemon it is broken off."""

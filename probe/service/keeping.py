@@ -8,11 +8,11 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from probe.model import EndpointName
+from probe.model import EndpointName, Outage
 from probe.service.clock import SteadyClock
 from probe.service.history import History
 from probe.service.ledger import Entry, Restored
@@ -76,11 +76,11 @@ class Keeping:
         if self._sink is not None:
             self._sink.take(entry)
 
-    def configure(self, endpoints: Sequence[EndpointName]) -> None:
-        """Only these endpoints are probed from now on."""
-        self.history.configure(endpoints)
+    def configure(self, lasting: Mapping[EndpointName, Outage | None]) -> None:
+        """Only these endpoints are probed from now on, and no other outages last (Ledger.lasting)."""
+        self.history.configure(lasting)
         if self._sink is not None:
-            self._sink.configure(endpoints)
+            self._sink.configure(lasting)
 
     @property
     def troubles(self) -> tuple[str, ...]:

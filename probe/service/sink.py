@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -24,9 +24,8 @@ from probe.evidence.loki import reason_of
 from probe.evidence.loki_push import MEANINGS, Pushed, body_of, is_final
 from probe.evidence.sources.backoff import Backoff
 from probe.evidence.sources.loki_http import Bounds, LokiHttp, Server, Trouble
-from probe.model import EndpointName
+from probe.model import EndpointName, Outage
 from probe.notices import warn
-from probe.report.events import LEFT
 from probe.service.clock import SteadyClock
 from probe.service.ledger import Entry, Restored
 from probe.service.sources import loki_server
@@ -125,14 +124,14 @@ class Sink:
         for told in self._telling.of(entry, self._clock.shift):
             self._add(entry.result.session.endpoint, told)
 
-    def configure(self, endpoints: Collection[EndpointName]) -> None:
-        """Only these endpoints are probed from now on: outages of others end."""
-        for name, told in self._telling.configure(endpoints, self._clock.shift):
+    def configure(self, lasting: Mapping[EndpointName, Outage | None]) -> None:
+        """Only these endpoints are probed from now on, and no other outages last (Ledger.lasting)."""
+        for name, told in self._telling.configure(lasting, self._clock.shift):
             self._add(name, told)
 
     def leave(self) -> None:
         """Nothing is told here from now on: outages end, as far as any reader will know."""
-        for name, told in self._telling.configure((), self._clock.shift, LEFT):
+        for name, told in self._telling.leave(self._clock.shift):
             self._add(name, told)
 
     def _add(self, endpoint: EndpointName, told: Told) -> None:

@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeVar
 
@@ -44,6 +44,7 @@ from probe.service.ledger import DAY, Entry, Restored
 from probe.service.standing import Standing, rest
 from probe.service.wanted import Wanted
 from probe.settings.parts import HistorySettings
+from probe.verdict.outage import left
 
 LIVED = DAY
 """Seconds: old rows go only by a clock by which sessions were opened between one and two such times ago."""
@@ -188,12 +189,11 @@ class History:
             self._standing.say("faster", event, file=str(self._path))
         self._news.set()
 
-    def configure(self, endpoints: Collection[EndpointName]) -> None:
-        """Only these endpoints are watched from now on; an outage of another one ends where it was last seen."""
-        for name in [name for name in self._lasting if name not in endpoints]:
-            outage = self._lasting.pop(name)
-            self._backlog.add(News(outages=(replace(outage, ended=outage.seen),)))
-        self._latest = {name: change for name, change in self._latest.items() if name in endpoints}
+    def configure(self, lasting: Mapping[EndpointName, Outage | None]) -> None:
+        """Only these endpoints are watched from now on, and no other outages last (Ledger.lasting)."""
+        for name in [name for name in self._lasting if lasting.get(name) is None]:
+            self._backlog.add(News(outages=(left(self._lasting.pop(name)),)))
+        self._latest = {name: change for name, change in self._latest.items() if name in lasting}
         self._news.set()
 
     # Past: each raises HistoryTrouble where the file cannot be asked.
