@@ -6,9 +6,9 @@ Rules of this file:
 - No I/O, no clock: times are those of the sessions, on the probe's clock.
 - Bounded: sessions by `Room` (failures longer than successes), changes by a DAY, whatever the number of endpoints.
 - Books are kept per endpoint (path, service, port); an endpoint that leaves the configuration takes its books along.
-- One that is configured differently (Endpoint.identity) is another endpoint: its counts go on, its outage ended where it
-  was last seen, and no verdict or outage of the one before goes over to it.
-- Whoever keeps outages too (history, sink) goes by `lasting`: what lasts there and not here ended where it was last seen.
+- One that is configured differently (Endpoint.identity) is another endpoint: its counts go on, its outage ended where
+  it was last seen, and no verdict or outage of the one before goes over to it.
+- Whoever keeps outages too (history, sink) goes by `lasting`: what lasts there and not here ended where last seen.
 - What an earlier process wrote down (`Restored`) opens the books: a restart ends no outage. It is what was, though, and
   `told` says what of it may be told as what is.
 """

@@ -4,8 +4,9 @@ Rules:
 - Whoever reads the sink alone must come to know what stands. Where a process begins, and where lines were lost, each
   endpoint's state is told again with its next session, as `standing`, unless that session brings it anyway.
 - A sink that goes on losing one endpoint's lines is told no more often than each RETOLD seconds.
-- An outage whose endpoint leaves the configuration, or is configured differently, ends where it was last seen: no session
-  will ever end it. So does each for whoever reads a sink that is left for another one, or by another name: nobody tells its end there.
+- An outage whose endpoint leaves the configuration, or is configured differently, ends where it was last seen: no
+  session will ever end it. So does each for whoever reads a sink that is left for another one, or by another name:
+  nobody tells its end there.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ class Telling:
         """Lines of these did not arrive."""
         self._known_there.difference_update(endpoints)
 
-    def configure(self, lasting: Mapping[EndpointName, Outage | None], shift: float) -> Iterator[tuple[EndpointName, Told]]:
+    def configure(
+        self, lasting: Mapping[EndpointName, Outage | None], shift: float
+    ) -> Iterator[tuple[EndpointName, Told]]:
         """Only these are told of from now on, and no other outages last: the ends of those that did, and why."""
         for name in [name for name in self._lasting if lasting.get(name) is None]:
             yield name, self._end(name, REPLACED if name in lasting else ABANDONED, shift)

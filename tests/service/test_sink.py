@@ -247,6 +247,14 @@ async def test_what_waits_at_the_end_is_sent_at_the_end() -> None:
         assert desk.sink.pushed == AT_ONCE + 1
 
 
+async def test_what_is_not_taken_before_the_end_is_lost_and_said() -> None:
+    async with serving() as loki, pushing(loki.url, patience=replace(BRISK, close=0.05)) as desk:
+        loki.push_script.extend([never_answers] * 10)
+        desk.session(Verdict.REFUSED)
+        await desk.sink.__aexit__(None, None, None)
+        assert [fields for event, fields in desk.said.events if "lines are lost" in event] == [{"lines": 2}]
+
+
 async def test_what_stands_is_told_again_when_a_process_begins() -> None:
     """Loki was down as the verdict changed, and then the daemon was restarted."""
     masked: dict[str, Any] = {"masked_by": MaskedBy.NODE}
