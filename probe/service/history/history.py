@@ -49,6 +49,9 @@ from probe.verdict.outage import left
 LIVED = DAY
 """Seconds: old rows go only by a clock by which sessions were opened between one and two such times ago."""
 
+SLOW_DISK = "the disk does not answer in time: look at its load"
+UPGRADES = "an older version's tables are brought up to date, once: let it run; what it tells is taken up after that"
+
 _UNUSABLE = (sqlite3.Error, HistoryTrouble, OSError, ValueError)
 """ValueError: aiosqlite's word for a connection that was closed meanwhile."""
 
@@ -106,6 +109,7 @@ class History:
         self._restored: Restored | None = None
         self._late: Callable[[Restored], Restored] | None = None
         self._file: HistoryFile | None = None
+        self._upgrades = False
         self._prune_at = 0.0
         self._lost_before = 0
         self._begun, self._news, self._closing = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -158,8 +162,7 @@ class History:
         self._task = asyncio.create_task(self._work(), name="history")
         await rest(self._patience.start, self._begun)
         if not self._begun.is_set():
-            reason = "the disk does not answer in time: look at its load"
-            self._standing.tell(HistoryTrouble(SLOW, self._path, reason))
+            self._standing.tell(HistoryTrouble(SLOW, self._path, UPGRADES if self._upgrades else SLOW_DISK))
         return self
 
     async def __aexit__(
@@ -335,7 +338,7 @@ class History:
     async def _begin(self) -> bool:
         """Open the file; False, and a trouble, if it cannot be."""
         try:
-            self._file = await HistoryFile.opened(self._path)
+            self._file = await HistoryFile.opened(self._path, self._on_upgrade)
             await self._file.reckon(self._clock.reckoning)
             if self._restored is None:
                 self._take_up(await restored(self._file.reader, self._clock))
@@ -386,6 +389,9 @@ class History:
         self._standing.recovered(file=str(self._path), lost=self._lost)
         self._backoff.succeeded()
         self._lost_before = self.dropped
+
+    def _on_upgrade(self) -> None:
+        self._upgrades = True
 
     def _on_unfit(self, result: Result, error: Exception) -> None:
         self._backlog.dropped += 1
