@@ -23,7 +23,7 @@ from probe.service.history.history import UPGRADES
 from probe.service.history.schema import APPLICATION, MIGRATIONS, VERSION
 from probe.service.history.statements import BEFORE, CHANGES
 from probe.service.station import Past
-from probe.service.wanted import Wanted
+from probe.service.wanted import NotKept, Wanted
 from tests.builders import result
 from tests.service.history.keeping import BRISK, DAY, IMAPS, SMTP, TALK, Desk, Time, asked, identities, keeping
 
@@ -81,8 +81,11 @@ async def test_the_latest_is_what_came_last_though_the_clock_was_set_back(tmp_pa
         assert outages == ["now3", "now1", "ahead5", "ahead3", "ahead1"]
         rest = await desk.history.outages(Wanted(after="ahead5"))
         assert [one.first for one in rest] == ["ahead3", "ahead1"]
-        assert await desk.history.outages(Wanted(after="nobody")) == []
-        assert await desk.history.sessions(Wanted(after="nobody")) == []
+        assert await desk.history.outages(Wanted(after="ahead1")) == []
+        assert await desk.history.sessions(Wanted(after="ahead0")) == []
+        for ask in (desk.history.outages, desk.history.sessions):
+            with pytest.raises(NotKept):
+                await ask(Wanted(after="nobody"))
 
 
 async def test_a_list_goes_on_from_what_waits_into_what_is_written(tmp_path: Path) -> None:
