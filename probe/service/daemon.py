@@ -180,8 +180,10 @@ class Daemon:
 
     async def _read_again(self) -> Reload:
         async with self._swapping:
-            await self._settled()
-            self._next = None
+            try:
+                await self._settled()
+            finally:
+                self._next = None
             if was_ready := self._is_ready:
                 self._systemd.reloading()
             fault = await self._swap()
