@@ -17,6 +17,7 @@ from pathlib import Path
 
 from probe.service.run import run
 from probe.settings import Settings, load
+from probe.streams import open_streams
 
 EVERY = 5.0
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -55,4 +56,5 @@ async def main(config: Path) -> None:
 
 
 if __name__ == "__main__":
+    open_streams()
     asyncio.run(main(Path(sys.argv[1])))

@@ -23,13 +23,20 @@ from threading import Semaphore, Thread
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 MOST = 1_024
-"""Threads at once. A dead resolver keeps each lookup for some 10 to 40 s, whoever has given up waiting for it."""
+"""Threads at once. Lookups of paths are none of them (sessions/lookup.py)."""
 
 FILES = 2.0
 """Seconds for a small file: a disk that spins up takes as long."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class NoThread(OSError):
+    """No thread can be had for a piece of work. An OSError, as where the machine has no memory."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ENOMEM, "no more threads can be had: too many hang, on a disk or in a resolver")
 
 
 class Threads(ThreadPoolExecutor):
@@ -40,18 +47,18 @@ class Threads(ThreadPoolExecutor):
         self._room = Semaphore(most)
 
     def submit(self, work: Callable[P, T], /, *arguments: P.args, **named: P.kwargs) -> Future[T]:
-        """Begin it at once. Its outcome is OSError where no more threads can be had."""
+        """Begin it at once. Its outcome is NoThread where no more threads can be had."""
         future: Future[T] = Future()
 
         def run() -> None:
             try:
                 outcome = work(*arguments, **named)
             except BaseException as error:
+                self._room.release()
                 future.set_exception(error)
             else:
-                future.set_result(outcome)
-            finally:
                 self._room.release()
+                future.set_result(outcome)
 
         if not self._room.acquire(blocking=False):
             return _without_thread(future)
@@ -68,7 +75,7 @@ class Threads(ThreadPoolExecutor):
 
 
 def _without_thread(future: Future[T]) -> Future[T]:
-    future.set_exception(OSError(errno.ENOMEM, "no more threads can be had: too many hang, in a resolver or on a disk"))
+    future.set_exception(NoThread())
     return future
 
 
@@ -109,7 +116,7 @@ class Again(Generic[T]):
         now = asyncio.get_running_loop().time()
         if self._under_way is None or self._under_way.done():
             self._under_way, self._until = aside(self._work), now + self._bound
-            self._under_way.add_done_callback(_heard)
+            self._under_way.add_done_callback(unheard)
         shared = self._under_way
         await asyncio.wait([shared], timeout=max(0.0, self._until - now))
         if not shared.done():
@@ -122,7 +129,7 @@ async def within(bound: float, work: Callable[[], T]) -> T:
     return await Again(work, bound).outcome()
 
 
-def _heard(work: asyncio.Future[Any]) -> None:
+def unheard(work: asyncio.Future[Any]) -> None:
     """How work failed that was given up is nobody's business."""
     if not work.cancelled():
         work.exception()

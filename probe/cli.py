@@ -85,6 +85,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the contract
     push: str | None,
 ) -> None:
     """Prove whether the client's real address survives the way into a mail server."""
+    _expect_hang_ups(context.invoked_subcommand)
     if run_once and context.invoked_subcommand is not None:
         raise click.UsageError(f"--once and {context.invoked_subcommand} exclude each other")
     if not run_once:
@@ -341,6 +342,7 @@ def main() -> None:
         if callable(interrupt):
             interrupt(signal.SIGINT, frame)
 
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # until it is known what that means
     written = open_streams()
     _heed(terminate)
     try:
@@ -362,6 +364,13 @@ def main() -> None:
     if written.lost is not None and not isinstance(written.lost, BrokenPipeError):
         click.echo(f"probe: the result could not be written: {written.lost.strerror}", err=True)
     leave(code if isinstance(code, int) else 0)
+
+
+def _expect_hang_ups(command: str | None) -> None:
+    """SIGHUP has `run` read its configuration again, which it has yet to read once; all else it ends."""
+    if command == "run":
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
 
 def _heed(terminate: Callable[[int, FrameType | None], None]) -> None:

@@ -176,6 +176,15 @@ class TestOnce:
             _, err = await asyncio.wait_for(shell.communicate(), 10)
         assert (shell.returncode, err.decode().strip()) == (code, "terminated")
 
+    @pytest.mark.parametrize(("what", "code"), [("run", 64), ("--once", 129)])
+    def test_a_hang_up_while_the_command_is_still_imported(self, tmp_path: Path, what: str, code: int) -> None:
+        """`run` reads its configuration after that anyway; here it finds none."""
+        hang_up = "signal.raise_signal(signal.SIGHUP) if event == 'import' and args[0] == 'probe.aside' else None"
+        child = f"import probe.cli, signal, sys; sys.addaudithook(lambda event, args: {hang_up}); probe.cli.main()"
+        command = [sys.executable, "-c", child, "--config", "none.yaml", what]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+
     async def test_nohup_is_respected(self, world: DemoWorld) -> None:
         async with waiting_for_a_greeting(world, "trap '' HUP; exec {}") as child:
             child.send_signal(signal.SIGHUP)

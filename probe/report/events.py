@@ -12,6 +12,7 @@ from probe.model import Change, EndpointName, Outage, Result, Severity
 from probe.report.json import timestamp
 
 ABANDONED = "the endpoint left the configuration while it lasted, so nobody looks any more"
+REPLACED = "the endpoint was configured differently while it lasted, so nobody looks at what failed any more"
 LEFT = "it may last: verdicts of this vantage are told elsewhere, or by another name, since its configuration changed"
 
 

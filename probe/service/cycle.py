@@ -18,6 +18,7 @@ from probe.evidence.ours import Ours
 from probe.model import Endpoint, Evidence, Networks, Result, Round, Session
 from probe.service.pursuit import Pursued, pursue
 from probe.service.workshop import Workshop
+from probe.sessions.lookup import LookedUp
 from probe.sessions.open import goes_to_mailbox, open_session, read_back
 from probe.verdict.cause import explained
 from probe.verdict.judge import foregone, judge
@@ -86,23 +87,25 @@ def so_far(session: Session, networks: Networks, why: str) -> Result | None:
 
 
 async def _attempt(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) -> Pursued:
-    async with workshop.place() as leave:
+    looked_up = await workshop.look_up(endpoint)
+    async with workshop.fingerprint() as verbs, workshop.place(looked_up.seconds) as leave:
         workshop.progress(endpoint, "session")
-        with workshop.fingerprints.draw() as verbs:
-            session = await _opened(endpoint, workshop, of_this_round, verbs)
-            leave()
-            workshop.progress(endpoint, "evidence")
-            pursued = await pursue(session, endpoint, workshop, of_this_round)
-            workshop.learn(endpoint, session, pursued.evidence)
-            return pursued
+        session = await _opened(endpoint, workshop, of_this_round, verbs, looked_up)
+        leave()
+        workshop.progress(endpoint, "evidence")
+        pursued = await pursue(session, endpoint, workshop, of_this_round)
+        workshop.learn(endpoint, session, pursued.evidence)
+        return pursued
 
 
-async def _opened(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours, verbs: Sequence[str]) -> Session:
+async def _opened(
+    endpoint: Endpoint, workshop: Workshop, of_this_round: Ours, verbs: Sequence[str], looked_up: LookedUp
+) -> Session:
     await workshop.own_moment(endpoint)
     workshop.spend(endpoint)
     with workshop.logins.expecting(endpoint) as opened:
         with workshop.opening(endpoint):
-            session = await open_session(endpoint, workshop.kit, [*verbs, *workshop.questions(endpoint)])
+            session = await open_session(endpoint, workshop.kit, [*verbs, *workshop.questions(endpoint)], looked_up)
         for _ in session.controls:
             workshop.spend(endpoint)
         opened.append(session)

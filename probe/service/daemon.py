@@ -5,7 +5,8 @@
 Rules of this file:
 - A configuration is taken whole or not at all: what can fail is tried, and its sources are opened, while the shift that
   works goes on. What then fails is a bug of ours, and the daemon ends with it: it would only look alive.
-- Whoever wants the configuration read while a reload waits for its turn is served by that one.
+- Whoever wants the configuration read while a reload waits for its turn is served by that one. Its turn comes when what
+  the one before broke off is repeated: however fast reloads come, there are verdicts, and no change is lost.
 - Nothing that blocks is done on the loop (aside.py), and an end waits for nothing that hangs.
 - The ledger, the budgets and what was learnt of the servers outlive a shift.
 - The daemon is ready when every source serves, or has said why it does not.
@@ -179,7 +180,10 @@ class Daemon:
 
     async def _read_again(self) -> Reload:
         async with self._swapping:
-            self._next = None
+            try:
+                await self._settled()
+            finally:
+                self._next = None
             if was_ready := self._is_ready:
                 self._systemd.reloading()
             fault = await self._swap()
@@ -191,6 +195,17 @@ class Daemon:
             if was_ready:  # else that word is yet to come, and not before its sources serve
                 self._systemd.ready(self._status())
             return self.reload
+
+    async def _settled(self) -> None:
+        """Wait, for a bounded time, for what the reload before broke off.
+
+        The file is read after that, whatever it is then, and whoever asks meanwhile is served by it.
+        """
+        if self._shift is None:
+            return
+        if owed := self._shift.patrol.owes:
+            tell("info", "a reload waits for sessions that the one before broke off", sessions=owed)
+        await self._shift.patrol.settled()
 
     async def _open(self) -> None:
         """What can fail for the user first; sessions last, for the history must be read before they are told."""
@@ -243,8 +258,6 @@ class Daemon:
     async def _opened(self) -> Opened:
         """The configuration of the files, its sources open, after all that can fail; pages are where it says by now."""
         settings = await self._read()
-        if settings == self._settings and self._shift is not None:  # what was changed is not held up
-            await self._shift.patrol.settled()
         opened = await open_shift(settings, self.clock)
         try:
             await self._serve(settings)
@@ -279,7 +292,7 @@ class Daemon:
         self._shift = await opened.begin(self._books, before)
         self.reloaded = None if before is None else self.clock()
         if keeping is not None:
-            keeping.configure(list(self.ledger.accounts))
+            keeping.configure(self.ledger.lasting)
 
     def _chore(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Something done beside all else; at the end of the daemon it is broken off."""

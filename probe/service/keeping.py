@@ -3,16 +3,17 @@
 Rules:
 - A new configuration changes what it names and nothing else: what waits for a history in trouble goes on waiting,
   whatever becomes of the sink, and the other way round.
+- Another login of the same sink loses nothing of what waits for it, which may have waited for just that login.
 - Whoever reads a sink that is left hears that nobody tells there any more how an outage ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from probe.model import EndpointName
+from probe.model import EndpointName, Outage
 from probe.service.clock import SteadyClock
 from probe.service.history import History
 from probe.service.ledger import Entry, Restored
@@ -57,13 +58,17 @@ class Keeping:
             self.history = History(settings.history, self._clock)
             self.history.go_on(known)
             await self.history.__aenter__()
-        if (settings.sink, settings.vantage.name) != (before.sink, before.vantage.name):
+        await self._change_sink(settings, before, known)
+
+    async def _change_sink(self, settings: Settings, before: Settings, known: Restored) -> None:
+        if _told_at(settings) != _told_at(before):
             if self._sink is not None:
-                if _told_at(settings) != _told_at(before):
-                    self._sink.leave()
+                self._sink.leave()
                 await self._sink.__aexit__(None, None, None)
             self._sink = _sink(settings, self._clock)
             await self._begin_sink(known)
+        elif self._sink is not None and settings.sink is not None and settings.sink != before.sink:
+            await self._sink.log_in(settings.sink)
 
     async def _begin_sink(self, known: Restored) -> None:
         if self._sink is not None:
@@ -76,11 +81,11 @@ class Keeping:
         if self._sink is not None:
             self._sink.take(entry)
 
-    def configure(self, endpoints: Sequence[EndpointName]) -> None:
-        """Only these endpoints are probed from now on."""
-        self.history.configure(endpoints)
+    def configure(self, lasting: Mapping[EndpointName, Outage | None]) -> None:
+        """Only these endpoints are probed from now on, and no other outages last (Ledger.lasting)."""
+        self.history.configure(lasting)
         if self._sink is not None:
-            self._sink.configure(endpoints)
+            self._sink.configure(lasting)
 
     @property
     def troubles(self) -> tuple[str, ...]:

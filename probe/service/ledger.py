@@ -6,7 +6,9 @@ Rules of this file:
 - No I/O, no clock: times are those of the sessions, on the probe's clock.
 - Bounded: sessions by `Room` (failures longer than successes), changes by a DAY, whatever the number of endpoints.
 - Books are kept per endpoint (path, service, port); an endpoint that leaves the configuration takes its books along.
-- One that is configured differently (Endpoint.identity) is another endpoint: its books go on, and what is in them was.
+- One that is configured differently (Endpoint.identity) is another endpoint: its counts go on, its outage ended where
+  it was last seen, and no verdict or outage of the one before goes over to it.
+- Whoever keeps outages too (history, sink) goes by `lasting`: what lasts there and not here ended where last seen.
 - What an earlier process wrote down (`Restored`) opens the books: a restart ends no outage. It is what was, though, and
   `told` says what of it may be told as what is.
 """
@@ -22,7 +24,7 @@ from typing import TypeVar
 
 from probe.model import Change, Endpoint, EndpointName, Outage, Pace, Phase, Result, Severity, Verdict
 from probe.service.distribution import Distribution
-from probe.verdict.outage import joined, over, step
+from probe.verdict.outage import joined, left, over, step
 
 DAY = 86_400.0
 MOST_CHANGES = 1_000
@@ -110,13 +112,16 @@ class Account:
         last = self.change
         if last is None or self.latest is not None:
             return last
-        is_recent = last.verdict.severity is Severity.CRITICAL and now - last.seen <= self.pace.due
+        is_recent = self.outage is not None and now - last.seen <= self.pace.due
         return last if is_recent else None
 
     def configure(self, endpoint: Endpoint, room: Room, now: float) -> None:
         """From now on keep the books of this endpoint; if it is another one than before, they tell what was."""
         if endpoint.identity != self.identity:
             self.identity, self.since, self.latest = endpoint.identity, now, None
+            if self.outage is not None:
+                self.outages.append(left(self.outage))
+                self.outage = None
         self.host, self.room, self.pace = endpoint.host, room, endpoint.pace
 
     def sessions(self) -> Iterator[Result]:
@@ -154,6 +159,9 @@ class Account:
         self.outages.extendleft(reversed(ended))
         if lasting is None:
             return
+        if lasting.seen < self.since:
+            self.outages.insert(len(ended), left(lasting))
+            return
         begun = next((one for one in (*self.outages, self.outage) if one and own and one.first == own.session), None)
         if own is None:
             self.outage = lasting
@@ -165,10 +173,14 @@ class Account:
             self.outages[self.outages.index(begun)] = joined(lasting, begun, self.pace.lapse)
 
     def _take_up_changes(self, changes: Sequence[Change], own: Change | None) -> None:
-        if changes and own is not None and _goes_on(changes[-1], own, self.pace.lapse):
+        if changes and own is not None and self._is_own(changes[-1]) and _goes_on(changes[-1], own, self.pace.lapse):
             changes = [*changes[:-1], replace(changes[-1], seen=max(changes[-1].seen, own.seen))]
             self.changes.popleft()
         self.changes = deque([*changes, *self.changes], maxlen=MOST_CHANGES)
+
+    def _is_own(self, change: Change) -> bool:
+        """False if it was found of another endpoint of this name."""
+        return change.seen >= self.since
 
     def _keep(self, result: Result) -> None:
         ok = result.judgement.verdict.severity is Severity.OK
@@ -189,7 +201,7 @@ class Account:
         while len(self.changes) > 1 and self.changes[1].at < session.opened - DAY:
             self.changes.popleft()  # what was the verdict as the day began stays known
         found = (judgement.verdict, judgement.masked_by)
-        goes_on = last is not None and session.opened - last.seen <= self.pace.lapse
+        goes_on = last is not None and self._is_own(last) and session.opened - last.seen <= self.pace.lapse
         if goes_on and last is not None and (last.verdict, last.masked_by) == found:
             self.changes[-1] = replace(last, seen=max(last.seen, session.opened))
             return None
@@ -218,6 +230,11 @@ class Ledger:
     def accounts(self) -> Mapping[EndpointName, Account]:
         """By endpoint."""
         return self._accounts
+
+    @property
+    def lasting(self) -> Mapping[EndpointName, Outage | None]:
+        """Of every endpoint of the configuration the outage that lasts."""
+        return {name: account.outage for name, account in self._accounts.items()}
 
     @property
     def known(self) -> Restored:

@@ -23,7 +23,7 @@ from math import inf
 from probe.evidence.ours import Ours
 from probe.model import Endpoint, EndpointName, Result
 from probe.notices import tell_bug
-from probe.service.budget import WINDOW, Needs
+from probe.service.budget import Needs
 from probe.service.cycle import probe_endpoint, so_far
 from probe.service.ledger import Ledger
 from probe.service.schedule import Turns, anchors
@@ -34,6 +34,8 @@ from probe.settings import Settings
 STUCK = 300.0
 """Seconds after which a turn is overdue, beside all the time that its session may take by its timeouts."""
 
+FAILING = 25.0
+"""Seconds beside its timeouts that a session takes which fails: two control connections, and the look for a cause."""
 
 BREATHER = 0.1
 """Seconds after a bug, so that one in the walk itself takes no processor."""
@@ -122,13 +124,20 @@ class Patrol:
 
         Else reloads that come faster than a session takes would leave no verdict at all.
         """
-        limit = self.workshop.kit.clock() + WINDOW + self._longest
-        while self._owes and self.workshop.kit.clock() < limit:  # noqa: ASYNC110 - few wait for it, and not for long
+        clock = self.workshop.kit.clock
+        begin = [self._room_at(post) for post in self._owed if post.running is None]
+        limit = max([clock(), *begin]) + self._longest + FAILING
+        while self._owed and clock() < limit:  # noqa: ASYNC110 - few wait for it, and not for long
             await asyncio.sleep(0.05)
 
     @property
-    def _owes(self) -> bool:
-        return any(post.course.broken_off for post in self._posts.values())
+    def owes(self) -> int:
+        """Sessions that the patrol before this one broke off, and that are not repeated yet."""
+        return len(self._owed)
+
+    @property
+    def _owed(self) -> list[Post]:
+        return [post for post in self._posts.values() if post.course.broken_off]
 
     @property
     def under_way(self) -> int:
@@ -226,11 +235,21 @@ class Patrol:
         turns.go_on(self.workshop.kit.clock(), random.uniform(-self._jitter, self._jitter) * self._interval)
         self._ledger.miss(post.endpoint.name, turns.missed - missed)
 
+    def _rested_at(self, post: Post) -> float:
+        """The first moment at which its next session keeps to the pace for which its budgets last."""
+        now, course = self.workshop.kit.clock(), post.course
+        beats_at = self.workshop.budgets.beats_at(post.endpoint.name, now, course.beats)
+        return max(course.last + self._pace(course), beats_at)
+
+    def _room_at(self, post: Post) -> float:
+        """When its next session is likely to begin."""
+        now, budgets = self.workshop.kit.clock(), self.workshop.budgets
+        return max(self._rested_at(post), budgets.room_at(post.endpoint.name, post.needs, now))
+
     async def _until_room(self, post: Post) -> None:
         """Wait until there is room, and take it; or until a session that somebody asked for is under way."""
         clock, budgets, who = self.workshop.kit.clock, self.workshop.budgets, post.endpoint.name
-        rested = post.course.last + self._pace(post.course)
-        await _sleep(max(rested, budgets.beats_at(who, clock(), post.course.beats)) - clock())
+        await _sleep(self._rested_at(post) - clock())
         with budgets.in_line(who, post.needs):
             while post.running is None and not budgets.take(who, post.needs, clock()):
                 now = clock()

@@ -7,8 +7,9 @@ Rules:
 - Lines that Loki will not have (too old, too large, odd labels) are said once in its words and dropped; anything else,
   a token that has expired too, is sent again, later and later, and not before the moment that Retry-After names.
 - Few streams: labels are what the configuration gives, vantage, path, service and severity; the rest is in the line.
-- What waits when the process ends is sent within `Patience.close`, or lost: the history has it all. What stands is told
-  again when the next one begins, and when Loki takes lines again after some were lost (telling.py).
+- What waits when the process ends, or the place is another one, is sent within `Patience.close`, or lost and said to
+  be: the history has it all. Another login is the same place (`log_in`) and costs nothing. What stands is told again
+  when the next one begins, and when Loki takes lines again after some were lost (telling.py).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -24,9 +25,8 @@ from probe.evidence.loki import reason_of
 from probe.evidence.loki_push import MEANINGS, Pushed, body_of, is_final
 from probe.evidence.sources.backoff import Backoff
 from probe.evidence.sources.loki_http import Bounds, LokiHttp, Server, Trouble
-from probe.model import EndpointName
+from probe.model import EndpointName, Outage
 from probe.notices import warn
-from probe.report.events import LEFT
 from probe.service.clock import SteadyClock
 from probe.service.ledger import Entry, Restored
 from probe.service.sources import loki_server
@@ -75,6 +75,7 @@ class Sink:
         self._telling = Telling(vantage)
         self._vantage = vantage
         self._clock = clock
+        self._warn = warn
         self._patience = patience
         self._http = LokiHttp(server, clock, patience.bounds)
         self._standing: Standing[Trouble] = Standing(
@@ -101,6 +102,14 @@ class Sink:
         lost = self.dropped - self._lost_before
         return f"sink: {self._standing.trouble.reason}" + (f"; {lost} lines are lost so far" if lost else "")
 
+    async def log_in(self, settings: LokiSink) -> None:
+        """Ask by this login from now on. It is the same place: what waits goes on waiting, and is tried at once."""
+        await self._rest()
+        await self._http.close()
+        self._http = LokiHttp(Server(**loki_server(settings)), self._clock, self._patience.bounds)
+        self._backoff.succeeded()
+        await self.__aenter__()
+
     async def __aenter__(self) -> Sink:
         self._task = asyncio.create_task(self._work(), name="sink")
         return self
@@ -110,11 +119,18 @@ class Sink:
     ) -> None:
         self._closing.set()
         self._news.set()
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=self._patience.close)
+        await self._rest()
+        await self._http.close()
+        if self._waiting:
+            self._warn("sink: lines are lost, for Loki did not take them before the end", lines=len(self._waiting))
+
+    async def _rest(self) -> None:
+        """Push nothing more; what is under way waits again."""
         for task in filter(None, [self._task]):
-            await asyncio.wait([task], timeout=self._patience.close)
             task.cancel()
             await asyncio.wait([task])
-        await self._http.close()
 
     def go_on(self, known: Restored) -> None:
         """Begin with what the ledger knows. Before the first entry."""
@@ -125,14 +141,14 @@ class Sink:
         for told in self._telling.of(entry, self._clock.shift):
             self._add(entry.result.session.endpoint, told)
 
-    def configure(self, endpoints: Collection[EndpointName]) -> None:
-        """Only these endpoints are probed from now on: outages of others end."""
-        for name, told in self._telling.configure(endpoints, self._clock.shift):
+    def configure(self, lasting: Mapping[EndpointName, Outage | None]) -> None:
+        """Only these endpoints are probed from now on, and no other outages last (Ledger.lasting)."""
+        for name, told in self._telling.configure(lasting, self._clock.shift):
             self._add(name, told)
 
     def leave(self) -> None:
         """Nothing is told here from now on: outages end, as far as any reader will know."""
-        for name, told in self._telling.configure((), self._clock.shift, LEFT):
+        for name, told in self._telling.leave(self._clock.shift):
             self._add(name, told)
 
     def _add(self, endpoint: EndpointName, told: Told) -> None:
@@ -173,6 +189,9 @@ class Sink:
             return 0.0
         try:
             await self._push(body_of(line for _, line in batch))
+        except asyncio.CancelledError:
+            self._waiting.extendleft(reversed(batch))
+            raise
         except Exception as error:  # be it a fault of our own: probing goes on, and it is said
             trouble = error if isinstance(error, Trouble) else _own_fault(error)
             self._standing.tell(trouble)

@@ -4,17 +4,26 @@ Rules:
 - Whoever reads the sink alone must come to know what stands. Where a process begins, and where lines were lost, each
   endpoint's state is told again with its next session, as `standing`, unless that session brings it anyway.
 - A sink that goes on losing one endpoint's lines is told no more often than each RETOLD seconds.
-- An outage whose endpoint leaves the configuration ends where it was last seen: no session will ever end it. So does
-  each for whoever reads a sink that is left for another one, or by another name: nobody tells its end there.
+- An outage whose endpoint leaves the configuration, or is configured differently, ends where it was last seen: no
+  session will ever end it. So does each for whoever reads a sink that is left for another one, or by another name:
+  nobody tells its end there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from math import inf
 
 from probe.model import EndpointName, Outage
-from probe.report.events import ABANDONED, abandoned_object, change_object, outage_object, standing_object
+from probe.report.events import (
+    ABANDONED,
+    LEFT,
+    REPLACED,
+    abandoned_object,
+    change_object,
+    outage_object,
+    standing_object,
+)
 from probe.service.ledger import Entry, Restored
 
 RETOLD = 600.0
@@ -58,12 +67,21 @@ class Telling:
         self._known_there.difference_update(endpoints)
 
     def configure(
-        self, endpoints: Collection[EndpointName], shift: float, why: str = ABANDONED
+        self, lasting: Mapping[EndpointName, Outage | None], shift: float
     ) -> Iterator[tuple[EndpointName, Told]]:
-        """Only these are told of from now on; the ends of what lasted for others, and why nobody tells their own."""
-        for name in [name for name in {**self._lasting, **self._hosts} if name not in endpoints]:
+        """Only these are told of from now on, and no other outages last: the ends of those that did, and why."""
+        for name in [name for name in self._lasting if lasting.get(name) is None]:
+            yield name, self._end(name, REPLACED if name in lasting else ABANDONED, shift)
+        for name in [name for name in self._hosts if name not in lasting]:
             self._known_there.discard(name)
             self._retold.pop(name, None)
-            host, outage = self._hosts.pop(name, None), self._lasting.pop(name, None)
-            if outage is not None:
-                yield name, (outage.seen, abandoned_object(outage, host, why, vantage=self._vantage, shift=shift))
+            self._hosts.pop(name)
+
+    def leave(self, shift: float) -> Iterator[tuple[EndpointName, Told]]:
+        """Nothing is told any more: the ends of what lasts, as far as a reader will know."""
+        for name in list(self._lasting):
+            yield name, self._end(name, LEFT, shift)
+
+    def _end(self, name: EndpointName, why: str, shift: float) -> Told:
+        outage, host = self._lasting.pop(name), self._hosts.get(name)
+        return outage.seen, abandoned_object(outage, host, why, vantage=self._vantage, shift=shift)

@@ -104,17 +104,16 @@ class TrustChecks:
         )
 
     async def _check(self, endpoint: Endpoint, claim: Peer, workshop: Workshop, others: Ours) -> Sighting | None:
-        async with workshop.place() as leave:
+        async with workshop.fingerprint() as verbs, workshop.place() as leave:
             workshop.progress(endpoint, "trust check")
-            with workshop.fingerprints.draw() as verbs:
-                await workshop.own_moment(endpoint)
-                workshop.spend(endpoint)
-                asking = [*verbs, *workshop.questions(endpoint)] if endpoint.service.speaks_smtp else []
-                with workshop.opening(endpoint):
-                    session = await open_claiming(endpoint, claim, workshop.kit, asking)
-                leave()
-                others.append(session)
-                return await _believed(session, endpoint, workshop, others)
+            await workshop.own_moment(endpoint)
+            workshop.spend(endpoint)
+            asking = [*verbs, *workshop.questions(endpoint)] if endpoint.service.speaks_smtp else []
+            with workshop.opening(endpoint):
+                session = await open_claiming(endpoint, claim, workshop.kit, asking)
+            leave()
+            others.append(session)
+            return await _believed(session, endpoint, workshop, others)
 
     def _say(self, endpoint: Endpoint, claim: Peer, checked: Checked) -> None:
         warn(

@@ -11,6 +11,10 @@ from probe.model import EndpointName, Outage, Result, Service, Verdict
 _Listed = TypeVar("_Listed")
 
 
+class NotKept(LookupError):
+    """What a list is to go on after is not kept, or not any more."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
     """The latest of these, `limit` of them. `before` is a wall time; `shift` what the wall clock is ahead of moments.
@@ -41,8 +45,9 @@ class Wanted:
         return fits and (self.before is None or outage.began + shift < self.before)
 
     def behind(self, listed: Mapping[str, _Listed]) -> list[_Listed]:
-        """What stands after `after` in a list, each by its name; nothing where that is not in it."""
+        """What stands after `after` in a list, each by its name. Raises NotKept where that is not in it."""
         if self.after is None:
             return list(listed.values())
-        place = list(listed).index(self.after) + 1 if self.after in listed else len(listed)
-        return list(listed.values())[place:]
+        if self.after not in listed:
+            raise NotKept(self.after)
+        return list(listed.values())[list(listed).index(self.after) + 1 :]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from random import Random
 from typing import TYPE_CHECKING
@@ -19,7 +19,8 @@ from probe.service.logins import LoginCount
 from probe.service.rhythms import Rhythms
 from probe.service.survey import Survey
 from probe.service.watch import Watch
-from probe.sessions.imprint import Fingerprints
+from probe.sessions.imprint import AT_ONCE, Fingerprints
+from probe.sessions.lookup import LookedUp, look_up
 from probe.sessions.open import Kit, open_beat
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ SHARED = 1.0
 
 SIDE_BY_SIDE = 256
 """Sessions with open connections at once: so many that a thousand endpoints, all dropped in silence, keep to their
-turns. Beats are none of them, for they have bounds of their own (budget.py)."""
+turns. Lookups and beats are none of them, for they have bounds of their own (sessions/lookup.py, budget.py)."""
 
 Progress = Callable[[Endpoint, str], None]
 
@@ -49,7 +50,8 @@ def quiet(_: Endpoint, __: str) -> None:
 class Workshop:
     """Everything a round works with; it lives longer than one round, so clocks and fingerprints are remembered.
 
-    `underway`: endpoints whose sessions are open, `closed`: sessions that are over and not judged yet.
+    `underway`: endpoints whose sessions are open, `closed`: sessions that are over and not judged yet. `left`: how many
+    fingerprints.
     """
 
     kit: Kit
@@ -70,6 +72,7 @@ class Workshop:
     closed: dict[EndpointName, Session] = field(default_factory=dict)
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SIDE_BY_SIDE))
     fingerprints: Fingerprints = field(init=False)
+    left: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     rhythms: Rhythms = field(init=False)
 
     def __post_init__(self) -> None:
@@ -94,6 +97,7 @@ class Workshop:
         self.next_moments.update(before.next_moments)
         self.tells.update(before.tells)
         self.fingerprints = before.fingerprints
+        self.kit = replace(self.kit, lookups=before.kit.lookups)
         if self.trust is not None and before.trust is not None:
             self.trust.take_over(before.trust)
 
@@ -133,15 +137,27 @@ class Workshop:
         )
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[Callable[[], None]]:
+    async def fingerprint(self) -> AsyncIterator[list[str]]:
+        """Verbs that only this session says so often; where too many are in flight, once there are some left."""
+        async with self.left:
+            with self.fingerprints.draw() as verbs:
+                yield verbs
+
+    @asynccontextmanager
+    async def place(self, spent: float = 0.0) -> AsyncIterator[Callable[[], None]]:
         """A place for a session's connections, once there is one; left when that is called, or at the end.
 
-        Lines are kept for the session from when it has its place, and until the end.
+        Lines are kept for the session from when it has its place, or began by what it has `spent`, and until the end.
         """
         await self.places.acquire()
-        with ExitStack() as held, self.watch.needed_since(self.kit.clock()):
+        with ExitStack() as held, self.watch.needed_since(self.kit.clock() - spent):
             held.callback(self.places.release)
             yield held.close
+
+    async def look_up(self, endpoint: Endpoint) -> LookedUp:
+        """Where the endpoint is. A lookup may hang, and no path that is named by address is to wait for it."""
+        with self.opening(endpoint):
+            return await look_up(endpoint, self.kit.lookups, self.kit.clock)
 
     @contextmanager
     def opening(self, endpoint: Endpoint) -> Iterator[None]:

@@ -36,9 +36,10 @@ from probe.model import (
     ProxyHeader,
     Session,
 )
-from probe.sessions.dial import RELEASE_SECONDS, Ports, connect, resolve
+from probe.sessions.dial import RELEASE_SECONDS, Ports, connect
 from probe.sessions.faults import as_refusal, on_the_way
 from probe.sessions.journal import Journal
+from probe.sessions.lookup import Lookups, resolve
 
 CONTROL_SECONDS = 10.0
 """Bound of one control connection: longer than postscreen's greet wait of 6 s."""
@@ -106,11 +107,11 @@ CALLS = (
 """The table above: the first row that holds names the connection; one that was made is not made again."""
 
 
-async def knock(endpoint: Endpoint, journal: Journal, ports: Ports) -> Control:
+async def knock(endpoint: Endpoint, journal: Journal, ports: Ports, lookups: Lookups) -> Control:
     """Connect and hang up."""
     fault: Fault | None = None
     try:
-        family, address = await resolve(endpoint, journal)
+        family, address = await resolve(endpoint, journal, lookups)
         (await connect(endpoint, family, address, journal, ports)).sock.close()
     except Exception as error:
         fault = _fault(error, journal)
@@ -128,13 +129,13 @@ def _fault(error: Exception, journal: Journal) -> Fault:
     return Fault(phase=phase, failure=on_the_way(refusal.failure, phase), detail=refusal.detail)
 
 
-async def listen(endpoint: Endpoint, journal: Journal, seconds: float, ports: Ports) -> Control:
+async def listen(endpoint: Endpoint, journal: Journal, seconds: float, ports: Ports, lookups: Lookups) -> Control:
     """Connect, say nothing, and note what comes: a good server greets (or, TLS first, waits in silence)."""
     begun = journal.clock()
     fault: Fault | None = None
     try:
         async with asyncio.timeout(CONTROL_SECONDS):
-            heard, closed = await _overhear(endpoint, journal, min(seconds, CONTROL_SECONDS - 1), ports)
+            heard, closed = await _overhear(endpoint, journal, min(seconds, CONTROL_SECONDS - 1), ports, lookups)
         fault = _told(heard.decode("latin-1"), closed=closed)
     except Exception as error:
         fault = _fault(error, journal)
@@ -143,8 +144,10 @@ async def listen(endpoint: Endpoint, journal: Journal, seconds: float, ports: Po
     return Control(kind=ControlKind.SILENT, worked=fault is None, seconds=journal.clock() - begun, fault=fault)
 
 
-async def _overhear(endpoint: Endpoint, journal: Journal, seconds: float, ports: Ports) -> tuple[bytes, bool]:
-    family, address = await resolve(endpoint, journal)
+async def _overhear(
+    endpoint: Endpoint, journal: Journal, seconds: float, ports: Ports, lookups: Lookups
+) -> tuple[bytes, bool]:
+    family, address = await resolve(endpoint, journal, lookups)
     dialled = await connect(endpoint, family, address, journal, ports)
     reader, writer = await asyncio.open_connection(sock=dialled.sock, limit=8192)
     heard = b""

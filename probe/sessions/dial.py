@@ -1,4 +1,4 @@
-"""Resolve, connect, PROXY header, TLS: each a timed phase, each failing in its own words.
+"""Connect, PROXY header, TLS: each a timed phase, each failing in its own words.
 
 aiosmtplib and aioimaplib fuse these, so we dial ourselves and hand the open transport over. `Wire` sits before
 a library's protocol and sees every byte first: the first one, the first line, and the transcript.
@@ -7,6 +7,7 @@ a library's protocol and sees every byte first: the first one, the first line, a
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import sys
@@ -14,9 +15,8 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import TypeVar
 
-from probe.aside import aside
 from probe.model import AddressFamily, Endpoint, Failure, Peer, Phase, ProxyHeader, plain_address
 from probe.sessions.faults import Refusal
 from probe.sessions.journal import Journal
@@ -124,34 +124,6 @@ class Dialled:
     connected: float
 
 
-async def resolve(endpoint: Endpoint, journal: Journal) -> tuple[socket.AddressFamily, SocketAddress]:
-    """The first address of the endpoint's host in the family it asks for."""
-    with journal.phase(Phase.RESOLVE):
-        try:
-            return _look_up(endpoint, socket.AI_NUMERICHOST)
-        except socket.gaierror as error:
-            if error.errno != socket.EAI_NONAME:
-                raise
-        except UnicodeError:
-            raise Refusal(Failure.NAME_UNKNOWN, "no host can have such a name") from None
-        return await aside(lambda: _look_up(endpoint, 0))
-
-
-def _look_up(endpoint: Endpoint, flags: int) -> tuple[socket.AddressFamily, SocketAddress]:
-    found = socket.getaddrinfo(
-        endpoint.host, endpoint.port, family=_family(endpoint), type=socket.SOCK_STREAM, flags=flags
-    )
-    family, _, _, _, address = found[0]
-    return family, cast(SocketAddress, address)
-
-
-def _family(endpoint: Endpoint) -> socket.AddressFamily:
-    """A source address binds the family too: no socket speaks from one family to the other."""
-    if endpoint.family is AddressFamily.ANY and endpoint.source_address is not None:
-        return socket.AF_INET if endpoint.source_address.version == 4 else socket.AF_INET6
-    return FAMILIES[endpoint.family]
-
-
 class Ports:
     """The local ports of our latest connections: none is taken again while late lines about it may come."""
 
@@ -213,6 +185,10 @@ async def _reach(sock: socket.socket, address: SocketAddress, seconds: float) ->
     except ConnectionResetError:
         # Accepted, then reset: a refused connection says ECONNREFUSED. The next phase finds the connection closed.
         return
+    except OSError as error:
+        if error.errno is None:  # our own bound
+            raise
+        raise OSError(error.errno, os.strerror(error.errno)) from None  # asyncio has a text of its own, with a tuple
 
 
 def _miss(sock: socket.socket, seconds: float) -> None:

@@ -8,7 +8,6 @@ Rule 3: what no row names is our own bug and propagates.
 from __future__ import annotations
 
 import errno
-import os
 import re
 import socket
 import ssl
@@ -129,7 +128,6 @@ def as_refusal(error: BaseException) -> Refusal | None:  # noqa: C901, PLR0911 -
         case socket.gaierror():
             return Refusal(Failure.NAME_UNKNOWN, error.strerror or str(error))
         case OSError():
-            # by its number: asyncio puts words of its own in place of the system's
-            return Refusal(os_failure(error), os.strerror(error.errno) if error.errno else str(error))
+            return Refusal(os_failure(error), error.strerror or str(error))
         case _:
             return None

@@ -48,6 +48,8 @@ def is_distinct(counts: Fingerprint) -> bool:
 
 DISTINCT = 5_981
 """How many fingerprints are distinct (counting them anew costs more than a session; a test does)."""
+AT_ONCE = DISTINCT // 2
+"""Fingerprints in flight: of those that are left one is soon drawn."""
 ODDS = 1 / DISTINCT
 """Probability that one look-alike session, which draws as we do, leaves a given fingerprint."""
 
@@ -64,9 +66,9 @@ class Fingerprints:
     def draw(self) -> Iterator[list[str]]:
         """Verbs of one fingerprint in a random order; it is taken until the caller is through with its evidence.
 
-        RuntimeError when half of all fingerprints are in flight: some 3,000 sessions at once.
+        RuntimeError when AT_ONCE are in flight.
         """
-        if len(self._in_flight) >= DISTINCT // 2:
+        if len(self._in_flight) >= AT_ONCE:
             raise RuntimeError(f"{len(self._in_flight)} sessions in flight: too few fingerprints are left")
         number = self._draw_number()
         self._in_flight.add(number)

@@ -4,7 +4,8 @@
         ...
 
 gives the phase a duration whether it succeeds or not; the first phase that an exception leaves is where a session
-failed.
+failed. The first phase begins with the journal, which may have begun `spent` seconds ago: with a lookup, before there
+was a place for the session's connections.
 What the server says is hostile until proven otherwise: here it is joined to whole lines (a secret that straddles two
 reads would escape its mask), masked, made printable (a surrogate or an escape sequence must not reach a terminal),
 and cut.
@@ -42,7 +43,7 @@ class PhaseTimer:
 
     def __enter__(self) -> None:
         self._journal.reached = self._phase
-        self._begun = self._journal.clock()
+        self._begun = self._journal.clock() if self._journal.phases else self._journal.opened
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         journal = self._journal
@@ -54,9 +55,9 @@ class PhaseTimer:
 class Journal:
     """Phases and transcript of one session; bounded, whatever the server sends."""
 
-    def __init__(self, clock: Clock, *, secrets: tuple[str, ...] = ()) -> None:
+    def __init__(self, clock: Clock, *, secrets: tuple[str, ...] = (), spent: float = 0.0) -> None:
         self.clock = clock
-        self.opened = clock()
+        self.opened = clock() - spent
         self.phases: list[PhaseTiming] = []
         self.failed: Phase | None = None
         self.reached = Phase.RESOLVE

@@ -43,9 +43,10 @@ from probe.model import (
 )
 from probe.sessions import imap, smtp
 from probe.sessions.control import CONTROL_SECONDS, LISTEN_SECONDS, called_for, knock, listen
-from probe.sessions.dial import Dialled, Ports, connect, hand_over, resolve, send_header
+from probe.sessions.dial import Dialled, Ports, connect, hand_over, send_header
 from probe.sessions.faults import Refusal, as_refusal, on_the_way
 from probe.sessions.journal import KEPT_CHARACTERS, Journal
+from probe.sessions.lookup import LookedUp, Lookups, Way, look_up, resolve
 from probe.sessions.tls import TlsContexts, certificate_expiry
 
 if TYPE_CHECKING:
@@ -59,13 +60,14 @@ NO_IMPRINT = Imprint(kind=ImprintKind.NONE)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kit:
-    """What sessions need from outside: a clock, fresh tokens, TLS contexts, the name to say in EHLO, their ports."""
+    """What sessions need from outside: a clock, fresh tokens, TLS contexts, the name to say in EHLO, ports, lookups."""
 
     clock: Clock
     token: Callable[[], str]
     contexts: TlsContexts
     name: str = "probe.mailprobe.invalid"
     ports: Ports = field(default_factory=Ports)
+    lookups: Lookups = field(default_factory=Lookups)
 
 
 LeaveBehind = Callable[[], None]
@@ -85,6 +87,7 @@ class _Attempt:
     journal: Journal
     token: str
     verbs: list[str]
+    looked_up: LookedUp | None = None
     local_header: bool = False
     only_greeting: bool = False
     address: Address | None = None
@@ -107,10 +110,16 @@ class _Attempt:
             raise Refusal(Failure.VANTAGE, detail) from None
 
 
-async def open_session(endpoint: Endpoint, kit: Kit, verbs: list[str]) -> Session:
-    """One session with the fingerprint `verbs`; failures and their control connections are part of the value."""
-    attempt = _attempt(endpoint, kit, verbs)
-    await _run(attempt, endpoint.timeouts.session)
+async def open_session(endpoint: Endpoint, kit: Kit, verbs: list[str], looked_up: LookedUp | None = None) -> Session:
+    """One session with the fingerprint `verbs`; failures and their control connections are part of the value.
+
+    `looked_up`: what the lookup of its host came to, where the caller waited for a place after it.
+    """
+    looked_up = looked_up or await look_up(endpoint, kit.lookups, kit.clock)
+    attempt = _attempt(endpoint, kit, verbs, looked_up)
+    limits = endpoint.timeouts
+    left = max(limits.session - looked_up.seconds, min(limits.session, limits.connect))
+    await _run(attempt, left)  # a slow resolver leaves time to connect, else it would look like a silent drop
     session = _session(attempt)
     while (kind := called_for(session)) is not None:
         control = await _control(kind, session, endpoint, kit)
@@ -175,9 +184,10 @@ async def open_beat(endpoint: Endpoint, kit: Kit) -> Beat | None:
     return Beat(id_moments=attempt.id_moments) if attempt.fault is None and attempt.id_moments else None
 
 
-def _attempt(endpoint: Endpoint, kit: Kit, verbs: list[str]) -> _Attempt:
-    journal = Journal(kit.clock, secrets=_forms(endpoint.login) if endpoint.login else ())
-    return _Attempt(endpoint=endpoint, kit=kit, journal=journal, token=kit.token(), verbs=verbs)
+def _attempt(endpoint: Endpoint, kit: Kit, verbs: list[str], looked_up: LookedUp | None = None) -> _Attempt:
+    spent = looked_up.seconds if looked_up else 0.0
+    journal = Journal(kit.clock, secrets=_forms(endpoint.login) if endpoint.login else (), spent=spent)
+    return _Attempt(endpoint=endpoint, kit=kit, journal=journal, token=kit.token(), verbs=verbs, looked_up=looked_up)
 
 
 def _forms(login: Login) -> tuple[str, ...]:
@@ -190,10 +200,10 @@ def _forms(login: Login) -> tuple[str, ...]:
 
 async def _control(kind: ControlKind, session: Session, endpoint: Endpoint, kit: Kit) -> Control:
     if kind is ControlKind.CONNECT:
-        return await knock(endpoint, Journal(kit.clock), kit.ports)
+        return await knock(endpoint, Journal(kit.clock), kit.ports, kit.lookups)
     if kind is ControlKind.SILENT:
         failed_after = session.closed - (session.connected or session.closed)
-        return await listen(endpoint, Journal(kit.clock), failed_after + LISTEN_SECONDS, kit.ports)
+        return await listen(endpoint, Journal(kit.clock), failed_after + LISTEN_SECONDS, kit.ports, kit.lookups)
     headerless = replace(endpoint, proxy_header=ProxyHeader.NONE, login=None, imprint=ImprintKind.NONE)
     attempt = _attempt(headerless, kit, [])
     attempt.local_header = kind is ControlKind.LOCAL_HEADER
@@ -237,7 +247,7 @@ def _fault(refusal: Refusal, journal: Journal) -> Fault:
 async def _converse(attempt: _Attempt, farewell: AsyncExitStack) -> LeaveBehind:
     endpoint, journal = attempt.endpoint, attempt.journal
     context, name = attempt.tls
-    family, address = await resolve(endpoint, journal)
+    family, address = await _way(attempt)
     attempt.address = plain_address(address[0])
     attempt.dialled = dialled = await connect(endpoint, family, address, journal, attempt.kit.ports)
     farewell.callback(dialled.sock.close)  # whoever the socket was handed to, here it ends
@@ -249,6 +259,13 @@ async def _converse(attempt: _Attempt, farewell: AsyncExitStack) -> LeaveBehind:
     transport, smtp_wire = await hand_over(dialled, lambda: smtp.SmtpWire(journal), journal, first, name)
     talk = smtp.Conversation(smtp_wire, transport, name=attempt.kit.name)
     return await _smtp(attempt, await farewell.enter_async_context(talk))
+
+
+async def _way(attempt: _Attempt) -> Way:
+    if attempt.looked_up is None:
+        return await resolve(attempt.endpoint, attempt.journal, attempt.kit.lookups)
+    with attempt.journal.phase(Phase.RESOLVE):
+        return attempt.looked_up.way()
 
 
 async def _smtp(attempt: _Attempt, talk: smtp.Conversation) -> LeaveBehind:

@@ -64,6 +64,11 @@ def over(outage: Outage, opened: float, lapse: float = NEVER) -> Outage:
     return replace(outage, ended=max(opened, outage.seen), unwatched=_unwatched(outage, opened, lapse))
 
 
+def left(outage: Outage) -> Outage:
+    """One at which nobody looks any more: no session will find it over, and it is known until it was last seen."""
+    return replace(outage, ended=outage.seen)
+
+
 def joined(before: Outage, after: Outage, lapse: float = NEVER) -> Outage:
     """One outage of two: no session between them found it over, it was only not known that it lasted."""
     more = tuple(verdict for verdict in after.verdicts if verdict not in before.verdicts)

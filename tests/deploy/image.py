@@ -15,6 +15,7 @@ from tests.deploy.wheelhouse import REPOSITORY
 
 IMAGE = f"localhost/mailprobe-test:{hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:12]}"
 REVISION = "abc123"
+AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 CONFIGURATION = """
 vantage: {name: image}
 paths:

@@ -60,18 +60,18 @@ def rule(name: str, severity: str | None = None) -> Mapping[str, Any]:
     )
 
 
-def unit_tests(cases: Iterable[Case], *rules: Path) -> dict[str, Any]:
-    """A file for `promtool test rules`."""
-    tests = [_test(case) for case in cases]
-    return {"rule_files": [*map(str, rules)], "evaluation_interval": f"{SCRAPE}s", "tests": tests}
+def unit_tests(cases: Iterable[Case], *rules: Path, interval: int = SCRAPE) -> dict[str, Any]:
+    """A file for `promtool test rules`. `interval`: seconds between scrapes, and between evaluations."""
+    tests = [_test(case, interval) for case in cases]
+    return {"rule_files": [*map(str, rules)], "evaluation_interval": f"{interval}s", "tests": tests}
 
 
-def _test(case: Case) -> dict[str, Any]:
+def _test(case: Case, interval: int) -> dict[str, Any]:
     told = (vantage.series().items() for vantage in case.vantages)
     series = {**{name: values for one in told for name, values in one}, **case.series}
     return {
         "name": case.name,
-        "interval": f"{SCRAPE}s",
+        "interval": f"{interval}s",
         "input_series": [{"series": name, "values": values} for name, values in series.items()],
         "promql_expr_test": [_firing(at, fires) for at, fires in case.fires.items()],
         "alert_rule_test": [

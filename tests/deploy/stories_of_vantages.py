@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
-from tests.deploy.case import LAN, SMTP, Case, asked, lan, vps
+from tests.deploy.case import LAN, SMTP, Case, asked, drop, lan, vps
+from tests.deploy.story import Vantage
+
+
+def watched(vantage: str, path: str, there: str) -> dict[str, str]:
+    """The least of a daemon that lives for hours: itself, a path that is well, and what it counts of it."""
+    target = f'instance="{vantage}",job="eyes",vantage="{vantage}"'
+    end = f'path="{path}",service="smtp",{target}'
+    return {
+        f"mailprobe_build_info{{{target}}}": f"{there}",
+        f"mailprobe_outage_seconds_total{{{end}}}": f"{there.replace('1x', '0x')}",
+        f"mailprobe_session_duration_seconds_count{{{end}}}": f"{there.replace('1x', '0+1x')}",
+        f'mailprobe_verdict{{verdict="preserved",{end}}}': f"{there}",
+        f"mailprobe_up{{{end}}}": f"{there}",
+    }
+
+
+WAN = (
+    ("up", "", "1x5 0x380"),
+    ("mailprobe_build_info", 'vantage="office"', "1x5 stale"),
+    ("mailprobe_last_session_timestamp_seconds", 'path="wan",service="smtp",vantage="office"', "0+60x5 stale"),
+)
+"""A target of /probe that answers no more, scraped each minute."""
 
 ITSELF = (
     Case(
@@ -27,6 +49,36 @@ ITSELF = (
                 'MailprobeAbsent{path="inside"}': "nobody watches inside: an outage would go unnoticed",
             },
         },
+    ),
+    Case(
+        name="rounds that are pushed end amid an outage: their page is taken back, and another follows",
+        vantages=(
+            Vantage(name="cron", scripts={"vip/smtp": "preserved 4m, silent_drop 3m, gone 14m"}, counts=False),
+            Vantage(
+                name="night",
+                scripts={"out/smtp": "preserved 7m, gone 14m", "old/smtp": "preserved 4m, removed 3m, gone 14m"},
+                counts=False,
+            ),
+            Vantage(name="vps", scripts={"other/smtp": "preserved 21m"}),
+        ),
+        fires={
+            "6m": {drop(): ""},
+            "20m": {
+                'MailprobeDown{vantage="cron"}': "",
+                'MailprobeDown{vantage="night"}': "",
+                'MailprobeAbsent{path="vip"}': "nobody watches vip: an outage would go unnoticed",
+                'MailprobeAbsent{path="out"}': "nobody watches out: an outage would go unnoticed",
+            },
+        },
+    ),
+    Case(
+        name="a daemon that is asked for rounds too, and last for them, is gone",
+        vantages=(Vantage(name="vps", scripts={"other/smtp": "preserved 21m"}),),
+        series={
+            **watched("lan", "inside", "1x30 stale"),
+            'mailprobe_build_info{job="probe",instance="10.0.20.202:25",vantage="lan"}': "1x31 stale",
+        },
+        fires={"9m": {}, "18m": {'MailprobeDown{vantage="lan"}': "", 'MailprobeAbsent{path="inside"}': ""}},
     ),
     Case(
         name="nobody is there, nor ever was",
@@ -137,3 +189,41 @@ ITSELF = (
         },
     ),
 )
+
+HOURS = (
+    Case(
+        name="for six hours and more a vantage is down, a target of /probe too; another is no target any more",
+        series={
+            **watched("lan", "inside", "1x5 stale _x374 1x5"),
+            'up{job="eyes",instance="lan"}': "1x5 0x375 1x5",
+            **watched("vps", "outside", "1x5 stale"),
+            'up{job="eyes",instance="vps"}': "1x5 stale",
+            **watched("office", "vip", "1x385"),
+            **{f'{name}{{job="mailprobe",instance="wan",{labels}}}': values for name, labels, values in WAN},
+        },
+        fires={
+            "14m": {'MailprobeDown{vantage="lan"}': "", 'MailprobeDown{vantage="vps"}': ""},
+            **{
+                at: {
+                    'MailprobeDown{vantage="lan"}': "vantage lan does not answer",
+                    'MailprobeAbsent{path="inside"}': "nobody watches inside: an outage would go unnoticed",
+                    'MailprobeAbsent{path="wan"}': "nobody watches wan: an outage would go unnoticed",
+                    'MailprobeStale{path="wan",service="smtp",vantage="office"}': "",
+                    **more,
+                }
+                for at, more in {
+                    "30m": {
+                        'MailprobeDown{vantage="vps"}': "vantage vps does not answer",
+                        'MailprobeAbsent{path="outside"}': "nobody watches outside: an outage would go unnoticed",
+                    },
+                    "6h14m": {},
+                }.items()
+            },
+            "6h24m": {
+                'MailprobeAbsent{path="wan"}': "",
+                'MailprobeStale{path="wan",service="smtp",vantage="office"}': "",
+            },
+        },
+    ),
+)
+"""Scraped and evaluated each minute, or they would take half a minute to play."""

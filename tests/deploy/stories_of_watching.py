@@ -5,17 +5,48 @@ from __future__ import annotations
 from tests.deploy.case import LAN, SMTP, Case, certificate, clock, differs, drop, lan, short, vps
 from tests.deploy.story import Vantage
 
+KNOWN = {
+    **{f'MailprobeMasked{{path="vip",service="{service}"}}': "" for service in ("smtp", "imaps", "submissions")},
+    'MailprobeMasked{path="pushed",service="smtp"}': "",
+    'MailprobeSpoofable{path="forged",service="smtp"}': "",
+}
+"""What whoever masks on purpose has silenced."""
+
 NOISE = (
     Case(
         name="a drop that becomes masking and back, with every session, pages all the time",
         vantages=(lan("preserved 4m" + ", silent_drop 30s, masked 30s" * 6 + ", preserved 10m"),),
         fires={
             "4m20s": {},
-            "5m": {drop(): "", f"MailprobeMasked{{{SMTP}}}": ""},
+            "5m": {drop(): ""},
+            "5m30s": {drop(): "", f"MailprobeMasked{{{SMTP}}}": ""},
             "7m": {drop(): "", f"MailprobeMasked{{{SMTP}}}": ""},
             "9m50s": {drop(): "", f"MailprobeMasked{{{SMTP}}}": ""},
             "13m": {},
         },
+    ),
+    Case(
+        name="masked or spoofable on purpose: a session that is lost is no page, two are",
+        vantages=(
+            lan(
+                "masked 10m, silent_drop 30s, masked 5m",
+                more={
+                    "vip/imaps": "masked 10m, refused 30s, masked 60s, refused 30s, masked 3m",
+                    "vip/submissions": "masked 10m, silent_drop 1m, masked 4m",
+                    "forged/smtp": "spoofable 10m, silent_drop 30s, spoofable 5m",
+                },
+            ),
+            Vantage(name="cron", scripts={"pushed/smtp": "masked 10m, silent_drop 30s, masked 5m"}, counts=False),
+        ),
+        fires={
+            **{at: KNOWN for at in ("9m50s", "10m", "10m20s", "13m10s")},
+            **{at: {**KNOWN, drop('path="vip",service="submissions"'): ""} for at in ("10m30s", "11m40s")},
+        },
+    ),
+    Case(
+        name="masked once, between a drop and a refusal: no proof of masking, and one outage",
+        vantages=(lan("preserved 4m, silent_drop 30s, masked 30s, refused 30s, preserved 6m"),),
+        fires={"4m50s": {}, "5m20s": {}, "6m": {short(): ""}},
     ),
     Case(
         name="a restart that goes through three verdicts is one outage",
@@ -78,7 +109,6 @@ NOISE = (
         vantages=(
             Vantage(name="cron", scripts={"vip/smtp": "preserved 4m, silent_drop 5m, preserved 10m"}, counts=False),
         ),
-        series={'mailprobe_build_info{vantage="cron"}': "1x150"},
         fires={"4m50s": {}, "5m10s": {drop(): ""}, "12m": {}},
     ),
 )
@@ -212,6 +242,19 @@ EVIDENCE = (
                 ),
                 differs("vps"): "",
             },
+        },
+    ),
+    Case(
+        name="a source that is new, and has not brought a line yet",
+        vantages=(lan("preserved 25m"),),
+        series={
+            'mailprobe_evidence_source_up{vantage="lan",source="loki"}': "_x30 1x120",
+            'mailprobe_evidence_lines_total{vantage="lan",source="loki"}': "_x30 0x120",
+        },
+        fires={
+            "11m": {},
+            "19m50s": {},
+            "25m": {'MailprobeEvidenceSourceSilent{source="loki",vantage="lan"}': ""},
         },
     ),
     Case(

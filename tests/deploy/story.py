@@ -105,7 +105,7 @@ class Vantage:
             for name in ledger.accounts:
                 labels = {"path": name.path, "service": name.service, "vantage": self.name}
                 self._note(step, "mailprobe_unfinished", labels, float(not in_time))
-        for name in (*(BUILD if self.counts or self.target else ()), *(RELOAD if self.counts else ())):
+        for name in (*BUILD, *(RELOAD if self.counts else ())):
             self._note(step, name, {"vantage": self.name}, 1)
         if in_time:
             self._tell(ledger, step)

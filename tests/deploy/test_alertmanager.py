@@ -82,6 +82,20 @@ def test_everybody_is_told_what_is_theirs(generation: str) -> None:
         assert {"pager", "chat", "nobody"} & {*said.split()} == {receiver}, alert
 
 
+def test_the_route_of_the_document_for_masking_on_purpose_leaves_drops_with_the_pager(tmp_path: Path) -> None:
+    told = re.search(r"`matchers: (\[.*\bpath=.*\])`", EXAMPLE.parents[2].joinpath("docs/alerts.md").read_text("utf-8"))
+    assert told
+    content = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+    own = {"matchers": yaml.safe_load(told[1].replace("NAME", "vip")), "receiver": "nobody"}
+    content["route"]["routes"].insert(0, own)
+    copy = tmp_path / "alertmanager.yaml"
+    copy.write_text(yaml.safe_dump(content), encoding="utf-8")
+    wanted = {("Masked", "vip"): "nobody", ("Masked", "outside"): "pager", ("SilentDrop", "vip"): "pager"}
+    for (alert, path), receiver in wanted.items():
+        labels = [f"alertname=Mailprobe{alert}", f"path={path}", "severity=critical"]
+        assert receiver in run(program("amtool", "host"), "config", "routes", "test", f"--config.file={copy}", *labels)
+
+
 def test_alerts_that_the_example_names_exist() -> None:
     known = {rule["alert"] for rule in (*alerts(), *alerts(MAINTENANCE_RULES))}
     text = EXAMPLE.read_text(encoding="utf-8")

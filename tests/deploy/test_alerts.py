@@ -27,6 +27,7 @@ from tests.deploy.promtool import (
 )
 from tests.deploy.stories_of_drains import DRAINS
 from tests.deploy.stories_of_faults import VERDICTS
+from tests.deploy.stories_of_vantages import HOURS
 
 DOCUMENT = (REPOSITORY / "docs/alerts.md").read_text(encoding="utf-8")
 RUNBOOKS = REPOSITORY / "docs/runbooks"
@@ -51,6 +52,13 @@ def test_stories_page_as_they_should(generation: str, tmp_path: Path) -> None:
     file = tmp_path / "stories.yaml"
     told = unit_tests(VERDICTS if generation == NEWER else CASES, RULES)
     file.write_text(yaml.safe_dump(told, width=10_000), encoding="utf-8")
+    run(tool, "test", "rules", str(file))
+
+
+def test_what_lasts_for_hours_is_not_forgotten(tmp_path: Path) -> None:
+    tool = program("promtool", "host")
+    file = tmp_path / "hours.yaml"
+    file.write_text(yaml.safe_dump(unit_tests(HOURS, RULES, interval=60), width=10_000), encoding="utf-8")
     run(tool, "test", "rules", str(file))
 
 

@@ -50,6 +50,25 @@ def test_syslog_senders_keep_their_addresses() -> None:
     assert [(port["port"], port["protocol"]) for port in syslog["spec"]["ports"]] == [(5514, "UDP"), (5514, "TCP")]
 
 
+@pytest.mark.parametrize(
+    ("page", "lines", "ports"),
+    [
+        (":9797", ["udp://10.0.0.1:5514", "udp://10.0.0.2:5514"], [(9797, "TCP"), (5514, "UDP")]),
+        (":9797", ["udp://10.0.0.1:5514", "udp://[2001:db8::1]:5514"], [(9797, "TCP"), (5514, "UDP")]),
+        ("10.0.0.1:9797", ["tcp://10.0.0.2:9797", "udp://:9797"], [(9797, "TCP"), (9797, "UDP")]),
+    ],
+    ids=["two for lines", "both families", "the page's"],
+)
+def test_listeners_on_addresses_of_their_own_may_share_a_port(
+    page: str, lines: list[str], ports: list[tuple[int, str]]
+) -> None:
+    """On the node's network and without a Service for them; the API takes no port of a pod twice."""
+    sources = [{"kind": "syslog", "listen": one} for one in lines]
+    told = render(merged(values_of("minimal"), {"config": {"web": {"listen": page}, "evidence": {"sources": sources}}}))
+    (container,) = told.one("Deployment")["spec"]["template"]["spec"]["containers"]
+    assert [(one["containerPort"], one["protocol"]) for one in container["ports"]] == ports
+
+
 def test_prometheus_scrapes_the_page_once_and_leaves_our_service_label_alone() -> None:
     told = rendered("web-config")
     monitor = told.one("ServiceMonitor")["spec"]
@@ -74,16 +93,20 @@ def test_probe_resources_ask_for_every_endpoint_by_its_service() -> None:
     assert {spec["prober"]["path"] for spec in probes.values()} == {"/probe"}
 
 
+@pytest.mark.parametrize("imprint", ["fingerprint", "deliver"])
 @pytest.mark.parametrize(
     "timeouts", [{}, {"session": "1.5m", "evidence": "250 ms"}, {"connect": "2s", "session": "4s"}]
 )
-def test_a_scrape_waits_for_the_longest_answer_there_is(timeouts: dict[str, str]) -> None:
-    limits = TimeoutSettings.model_validate(timeouts)
-    longest = limits.session + max(limits.evidence, CONTROLS * CONTROL_SECONDS) + BOUND + MARGIN
+def test_a_scrape_waits_for_the_longest_answer_there_is(timeouts: dict[str, str], imprint: str) -> None:
+    """A message is waited for as long as lines are, and takes a session more (probe/sessions/open.py, read_back)."""
+    limits, sessions = TimeoutSettings.model_validate(timeouts), 2 if imprint == "deliver" else 1
+    longest = sessions * limits.session + max(limits.evidence, CONTROLS * CONTROL_SECONDS) + BOUND + MARGIN
+    paths = [{"name": "vip", "host": "10.0.20.202", "endpoints": [{"service": "smtp", "imprint": imprint}]}]
 
     def asked(milliseconds: float) -> Values:
         scrape = {"enabled": True, "interval": "5m", "scrapeTimeout": f"{milliseconds:.0f}ms"}
-        return merged(values_of("probe-resources"), {"probeResources": scrape, "config": {"timeouts": timeouts}})
+        config = {"timeouts": timeouts, "paths": paths}
+        return merged(values_of("probe-resources"), {"probeResources": scrape, "config": config})
 
     assert render(asked(1000 * longest)).of("Probe")
     assert f"an answer may take {longest:g}s" in refusal(asked(1000 * longest - 1))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import probe
-from tests.deploy.image import CONFIGURATION, REVISION, Running, provided_image
+from tests.deploy.image import AUTHORITIES, CONFIGURATION, REVISION, Running, provided_image
 from tests.deploy.podman import inspected, podman, run_words
 
 pytestmark = pytest.mark.xdist_group("image")
@@ -36,6 +36,7 @@ def compiled(module):
 looked = [module for module in sys.modules.values() if getattr(module, "__cached__", None)]
 print(len(looked) > 500, *(one.__name__ for one in looked if not os.path.exists(one.__cached__) or not compiled(one)))
 """
+TRUSTED = f"import ssl; print(len(ssl.create_default_context(cafile={AUTHORITIES!r}).get_ca_certs()))"
 STATUS = """
 rows = dict(row.split(":", 1) for row in open("/proc/1/status"))
 print(*(rows[name].split()[0] for name in ("Uid", "CapBnd", "CapEff", "NoNewPrivs", "Seccomp")))
@@ -84,6 +85,11 @@ def test_what_it_says_of_itself(image: str) -> None:
 def test_no_build_tools_and_no_sources_are_left(image: str) -> None:
     found = podman(*run_words("--rm", "--user=0", "--workdir=/", "--entrypoint=sh", image, "-c", LEFT)).stdout
     assert found.split() == []
+
+
+def test_the_authorities_that_the_chart_counts_on_are_there(running: Running) -> None:
+    """Of the base: the official one has them as the stand-in does, and nothing of ours may take them away."""
+    assert int(running.execute("python3", "-c", TRUSTED)) > 0
 
 
 def test_it_runs_without_any_privilege(running: Running) -> None:

@@ -274,7 +274,7 @@ class TestMeanwhile:
 
         await until(is_repeated, "the session once more")
 
-    async def test_no_session_is_broken_off_twice_by_reloads_that_change_nothing(
+    async def test_no_session_is_broken_off_twice_and_no_change_is_lost_meanwhile(
         self, daemon: Running, world: DemoWorld
     ) -> None:
         """Else whoever asks for them faster than a session takes would see to it that none is ever judged."""
@@ -283,8 +283,13 @@ class TestMeanwhile:
         await asyncio.wait_for(slow.reached.wait(), DEADLINE)
         before = await counted(daemon)
         daemon.write(timeouts={"connect": "1s", "session": "1s", "evidence": "1s"})
-        for _ in range(2):
-            assert (await reads_again(daemon))[0] == 200
+        assert (await reads_again(daemon))[0] == 200
+        waits = asyncio.create_task(reads_again(daemon))
+        await until(lambda: daemon.lines("a reload waits for sessions that the one before broke off"), "a word of it")
+        daemon.write(history={**daemon.content["history"], "retention": "29d"})
+        assert [status for status, _ in await asyncio.gather(waits, reads_again(daemon))] == [200, 200]
+        assert "retention: 29d" in (await daemon.get("/config"))[1]
+        assert len(daemon.lines("configuration read again")) == 2
         assert (await counted(daemon))["vip", "smtp"] > before["vip", "smtp"]
         assert await daemon.metric('mailprobe_up{path="vip",service="smtp"}') == 0
 

@@ -21,7 +21,7 @@ from probe.settings import Settings, load, targets
 from tests.builders import result
 from tests.evidence.sources.loki_reading import serving
 from tests.service.history.keeping import identities
-from tests.service.test_sink import held
+from tests.service.test_sink import answers, held
 
 
 @dataclass
@@ -112,11 +112,17 @@ async def test_whoever_reads_what_is_left_hears_that_nobody_tells_there_how_an_o
             assert found[0]["outage_began"] == left[-1]["began"]
 
 
-async def test_another_login_of_a_sink_ends_nothing(tmp_path: Path) -> None:
+async def test_another_login_of_a_sink_ends_nothing_and_loses_nothing_that_waited_for_it(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("x")
     async with serving() as loki:
         sink = {"kind": "loki", "url": loki.url}
+        loki.push_script.extend([answers(401)] * 1000)
         async with kept(tmp_path, sink=sink) as desk:
             desk.session(Verdict.REFUSED, "begins")
+            await until(lambda: bool(desk.keeping.troubles))
+            desk.session(Verdict.PRESERVED, "ends")
+            loki.push_script.clear()
             await desk.reload(sink={**sink, "username": "probe", "password_file": str(tmp_path / "password")})
-        assert [line["event"] for _, _, line in held(loki)] == ["verdict", "outage_began"]
+            await until(lambda: not desk.keeping.troubles)
+        lines = [line["event"] for _, _, line in held(loki)]
+        assert sorted(lines) == ["outage_began", "outage_ended", "verdict", "verdict"]

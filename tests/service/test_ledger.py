@@ -211,10 +211,10 @@ def test_only_how_often_and_how_long_is_no_part_of_what_an_endpoint_is() -> None
 
 @pytest.mark.parametrize("changed", OTHERS)
 def test_of_an_endpoint_that_is_configured_differently_the_books_tell_what_was(changed: str) -> None:
-    """A verdict on one host is none on another; and nothing of its books is lost, as over a restart."""
+    """A verdict on one host is none on another, nor does an outage go over; nothing of its books is lost."""
     login = Login(username="probe@example.org", password=Secret("one"))
     one = replace(SMTP, login=login, mailbox=READER, pace=Pace(due=75.0, lapse=135.0))
-    for verdict, until in ((Verdict.PRESERVED, 0.0), (Verdict.UNVERIFIED, 0.0), (Verdict.MASKED, 75.0)):
+    for verdict in (Verdict.PRESERVED, Verdict.UNVERIFIED, Verdict.MASKED):
         ledger = Ledger([one])
         ledger.record(result(verdict, opened=100.0))
         account = ledger.accounts[one.name]
@@ -223,10 +223,28 @@ def test_of_an_endpoint_that_is_configured_differently_the_books_tell_what_was(c
         assert ledger.accounts[one.name] is account
         assert (account.change, account.latest, account.since) == (before, None, 101.0)
         assert account.counted == {verdict: 1}
-        assert (account.told(100.0 + until) is not None) is bool(until)
-        assert account.told(100.1 + until) is None
-        account.record(result(Verdict.PRESERVED, opened=120.0))
-        assert account.told(9e9) == account.change
+        assert account.told(101.0) is None
+        assert ledger.lasting == {one.name: None}
+        assert [(outage.began, outage.ended) for outage in account.outages] == [(100.0, 100.0)] * len(account.outages)
+        entry = account.record(result(verdict, opened=102.0))
+        assert account.told(9e9) == account.change == entry.change
+        assert account.change is not None
+        assert account.change.at == 102.0
+        assert (entry.began is not None) is bool(account.outages) is (verdict is Verdict.MASKED)
+
+
+def test_an_outage_that_is_heard_of_late_goes_over_to_no_endpoint_that_is_configured_differently() -> None:
+    before = Ledger([SMTP])
+    before.record(result(Verdict.REFUSED, opened=90.0))
+    for opened in ((), (105.0,)):
+        ledger = Ledger([SMTP])
+        ledger.configure([replace(SMTP, host="10.0.20.203")], now=101.0)
+        for at in opened:
+            ledger.record(result(Verdict.REFUSED, opened=at, id="another"))
+        known = ledger.take_up(before.known)
+        assert [(outage.began, outage.ended) for outage in known.ended] == [(90.0, 90.0)]
+        assert [outage.began for outage in known.lasting] == list(opened)
+        assert [change.at for change in known.changes] == [90.0, *opened]
 
 
 def test_phases_are_counted_by_how_long_they_took_with_an_example() -> None:

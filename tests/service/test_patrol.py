@@ -27,8 +27,10 @@ from probe.service.patrol import Course, Patrol, Post, courses
 from probe.service.schedule import Turns
 from probe.service.workshop import Workshop
 from probe.sessions.imprint import Fingerprints
+from probe.sessions.lookup import Lookups
 from probe.settings import Settings, load, targets
 from tests.builders import failed, smtp_session
+from tests.sessions.resolver import Resolver, until_asked
 
 
 @pytest.fixture
@@ -320,6 +322,42 @@ async def test_a_session_that_only_looks_for_lines_holds_no_place(beat: Beat) ->
     assert [stage for _, stage in seen] == ["session", "evidence"] * len(endpoints)  # one after the other
     assert {one for one, _ in seen} == set(endpoints)
     assert all("broken off" in asked.refusal for asked in await asyncio.gather(*questions))
+
+
+async def test_names_that_cannot_be_looked_up_hold_no_place(beat: Beat) -> None:
+    """A resolver that is dead holds each for all of timeouts.session: no reason to probe addresses less."""
+    settings = beat.settings(*Service, interval="1h")
+    (by_address, *others), workshop = targets(settings), await beat.workshop(settings)
+    resolver = Resolver()
+    workshop.kit = replace(workshop.kit, lookups=Lookups(resolver))
+    workshop.places = asyncio.Semaphore(1)
+    by_name = [replace(one, path="named", host="mail.lab.test") for one in others]
+    ledger = Ledger([*by_name, by_address])
+    async with Patrol(settings, [*by_name, by_address], workshop, ledger) as patrol, asyncio.timeout(10):
+        questions = [asyncio.create_task(patrol.ask(one.name, seconds=20)) for one in by_name]
+        await until_asked(resolver, 1)
+        unfinished = await patrol.ask(by_name[0].name, seconds=0.01)
+        assert (await patrol.ask(by_address.name, seconds=20)).result
+        assert workshop.places.locked() is False
+        assert patrol.under_way == len(by_name)
+    assert "while the session was still open" in unfinished.unfinished
+    assert resolver.asked == ["mail.lab.test"]
+    assert all("broken off" in asked.refusal for asked in await asyncio.gather(*questions))
+    after = await beat.workshop(settings)
+    after.take_over(workshop)
+    assert after.kit.lookups is workshop.kit.lookups  # the lookup that hangs is joined after a reload too
+    resolver.let_go.set()
+
+
+async def test_a_session_waits_for_a_fingerprint_where_too_many_are_in_flight(beat: Beat) -> None:
+    workshop = await beat.workshop(beat.settings(Service.SMTP))
+    workshop.left = asyncio.Semaphore(1)
+    async with AsyncExitStack() as later:
+        async with workshop.fingerprint():
+            second = asyncio.create_task(later.enter_async_context(workshop.fingerprint()))
+            await asyncio.sleep(0)
+            assert not second.done()
+        assert await asyncio.wait_for(second, 10)
 
 
 VIP = Endpoint(path="vip", service=Service.IMAPS, host="10.0.20.202", port=993)

@@ -247,6 +247,14 @@ async def test_what_waits_at_the_end_is_sent_at_the_end() -> None:
         assert desk.sink.pushed == AT_ONCE + 1
 
 
+async def test_what_is_not_taken_before_the_end_is_lost_and_said() -> None:
+    async with serving() as loki, pushing(loki.url, patience=replace(BRISK, close=0.05)) as desk:
+        loki.push_script.extend([never_answers] * 10)
+        desk.session(Verdict.REFUSED)
+        await desk.sink.__aexit__(None, None, None)
+        assert [fields for event, fields in desk.said.events if "lines are lost" in event] == [{"lines": 2}]
+
+
 async def test_what_stands_is_told_again_when_a_process_begins() -> None:
     """Loki was down as the verdict changed, and then the daemon was restarted."""
     masked: dict[str, Any] = {"masked_by": MaskedBy.NODE}
@@ -309,13 +317,27 @@ async def test_an_outage_whose_endpoint_leaves_the_configuration_ends() -> None:
         desk.session(Verdict.REFUSED)
         desk.session(Verdict.REFUSED)
         seen = desk.ledger.known.lasting[0].seen
-        desk.sink.configure([])
-        desk.sink.configure([])
+        desk.sink.configure({})
+        desk.sink.configure({})
         await desk.until(lambda: desk.sink.pushed == 3)
         line = held(loki)[-1][2]
         assert (line["event"], line["path"], line["host"]) == ("outage_ended", "vip", SMTP.host)
         assert line["ended"] == line["seen"] == timestamp(seen)
         assert str(line["explanation"]).startswith("the endpoint left the configuration")
+
+
+async def test_an_outage_of_an_endpoint_that_is_configured_differently_ends() -> None:
+    async with serving() as loki, pushing(loki.url) as desk:
+        desk.session(Verdict.REFUSED)
+        desk.ledger.configure([replace(SMTP, host="10.0.20.203")], now=desk.clock())
+        desk.sink.configure(desk.ledger.lasting)
+        desk.session(Verdict.REFUSED, host="10.0.20.203")
+        await desk.until(lambda: desk.sink.pushed == 5)
+        lines = [line for _, _, line in held(loki)]
+        told = [("verdict", 202), ("outage_began", 202), ("outage_ended", 202), ("verdict", 203), ("outage_began", 203)]
+        assert sorted((line["event"], int(line["host"][-3:])) for line in lines) == sorted(told)
+        ended = next(line for line in lines if line["event"] == "outage_ended")
+        assert str(ended["explanation"]).startswith("the endpoint was configured differently")
 
 
 async def test_an_outage_of_an_earlier_process_whose_endpoint_is_gone_ends() -> None:
@@ -324,7 +346,7 @@ async def test_an_outage_of_an_earlier_process_whose_endpoint_is_gone_ends() -> 
             desk.session(Verdict.REFUSED)
             known = desk.ledger.known
         async with pushing(loki.url, known=known) as desk:
-            desk.sink.configure([])
+            desk.sink.configure({})
             await desk.until(lambda: desk.sink.pushed == 1)
         assert [line["event"] for _, _, line in held(loki)][-1] == "outage_ended"
 

@@ -90,7 +90,11 @@ async def test_a_name_that_does_not_resolve(name: str) -> None:
 async def test_a_refused_connection() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    assert (await _end(endpoint(Peer(service=Service.SMTP, port=port))))[:2] == ("refused", "connection-refused")
+    session = await open_session(endpoint(Peer(service=Service.SMTP, port=port)), kit(), list(VERBS))
+    judgement = judged(session)
+    assert (judgement.verdict, judgement.rule) == ("refused", "connection-refused")
+    assert session.fault is not None
+    assert session.fault.detail == "Connection refused"  # asyncio has another text in its place, of a tuple
 
 
 async def test_syns_that_nobody_answers() -> None:

@@ -12,6 +12,7 @@ import aiosmtplib
 import pytest
 from aioimaplib import aioimaplib
 
+from probe.aside import Hangs, NoThread
 from probe.model import Failure, Phase
 from probe.sessions.faults import Refusal, as_refusal, on_the_way
 
@@ -71,12 +72,12 @@ def test_table(error: Exception, failure: Failure | None) -> None:
     assert found is None or found.detail
 
 
-def test_a_system_s_error_is_told_in_its_words() -> None:
-    """asyncio has another text in their place, of a tuple."""
-    error = ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('10.0.20.202', 25)")
+@pytest.mark.parametrize("error", [NoThread(), Hangs(2.0), _os_error(errno.EMFILE)])
+def test_an_error_is_told_in_its_own_words(error: OSError) -> None:
+    """Not in those of its number: "Cannot allocate memory" of threads that hang sends somebody to look for memory."""
     found = as_refusal(error)
     assert found is not None
-    assert found.detail == "Connection refused"
+    assert found.detail == error.strerror
 
 
 def _raised_by(module: object, base: type[Exception]) -> list[type[Exception]]:

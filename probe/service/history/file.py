@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import aiosqlite
@@ -40,11 +40,13 @@ class HistoryFile:
         self.reader = reader
 
     @classmethod
-    async def opened(cls, file: Path) -> HistoryFile:
-        """Open the file, or begin it. Raises HistoryTrouble, sqlite3.Error or OSError."""
+    async def opened(cls, file: Path, upgrading: Callable[[], None]) -> HistoryFile:
+        """Open the file, or begin it; `upgrading` hears that its tables are an older version's, which may take minutes.
+
+        Raises HistoryTrouble, sqlite3.Error or OSError."""
         lock = await asyncio.to_thread(Lock, file)
         try:
-            writer = await writing(file, lock)
+            writer = await writing(file, lock, upgrading)
             try:
                 reader = Reader(await reading(file))
                 place = await asyncio.to_thread(Place, file)

@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeVar
 
@@ -44,9 +44,13 @@ from probe.service.ledger import DAY, Entry, Restored
 from probe.service.standing import Standing, rest
 from probe.service.wanted import Wanted
 from probe.settings.parts import HistorySettings
+from probe.verdict.outage import left
 
 LIVED = DAY
 """Seconds: old rows go only by a clock by which sessions were opened between one and two such times ago."""
+
+SLOW_DISK = "the disk does not answer in time: look at its load"
+UPGRADES = "an older version's tables are brought up to date, once: let it run; what it tells is taken up after that"
 
 _UNUSABLE = (sqlite3.Error, HistoryTrouble, OSError, ValueError)
 """ValueError: aiosqlite's word for a connection that was closed meanwhile."""
@@ -105,6 +109,7 @@ class History:
         self._restored: Restored | None = None
         self._late: Callable[[Restored], Restored] | None = None
         self._file: HistoryFile | None = None
+        self._upgrades = False
         self._prune_at = 0.0
         self._lost_before = 0
         self._begun, self._news, self._closing = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -157,8 +162,7 @@ class History:
         self._task = asyncio.create_task(self._work(), name="history")
         await rest(self._patience.start, self._begun)
         if not self._begun.is_set():
-            reason = "the disk does not answer in time: look at its load"
-            self._standing.tell(HistoryTrouble(SLOW, self._path, reason))
+            self._standing.tell(HistoryTrouble(SLOW, self._path, UPGRADES if self._upgrades else SLOW_DISK))
         return self
 
     async def __aexit__(
@@ -188,12 +192,11 @@ class History:
             self._standing.say("faster", event, file=str(self._path))
         self._news.set()
 
-    def configure(self, endpoints: Collection[EndpointName]) -> None:
-        """Only these endpoints are watched from now on; an outage of another one ends where it was last seen."""
-        for name in [name for name in self._lasting if name not in endpoints]:
-            outage = self._lasting.pop(name)
-            self._backlog.add(News(outages=(replace(outage, ended=outage.seen),)))
-        self._latest = {name: change for name, change in self._latest.items() if name in endpoints}
+    def configure(self, lasting: Mapping[EndpointName, Outage | None]) -> None:
+        """Only these endpoints are watched from now on, and no other outages last (Ledger.lasting)."""
+        for name in [name for name in self._lasting if lasting.get(name) is None]:
+            self._backlog.add(News(outages=(left(self._lasting.pop(name)),)))
+        self._latest = {name: change for name, change in self._latest.items() if name in lasting}
         self._news.set()
 
     # Past: each raises HistoryTrouble where the file cannot be asked.
@@ -335,7 +338,7 @@ class History:
     async def _begin(self) -> bool:
         """Open the file; False, and a trouble, if it cannot be."""
         try:
-            self._file = await HistoryFile.opened(self._path)
+            self._file = await HistoryFile.opened(self._path, self._on_upgrade)
             await self._file.reckon(self._clock.reckoning)
             if self._restored is None:
                 self._take_up(await restored(self._file.reader, self._clock))
@@ -386,6 +389,9 @@ class History:
         self._standing.recovered(file=str(self._path), lost=self._lost)
         self._backoff.succeeded()
         self._lost_before = self.dropped
+
+    def _on_upgrade(self) -> None:
+        self._upgrades = True
 
     def _on_unfit(self, result: Result, error: Exception) -> None:
         self._backlog.dropped += 1

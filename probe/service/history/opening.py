@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -32,8 +32,8 @@ _NEWER = (
 )
 
 
-async def writing(file: Path, lock: Lock) -> aiosqlite.Connection:
-    """The connection that writes, to a file of this version's tables."""
+async def writing(file: Path, lock: Lock, upgrading: Callable[[], None]) -> aiosqlite.Connection:
+    """The connection that writes, to a file of this version's tables; `upgrading` hears if they were older."""
     if await asyncio.to_thread(_size, file):
         await _look(file, lock)
     await asyncio.to_thread(create, file)
@@ -46,7 +46,7 @@ async def writing(file: Path, lock: Lock) -> aiosqlite.Connection:
             f"journal_size_limit = {_LOG_LIMIT}",
         ):
             await connection.execute_fetchall(f"PRAGMA {pragma}")
-        await _migrate(connection)
+        await _migrate(connection, upgrading)
     except BaseException:
         await closed(connection)
         raise
@@ -147,8 +147,10 @@ async def number(connection: aiosqlite.Connection, query: str) -> int:
     return int(number)
 
 
-async def _migrate(connection: aiosqlite.Connection) -> None:
+async def _migrate(connection: aiosqlite.Connection, upgrading: Callable[[], None]) -> None:
     version = await number(connection, "PRAGMA user_version")
+    if 0 < version < VERSION:
+        upgrading()
     for reached, statements in enumerate(MIGRATIONS[version:], version + 1):
         async with transaction(connection):
             for statement in statements:

@@ -42,10 +42,11 @@ from probe.service.cycle import probe_endpoint
 from probe.service.vigil.landscape import Landscape
 from probe.service.vigil.post import Post, Turn
 from probe.service.workshop import Workshop
-from probe.sessions.dial import SocketAddress, resolve
+from probe.sessions.dial import SocketAddress
 from probe.sessions.faults import as_refusal
 from probe.sessions.journal import Journal
 from probe.sessions.knock import PATIENCE, Aim, Knocker, Make, quiet_socket
+from probe.sessions.lookup import resolve
 from probe.verdict.watched import why_over
 
 TICK = 0.1
@@ -248,7 +249,7 @@ class Vigil:
         endpoint = post.endpoint
         try:
             async with asyncio.timeout(endpoint.timeouts.connect):
-                family, address = await resolve(endpoint, Journal(self._clock))
+                family, address = await resolve(endpoint, Journal(self._clock), self._workshop.kit.lookups)
         except Exception as error:
             if as_refusal(error) is None:
                 raise

@@ -20,6 +20,10 @@ WORTH_PACKING = 2_048
 STARTING = 1.0
 """Seconds after which somebody who asks whether the daemon is ready should ask again."""
 
+UNDER_WAY = """The reload is under way. It waits for a source that hangs, or for sessions that the one before broke off,
+and reads the file after that; the log and mailprobe_config_last_reload_successful tell how it ends.
+"""
+
 
 async def metrics(request: web.Request) -> web.Response:
     """All metrics, of this moment. Such a page may take seconds to write, so only one is written at a time."""
@@ -67,7 +71,11 @@ async def ready(request: web.Request) -> web.Response:
 async def reload(request: web.Request) -> web.Response:
     """Read the configuration again, and the web-config with it."""
     site = site_of(request)
-    done = await site.station.read_configuration_again()
+    try:
+        async with asyncio.timeout(site.reload_seconds):
+            done = await site.station.read_configuration_again()
+    except TimeoutError:
+        return web.Response(status=202, text=UNDER_WAY)
     await site.standing.now()
     faults = [fault for fault in (done.fault, site.standing.trouble) if fault]
     if faults:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlencode
 
 from aiohttp import web
 
 from probe.model import Service, Verdict
 from probe.report.json import SCHEMA
-from probe.service.wanted import Wanted
+from probe.service.wanted import NotKept, Wanted
 from probe.service.web import records
 from probe.service.web.query import Query
 from probe.service.web.records import Listed, Record
@@ -23,7 +25,8 @@ async def sessions(request: web.Request) -> web.Response:
     """Sessions, the latest first, without their transcripts."""
     site = site_of(request)
     wanted = wanted_of(request)
-    return _listed(request, "sessions", _found(site, wanted, await records.sessions(site, wanted)))
+    with _kept():
+        return _listed(request, "sessions", _found(site, wanted, await records.sessions(site, wanted)))
 
 
 async def session(request: web.Request) -> web.Response:
@@ -36,7 +39,8 @@ async def outages(request: web.Request) -> web.Response:
     """Outages, the latest first."""
     site = site_of(request)
     wanted = wanted_of(request)
-    return _listed(request, "outages", _found(site, wanted, await records.outages(site, wanted)))
+    with _kept():
+        return _listed(request, "outages", _found(site, wanted, await records.outages(site, wanted)))
 
 
 def wanted_of(request: web.Request) -> Wanted:
@@ -50,6 +54,15 @@ def wanted_of(request: web.Request) -> Wanted:
         after=query.text("after"),
         limit=query.number("limit", 100, 500),
     )
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    try:
+        yield
+    except NotKept:
+        text = "What `after` names is not kept, or not any more: begin anew, or go on with `before`, a time."
+        raise Refusal(404, text) from None
 
 
 def _found(site: Site, wanted: Wanted, listed: Listed) -> Listed:

@@ -90,7 +90,7 @@ class Web:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._standing = Standing(lambda: station.settings.web.config_file)
-        self._site = Site(station=station, standing=self._standing)
+        self._site = Site(station=station, standing=self._standing, reload_seconds=patience.reload)
         self._patience = patience
         self._most = most_connections
         self._monotonic = monotonic

@@ -24,12 +24,16 @@ from probe.service.web.headers import SECURITY
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Patience:
-    """Seconds: for the head of a request, for the next request, for a client to read its answer, for TLS."""
+    """Seconds: for the head of a request, for the next request, for a client to read its answer, for TLS.
+
+    `reload`: after which whoever asks for a reload hears that it is under way.
+    """
 
     head: float = 10.0
     idle: float = 60.0
     unread: float = 30.0
     handshake: float = 10.0
+    reload: float = 15.0
 
 
 DEFAULT_PATIENCE = Patience()

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from probe.model import Outage
 from probe.notices import warn
 from probe.report.json import timestamp
 from probe.report.record import record_object
-from probe.service.wanted import Wanted
+from probe.service.wanted import NotKept, Wanted
 from probe.service.web.site import Site, history_limit
 
 Record = Mapping[str, Any]
@@ -95,7 +96,7 @@ def _kept(site: Site, wanted: Wanted) -> list[Record]:
     accounts = site.station.ledger.accounts.values()
     kept = [one for account in accounts for one in account.sessions() if wanted.session(one, site.shift)]
     kept.sort(key=lambda one: one.session.opened, reverse=True)
-    listed = wanted.behind({one.session.id: one for one in kept})
+    listed = _behind(wanted, {one.session.id: one for one in kept})
     return [record_object(one, shift=site.shift) for one in listed[: _most(wanted)]]
 
 
@@ -103,7 +104,14 @@ def _own_outages(site: Site, wanted: Wanted) -> Sequence[Outage]:
     accounts = site.station.ledger.accounts.values()
     known = (one for account in accounts for one in (*account.outages, *filter(None, [account.outage])))
     fit = sorted((one for one in known if wanted.outage(one, site.shift)), key=lambda one: one.began, reverse=True)
-    return wanted.behind({one.first: one for one in fit})
+    return _behind(wanted, {one.first: one for one in fit})
+
+
+def _behind(wanted: Wanted, known: Mapping[str, _Answer]) -> list[_Answer]:
+    """What comes after a name; nothing where that is not known here, for it may be in the history."""
+    with suppress(NotKept):
+        return wanted.behind(known)
+    return []
 
 
 def _summary(record: Record) -> Record:
@@ -115,6 +123,8 @@ async def _from_history(question: Callable[[], Awaitable[_Answer]]) -> _Answer |
     try:
         async with history_limit():
             return await question()
+    except NotKept:
+        raise
     except Exception as error:  # whatever a database may raise
         warn("the history did not answer the web server", reason=f"{type(error).__name__}: {error}")
         return None

@@ -17,6 +17,8 @@ class Site:
 
     station: Station
     standing: Standing
+    reload_seconds: float
+    """After which whoever asks for a reload hears that it is under way."""
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while metrics are written: a page of many endpoints takes a processor for seconds."""
 

@@ -95,7 +95,7 @@ async def keeping(
         ledger = Ledger(list(endpoints), history.restored)
         history.when_found(ledger.take_up)
         ledger.listeners.append(history.take)
-        history.configure([endpoint.name for endpoint in endpoints])
+        history.configure(ledger.lasting)
         yield Desk(history, ledger, clock, said)
 
 

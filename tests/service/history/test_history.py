@@ -19,10 +19,11 @@ from probe.model import MaskedBy, Pace, Spoken, Verdict
 from probe.report.record import record_object
 from probe.service.history.backlog import AT_ONCE, Backlog, News
 from probe.service.history.file import FEW_PAGES
+from probe.service.history.history import UPGRADES
 from probe.service.history.schema import APPLICATION, MIGRATIONS, VERSION
 from probe.service.history.statements import BEFORE, CHANGES
 from probe.service.station import Past
-from probe.service.wanted import Wanted
+from probe.service.wanted import NotKept, Wanted
 from tests.builders import result
 from tests.service.history.keeping import BRISK, DAY, IMAPS, SMTP, TALK, Desk, Time, asked, identities, keeping
 
@@ -80,8 +81,11 @@ async def test_the_latest_is_what_came_last_though_the_clock_was_set_back(tmp_pa
         assert outages == ["now3", "now1", "ahead5", "ahead3", "ahead1"]
         rest = await desk.history.outages(Wanted(after="ahead5"))
         assert [one.first for one in rest] == ["ahead3", "ahead1"]
-        assert await desk.history.outages(Wanted(after="nobody")) == []
-        assert await desk.history.sessions(Wanted(after="nobody")) == []
+        assert await desk.history.outages(Wanted(after="ahead1")) == []
+        assert await desk.history.sessions(Wanted(after="ahead0")) == []
+        for ask in (desk.history.outages, desk.history.sessions):
+            with pytest.raises(NotKept):
+                await ask(Wanted(after="nobody"))
 
 
 async def test_a_list_goes_on_from_what_waits_into_what_is_written(tmp_path: Path) -> None:
@@ -341,13 +345,31 @@ async def test_the_file_keeps_to_its_size_the_oldest_go(tmp_path: Path) -> None:
     assert [row[0] for row in asked(file, "SELECT ended FROM outages")] == [None]
 
 
+def of_the_first_version(connection: sqlite3.Connection) -> None:
+    for statement in MIGRATIONS[0]:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+    connection.execute("PRAGMA user_version = 1")
+
+
+async def test_a_file_that_is_brought_up_for_long_is_not_called_a_slow_disk(tmp_path: Path) -> None:
+    file = tmp_path / "h.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        of_the_first_version(other)
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("BEGIN IMMEDIATE")  # until it is let go, nobody else writes
+        async with keeping(file, patience=replace(BRISK, start=0.3)) as desk:
+            assert desk.said.reasons == [f"history.file {file}: {UPGRADES}"]
+            other.execute("COMMIT")
+            desk.session(Verdict.PRESERVED, id="later")
+            await desk.writes(1)
+            assert desk.history.trouble is None
+
+
 async def test_a_file_of_the_first_version_is_brought_up(tmp_path: Path) -> None:
     now, file = Time(), tmp_path / "h.db"
     with closing(sqlite3.connect(file)) as other, other:
-        for statement in MIGRATIONS[0]:
-            other.execute(statement)
-        other.execute(f"PRAGMA application_id = {APPLICATION}")
-        other.execute("PRAGMA user_version = 1")
+        of_the_first_version(other)
         other.execute("INSERT INTO endpoints VALUES (1, 'vip', 'smtp', 25)")
         sessions = [("a", 0), ("b", 30), ("c", 60), ("d", 90)]
         other.executemany(

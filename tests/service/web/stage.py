@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
@@ -147,8 +148,10 @@ class Scripted:
     answers: Answers | None = None
     asked: list[tuple[EndpointName, float]] = field(default_factory=list)
     reloads: int = 0
+    reads: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
+        self.reads.set()
         self.clock = self.hands.clock()
         self.started = self.clock() - DAY
         self.ledger = Ledger(targets(self.settings))
@@ -165,6 +168,7 @@ class Scripted:
 
     async def read_configuration_again(self) -> Reload:
         self.reloads += 1
+        await self.reads.wait()
         self.reload = Reload(at=self.clock(), fault=self.fault)
         return self.reload
 

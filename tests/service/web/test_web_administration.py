@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from probe.model import EndpointName, Service, Spoken, Verdict
+from probe.service.web.connection import Patience
 from probe.settings import load
 from tests.service.web.serving import serving
 from tests.service.web.stage import GOOD, SECRETS, Scripted, session_of, story
@@ -105,6 +106,14 @@ async def test_reload_by_post_alone(station: Scripted) -> None:
     assert refused.status == 500
     assert "the old one goes on" in refused.text
     assert "line 3, paths: found nothing, expected a list" in refused.text
+
+
+async def test_who_asks_for_a_reload_that_waits_hears_that_it_is_under_way(station: Scripted) -> None:
+    station.reads.clear()
+    async with serving(station, patience=Patience(reload=0.05)) as client:
+        waits = await client.ask("POST", "/-/reload")
+    assert (waits.status, station.reloads) == (202, 1)
+    assert "under way" in waits.text
 
 
 @pytest.mark.parametrize(

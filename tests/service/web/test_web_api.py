@@ -156,6 +156,17 @@ async def test_a_bad_parameter_is_told_what_was_expected(
     assert expected in json.loads(answer.text)["error"]
 
 
+@pytest.mark.parametrize("kind", ["sessions", "outages"])
+async def test_a_list_that_is_to_go_on_after_what_is_not_kept_is_told_as_no_end(station: Scripted, kind: str) -> None:
+    station.past = Memory()
+    async with serving(station) as client:
+        lost = await client.get(f"/api/v1/{kind}?after=pruned")
+        station.past.broken = True
+        unknown = await listed(client, f"/api/v1/{kind}?after=pruned")
+    assert (lost.status, "not any more" in lost.text) == (404, True)
+    assert (unknown[kind], unknown["complete"]) == ([], False)
+
+
 async def test_a_time_may_be_written_as_people_do(station: Scripted) -> None:
     station.ledger.record(session_of(SMTP, BEGAN))  # 2026-11-25T09:46:40Z
     async with serving(station) as client:

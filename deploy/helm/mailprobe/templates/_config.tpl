@@ -22,9 +22,17 @@ Helm's templates give text only, so lists and mappings are passed as YAML and re
 {{- mulf (regexFind "^[0-9.]+" . | float64) (get (merge $units $binary) (regexFind "[A-Za-z]*$" .)) }}
 {{- end }}
 
+{{- /*
+How big the history's volume is. The usual one has room for the probe's own default of history.size, 2GB; of a claim that was
+there before and that nobody told the size of, no more is taken for granted than the least that people give.
+*/ -}}
+{{- define "mailprobe.volumeSize" -}}
+{{- .Values.history.size | default (ternary "3Gi" "1Gi" (empty .Values.history.existingClaim)) }}
+{{- end }}
+
 {{- /* How big the history may get beside its log, in megabytes: four fifths of its volume. */ -}}
 {{- define "mailprobe.historyLimit" -}}
-{{- mulf 0.8 (include "mailprobe.megabytes" .Values.history.size | float64) | floor | int64 }}
+{{- mulf 0.8 (include "mailprobe.megabytes" (include "mailprobe.volumeSize" .) | float64) | floor | int64 }}
 {{- end }}
 
 {{- /* The same as config.history.size is written: six digits and a unit, at most 100TB. */ -}}
@@ -33,15 +41,20 @@ Helm's templates give text only, so lists and mappings are passed as YAML and re
 {{- if gt $limit 999999 }}{{ min 100000 (div $limit 1000) }}GB{{ else }}{{ $limit }}MB{{ end }}
 {{- end }}
 
+{{- /* The host of [SCHEME://]HOST:PORT, in small letters; none where it listens on every address, however that is written. */ -}}
+{{- define "mailprobe.listensOn" -}}
+{{- $host := regexReplaceAll "^(?:[a-z]+://)?(.*):[0-9]+$" . "${1}" | lower }}
+{{- regexReplaceAll "^(0[.]0[.]0[.]0|\\[[0:]+\\])$" $host "" }}
+{{- end }}
+
 {{- /*
 "true" where nobody from outside the pod comes to a listener: (list [SCHEME://]HOST:PORT HOSTNETWORK). On a network of its own
 a pod does not know its addresses beforehand, so it listens on all of them.
 */ -}}
 {{- define "mailprobe.deaf" -}}
-{{- $host := regexReplaceAll "^(?:[a-z]+://)?(.*):[0-9]+$" (first .) "${1}" | lower }}
+{{- $host := include "mailprobe.listensOn" (first .) }}
 {{- $loopback := regexMatch "^(127[.].*|(ip6-)?localhost([.].*)?|\\[([0:]*:0*1|::ffff:127[.].*)\\])$" $host }}
-{{- $everywhere := regexMatch "^(0[.]0[.]0[.]0|\\[[0:]+\\])?$" $host }}
-{{- if and (not (contains "${" $host)) (or $loopback (not (or $everywhere (last .)))) }}true{{ end }}
+{{- if and (not (contains "${" $host)) (or $loopback (not (or (empty $host) (last .)))) }}true{{ end }}
 {{- end }}
 
 {{- define "mailprobe.webPort" -}}
@@ -52,13 +65,14 @@ a pod does not know its addresses beforehand, so it listens on all of them.
 {{- toYaml ((.Values.config.evidence | default dict).sources | default list) }}
 {{- end }}
 
-{{- /* Each syslog listener: {port, protocol, senders}. */ -}}
+{{- /* Each syslog listener: {host, port, protocol, senders}. */ -}}
 {{- define "mailprobe.syslogPorts" -}}
 {{- $ports := list }}
 {{- range fromYamlArray (include "mailprobe.sources" .) }}
 {{- if eq .kind "syslog" }}
 {{- $protocol := ternary "UDP" "TCP" (hasPrefix "udp:" .listen) }}
-{{- $ports = append $ports (dict "port" (regexFind "[1-9][0-9]*$" .listen | int) "protocol" $protocol "senders" (.senders | default list)) }}
+{{- $port := regexFind "[1-9][0-9]*$" .listen | int }}
+{{- $ports = append $ports (dict "host" (include "mailprobe.listensOn" .listen) "port" $port "protocol" $protocol "senders" (.senders | default list)) }}
 {{- end }}
 {{- end }}
 {{- toYaml $ports }}
@@ -110,15 +124,16 @@ path of a source of kind file.
 
 {{- /*
 How long a scrape of /probe has to wait for one session, in milliseconds; 0 where a variable hides it (docs/http.md): the session,
-then its evidence, or after a failure at most two control connections of 10 s; 3 s for a cause; and 0.5 s of a scrape are left
-for the answer's way. A test holds it against the daemon's own bounds.
+where a message is delivered the one that reads it back, then the evidence, or after a failure at most two control connections of
+10 s; 3 s for a cause; and 0.5 s of a scrape are left for the answer's way. A test holds it against the daemon's own bounds.
 */ -}}
 {{- define "mailprobe.longestAnswer" -}}
 {{- $timeouts := .Values.config.timeouts | default dict }}
 {{- if contains "${" (toJson $timeouts) }}0{{ else }}
 {{- $session := include "mailprobe.milliseconds" ($timeouts.session | default "30s") | float64 }}
 {{- $evidence := include "mailprobe.milliseconds" ($timeouts.evidence | default "15s") | float64 }}
-{{- addf $session (maxf $evidence 20000) 3000 500 }}
+{{- $sessions := ternary 2 1 (contains "\"imprint\":\"deliver\"" (toJson .Values.config.paths)) }}
+{{- addf (mulf $sessions $session) (maxf $evidence 20000) 3000 500 }}
 {{- end }}
 {{- end }}
 
@@ -140,9 +155,13 @@ for the answer's way. A test holds it against the daemon's own bounds.
 {{- end }}
 {{- end }}
 
-{{- /* Everything under which a file may lie. */ -}}
+{{- /*
+Everything under which a file may lie; of the image itself the authorities that its system trusts, which a derived image
+adds to by update-ca-certificates.
+*/ -}}
 {{- define "mailprobe.mounts" -}}
 {{- $mounts := list "/var/run/secrets/kubernetes.io/serviceaccount" "/run/secrets/kubernetes.io/serviceaccount" }}
+{{- $mounts = append $mounts "/etc/ssl/certs/ca-certificates.crt" }}
 {{- range .Values.secrets }}{{ $mounts = append $mounts (printf "/run/secrets/%s" .name) }}{{ end }}
 {{- range .Values.extraVolumeMounts }}{{ $mounts = append $mounts .mountPath }}{{ end }}
 {{- toYaml $mounts }}

@@ -82,14 +82,11 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- define "mailprobe.contradictions.room" -}}
 {{- $size := (.Values.config.history | default dict).size }}
 {{- $limit := include "mailprobe.historyLimit" . | float64 }}
-{{- if and .Values.history.existingClaim .Values.history.persistent }}
-{{- if not $size }}
-- history.existingClaim is given and config.history.size is not: how big that claim is the chart does not know, and the history must not fill it. Set config.history.size to four fifths of the claim at most.
-{{- end }}
-{{- else if lt $limit 10.0 }}
+{{- $isKnown := or .Values.history.size (not .Values.history.existingClaim) }}
+{{- if lt $limit 10.0 }}
 - history.size is {{ .Values.history.size }}: the history takes 10MB at least, and its log needs room beside it. Make it 13Mi or more.
-{{- else if and $size (not (contains "${" $size)) (gt (include "mailprobe.megabytes" $size | float64) $limit) }}
-- config.history.size is {{ $size }} and history.size, its volume's, {{ .Values.history.size }}: the file may have four fifths of it, {{ include "mailprobe.historySize" . }}, or the disk would be full. Leave config.history.size out, or make the volume bigger.
+{{- else if and $isKnown $size (not (contains "${" $size)) (gt (include "mailprobe.megabytes" $size | float64) $limit) }}
+- config.history.size is {{ $size }} and history.size, its volume's, {{ include "mailprobe.volumeSize" . }}: the file may have four fifths of it, {{ include "mailprobe.historySize" . }}, or the disk would be full. Leave config.history.size out, or make the volume bigger.
 {{- end }}
 {{- end }}
 
@@ -197,13 +194,19 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 - config has a syslog source whose port is 0 or comes from a variable: a Service needs to know it.
 {{- end }}
 {{- end }}
-{{- $taken := list (printf "TCP %s" (include "mailprobe.webPort" .)) }}
-{{- range $ports }}
-{{- $port := printf "%s %v" .protocol .port }}
-{{- if and (gt (int .port) 0) (has $port $taken) }}
-- config has two listeners on port {{ .port }} ({{ .protocol }}), the page's counted (config.web.listen): a Service leads to one. Take another port; one without a host listens on every address.
+{{- $page := include "mailprobe.listensOn" ((.Values.config.web | default dict).listen | default ":9797") }}
+{{- $taken := list (dict "protocol" "TCP" "port" (include "mailprobe.webPort" . | int) "host" $page) }}
+{{- $mayShare := and .Values.hostNetwork (not .Values.syslogService.enabled) }}
+{{- range $one := $ports }}
+{{- $isTaken := false }}
+{{- range $taken }}
+{{- $apart := and $mayShare .host $one.host (ne .host $one.host) }}
+{{- if and (eq .protocol $one.protocol) (eq (int .port) (int $one.port)) (not $apart) }}{{ $isTaken = true }}{{ end }}
 {{- end }}
-{{- $taken = append $taken $port }}
+{{- if and (gt (int .port) 0) $isTaken }}
+- config has two listeners on port {{ .port }} ({{ .protocol }}), the page's counted (config.web.listen): one would keep the other out, or a Service would lead to one only. Take another port; one without a host listens on every address.
+{{- end }}
+{{- $taken = append $taken $one }}
 {{- end }}
 {{- if .Values.hostNetwork }}
 {{- range $ports }}
@@ -247,7 +250,7 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- $needed := include "mailprobe.longestAnswer" . | float64 }}
 {{- with .Values.probeResources }}
 {{- if and .enabled (lt (include "mailprobe.milliseconds" .scrapeTimeout | float64) $needed) }}
-- probeResources.scrapeTimeout is {{ .scrapeTimeout }}, and an answer may take {{ divf $needed 1000 }}s (config.timeouts.session, then evidence, or after a failure two control connections and its cause): Prometheus would give up on just those that say what is broken. Make it {{ divf $needed 1000 | ceil }}s or more, its interval too, or the timeouts shorter.
+- probeResources.scrapeTimeout is {{ .scrapeTimeout }}, and an answer may take {{ divf $needed 1000 }}s (config.timeouts.session, as long again where a message is read back, then evidence, or after a failure two control connections and its cause): Prometheus would give up on just those that say what is broken. Make it {{ divf $needed 1000 | ceil }}s or more, its interval too, or the timeouts shorter.
 {{- end }}
 {{- end }}
 {{- $files := dict "prometheusRule" (list "files/mailprobe.rules.yaml" "groups:") "dashboard" (list "files/mailprobe.json" "{") }}

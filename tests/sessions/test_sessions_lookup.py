@@ -1,0 +1,107 @@
+"""Lookups of a resolver that answers late or never: shared, bounded, and never what ends an outage."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+
+from probe.aside import Threads, aside
+from probe.model import Endpoint, Phase, Service, Timeouts
+from probe.sessions.faults import Refusal
+from probe.sessions.lookup import Lookups, look_up
+from probe.sessions.open import open_session
+from tests.sessions.peers import Peer, Town
+from tests.sessions.resolver import Resolver, until_asked
+from tests.sessions.running import VERBS, endpoint, judged, kit
+
+NAMED = Endpoint(path="lab", service=Service.SMTP, host="mail.lab.test", port=25, timeouts=Timeouts(session=0.1))
+
+
+async def test_whoever_wants_a_name_that_hangs_joins_the_lookup_that_is_under_way() -> None:
+    resolver = Resolver()
+    lookups = Lookups(resolver)
+    for _ in range(3):  # turns, one after another
+        with pytest.raises(Refusal, match=r"^no answer in time$"):
+            await lookups.way(NAMED, 0.02)
+    assert resolver.asked == [NAMED.host]
+    joined = asyncio.create_task(lookups.way(NAMED, 10))
+    other = asyncio.create_task(lookups.way(replace(NAMED, port=587), 10))
+    await asyncio.sleep(0)
+    resolver.let_go.set()
+    assert await joined == (socket.AF_INET, ("127.0.0.1", 25))
+    assert await other == (socket.AF_INET, ("127.0.0.1", 587))
+    assert resolver.asked == [NAMED.host]
+    await lookups.way(NAMED, 10)
+    assert resolver.asked == [NAMED.host] * 2  # nothing is remembered
+
+
+async def test_what_a_lookup_of_an_earlier_turn_failed_with_is_asked_anew() -> None:
+    resolver = Resolver(failures=[socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")])
+    lookups = Lookups(resolver)
+    with pytest.raises(Refusal):
+        await lookups.way(NAMED, 0.02)
+    joined = asyncio.create_task(lookups.way(NAMED, 10))
+    await asyncio.sleep(0)
+    resolver.let_go.set()
+    assert (await joined)[1] == ("127.0.0.1", 25)
+    resolver.failures.append(socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+    with pytest.raises(socket.gaierror, match="not known"):
+        await lookups.way(NAMED, 10)
+
+
+async def test_too_many_that_hang_make_others_wait_and_leave_threads_to_the_daemon() -> None:
+    resolver = Resolver()
+    lookups = Lookups(resolver, most=2)
+    names = [replace(NAMED, host=f"{number}.lab.test") for number in range(3)]
+    hung = [asyncio.create_task(lookups.way(one, 10)) for one in names[:2]]
+    await until_asked(resolver, 2)
+    with pytest.raises(Refusal, match="no answer in time, with 2 lookups under way: no more are begun"):
+        await lookups.way(names[2], 0.02)
+    assert await aside(lambda: 7) == 7
+    assert (await lookups.way(replace(NAMED, host="127.0.0.1"), 0.02))[1] == ("127.0.0.1", 25)
+    third = asyncio.create_task(lookups.way(names[2], 10))
+    resolver.let_go.set()
+    assert len(await asyncio.gather(*hung, third)) == 3
+    assert sorted(resolver.asked) == [one.host for one in names]
+
+
+@pytest.mark.parametrize("most", [1, 0])
+async def test_a_name_that_is_not_looked_up_in_time_is_not_resolved(most: int) -> None:
+    """Also where no lookup is to be had: `unverified` would end an outage that lasts."""
+    resolver = Resolver()
+    ours = replace(kit(), lookups=Lookups(resolver, most=most))
+    session = await open_session(NAMED, ours, [])
+    judgement = judged(session)
+    assert (judgement.verdict, judgement.rule) == ("resolve_failed", "name-not-resolved")
+    assert session.fault is not None
+    assert "no answer in time" in session.fault.detail
+    assert [timing.phase for timing in session.phases] == [Phase.RESOLVE]
+    assert 0.1 <= session.phases[0].seconds <= session.closed - session.opened
+    resolver.let_go.set()
+
+
+async def test_a_machine_without_threads_leaves_a_name_unresolved() -> None:
+    lookups = Lookups(Resolver(), threads=Threads(most=0))
+    session = await open_session(NAMED, replace(kit(), lookups=lookups), [])
+    assert judged(session).verdict == "resolve_failed"
+    assert session.fault is not None
+    assert session.fault.detail.startswith("the name could not be looked up: no more threads can be had")
+
+
+async def test_a_session_goes_where_its_host_was_looked_up_to_be(town: Town) -> None:
+    """The lookup is a part of it, and the time in which it waited for a place is none."""
+    resolver = Resolver()
+    resolver.let_go.set()
+    at = replace(endpoint(town.open(Peer(service=Service.SUBMISSION))), host="mail.lab.test")
+    ours = replace(kit(), lookups=Lookups(resolver))
+    looked_up = await look_up(at, ours.lookups, ours.clock)
+    waited_until = ours.clock()
+    session = await open_session(at, ours, list(VERBS), replace(looked_up, seconds=0.5))
+    assert (session.fault, session.address) == (None, ip_address("127.0.0.1"))
+    assert session.opened >= waited_until - 0.5
+    assert session.seconds_in(Phase.RESOLVE) >= 0.5
+    assert resolver.asked == ["mail.lab.test"]
