@@ -13,7 +13,7 @@ import ssl
 import sys
 from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -123,6 +123,12 @@ class Dialled:
     server: Peer
     connected: float
 
+    def end(self) -> None:
+        """Here it ends, whoever it was handed to."""
+        with suppress(OSError):  # it has ended already
+            self.sock.shutdown(socket.SHUT_RDWR)
+        self.sock.close()
+
 
 class Ports:
     """The local ports of our latest connections: none is taken again while late lines about it may come."""
@@ -226,12 +232,13 @@ async def hand_over(
     loop = asyncio.get_running_loop()
     if context is None:
         return await loop.create_connection(protocol, sock=dialled.sock)
-    # asyncio closes the socket before it tells of a failed handshake; a second handle can still be asked.
-    with journal.phase(Phase.TLS), dialled.sock.dup() as second_handle:
+    # A handle of its own: asyncio closes it before it tells of a failed handshake, and whoever is cancelled as the
+    # handshake begins leaves a transport behind that would go on with our number, though it were another's by then.
+    with journal.phase(Phase.TLS):
         try:
-            return await loop.create_connection(protocol, sock=dialled.sock, ssl=context, server_hostname=name)
+            return await loop.create_connection(protocol, sock=dialled.sock.dup(), ssl=context, server_hostname=name)
         except BaseException:
-            journal.server_spoke = octets_received(second_handle) > A_FIN
+            journal.server_spoke = octets_received(dialled.sock) > A_FIN
             raise
 
 

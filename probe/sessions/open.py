@@ -250,7 +250,7 @@ async def _converse(attempt: _Attempt, farewell: AsyncExitStack) -> LeaveBehind:
     family, address = await _way(attempt)
     attempt.address = plain_address(address[0])
     attempt.dialled = dialled = await connect(endpoint, family, address, journal, attempt.kit.ports)
-    farewell.callback(dialled.sock.close)  # whoever the socket was handed to, here it ends
+    farewell.callback(dialled.end)
     await send_header(endpoint, dialled, journal, local=attempt.local_header)
     if not endpoint.service.speaks_smtp:
         transport, imap_wire = await hand_over(dialled, lambda: imap.ImapWire(journal), journal, context, name)

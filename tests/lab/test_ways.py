@@ -28,6 +28,9 @@ TELLING = (
     "header-missing",
     "imprint-reject",
 )
+BUSY = ("cluster-busy",)
+"""Twenty sessions a second that look alike: told apart by moments, which other tests beside it blur."""
+
 CORE = ("cluster", "header-missing")
 """Of the older generation: what differs there is how lines read, and every way brings all kinds of them."""
 
@@ -63,24 +66,31 @@ def _cells() -> Iterator[tuple[str, str, str]]:
     yield from ((NEWER, *cell) for cell in (*BROKEN, *TOGETHER))
 
 
-def _group(generation: str, way: str) -> str:
+def _group(generation: str, way: str, scenario: str = "") -> str:
     """Each a lab of its own, so that they run side by side."""
     if WHOLE:
         return f"ways-{generation}-{way}"
+    if scenario in BUSY:
+        return f"ways-{generation}-calm"
     half = 1 if way in SINGLE[:3] else 2
     return f"ways-{generation}-{half if generation == NEWER else 0}"
 
 
-def _lab(generation: str, way: str) -> tuple[str, str]:
-    return generation, _group(generation, way)
+def _lab(generation: str, way: str, scenario: str = "") -> tuple[str, str]:
+    return generation, _group(generation, way, scenario)
+
+
+def _marks(generation: str, way: str, scenario: str) -> list[pytest.MarkDecorator]:
+    calm = [pytest.mark.calm] if scenario in BUSY else []
+    return [pytest.mark.xdist_group(_group(generation, way, scenario)), *calm]
 
 
 CELLS = [
     pytest.param(
-        _lab(generation, way),
+        _lab(generation, way, scenario),
         way,
         scenario,
-        marks=pytest.mark.xdist_group(_group(generation, way)),
+        marks=_marks(generation, way, scenario),
         id=f"{generation}-{way}-{scenario}",
     )
     for generation, way, scenario in _cells()

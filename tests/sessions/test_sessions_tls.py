@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import ssl
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from ipaddress import ip_address
 
 import pytest
 import trustme
@@ -12,7 +16,11 @@ from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
+from probe.model import Peer as Place
 from probe.model import Service, TlsOptions
+from probe.sessions.dial import Dialled, hand_over
+from probe.sessions.imap import ImapWire
+from probe.sessions.journal import Journal
 from probe.sessions.open import open_session
 from probe.sessions.tls import TlsContexts, not_after
 from tests.sessions.peers import Certificates, Peer, Town
@@ -91,3 +99,46 @@ def test_not_after_of_a_damaged_certificate(place: int, octet: int) -> None:
 
 
 _GOOD = ssl.PEM_cert_to_DER_cert(trustme.CA().issue_cert("lab.test").cert_chain_pems[0].bytes().decode())
+
+
+async def test_whoever_is_cancelled_amid_a_handshake_leaves_no_transport_with_a_number_of_another() -> None:
+    """In each turn of the loop: asyncio goes on to close a finished TLS for half a minute, and we close the socket."""
+    authority, ours, theirs = trustme.CA(), ssl.create_default_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("lab.test").configure_cert(theirs)
+    authority.configure_trust(ours)
+    async with await asyncio.start_server(_until_they_go, "127.0.0.1", 0, ssl=theirs) as server:
+        place = server.sockets[0].getsockname()
+        turns = 0
+        while await _cancelled_after(turns, place, ours):
+            turns += 1
+    assert turns > 3
+
+
+async def _until_they_go(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        await reader.read()
+    writer.close()
+
+
+async def _cancelled_after(turns: int, place: tuple[str, int], context: ssl.SSLContext) -> bool:
+    """Open a connection, cancel its handshake and take its number again; False if the handshake was sooner over."""
+    loop, peer = asyncio.get_running_loop(), Place(ip_address(place[0]), place[1])
+    journal = Journal(loop.time)
+    dialled = Dialled(sock=await _connected(place), client=peer, server=peer, connected=0.0)
+    task = asyncio.create_task(hand_over(dialled, lambda: ImapWire(journal), journal, context, "lab.test"))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    cancelled = task.cancel()
+    with suppress(asyncio.CancelledError):
+        (await task)[0].abort()
+    dialled.end()
+    for sock in [await _connected(place) for _ in range(3)]:
+        sock.close()
+    return cancelled
+
+
+async def _connected(place: tuple[str, int]) -> socket.socket:
+    sock = socket.socket()
+    sock.settimeout(0)
+    await asyncio.get_running_loop().sock_connect(sock, place)
+    return sock

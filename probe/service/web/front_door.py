@@ -146,18 +146,23 @@ class FrontDoor:
         loop = asyncio.get_running_loop()
         try:
             context = await self._tls()
-            handshake = self._patience.handshake if context else None
-            shutdown = CLOSING if context else None
+        except BaseException as error:
+            guest.hang_up()
+            peer.close()
+            if isinstance(error, OSError):  # it says so itself
+                return
+            raise
+        handshake = self._patience.handshake if context else None
+        shutdown = CLOSING if context else None
+        try:
             await loop.connect_accepted_socket(
                 lambda: guest, peer, ssl=context, ssl_handshake_timeout=handshake, ssl_shutdown_timeout=shutdown
             )
         except OSError as error:  # a handshake that failed is the client's business
             guest.hang_up()
-            peer.close()
             clear_frames(error.__traceback__)  # a circle that holds 256 KiB of asyncio's TLS until it is collected
         except BaseException:
-            guest.hang_up()
-            peer.close()
+            guest.hang_up()  # the socket is its transport's to close: its number must not be another's before that
             raise
 
     def _made_room(self) -> bool:
