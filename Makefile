@@ -33,6 +33,8 @@ help:
 demo: $(VENV)/.demo
 	$(BIN)/probe demo
 
+# A probe is started a thousand times: it is compiled once, also where the environment says that nothing shall be kept.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.check lab-packages
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not calm' $(TESTS)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m calm $(TESTS) || [ $$? -eq 5 -a -n '$(TESTS)' ]

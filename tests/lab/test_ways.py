@@ -71,7 +71,7 @@ def _group(generation: str, way: str, scenario: str = "") -> str:
     if WHOLE:
         return f"ways-{generation}-{way}"
     if scenario in BUSY:
-        return f"ways-{generation}-calm"
+        return f"calm-{generation}"
     half = 1 if way in SINGLE[:3] else 2
     return f"ways-{generation}-{half if generation == NEWER else 0}"
 
