@@ -5,6 +5,7 @@ rows.py values as rows; schema.py the tables; place.py directory, lock and broke
 What is kept where, how long and how big: docs/history.md.
 """
 
-from probe.service.history.history import History, Patience
+from probe.service.history.history import History
+from probe.service.history.patience import Patience
 
 __all__ = ["History", "Patience"]

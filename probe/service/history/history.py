@@ -22,7 +22,6 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeVar
 
@@ -37,6 +36,7 @@ from probe.service.history.backlog import Backlog, Batch, News
 from probe.service.history.faults import GONE, SLOW, HistoryTrouble, Remedy, trouble_of
 from probe.service.history.file import HistoryFile
 from probe.service.history.opening import looking
+from probe.service.history.patience import PATIENCE, Patience
 from probe.service.history.place import move_aside
 from probe.service.history.reading import Reader
 from probe.service.history.restoring import restored
@@ -56,27 +56,6 @@ _UNUSABLE = (sqlite3.Error, HistoryTrouble, OSError, ValueError)
 """ValueError: aiosqlite's word for a connection that was closed meanwhile."""
 
 _Found = TypeVar("_Found")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Patience:
-    """Bounds of time in seconds.
-
-    `gather`: how long sessions wait for others to be written with them. `again`, `longest`: the first and the longest
-    wait after a failure. `start`, `close`: how long opening and the last writing may hold up the daemon; `yields` of
-    the first it waits for another process that still has the file. `prune`: between two looks for what is too old.
-    """
-
-    gather: float = 0.2
-    again: float = 1.0
-    longest: float = 60.0
-    start: float = 3.0
-    yields: float = 2.0
-    close: float = 1.0
-    prune: float = 60.0
-
-
-PATIENCE = Patience()
 
 
 class History:
