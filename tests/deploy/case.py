@@ -61,5 +61,9 @@ def short(vantage: str = "lan", service: str = "smtp") -> str:
     return f'MailprobeShortOutage{{path="vip",service="{service}",vantage="{vantage}"}}'
 
 
+def down(vantage: str = "lan") -> dict[str, str]:
+    return {f'MailprobeDown{{vantage="{vantage}"}}': ""}
+
+
 def differs(vantage: str = "lan") -> str:
     return f'MailprobeVantageDiffers{{{SMTP},vantage="{vantage}"}}'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from probe.model import MaskedBy
-from tests.deploy.case import LAN, SMTP, Case, differs, drop, lan, office, vps
+from tests.deploy.case import LAN, SMTP, Case, differs, down, drop, lan, office, vps
 
 LASTING = {
     "refused": ("MailprobeRefused", "connections are refused"),
@@ -200,9 +200,9 @@ QUORUM = (
         },
     ),
     Case(
-        name="the other vantage is gone: it has no vote",
-        vantages=(lan("preserved 4m, silent_drop 3m"), vps("preserved 4m, gone 3m")),
-        fires={"4m50s": {drop(): ""}},
+        name="the other vantage is gone: its vote is remembered for five minutes",
+        vantages=(lan("preserved 4m, silent_drop 6m"), vps("preserved 4m, gone 6m")),
+        fires={"4m50s": {}, "7m": {differs(): ""}, "9m10s": {drop(): "", differs(): "", **down("vps")}},
     ),
     Case(
         name="the other vantage hangs with its last good verdict: it has no vote",
@@ -211,7 +211,7 @@ QUORUM = (
             "6m": {differs(): ""},
             "23m": {
                 drop(): "",
-                f'MailprobeStale{{{SMTP},vantage="vps"}}': "vip/smtp: vps has had no session for five minutes",
+                f'MailprobeStale{{{SMTP},vantage="vps"}}': "vip/smtp: vps has had no session for eight minutes",
             },
         },
     ),

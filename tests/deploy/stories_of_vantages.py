@@ -13,14 +13,14 @@ def watched(vantage: str, path: str, there: str) -> dict[str, str]:
     return {
         f"mailprobe_build_info{{{target}}}": f"{there}",
         f"mailprobe_outage_seconds_total{{{end}}}": f"{there.replace('1x', '0x')}",
-        f"mailprobe_session_duration_seconds_count{{{end}}}": f"{there.replace('1x', '0+1x')}",
+        f"mailprobe_last_session_timestamp_seconds{{{end}}}": f"{there.replace('1x', '0+60x')}",
         f'mailprobe_verdict{{verdict="preserved",{end}}}': f"{there}",
         f"mailprobe_up{{{end}}}": f"{there}",
     }
 
 
 WAN = (
-    ("up", "", "1x5 0x380"),
+    ("up", "", "1x5 0x390"),
     ("mailprobe_build_info", 'vantage="office"', "1x5 stale"),
     ("mailprobe_last_session_timestamp_seconds", 'path="wan",service="smtp",vantage="office"', "0+60x5 stale"),
 )
@@ -42,7 +42,7 @@ ITSELF = (
             vps("preserved 24m"),
         ),
         fires={
-            "8m": {},
+            "7m": {},
             "11m": {'MailprobeDown{vantage="lan"}': "vantage lan does not answer"},
             "16m": {
                 'MailprobeDown{vantage="lan"}': "",
@@ -111,7 +111,7 @@ ITSELF = (
         vantages=(lan("preserved 4m, hung 30m", more={"outside/smtp": "preserved 40m"}),),
         fires={
             "12m": {},
-            "15m": {f"MailprobeStale{{{LAN}}}": "vip/smtp: lan has had no session for five minutes"},
+            "15m": {f"MailprobeStale{{{LAN}}}": "vip/smtp: lan has had no session for eight minutes"},
             "22m": {f"MailprobeStale{{{LAN}}}": "", 'MailprobeAbsent{path="vip"}': ""},
         },
     ),
@@ -119,15 +119,15 @@ ITSELF = (
         name="sessions cannot be opened",
         vantages=(lan("preserved 4m, unable 20m"),),
         fires={
-            "8m": {},
-            "12m": {f"MailprobeStale{{{LAN}}}": "vip/smtp: lan cannot open sessions of its own"},
+            "7m": {},
+            "10m": {f"MailprobeStale{{{LAN}}}": "vip/smtp: lan cannot open sessions of its own"},
             "19m": {f"MailprobeStale{{{LAN}}}": "", 'MailprobeAbsent{path="vip"}': ""},
         },
     ),
     Case(
-        name="sessions cannot be opened, but for one now and then",
-        vantages=(lan("preserved 4m" + ", unable 150s, preserved 30s" * 4),),
-        fires={"8m": {}, "12m": {f"MailprobeStale{{{LAN}}}": ""}, "15m40s": {f"MailprobeStale{{{LAN}}}": ""}},
+        name="sessions cannot be opened, but for one now and then: that is no watch either",
+        vantages=(lan("preserved 4m" + ", unable 150s, preserved 30s" * 5),),
+        fires={"8m": {}, "12m": {f"MailprobeStale{{{LAN}}}": ""}, "18m30s": {f"MailprobeStale{{{LAN}}}": "", 'MailprobeAbsent{path="vip"}': ""}},
     ),
     Case(
         name="/probe gives no answer any more for one service, and none in time for all of another path",
@@ -138,7 +138,7 @@ ITSELF = (
         ),
         fires={
             "9m": {},
-            "17m": {
+            "15m30s": {
                 f"MailprobeStale{{{LAN}}}": "vip/smtp: lan has no verdict for most scrapes",
                 'MailprobeStale{path="outside",service="smtp",vantage="lan"}': (
                     "outside/smtp: lan has no verdict for most scrapes"
@@ -159,7 +159,7 @@ ITSELF = (
             asked("vip/submission", "preserved 5m" + ", unfinished 1m, preserved 1m" * 5),
         ),
         fires={
-            "8m50s": {},
+            "7m50s": {},
             **{at: {f"MailprobeNoGreeting{{{SMTP}}}": ""} for at in ("10m10s", "11m30s", "12m50s", "14m10s")},
         },
     ),
@@ -194,11 +194,11 @@ HOURS = (
     Case(
         name="for six hours and more a vantage is down, a target of /probe too; another is no target any more",
         series={
-            **watched("lan", "inside", "1x5 stale _x374 1x5"),
-            'up{job="eyes",instance="lan"}': "1x5 0x375 1x5",
+            **watched("lan", "inside", "1x5 stale _x374 1x12"),
+            'up{job="eyes",instance="lan"}': "1x5 0x375 1x12",
             **watched("vps", "outside", "1x5 stale"),
             'up{job="eyes",instance="vps"}': "1x5 stale",
-            **watched("office", "vip", "1x385"),
+            **watched("office", "vip", "1x394"),
             **{f'{name}{{job="mailprobe",instance="wan",{labels}}}': values for name, labels, values in WAN},
         },
         fires={
@@ -219,7 +219,7 @@ HOURS = (
                     "6h14m": {},
                 }.items()
             },
-            "6h24m": {
+            "6h30m": {
                 'MailprobeAbsent{path="wan"}': "",
                 'MailprobeStale{path="wan",service="smtp",vantage="office"}': "",
             },

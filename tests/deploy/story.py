@@ -49,7 +49,8 @@ def words(script: str) -> list[str]:
 class Vantage:
     """One daemon. `scripts` by `path/service`; `counts` False: single rounds, scraped from elsewhere.
 
-    `target`: who is asked for rounds, by scrapes of /probe; then Prometheus tells whether it was `up`.
+    `target`: who is asked for rounds, by scrapes of /probe. Of rounds that are pushed or written to a file Prometheus asks
+    somebody else, who is always `up`.
     """
 
     name: str
@@ -67,7 +68,7 @@ class Vantage:
         ledger: Ledger | None = None
         for step in range(length):
             now = {_endpoint(name): at[step] for name, at in told.items() if step < len(at)}
-            if self.target:
+            if self.target or self.counts:
                 self._note(step, "up", {}, float(not {*now.values()} & {*NO_SCRAPE}))
             if "gone" in now.values():
                 restored, ledger = ledger.known if ledger else restored, None
@@ -118,8 +119,7 @@ class Vantage:
                 self._note(step, sample.name, sample.labels, sample.value)
 
     def _note(self, step: int, name: str, labels: Mapping[str, str], value: float) -> None:
-        if self.target:
-            labels = {**labels, "job": "mailprobe", "instance": self.target}
+        labels = {**labels, "job": "mailprobe", "instance": self.target or f"{self.name}:9797"}
         told = ",".join(f'{label}="{text}"' for label, text in sorted(labels.items()))
         self._samples.setdefault(f"{name}{{{told}}}", {})[step] = value
 

@@ -33,6 +33,9 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 TIMES = re.compile(r"(\[|offset )(\d+)([smhd])\b")
 """Times within an expression, but for those in sums with time()."""
 
+APART = re.compile(r">= 20\b")
+"""The seconds between two sessions that make a page."""
+
 KEYS = ("interval", "for", "keep_firing_for", "group_wait", "group_interval", "repeat_interval")
 
 
@@ -93,7 +96,8 @@ def hurried(text: str, factor: int) -> Any:
             case str() if key in KEYS and (told := re.fullmatch(r"(\d+)([smhd])", value)):
                 return shorter(told[1], told[2])
             case str() if key == "expr":
-                return TIMES.sub(lambda told: told[1] + shorter(told[2], told[3]), value)
+                told = TIMES.sub(lambda told: told[1] + shorter(told[2], told[3]), value)
+                return APART.sub(f">= {20 / factor:g}", told)
         return value
 
     return walk(yaml.safe_load(text))
