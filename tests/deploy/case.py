@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from probe.model import MaskedBy
-from tests.deploy.story import Vantage
+from tests.deploy.story import SCRAPE, Vantage
 
 SMTP = 'path="vip",service="smtp"'
 LAN = f'{SMTP},vantage="lan"'
@@ -19,12 +19,16 @@ LAN = f'{SMTP},vantage="lan"'
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """`fires`: at each moment the alerts, by name and labels, with their summaries (empty: not compared)."""
+    """`fires`: at each moment the alerts, by name and labels, with their summaries (empty: not compared).
+
+    `scrape`: seconds between samples, which need not meet the evaluations.
+    """
 
     name: str
     fires: Mapping[str, Mapping[str, str]]
     vantages: tuple[Vantage, ...] = ()
     series: Mapping[str, str] = field(default_factory=dict)
+    scrape: int = SCRAPE
 
 
 def lan(script: str, *, masked_by: MaskedBy = MaskedBy.NODE, more: Mapping[str, str] | None = None) -> Vantage:

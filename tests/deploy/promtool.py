@@ -14,7 +14,6 @@ import pytest
 import yaml
 
 from tests.deploy.case import Case
-from tests.deploy.story import SCRAPE
 from tests.lab.generations import cache as lab_cache
 
 REPOSITORY = Path(__file__).parents[2]
@@ -60,18 +59,18 @@ def rule(name: str, severity: str | None = None) -> Mapping[str, Any]:
     )
 
 
-def unit_tests(cases: Iterable[Case], *rules: Path, interval: int = SCRAPE) -> dict[str, Any]:
-    """A file for `promtool test rules`. `interval`: seconds between scrapes, and between evaluations."""
-    tests = [_test(case, interval) for case in cases]
-    return {"rule_files": [*map(str, rules)], "evaluation_interval": f"{interval}s", "tests": tests}
+def unit_tests(cases: Iterable[Case], *rules: Path, evaluated: int = 10) -> dict[str, Any]:
+    """A file for `promtool test rules`. `evaluated`: seconds between evaluations of every group."""
+    tests = [_test(case) for case in cases]
+    return {"rule_files": [*map(str, rules)], "evaluation_interval": f"{evaluated}s", "tests": tests}
 
 
-def _test(case: Case, interval: int) -> dict[str, Any]:
-    told = (vantage.series().items() for vantage in case.vantages)
+def _test(case: Case) -> dict[str, Any]:
+    told = (vantage.series(case.scrape).items() for vantage in case.vantages)
     series = {**{name: values for one in told for name, values in one}, **case.series}
     return {
         "name": case.name,
-        "interval": f"{interval}s",
+        "interval": f"{case.scrape}s",
         "input_series": [{"series": name, "values": values} for name, values in series.items()],
         "promql_expr_test": [_firing(at, fires) for at, fires in case.fires.items()],
         "alert_rule_test": [

@@ -36,10 +36,10 @@ DRAINS = (
         },
         fires={
             "4m50s": {},
-            "5m10s": {DRAINED: SAYS},
+            "5m30s": {DRAINED: SAYS},
             "6m": {DRAINED: ""},
             **{at: {DRAINED: "", REFUSED: ""} for at in ("8m", "20m", "34m50s")},
-            "35m10s": {REFUSED: ""},
+            "35m30s": {REFUSED: ""},
         },
     ),
     Case(
@@ -53,7 +53,7 @@ DRAINS = (
         },
         fires={
             "4m50s": {},
-            **{at: {DRAINED: ""} for at in ("5m10s", "6m30s", "8m", "9m", "13m")},
+            **{at: {DRAINED: ""} for at in ("5m30s", "6m30s", "8m", "9m", "13m")},
             "13m40s": {},
         },
     ),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from tests.deploy.case import LAN, SMTP, Case, asked, drop, lan, vps
+from tests.deploy.case import LAN, SMTP, Case, asked, down, drop, lan, vps
 from tests.deploy.story import Vantage
 
 
-def watched(vantage: str, path: str, there: str) -> dict[str, str]:
+def watched(vantage: str, path: str, there: str, instance: str = "") -> dict[str, str]:
     """The least of a daemon that lives for hours: itself, a path that is well, and what it counts of it."""
-    target = f'instance="{vantage}",job="eyes",vantage="{vantage}"'
+    target = f'instance="{instance or vantage}",job="eyes",vantage="{vantage}"'
     end = f'path="{path}",service="smtp",{target}'
     return {
         f"mailprobe_build_info{{{target}}}": f"{there}",
+        f"mailprobe_config_last_reload_successful{{{target}}}": f"{there}",
         f"mailprobe_outage_seconds_total{{{end}}}": f"{there.replace('1x', '0x')}",
         f"mailprobe_last_session_timestamp_seconds{{{end}}}": f"{there.replace('1x', '0+60x')}",
         f'mailprobe_verdict{{verdict="preserved",{end}}}': f"{there}",
@@ -127,7 +128,11 @@ ITSELF = (
     Case(
         name="sessions cannot be opened, but for one now and then: that is no watch either",
         vantages=(lan("preserved 4m" + ", unable 150s, preserved 30s" * 5),),
-        fires={"8m": {}, "12m": {f"MailprobeStale{{{LAN}}}": ""}, "18m30s": {f"MailprobeStale{{{LAN}}}": "", 'MailprobeAbsent{path="vip"}': ""}},
+        fires={
+            "8m": {},
+            "12m": {f"MailprobeStale{{{LAN}}}": ""},
+            "18m30s": {f"MailprobeStale{{{LAN}}}": "", 'MailprobeAbsent{path="vip"}': ""},
+        },
     ),
     Case(
         name="/probe gives no answer any more for one service, and none in time for all of another path",
@@ -193,6 +198,7 @@ ITSELF = (
 HOURS = (
     Case(
         name="for six hours and more a vantage is down, a target of /probe too; another is no target any more",
+        scrape=60,
         series={
             **watched("lan", "inside", "1x5 stale _x374 1x12"),
             'up{job="eyes",instance="lan"}': "1x5 0x375 1x12",
@@ -224,6 +230,16 @@ HOURS = (
                 'MailprobeStale{path="wan",service="smtp",vantage="office"}': "",
             },
         },
+    ),
+    Case(
+        name="a vantage and its path are renamed: the target is there, and watches what it is asked to",
+        scrape=60,
+        series={
+            **watched("host7", "vip", "1x20 stale", instance="10.0.20.7:9797"),
+            **watched("lan", "mail", "_x22 1x60", instance="10.0.20.7:9797"),
+            'up{instance="10.0.20.7:9797",job="eyes"}': "1x20 0 1x60",
+        },
+        fires={"25m": {}, **{at: down("host7") for at in ("32m", "40m", "70m")}},
     ),
 )
 """Scraped and evaluated each minute, or they would take half a minute to play."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.deploy.case import LAN, SMTP, Case, certificate, clock, differs, drop, lan, short, vps
+from tests.deploy.case import LAN, SMTP, Case, certificate, clock, differs, drop, lan, short
 from tests.deploy.story import Vantage
 
 KNOWN = {
@@ -225,7 +225,7 @@ EVIDENCE = (
         name="a source is silent while sessions work; another is as silent as the drop makes it",
         vantages=(
             lan("preserved 5m" + ", unverified 270s, service_error 30s" * 5),
-            vps("preserved 5m, silent_drop 25m"),
+            Vantage(name="vps", scripts={"vip/smtp": "preserved 5m, silent_drop 25m", "other/smtp": "preserved 30m"}),
         ),
         series={
             'mailprobe_evidence_source_up{vantage="lan",source="loki"}': "1x180",
