@@ -20,7 +20,7 @@ from probe.settings.draft import Doubt, Draft, Finding, Found
 from probe.settings.evidence import Source, SyslogSource
 from probe.settings.faults import Location, dotted, shown, shown_name
 from probe.settings.loki import LokiAccess, LokiSource, LokiTls
-from probe.settings.pace import bans, pace, read_backs
+from probe.settings.pace import alerts, bans, pace, read_backs
 from probe.settings.paths import IMPRINTS
 from probe.settings.values import ReplyMode
 
@@ -247,6 +247,7 @@ CHECKS: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
     _authorities,
     _password_files,
     pace,
+    alerts,
     bans,
     read_backs,
     _timeouts,

@@ -18,6 +18,9 @@ USUAL_LIMIT = 10
 FAILING = 3
 """Connections that one session takes where it fails: its own, and control connections that tell why."""
 
+RAREST = 300
+"""Seconds between sessions up to which deploy/prometheus/mailprobe.rules.yaml sees that they go on."""
+
 REFUSALS = 1
 """Refused recipients a minute above which a guard may ban: fail2ban's usual limit is 5 in 10 minutes."""
 
@@ -35,6 +38,14 @@ def pace(draft: Draft) -> Iterator[Finding]:
             f"{slow} while it fails, and the end of an outage is told late by as much: at least {180.0 / most:g}s, or"
         )
         yield Doubt(("schedule", "interval"), f"{reason} a larger max_sessions_per_minute, keeps the pace")
+
+
+def alerts(draft: Draft) -> Iterator[Finding]:
+    """Sessions so rare that the alerts shipped do not see them go on."""
+    if draft.schedule is not None and draft.schedule.interval > RAREST:
+        least = f"a session every {RAREST // 60}m or more often"
+        reason = f"the alerts of mailprobe.rules.yaml want {least}, or nobody is paged"
+        yield Doubt(("schedule", "interval"), reason)
 
 
 def bans(draft: Draft) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from probe.sessions.control import CONTROL_SECONDS
 from probe.settings.parts import TimeoutSettings
 from probe.topology.facts import Subject
 from tests.deploy.chart import NAMESPACE, VALUES, Manifest, Values, merged, refusal, render, rendered, values_of
+from tests.deploy.promtool import alerts
 from tests.kubernetes.rbac import Rule, documented, granted
 
 CONTROLS = 2
@@ -78,9 +80,26 @@ def test_prometheus_scrapes_the_page_once_and_leaves_our_service_label_alone() -
     assert [one["metadata"]["name"] for one in selected] == ["mailprobe"]
     (endpoint,) = monitor["endpoints"]
     assert (endpoint["port"], endpoint["scheme"], endpoint["interval"]) == ("http", "https", "15s")
-    assert endpoint["relabelings"] == [{"action": "labeldrop", "regex": "service"}]
+    assert endpoint["relabelings"] == [
+        {"action": "labeldrop", "regex": "service"},
+        {"targetLabel": "job", "replacement": "mailprobe"},
+    ]
     assert endpoint["tlsConfig"]["serverName"] == "probe.example.org"
     assert set(endpoint["basicAuth"]) == {"username", "password"}
+
+
+@pytest.mark.parametrize(("scraped", "job"), [("serviceMonitor", "relabelings"), ("probeResources", "jobName")])
+def test_a_target_is_known_as_mailprobe_s_whatever_the_release_is_called(scraped: str, job: str) -> None:
+    """MailprobeDown tells of one that never answered by its job."""
+    values = {"fullnameOverride": "smtp-watch", scraped: {"enabled": True}}
+    told = render(merged(values_of("minimal"), values))
+    (spec,) = [one["spec"] for one in (*told.of("ServiceMonitor"), *told.of("Probe"))]
+    named = spec["jobName"] if job == "jobName" else spec["endpoints"][0][job][-1]["replacement"]
+    assert named == "mailprobe/smtp-watch"
+    (rule,) = [one for one in alerts() if one["alert"] == "MailprobeDown"]
+    wanted = re.search(r'job=~"([^"]+)"', rule["expr"])
+    assert wanted
+    assert re.fullmatch(wanted[1], named)
 
 
 def test_probe_resources_ask_for_every_endpoint_by_its_service() -> None:

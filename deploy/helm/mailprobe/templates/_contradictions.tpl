@@ -247,6 +247,18 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 - {{ . }}.scrapeTimeout is {{ $scrape.scrapeTimeout }} and its interval {{ $scrape.interval }}: the operator refuses a scrape that may take longer than its interval, where nobody who installs sees it.
 {{- end }}
 {{- end }}
+{{- if .Values.prometheusRule.enabled }}
+{{- $paces := dict "config.schedule.interval" (.Values.config.schedule | default dict).interval }}
+{{- range list "serviceMonitor" "probeResources" }}
+{{- $scrape := get $.Values . }}
+{{- if $scrape.enabled }}{{ $_ := set $paces (printf "%s.interval" .) $scrape.interval }}{{ end }}
+{{- end }}
+{{- range $name, $pace := $paces }}
+{{- if and $pace (gt (include "mailprobe.milliseconds" $pace | float64) 300000.0) }}
+- {{ $name }} is {{ $pace }}, and the alerts of prometheusRule want sessions and scrapes every 5m or more often, or nobody is paged. Make it 5m or less.
+{{- end }}
+{{- end }}
+{{- end }}
 {{- $needed := include "mailprobe.longestAnswer" . | float64 }}
 {{- with .Values.probeResources }}
 {{- if and .enabled (lt (include "mailprobe.milliseconds" .scrapeTimeout | float64) $needed) }}

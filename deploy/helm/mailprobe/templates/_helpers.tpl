@@ -14,6 +14,12 @@ number does goes through int64: Helm reads a large one as 1.00066e+09, which is 
 {{- default $full .Values.fullnameOverride | replace "." "-" | trunc 52 | trimSuffix "-" }}
 {{- end }}
 
+{{- /* The job of a scrape. MailprobeDown knows a target that never answered by `mailprobe` in it. */ -}}
+{{- define "mailprobe.job" -}}
+{{- $name := include "mailprobe.fullname" . }}
+{{- ternary $name (printf "mailprobe/%s" $name) (contains "mailprobe" $name) }}
+{{- end }}
+
 {{- define "mailprobe.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "mailprobe.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
