@@ -44,7 +44,7 @@ def alerts(draft: Draft) -> Iterator[Finding]:
     """Sessions so rare that the alerts shipped do not see them go on."""
     if draft.schedule is not None and draft.schedule.interval > RAREST:
         least = f"a session every {RAREST // 60}m or more often"
-        reason = f"the alerts of mailprobe.rules.yaml want {least}, or nobody is paged"
+        reason = f"the alerts of mailprobe.rules.yaml want {least}: above it they come late, or not at all"
         yield Doubt(("schedule", "interval"), reason)
 
 

@@ -194,6 +194,11 @@ RARE = (
         },
     ),
     Case(
+        name="a session every quarter of an hour is too rare, and that is told",
+        vantages=(Vantage(name="lan", scripts={"vip/smtp": "preserved 15m"}, interval=900),),
+        fires={"9m": {}, "13m": STALE},
+    ),
+    Case(
         name="sessions stop, and scrapes fail now and then",
         vantages=(
             Vantage(name="lan", scripts={"vip/smtp": "preserved 5m, hung 25m"}, misses=by_chance(7, "30m", every="2m")),

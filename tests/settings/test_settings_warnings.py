@@ -153,8 +153,8 @@ def test_an_interval_that_an_endpoint_cannot_keep_to_while_it_fails(tmp_path: Pa
 
 def test_an_interval_that_is_too_long_for_the_alerts(tmp_path: Path) -> None:
     assert warnings_of(tmp_path, f"{VIP}{QUIET}schedule: {{interval: 301s}}") == [
-        "line 3, schedule.interval: the alerts of mailprobe.rules.yaml want a session every 5m or more often, or nobody "
-        "is paged"
+        "line 3, schedule.interval: the alerts of mailprobe.rules.yaml want a session every 5m or more often: above "
+        "it they come late, or not at all"
     ]
     assert warnings_of(tmp_path, f"{VIP}{QUIET}schedule: {{interval: 5m}}") == []
 

@@ -255,7 +255,7 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- end }}
 {{- range $name, $pace := $paces }}
 {{- if and $pace (gt (include "mailprobe.milliseconds" $pace | float64) 300000.0) }}
-- {{ $name }} is {{ $pace }}, and the alerts of prometheusRule want sessions and scrapes every 5m or more often, or nobody is paged. Make it 5m or less.
+- {{ $name }} is {{ $pace }}, and the alerts of prometheusRule want sessions and scrapes every 5m or more often: above it they come late, or not at all. Make it 5m or less.
 {{- end }}
 {{- end }}
 {{- end }}
