@@ -78,6 +78,7 @@ class Account:
 
     `missed`: turns on which no session began, for the one before was under way, or waited for room, too long.
     `latest`: the latest session of this process to just this endpoint; `since`: from when on it was to have one.
+    `looked`: when the first session of this process was opened that the vantage could open.
     """
 
     endpoint: EndpointName
@@ -87,6 +88,7 @@ class Account:
     since: float = -inf
     pace: Pace = field(default_factory=Pace)
     latest: Result | None = None
+    looked: float | None = None
     outage: Outage | None = None
     seconds_of_outage: float = 0.0
     missed: int = 0
@@ -112,8 +114,8 @@ class Account:
         last = self.change
         if last is None or self.latest is not None:
             return last
-        is_recent = self.outage is not None and now - last.seen <= self.pace.due
-        return last if is_recent else None
+        was_out = self.outage is not None and last.verdict.severity is Severity.CRITICAL
+        return last if was_out and now - last.seen <= self.pace.due else None
 
     def configure(self, endpoint: Endpoint, room: Room, now: float) -> None:
         """From now on keep the books of this endpoint; if it is another one than before, they tell what was."""
@@ -133,11 +135,13 @@ class Account:
         """Add one judged session."""
         before, after = self.outage, step(self.outage, result, self.pace.lapse)
         outage = after.lasting or after.ended
-        if before is not None and outage is not None and self.latest is not None:  # what went before was not seen here
+        if before is not None and outage is not None and self.looked is not None:  # what went before was not seen here
             self.seconds_of_outage += max(0.0, outage.seconds - before.seconds)
         if after.ended is not None:
             self.outages.append(after.ended)
         self.latest, self.outage = result, after.lasting
+        if self.looked is None and result.session.took_place:
+            self.looked = result.session.opened
         self.counted[result.judgement.verdict] += 1
         self._measure(result)
         self._keep(result)
@@ -162,11 +166,12 @@ class Account:
         if lasting.seen < self.since:
             self.outages.insert(len(ended), left(lasting))
             return
-        begun = next((one for one in (*self.outages, self.outage) if one and own and one.first == own.session), None)
-        if own is None:
+        looked = self.looked
+        begun = next((one for one in (*self.outages, self.outage) if one and one.began == looked), None)
+        if looked is None:
             self.outage = lasting
         elif begun is None:
-            self.outages.insert(len(ended), over(lasting, own.at, self.pace.lapse))
+            self.outages.insert(len(ended), over(lasting, looked, self.pace.lapse))
         elif begun is self.outage:
             self.outage = joined(lasting, begun, self.pace.lapse)
         else:

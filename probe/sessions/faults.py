@@ -73,7 +73,7 @@ def os_failure(error: OSError) -> Failure:
 def before_the_syn(number: int) -> Failure:
     """What an errno says that connect() gives at once: nothing has left yet, so it is this machine that forbids it.
 
-    EACCES: a route that prohibits, a security module (connect(2)). The network's own comes later, as the socket's error.
+    EACCES: a route that prohibits, a security module (connect(2)). The network's comes later, as the socket's error.
     """
     return Failure.VANTAGE if number == errno.EACCES else os_failure(OSError(number, os.strerror(number)))
 

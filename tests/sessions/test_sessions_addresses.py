@@ -102,7 +102,7 @@ FORBIDDEN = textwrap.dedent(
     reason="needs a network namespace of its own, and a firewall in it",
 )
 def test_what_a_firewall_forbids_is_told_and_what_this_machine_forbids_is_the_vantages_fault() -> None:
-    """Linux has one word, EACCES, for ICMPv6 "administratively prohibited" and for a route of its own that prohibits."""
+    """Linux has one word, EACCES, for ICMPv6 "administratively prohibited" and for a route of its own that does."""
     script = (
         "ip link set lo up && ip -6 route add prohibit fd97::/64 && ip route add prohibit 10.97.0.0/24 && "
         "ip6tables -A INPUT -p tcp --dport 25 -j REJECT --reject-with icmp6-adm-prohibited && "
