@@ -116,14 +116,16 @@ def test_a_long_time_of_them_is_one_in_which_nobody_looked() -> None:
 def test_sessions_that_could_not_be_opened_change_no_outage(found: list[Verdict | None]) -> None:
     """Wherever they come: with them and without them the outages are the same, in all that is told of them."""
     told = []
-    for takes in (lambda _: True, lambda verdict: verdict is not None):
+    sessions = [
+        unable(20.0 * turn) if verdict is None else result(verdict, opened=20.0 * turn, id=str(turn))
+        for turn, verdict in enumerate(found)
+    ]
+    for held in (sessions, [one for one in sessions if one.session.took_place]):
         outage, ended = None, []
-        for number, verdict in enumerate(found):
-            if takes(verdict):
-                at = float(20 * number)
-                after = step(outage, unable(at) if verdict is None else result(verdict, opened=at, id=str(at)), LAPSE)
-                outage = after.lasting
-                ended += [after.ended] if after.ended else []
+        for one in held:
+            after = step(outage, one, LAPSE)
+            outage = after.lasting
+            ended += [after.ended] if after.ended else []
         told.append([*ended, outage])
     assert told[0] == told[1]
 
