@@ -223,10 +223,14 @@ class Account:
 
 
 class Ledger:
-    """All accounts, in the order of the configuration. `listeners` are told of every entry, in order."""
+    """All accounts, in the order of the configuration. `listeners` are told of every entry, in order.
+
+    `farewells` are told of every outage that ends by no entry: nobody looks any more, or it was known of too late.
+    """
 
     def __init__(self, endpoints: Sequence[Endpoint], restored: Restored | None = None) -> None:
         self.listeners: list[Callable[[Entry], None]] = []
+        self.farewells: list[Callable[[Outage], None]] = []
         self._accounts: dict[EndpointName, Account] = {}
         self.configure(endpoints)
         self.take_up(restored or Restored())
@@ -252,12 +256,15 @@ class Ledger:
 
     def configure(self, endpoints: Sequence[Endpoint], now: float = -inf) -> None:
         """From now on keep books for just these endpoints; names that were there keep theirs."""
-        before, self._accounts = self._accounts, {}
+        before, lasted, self._accounts = self._accounts, self.known.lasting, {}
         room = Room.among(len(endpoints))
         for endpoint in endpoints:
             account = before.get(endpoint.name) or Account(endpoint=endpoint.name, host=endpoint.host, room=room)
             account.configure(endpoint, room, now)
             self._accounts[endpoint.name] = account
+        for outage in lasted:
+            if self.lasting.get(outage.endpoint) is None:
+                self._say_farewell(left(outage))
 
     def record(self, result: Result) -> Entry | None:
         """Add one judged session; None if its endpoint left the configuration meanwhile."""
@@ -292,11 +299,25 @@ class Ledger:
         lasting = {outage.endpoint: outage for outage in restored.lasting}
         for name, account in accounts.items():
             account.take_up(changes.get(name, ()), ended.get(name, ()), lasting.get(name))
+        for outage in restored.lasting:
+            self._tell_if_over(outage)
         return Restored(
             changes=tuple(change for account in accounts.values() for change in account.changes),
             lasting=self.known.lasting,
             ended=tuple(outage for account in accounts.values() for outage in account.outages),
         )
+
+    def _tell_if_over(self, outage: Outage) -> None:
+        """Of one that lasted when an earlier process ended."""
+        account = self._accounts.get(outage.endpoint)
+        known = account.outages if account is not None else (left(outage),)
+        for one in known:
+            if one.first == outage.first:
+                self._say_farewell(one)
+
+    def _say_farewell(self, outage: Outage) -> None:
+        for tell in self.farewells:
+            tell(outage)
 
 
 def _goes_on(last: Change, own: Change, lapse: float) -> bool:

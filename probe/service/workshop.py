@@ -60,8 +60,8 @@ def _among(names: list[EndpointName], endpoint: Endpoint) -> Iterator[None]:
 class Workshop:
     """Everything a round works with; it lives longer than one round, so clocks and fingerprints are remembered.
 
-    `looked_up`: endpoints whose hosts are being looked up, `underway`: those whose sessions are open, `closed`: sessions
-    that are over and not judged yet. `left`: how many fingerprints.
+    `looked_up`: endpoints whose hosts are looked up, `underway`: those whose sessions are open, `closed`: sessions that
+    are over and not judged yet. `left`: how many fingerprints.
     """
 
     kit: Kit
