@@ -190,7 +190,9 @@ def _local_address(endpoint: Endpoint, family: int) -> str:
 
 async def _reach(sock: socket.socket, address: SocketAddress, seconds: float) -> None:
     number = sock.connect_ex(address)
-    if number not in (0, errno.EINPROGRESS):
+    if number == 0:
+        return
+    if number != errno.EINPROGRESS:
         raise Refusal(before_the_syn(number), os.strerror(number))
     try:
         async with asyncio.timeout(seconds):
