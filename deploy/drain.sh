@@ -25,6 +25,8 @@
 # Run it where clients are, outside the cluster. Exit codes are probe's: 0 ok, 1 warning, 2 critical, 3 unknown, 64 usage;
 # and 70 where kubectl drain failed.
 
+# shellcheck disable=SC2317 # what the trap calls
+
 set -u
 
 PROBE=${PROBE:-probe}
@@ -56,10 +58,10 @@ refuse() {
     exit 64
 }
 
-# need PROGRAM NAME: a program that is missing is no matter of usage.
+# need PROGRAM WHAT-NOW: a program that is missing is no matter of usage.
 need() {
     command -v "$1" >/dev/null && return
-    say "there is no program $1; say where it is: $2=/path/to/it drain.sh …"
+    say "there is no program $1; $2"
     exit 64
 }
 
@@ -73,35 +75,32 @@ uptime() {
 # needed for kubectl's options: so paths are kept as path_1, path_2, ….
 before=60 after=120 stable=60 most=120 report='' config='' paths=0
 while [ $# -gt 0 ]; do
-    case $1 in
-        --before | --after | --stable | --max-outage | --report | --config | --path)
-            [ $# -ge 2 ] || refuse "$1 needs a value"
-            case $1 in
-                --before) before=$2 ;;
-                --after) after=$2 ;;
-                --stable) stable=$2 ;;
-                --max-outage) most=$2 ;;
-                --report) report=$2 ;;
-                --config) config=$2 ;;
-                --path)
-                    paths=$((paths + 1))
-                    eval "path_$paths=\$2"
-                    ;;
-            esac
-            shift 2
-            ;;
+    option=$1
+    case $option in
         --*=*)
-            option=$1
             shift
             set -- "${option%%=*}" "${option#*=}" "$@"
+            continue
+            ;;
+        --before) before=${2-} ;;
+        --after) after=${2-} ;;
+        --stable) stable=${2-} ;;
+        --max-outage) most=${2-} ;;
+        --report) report=${2-} ;;
+        --config) config=${2-} ;;
+        --path)
+            paths=$((paths + 1))
+            eval "path_$paths=\${2-}"
             ;;
         -h | --help)
             usage
             exit 0
             ;;
-        -*) refuse "unknown option $1 (options of kubectl drain come after the node's name)" ;;
+        -*) refuse "unknown option $option (options of kubectl drain come after the node's name)" ;;
         *) break ;;
     esac
+    [ $# -ge 2 ] || refuse "$option needs a value"
+    shift 2
 done
 [ $# -gt 0 ] || refuse 'which node?'
 node=$1
@@ -119,12 +118,9 @@ done
 [ "$stable" -gt 0 ] || refuse '--stable has to be at least 1'
 report=${report:-drain-$node}
 report=${report%.html}
-need "$PROBE" PROBE
-need "$KUBECTL" KUBECTL
-if ! command -v setsid >/dev/null; then
-    say 'there is no program setsid, without which nobody could be ended for sure; it comes with util-linux and with busybox'
-    exit 64
-fi
+need "$PROBE" 'say where it is: PROBE=/path/to/it drain.sh …'
+need "$KUBECTL" 'say where it is: KUBECTL=/path/to/it drain.sh …'
+need setsid 'without it nobody could be ended for sure; util-linux has it, and busybox'
 
 # Becomes probe with these arguments, the configuration and the paths that were asked for: so only in the background, where
 # the number is then that of probe and of its group.
@@ -185,14 +181,11 @@ foreign() {
 alive() { kill -s 0 "$1" 2>/dev/null || foreign "$1"; }
 
 # /proc may hide what is another user's (hidepid).
-# shellcheck disable=SC2317 # called by the trap, as the next ones are
 there() { [ -n "$(members "$1")" ] || foreign "-$1"; }
 
-# shellcheck disable=SC2317
 signal() { kill -s "$2" -- "-$1" 2>/dev/null || kill -s "$2" "$1" 2>/dev/null; }
 
 # lasts TURNS COMMAND…: whether it still holds after so many ticks.
-# shellcheck disable=SC2317
 lasts() {
     turns=$1
     shift
@@ -204,17 +197,14 @@ lasts() {
     return 1
 }
 
-# shellcheck disable=SC2317
 ours() { there "$1" && ! foreign "-$1"; }
 
 # Whoever is left has not heeded SIGTERM; true if all of the group are gone at last.
-# shellcheck disable=SC2317
 gone() {
     ! lasts 50 ours "$1" || signal "$1" KILL
     ! lasts 20 ours "$1" && ! there "$1"
 }
 
-# shellcheck disable=SC2317
 tell_end_of_drain() {
     if gone "$drain"; then
         say 'kubectl drain was ended before it was done; what it has evicted stays so'
@@ -224,7 +214,6 @@ tell_end_of_drain() {
 }
 
 # A watch that gets a second signal ends without its report, and some wrappers pass on what they get: so first the leader alone.
-# shellcheck disable=SC2317
 let_probe_end() {
     ! lasts 100 kill -0 "$probe" || say "probe does not end; its report may be missing"
     signal "$probe" TERM
@@ -232,7 +221,6 @@ let_probe_end() {
 }
 
 # The drain first: nothing more is to be evicted while the watch writes its report. No second signal cuts this short.
-# shellcheck disable=SC2317 # called by the trap
 end() {
     # shellcheck disable=SC2086 # a list
     trap '' $SIGNALS
@@ -266,7 +254,7 @@ can_end() {
         done
         looks=$((looks + 1))
     done
-    signal $! KILL
+    ! alive $! || signal $! KILL
 }
 
 # In the background, for a shell heeds no signal while it waits for a program before it.
@@ -317,13 +305,11 @@ tell_how_to_tell_the_pager() {
 
 # The next report that is not there yet.
 name_report() {
-    number=$last_report
     while :; do
-        number=$((number + 1))
-        written=$report-$number.html
+        last_report=$((last_report + 1))
+        written=$report-$last_report.html
         [ -e "$written" ] || break
     done
-    last_report=$number
     reports="$reports${reports:+, }$written"
 }
 
