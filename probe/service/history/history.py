@@ -237,16 +237,20 @@ class History:
 
     async def _look(self) -> None:
         """What an earlier process wrote down, of a file that cannot be opened, if it can be read."""
-        with suppress(*_UNUSABLE):
+        try:
             async with looking(self._path) as connection:
                 self._take_up(await restored(Reader(connection), self._clock))
+        except _UNUSABLE:
+            return  # why it cannot be opened is told already
+        except Exception as error:  # be it a fault of our own: probing goes on, and it is said
+            await self._fail(error)
 
     def _take_up(self, found: Restored) -> None:
         """The ledger goes on from here. If it has begun without it, what it has told meanwhile was not all of it."""
         if self._restored is not None:
             return
+        known = found if self._late is None else self._late(found)  # where this fails it is tried again
         self._restored = found
-        known = found if self._late is None else self._late(found)
         self._go_on(known)
         if known is not found:
             there = {*found.changes, *found.ended, *found.lasting}

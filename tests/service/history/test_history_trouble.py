@@ -22,6 +22,7 @@ from probe.model import Verdict
 from probe.service.history.faults import HistoryTrouble
 from probe.service.history.place import KEPT, Lock
 from probe.service.history.schema import VERSION
+from probe.service.ledger import Restored
 from probe.service.wanted import Wanted
 from tests.service.history.keeping import BRISK, SMTP, Time, asked, identities, keeping
 
@@ -318,6 +319,28 @@ async def test_a_disk_that_answers_late_cuts_no_outage_in_two(
         assert (*account.outages, *filter(None, [account.outage])) == in_memory
         assert [change.session for change in account.changes] == changes
     assert identities(file) == ["fine", "first", *(f"late{number}" for number in range(len(verdicts)))]
+
+
+async def test_what_the_ledger_could_not_take_up_is_tried_again_and_ended_by_nobody(tmp_path: Path) -> None:
+    now, file = Time(), tmp_path / "h.db"
+    async with keeping(file, now.clock()) as desk:
+        desk.session(Verdict.REFUSED, id="first")
+    refused = list[str]()
+    async with keeping(file, now.clock(), patience=HASTY) as desk:
+
+        def at_the_second_time(found: Restored) -> Restored:
+            if not refused:
+                refused.extend(one.first for one in found.lasting)
+                raise IndexError
+            return desk.ledger.take_up(found)
+
+        desk.history.when_found(at_the_second_time)
+        now.passes(30)
+        desk.session(Verdict.SILENT_DROP, id="second")
+        await desk.writes(1)
+        assert any("mailprobe itself is at fault (IndexError" in reason for reason in desk.said.reasons)
+    assert refused == ["first"]
+    assert asked(file, "SELECT first, verdicts, ended FROM outages") == [("first", "refused silent_drop", None)]
 
 
 async def test_few_broken_files_are_kept(tmp_path: Path) -> None:
