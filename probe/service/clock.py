@@ -40,6 +40,19 @@ class Reckoning:
         return forward if abs(forward) > NOTABLE_SHIFT else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What the wall clock is ahead of moments, as it was read once: `shift`, but `kept` of those up to `until`."""
+
+    shift: float
+    until: float = -inf
+    kept: float = 0.0
+
+    def __call__(self, moment: float) -> float:
+        """Of this moment."""
+        return self.kept if moment <= self.until else self.shift
+
+
 class SteadyClock:
     """Reads the wall time once and then goes on monotonically. `awake`: a clock that stands still in sleep.
 
@@ -60,6 +73,7 @@ class SteadyClock:
         self._ahead = wall_time() - monotonic()
         self._slept = monotonic() - self._awake()
         self._woke = -inf
+        self._until, self._kept = -inf, 0.0
 
     def __call__(self) -> float:
         """Now."""
@@ -85,9 +99,18 @@ class SteadyClock:
         """How wall times are told now."""
         return Reckoning(self._boot, self._ahead + self.shift)
 
+    @property
+    def ahead(self) -> Ahead:
+        """What whoever tells moments adds to them now."""
+        return Ahead(self.shift, self._until, self._kept)
+
     def wall(self, moment: float) -> float:
         """What the wall clock of today calls this moment."""
-        return moment + self.shift
+        return moment + self.ahead(moment)
+
+    def keep(self, until: float) -> None:
+        """What was up to then, by another clock, is called as it is called now, whatever this one is set to."""
+        self._until, self._kept = until, self.shift
 
     def moment(self, wall: float) -> float:
         """The moment that the wall clock of today calls so: for what an earlier process wrote down."""

@@ -6,7 +6,7 @@ Rules:
 - `take` never waits and never raises. What it takes is written within `Patience.gather`, several sessions at once.
 - Whatever goes wrong with the file is a trouble with a next step, said once; the file is closed and tried again.
   A broken file is moved aside, and a new one begun.
-- Wall times in the file, the probe's clock in memory: the shift is read once for each batch.
+- Wall times in the file, the probe's clock in memory: what one is ahead of the other is read once for each batch.
 - A disk that does not answer in time is a trouble too. What was asked of it is waited for, and is over when it answers.
 - A file that is opened is settled by what the ledger knows: an outage that lasts there and not here ended when it was
   last seen.
@@ -187,8 +187,8 @@ class History:
 
     async def outages(self, wanted: Wanted, most: int = 100) -> Sequence[Outage]:
         """Outages, the latest first, MOST_READ at most; their times are wall times."""
-        waits, shift = self._stands.backlog, self._clock.shift
-        return await self._read(lambda reader: lists.outages(reader, waits, wanted, most, shift))
+        waits, ahead = self._stands.backlog, self._clock.ahead
+        return await self._read(lambda reader: lists.outages(reader, waits, wanted, most, ahead))
 
     async def _read(self, ask: Callable[[Reader], Awaitable[_Found]]) -> _Found:
         file = self._file
@@ -285,8 +285,8 @@ class History:
         if file is None or not batch:
             return
         try:
-            reckoning, shift = self._clock.reckoning, self._clock.shift
-            await file.write(rows.rows_of(batch, shift, self._on_unfit), reckoning)
+            reckoning, ahead = self._clock.reckoning, self._clock.ahead
+            await file.write(rows.rows_of(batch, ahead, self._on_unfit), reckoning)
         except BaseException:
             self._stands.backlog.give_back(batch)
             raise

@@ -242,6 +242,45 @@ async def test_times_of_another_run_of_the_machine_are_taken_as_they_were_told(t
     assert asked(file, "SELECT seen - 1795000000 FROM changes ORDER BY number") == [(0.0,), (3630.0,), (3660.0,)]
 
 
+@pytest.mark.parametrize(("stale", "known"), [(3600.0, 120.0), (-3600.0, 90.0), (0.0, 90.0)])
+async def test_what_was_told_before_the_machine_was_started_stays_though_it_starts_by_a_wrong_clock(
+    tmp_path: Path, stale: float, known: float
+) -> None:
+    """A machine without a battery for its clock: off for an hour, it starts by the time at which it was switched off, and
+    takes the first session for the next one."""
+    now, file = Time(boot="one"), tmp_path / "h.db"
+    began = now.wall
+    async with keeping(file, now.clock(), endpoints=[LOOKED_AT]) as desk:
+        desk.session(Verdict.REFUSED, id="first")
+        now.passes(30)
+        desk.session(Verdict.REFUSED, id="second")
+    now = Time(monotonic=5.0, wall=began + 30 + 3600 - stale, boot="another")
+    async with keeping(file, now.clock(), endpoints=[LOOKED_AT]) as desk:
+        now.passes(30)
+        desk.session(Verdict.REFUSED, id="third")
+        await desk.writes(1)
+        now.passes(30)
+        now.wall += stale
+        desk.session(Verdict.REFUSED, id="fourth")
+        await desk.writes(2)
+        account = desk.ledger.accounts[SMTP.name]
+        assert account.outage is not None
+        assert desk.clock.wall(account.outage.began) == pytest.approx(began)
+        (lasting,) = await desk.history.outages(Wanted())
+        for told in (lasting, account.outage.told(desk.clock.ahead)):
+            assert (told.first, told.began, told.seen) == ("first", began, now.wall)
+            assert told.unwatched == pytest.approx(3630.0 + 90.0 - known)
+        now.passes(30)
+        desk.session(Verdict.PRESERVED, id="fifth")
+        await desk.writes(3)
+        (ended,) = await desk.history.outages(Wanted())
+        assert (ended.began, ended.ended) == (began, now.wall)
+        assert ended.seconds == pytest.approx(known)
+    async with keeping(file, now.clock(), endpoints=[LOOKED_AT]) as desk:
+        (again,) = desk.ledger.accounts[SMTP.name].outages
+        assert [again.began, again.seconds] == pytest.approx([began, known])
+
+
 async def test_outages_are_told_apart_by_their_first_sessions_whatever_the_clock_says(tmp_path: Path) -> None:
     now = Time()
     for number in (1, 2):
@@ -275,7 +314,7 @@ async def test_where_nobody_tells_which_boot_it_is_times_follow_a_clock_that_is_
         await desk.writes(2)
         (outage,) = await desk.history.outages(Wanted())
         (page,) = desk.ledger.accounts[SMTP.name].outages
-        assert (outage.began, outage.seconds) == (pytest.approx(began + jump), pytest.approx(30.0))
+        assert [outage.began, outage.seconds] == pytest.approx([began + jump, 30.0])
         assert desk.clock.wall(page.began) == pytest.approx(outage.began)
     assert asked(file, "SELECT at FROM changes ORDER BY number") == [(began + jump,), (began + jump + 30,)]
 
