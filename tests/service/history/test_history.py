@@ -246,7 +246,7 @@ async def test_times_of_another_run_of_the_machine_are_taken_as_they_were_told(t
 async def test_what_was_told_before_the_machine_was_started_stays_though_it_starts_by_a_wrong_clock(
     tmp_path: Path, stale: float, known: float
 ) -> None:
-    """A machine without a battery for its clock: off for an hour, it starts by the time at which it was switched off."""
+    """A machine without a battery for its clock is off for an hour, and starts by the time of its last hour."""
     now, file = Time(boot="one"), tmp_path / "h.db"
     began = now.wall
     async with keeping(file, now.clock(), endpoints=[LOOKED_AT]) as desk:
