@@ -209,9 +209,12 @@ class Daemon:
         async with self._swapping:
             self._web = await Web(self).__aenter__()
             self._keeping = await Keeping(self._settings, self.clock).__aenter__()
-            self.ledger = Ledger(targets(self._settings), self._keeping.history.restored)
-            self._keeping.history.when_found(self.ledger.take_up)
-            self.ledger.listeners += [self._logbook.note, self._keep]
+            ledger = Ledger(targets(self._settings))
+            ledger.listeners += [self._logbook.note, self._keep]
+            ledger.farewells.append(self._logbook.part)
+            ledger.take_up(self._keeping.history.restored)
+            self._keeping.history.when_found(ledger.take_up)
+            self.ledger = ledger
             if self.past is not None:
                 await recall(self.past, self._learnt.budgets, targets(self._settings), self.clock)
             opened = await open_shift(self._settings, self._learnt)

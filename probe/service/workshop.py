@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from math import inf
 from random import Random
@@ -44,11 +44,22 @@ def quiet(_: Endpoint, __: str) -> None:
     """A progress display that shows nothing."""
 
 
+@contextmanager
+def _among(names: list[EndpointName], endpoint: Endpoint) -> Iterator[None]:
+    """The endpoint is among them as long as this lasts; as often as it is so at once."""
+    names.append(endpoint.name)
+    try:
+        yield
+    finally:
+        names.remove(endpoint.name)
+
+
 @dataclass(kw_only=True)
 class Workshop:
     """Everything that rounds of one configuration work with. What is to outlive it is in `learnt`.
 
-    `underway`: endpoints whose sessions are open, `closed`: sessions that are over and not judged yet.
+    `looked_up`: endpoints whose hosts are looked up, `underway`: those whose sessions are open, `closed`: sessions that
+    are over and not judged yet.
     """
 
     kit: Kit
@@ -62,6 +73,7 @@ class Workshop:
     read_replies: bool = True
     progress: Progress = quiet
     looked: float = -inf
+    looked_up: list[EndpointName] = field(default_factory=list)
     underway: list[EndpointName] = field(default_factory=list)
     closed: dict[EndpointName, Session] = field(default_factory=dict)
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SIDE_BY_SIDE))
@@ -133,17 +145,12 @@ class Workshop:
 
     async def look_up(self, endpoint: Endpoint) -> LookedUp:
         """Where the endpoint is. A lookup may hang, and no path that is named by address is to wait for it."""
-        with self.opening(endpoint):
+        with _among(self.looked_up, endpoint):
             return await look_up(endpoint, self.kit.lookups, self.kit.clock)
 
-    @contextmanager
-    def opening(self, endpoint: Endpoint) -> Iterator[None]:
+    def opening(self, endpoint: Endpoint) -> AbstractContextManager[None]:
         """While a session is opened: what a log says of our address meanwhile may be said of it."""
-        self.underway.append(endpoint.name)
-        try:
-            yield
-        finally:
-            self.underway.remove(endpoint.name)
+        return _among(self.underway, endpoint)
 
     def questions(self, endpoint: Endpoint) -> tuple[str, ...]:
         """Verbs that ask a server to tell us our address: DATA out of turn, unless it has told nothing when asked.
