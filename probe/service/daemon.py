@@ -1,6 +1,6 @@
 """`probe run`: everything put together once, kept for months, and swapped whole when the configuration changes.
 
-    Shift (one configuration at work: workshop and patrol) ──▶ Ledger ──▶ logbook, history and sink, metrics, pages
+    Learnt ◀─▶ Shift (one configuration at work: workshop, patrol) ──▶ Ledger ──▶ logbook, history, sink, metrics, pages
 
 Rules of this file:
 - A configuration is taken whole or not at all: what can fail is tried, and its sources are opened, while the shift that
