@@ -123,8 +123,11 @@ class _Pursuit:
                     await self._wait(told, found, now)
 
     def _pursued(self, found: Search, now: float) -> Pursued:
-        """A log whose clock is not known yet, as after a start, costs no verdict: another session's lines tell it."""
-        undated = found.dated_from > -inf and self._session.fault is None
+        """A log whose clock is not known yet, as after a start, costs no verdict: another session's lines tell it.
+
+        Not one that would send another message.
+        """
+        undated = found.dated_from > -inf and self._session.fault is None and self._session.delivery is None
         undecided = undated or self._is_undecided(now)
         return Pursued(self._session, self._told(found, now), undecided=undecided, again_at=found.dated_from)
 
