@@ -9,8 +9,8 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from probe.model import EndpointName, Outage
@@ -42,11 +42,10 @@ class Keeping:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Write down what waits, for a few seconds at most."""
-        async with AsyncExitStack() as stack:
-            stack.push_async_exit(self.history)
-            if self._sink is not None:
-                stack.push_async_exit(self._sink)
+        """Write down what waits, for a few seconds at most; neither waits for the other."""
+        ends = [self.history.__aexit__(None, None, None)]
+        ends += [self._sink.__aexit__(None, None, None)] if self._sink else []
+        await asyncio.gather(*ends)
 
     async def change(self, settings: Settings, known: Restored) -> None:
         """Keep what these settings ask for from now on; another history, or sink, begins with what is known."""
