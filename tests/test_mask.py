@@ -11,7 +11,6 @@ from urllib.parse import quote, quote_plus, unquote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from yarl import URL
 
 from probe.model import mask

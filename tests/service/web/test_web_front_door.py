@@ -116,7 +116,7 @@ async def in_clear() -> None:
 
 async def test_a_rush_holds_up_nothing_else_and_each_connection_makes_room_once() -> None:
     rush = Rush(5 * MOST)
-    door = FrontDoor(web.Server(no_answer), in_clear, patience=DEFAULT_PATIENCE, most=MOST)
+    door = FrontDoor(web.Server(no_answer), in_clear, patience=DEFAULT_PATIENCE, most=lambda: MOST)
     async with asyncio.timeout(SOON), asyncio.TaskGroup() as group:
         group.create_task(rush.count())
         door.open([rush])
