@@ -1,7 +1,7 @@
 """The configuration in force as YAML that could be loaded again, but for the secrets in it. Pure.
 
-What `${NAME}` put into a URL, tenant, query or path of a file is shown as the file has it, for it may be a secret; hosts,
-addresses, names and numbers are what they are.
+What `${NAME}` put into a URL, tenant, query or path of a file is shown as the file has it, for it may be a secret;
+hosts, addresses, names and numbers are what they are.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from probe.settings import Settings
 from probe.settings.values import DURATION, FRACTION, SIZE, Listen
 
 MASK = "****"
-HEAD = "# In force now, defaults included. Secrets are masked; in URLs, queries and file names ${NAME} stands as it is.\n"
+HEAD = "# In force now, defaults included. Secrets are masked; ${NAME} stands in URLs, queries and file names.\n"
 
 
 def as_yaml(settings: Settings) -> str:
