@@ -22,7 +22,6 @@ from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from urllib.parse import unquote_to_bytes
 
 _MASK = "****"
 _HEADER = re.compile(r"""(\bauthorization\b["']?\s*[:=]\s*\[?["']?)\s*(?:(?:bearer|basic)\s+)?[^\s"',<>\]})]+""", re.I)
@@ -74,7 +73,7 @@ def _patterns(secret: str) -> Iterator[str]:
         if piece["plain"]:
             yield re.escape(piece["plain"])
         elif piece["octets"]:
-            yield from map(_quoted, unquote_to_bytes(piece["octets"]).decode("utf-8", "surrogateescape"))
+            yield from map(_quoted, bytes.fromhex(piece["octets"].replace("%", "")).decode("utf-8", "surrogateescape"))
         else:
             yield _quoted(piece["other"])
 
