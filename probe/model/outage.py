@@ -29,11 +29,12 @@ class Outage:
     """A stretch of time in which an endpoint's verdict was critical.
 
     From `began`, when the first critical session was opened, to `ended`, when the first one after it that was not
-    critical was opened: None while it lasts. `seen` is when the last critical session was opened, so the outage
-    certainly lasted until then. `unwatched`: seconds between its begin and its end in which no session looked for
-    long, as while no daemon ran; what was then is not known. `first` is the session that it began with, by which it is
-    told from every other outage, whatever clocks and processes say. `verdicts`: every critical verdict in it, in
-    order, each once. `session`, the words and `masked_by` are those of the last critical session.
+    critical was opened: None while it lasts. (One that the vantage could not open is neither.) `seen` is when the
+    last critical session was opened, so the outage certainly lasted until then. `unwatched`: seconds between its
+    begin and its end in which no session looked for long, as while no daemon ran; what was then is not known. `first`
+    is the session that it began with, by which it is told from every other outage, whatever clocks and processes say.
+    `verdicts`: every critical verdict in it, in order, each once. `session`, the words and `masked_by` are those of
+    the last critical session.
     """
 
     endpoint: EndpointName

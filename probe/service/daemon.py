@@ -212,9 +212,11 @@ class Daemon:
         async with self._swapping:
             self._web = await Web(self).__aenter__()
             self._keeping = await Keeping(self._settings, self.clock).__aenter__()
-            ledger = Ledger(targets(self._settings), self._keeping.history.restored)
+            ledger, logbook = Ledger(targets(self._settings)), Logbook(tell)
+            ledger.listeners += [logbook.note, self._keep]
+            ledger.farewells.append(logbook.part)
+            ledger.take_up(self._keeping.history.restored)
             self._keeping.history.when_found(ledger.take_up)
-            ledger.listeners += [Logbook(tell).note, self._keep]
             self._books = Books(clock=self.clock, ledger=ledger, budgets=self._books.budgets)
             if self.past is not None:
                 await recall(self.past, self._books.budgets, targets(self._settings), self.clock)

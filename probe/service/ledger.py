@@ -78,6 +78,7 @@ class Account:
 
     `missed`: turns on which no session began, for the one before was under way, or waited for room, too long.
     `latest`: the latest session of this process to just this endpoint; `since`: from when on it was to have one.
+    `looked`: when the first session of this process was opened that the vantage could open.
     """
 
     endpoint: EndpointName
@@ -87,6 +88,7 @@ class Account:
     since: float = -inf
     pace: Pace = field(default_factory=Pace)
     latest: Result | None = None
+    looked: float | None = None
     outage: Outage | None = None
     seconds_of_outage: float = 0.0
     missed: int = 0
@@ -112,8 +114,8 @@ class Account:
         last = self.change
         if last is None or self.latest is not None:
             return last
-        is_recent = self.outage is not None and now - last.seen <= self.pace.due
-        return last if is_recent else None
+        was_out = self.outage is not None and last.verdict.severity is Severity.CRITICAL
+        return last if was_out and now - last.seen <= self.pace.due else None
 
     def configure(self, endpoint: Endpoint, room: Room, now: float) -> None:
         """From now on keep the books of this endpoint; if it is another one than before, they tell what was."""
@@ -133,11 +135,13 @@ class Account:
         """Add one judged session."""
         before, after = self.outage, step(self.outage, result, self.pace.lapse)
         outage = after.lasting or after.ended
-        if before is not None and outage is not None and self.latest is not None:  # what went before was not seen here
+        if before is not None and outage is not None and self.looked is not None:  # what went before was not seen here
             self.seconds_of_outage += max(0.0, outage.seconds - before.seconds)
         if after.ended is not None:
             self.outages.append(after.ended)
         self.latest, self.outage = result, after.lasting
+        if self.looked is None and result.session.took_place:
+            self.looked = result.session.opened
         self.counted[result.judgement.verdict] += 1
         self._measure(result)
         self._keep(result)
@@ -162,11 +166,12 @@ class Account:
         if lasting.seen < self.since:
             self.outages.insert(len(ended), left(lasting))
             return
-        begun = next((one for one in (*self.outages, self.outage) if one and own and one.first == own.session), None)
-        if own is None:
+        looked = self.looked
+        begun = next((one for one in (*self.outages, self.outage) if one and one.began == looked), None)
+        if looked is None:
             self.outage = lasting
         elif begun is None:
-            self.outages.insert(len(ended), over(lasting, own.at, self.pace.lapse))
+            self.outages.insert(len(ended), over(lasting, looked, self.pace.lapse))
         elif begun is self.outage:
             self.outage = joined(lasting, begun, self.pace.lapse)
         else:
@@ -218,10 +223,14 @@ class Account:
 
 
 class Ledger:
-    """All accounts, in the order of the configuration. `listeners` are told of every entry, in order."""
+    """All accounts, in the order of the configuration. `listeners` are told of every entry, in order.
+
+    `farewells` are told of every outage that ends by no entry: nobody looks any more, or it was known of too late.
+    """
 
     def __init__(self, endpoints: Sequence[Endpoint], restored: Restored | None = None) -> None:
         self.listeners: list[Callable[[Entry], None]] = []
+        self.farewells: list[Callable[[Outage], None]] = []
         self._accounts: dict[EndpointName, Account] = {}
         self.configure(endpoints)
         self.take_up(restored or Restored())
@@ -247,12 +256,15 @@ class Ledger:
 
     def configure(self, endpoints: Sequence[Endpoint], now: float = -inf) -> None:
         """From now on keep books for just these endpoints; names that were there keep theirs."""
-        before, self._accounts = self._accounts, {}
+        before, lasted, self._accounts = self._accounts, self.known.lasting, {}
         room = Room.among(len(endpoints))
         for endpoint in endpoints:
             account = before.get(endpoint.name) or Account(endpoint=endpoint.name, host=endpoint.host, room=room)
             account.configure(endpoint, room, now)
             self._accounts[endpoint.name] = account
+        for outage in lasted:
+            if self.lasting.get(outage.endpoint) is None:
+                self._say_farewell(left(outage))
 
     def record(self, result: Result) -> Entry | None:
         """Add one judged session; None if its endpoint left the configuration meanwhile."""
@@ -287,11 +299,25 @@ class Ledger:
         lasting = {outage.endpoint: outage for outage in restored.lasting}
         for name, account in accounts.items():
             account.take_up(changes.get(name, ()), ended.get(name, ()), lasting.get(name))
+        for outage in restored.lasting:
+            self._tell_if_over(outage)
         return Restored(
             changes=tuple(change for account in accounts.values() for change in account.changes),
             lasting=self.known.lasting,
             ended=tuple(outage for account in accounts.values() for outage in account.outages),
         )
+
+    def _tell_if_over(self, outage: Outage) -> None:
+        """Of one that lasted when an earlier process ended."""
+        account = self._accounts.get(outage.endpoint)
+        known = account.outages if account is not None else (left(outage),)
+        for one in known:
+            if one.first == outage.first:
+                self._say_farewell(one)
+
+    def _say_farewell(self, outage: Outage) -> None:
+        for tell in self.farewells:
+            tell(outage)
 
 
 def _goes_on(last: Change, own: Change, lapse: float) -> bool:

@@ -182,6 +182,8 @@ class Patrol:
         if session is not None:
             why = f"time was up after {limit}, while its evidence was still looked for"
             return Asked(result=so_far(session, self.workshop.networks, why), unfinished=why)
+        if name in self.workshop.looked_up:
+            return Asked(unfinished=f"time was up after {limit}, while its host was still looked up")
         if name in self.workshop.underway:
             return Asked(unfinished=f"time was up after {limit}, while the session was still open")
         return Asked(refusal=f"no session to {name} began within {limit}, for many others are under way")

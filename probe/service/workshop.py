@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from math import inf
 from random import Random
@@ -47,12 +47,22 @@ def quiet(_: Endpoint, __: str) -> None:
     """A progress display that shows nothing."""
 
 
+@contextmanager
+def _among(names: list[EndpointName], endpoint: Endpoint) -> Iterator[None]:
+    """The endpoint is among them as long as this lasts; as often as it is so at once."""
+    names.append(endpoint.name)
+    try:
+        yield
+    finally:
+        names.remove(endpoint.name)
+
+
 @dataclass(kw_only=True)
 class Workshop:
     """Everything a round works with; it lives longer than one round, so clocks and fingerprints are remembered.
 
-    `underway`: endpoints whose sessions are open, `closed`: sessions that are over and not judged yet. `left`: how many
-    fingerprints.
+    `looked_up`: endpoints whose hosts are looked up, `underway`: those whose sessions are open, `closed`: sessions that
+    are over and not judged yet. `left`: how many fingerprints.
     """
 
     kit: Kit
@@ -69,6 +79,7 @@ class Workshop:
     next_moments: dict[str, float] = field(default_factory=dict)
     tells: dict[Endpoint, bool] = field(default_factory=dict)
     looked: float = -inf
+    looked_up: list[EndpointName] = field(default_factory=list)
     underway: list[EndpointName] = field(default_factory=list)
     closed: dict[EndpointName, Session] = field(default_factory=dict)
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SIDE_BY_SIDE))
@@ -157,17 +168,12 @@ class Workshop:
 
     async def look_up(self, endpoint: Endpoint) -> LookedUp:
         """Where the endpoint is. A lookup may hang, and no path that is named by address is to wait for it."""
-        with self.opening(endpoint):
+        with _among(self.looked_up, endpoint):
             return await look_up(endpoint, self.kit.lookups, self.kit.clock)
 
-    @contextmanager
-    def opening(self, endpoint: Endpoint) -> Iterator[None]:
+    def opening(self, endpoint: Endpoint) -> AbstractContextManager[None]:
         """While a session is opened: what a log says of our address meanwhile may be said of it."""
-        self.underway.append(endpoint.name)
-        try:
-            yield
-        finally:
-            self.underway.remove(endpoint.name)
+        return _among(self.underway, endpoint)
 
     def questions(self, endpoint: Endpoint) -> tuple[str, ...]:
         """Verbs that ask a server to tell us our address: DATA out of turn, unless it has told nothing when asked.

@@ -96,7 +96,9 @@ class Vantage:
                     path=endpoint.path,
                     service=endpoint.service,
                     port=endpoint.port,
-                    fault=None if worked else failed(Phase.CONNECT, Failure.TIMED_OUT),
+                    fault=None
+                    if worked
+                    else failed(Phase.CONNECT, Failure.VANTAGE if word == "unable" else Failure.TIMED_OUT),
                 )
             )
 

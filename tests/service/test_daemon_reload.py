@@ -214,6 +214,11 @@ class TestTaken:
         await daemon.start()
         await daemon.sees("masked")
         assert await _began(daemon) == before
+        path, *others = daemon.content["paths"]
+        kept, *gone = path["endpoints"]
+        daemon.write(paths=[{**path, "endpoints": [kept]}, *others])
+        assert await daemon.hang_up() == ""
+        assert [line["service"] for line in daemon.lines("outage ended")] == [one["service"] for one in gone]
 
     async def test_many_reloads_at_once_leave_one_daemon(self, daemon: Running) -> None:
         answers = await asyncio.gather(*(reads_again(daemon) for _ in range(5)))

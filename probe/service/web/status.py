@@ -30,7 +30,7 @@ Outcome = tuple[Verdict, MaskedBy | None]
 class Cell:
     """One endpoint now. Times are wall times. `session`: the one to look at; `stale`: no session came for long.
 
-    `works`: the last session went through, whatever address the server saw.
+    `works`: the last session went through, whatever address the server saw; `unable`: the vantage could not open it.
     `since` is None where nothing is known of now; `looked` is then when what was was last seen.
     """
 
@@ -42,6 +42,7 @@ class Cell:
     looked: float | None = None
     stale: bool = False
     works: bool = False
+    unable: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,6 +155,7 @@ def _cell(site: Site, account: Account) -> Cell:
         looked=site.wall(change.seen),
         stale=stale,
         works=not stale and latest is not None and latest.session.fault is None,
+        unable=latest is not None and not latest.session.took_place,
     )
 
 
@@ -165,8 +167,9 @@ def _problems(site: Site, accounts: Sequence[Account]) -> Iterator[Problem]:
             judgement = latest.judgement
             outcome = (judgement.verdict, judgement.masked_by)
             alike.setdefault((account.endpoint.path, outcome, judgement.cause), []).append((account, latest))
-        elif latest is None and account.outage is not None:
-            yield _restored(site, account.outage, lasts=account.told(site.station.clock()) is not None)
+        if account.outage is not None and (latest is None or not latest.session.took_place):
+            lasts = latest is None and account.told(site.station.clock()) is not None
+            yield _unseen(site, account.outage, lasts=lasts)
     for (path, outcome, _), held in alike.items():
         yield _problem(site, path, outcome, held)
 
@@ -200,8 +203,8 @@ def _problem(site: Site, path: str, outcome: Outcome, held: Sequence[tuple[Accou
     )
 
 
-def _restored(site: Site, outage: Outage, *, lasts: bool) -> Problem:
-    """An outage that was seen before, by an earlier process or under another configuration, without a session since."""
+def _unseen(site: Site, outage: Outage, *, lasts: bool) -> Problem:
+    """An outage that was seen before, and at which no session of this process could look since."""
     words = words_of(outage.verdicts[-1], outage.masked_by)
     return Problem(
         paths=(outage.endpoint.path,),
@@ -217,7 +220,7 @@ def _restored(site: Site, outage: Outage, *, lasts: bool) -> Problem:
 
 
 def _began(account: Account, result: Result) -> float:
-    if account.outage is not None:
+    if account.outage is not None and result.session.took_place:
         return account.outage.began
     return account.change.at if account.change is not None else result.session.opened
 
@@ -265,6 +268,9 @@ def _headline(cells: Sequence[Cell], severity: Severity) -> tuple[str, str]:
             return f"{_critical(cells, what)} on {share}.", f"✕ {len(bad)} of {len(cells)} {what}"
         case Severity.WARNING:
             return f"{share} {_is(bad)} in trouble: {what}.", f"! {len(bad)} of {len(cells)} {what}"
+    if unable := sum(cell.unable for cell in cells):
+        share = f"{unable} of {counted(len(cells), 'endpoint')}"
+        return f"No session can be opened from here to {share}: how mail fares there is not known.", "? cannot look"
     return f"Nothing is known to be wrong, but {share} {_is(bad)} not proven.", f"? {len(bad)} of {len(cells)} {what}"
 
 
