@@ -52,6 +52,12 @@ def test_a_header_that_was_cut_is_known_by_its_name(said: str, shown: str) -> No
     assert without_credentials(said, "") == shown
 
 
+def test_many_backslashes_take_no_longer_than_many_letters() -> None:
+    """A choice at each would take a lifetime."""
+    said = without_credentials("\\" * 5_000 + "!", "Bearer " + "\\" * 60 + "x")
+    assert said == "\\" * 5_000 + "!"
+
+
 PIECES = st.sampled_from([*"aZ9._~-/+=%&?<>'\"\\ äß€", "%2B", "%2f", "%41", "%C3%A4", "%25", "%FF"])
 
 

@@ -23,15 +23,25 @@ from binascii import Error as Base64Error
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
-_MASK = "****"
+MASK = "****"
 _HEADER = re.compile(r"""(\bauthorization\b["']?\s*[:=]\s*\[?["']?)\s*(?:(?:bearer|basic)\s+)?[^\s"',<>\]})]+""", re.I)
 
-_PIECES = re.compile(r"(?P<plain>[A-Za-z0-9._~-]+)|(?P<octets>(?:%[0-9A-Fa-f]{2})+)|(?P<other>.)", re.S)
+_PIECES = re.compile(
+    r"(?P<plain>[A-Za-z0-9._~-]+)|(?P<octets>(?:%[0-9A-Fa-f]{2})+)|(?P<slashes>\\+)|(?P<other>.)", re.S
+)
 """Of a secret: what nobody quotes (RFC 3986, unreserved), what is quoted in it already, and what may be."""
+
+_SLASH = r"(?:\\|(?i:%(?:25)?5C)|(?i:&\#(?:92|x5c);))"
+"""A backslash; of several any may be doubled, which is told by their number: a choice at each would be one too many."""
+
+
+def _octets(character: str) -> bytes:
+    """Surrogates are octets that were no UTF-8, or nobody's."""
+    return character.encode("utf-8", "surrogateescape" if "\udc80" <= character <= "\udcff" else "surrogatepass")
 
 
 def _percent(character: str, sign: str = "%") -> str:
-    return "".join(f"{sign}{octet:02X}" for octet in character.encode("utf-8", "surrogateescape"))
+    return "".join(f"{sign}{octet:02X}" for octet in _octets(character))
 
 
 _QUOTINGS: tuple[Callable[[str], str], ...] = (
@@ -46,24 +56,24 @@ _QUOTINGS: tuple[Callable[[str], str], ...] = (
     lambda one: repr(one)[1:-1],
     lambda one: f"\\{one}",
     lambda one: f"\\u{ord(one):04x}",
-    lambda one: "".join(f"\\x{octet:02x}" for octet in one.encode("utf-8", "surrogateescape")),
+    lambda one: "".join(f"\\x{octet:02x}" for octet in _octets(one)),
 )
-"""How a character may be written: as it is, in a URL once or twice, in a form, HTML, JSON, a program's text."""
+"""How a character may be written: as it is, in a URL once or twice, in a form, HTML, JSON, IMAP, a program's text."""
 
 
 def without_credentials(text: str, authorization: str) -> str:
     """The text with a mask in place of all that an Authorization header holds; an empty header holds nothing."""
     for secret in _secrets_in(authorization):
-        text = without(text, secret, _MASK)
-    return _HEADER.sub(rf"\1{_MASK}", text)
+        text = without(text, secret)
+    return _HEADER.sub(rf"\1{MASK}", text)
 
 
-def without(text: str, secret: str, shown: str) -> str:
+def without(text: str, secret: str, shown: str = MASK) -> str:
     """The text with something else in place of a secret, in whatever quoting; an empty one is nowhere."""
     return _pattern(secret).sub(lambda _: shown, text) if secret else text
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8_192)  # what a thousand endpoints with passwords of their own look for
 def _pattern(secret: str) -> re.Pattern[str]:
     return re.compile("".join(_patterns(secret)))
 
@@ -74,6 +84,8 @@ def _patterns(secret: str) -> Iterator[str]:
             yield re.escape(piece["plain"])
         elif piece["octets"]:
             yield from map(_quoted, bytes.fromhex(piece["octets"].replace("%", "")).decode("utf-8", "surrogateescape"))
+        elif piece["slashes"]:
+            yield f"{_SLASH}{{{len(piece['slashes'])},{4 * len(piece['slashes'])}}}"
         else:
             yield _quoted(piece["other"])
 
