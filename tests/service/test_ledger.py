@@ -15,7 +15,6 @@ from probe.model import (
     AddressFamily,
     Change,
     Endpoint,
-    Failure,
     ImprintKind,
     Login,
     Mailbox,
@@ -33,7 +32,7 @@ from probe.model import (
     Verdict,
 )
 from probe.service.ledger import DAY, MOST_SESSIONS, Entry, Ledger, Restored, Room
-from tests.builders import failed, result
+from tests.builders import result, unable
 
 SMTP = Endpoint(path="vip", service=Service.SMTP, host="10.0.20.202", port=25)
 IMAPS = replace(SMTP, service=Service.IMAPS, port=993)
@@ -136,13 +135,6 @@ def test_only_an_outage_of_just_before_is_told_without_a_session() -> None:
         assert account.told(100.1 + until) is None
         account.record(result(Verdict.PRESERVED, opened=120.0))
         assert account.told(9e9) == account.change
-
-
-def unable(opened: float) -> Result:
-    """A session that the vantage could not open."""
-    return result(
-        Verdict.UNVERIFIED, opened=opened, id=f"unable {opened}", fault=failed(Phase.CONNECT, Failure.VANTAGE)
-    )
 
 
 def test_a_session_that_could_not_be_opened_has_its_verdict_and_leaves_the_outage_as_it_was() -> None:

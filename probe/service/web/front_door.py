@@ -22,7 +22,7 @@ from traceback import clear_frames
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from probe.notices import Once, warn
+from probe.notices import Once
 from probe.service.web.connection import Connection, Patience
 from probe.settings.values import Listen
 
@@ -131,7 +131,8 @@ class FrontDoor:
                     peer, (client, *_) = await loop.sock_accept(listening)
                 except OSError as error:
                     if error.errno in _SCARCE:
-                        warn("the web server cannot accept connections", reason=error.strerror)
+                        event = "the web server cannot accept connections"
+                        self._once.warn(event, kind="scarce", reason=error.strerror)
                         await asyncio.sleep(PAUSE)
                     continue
                 most = self._most()

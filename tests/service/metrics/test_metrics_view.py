@@ -34,7 +34,7 @@ from probe.service.metrics import fill, probe_registry, snapshot_registry, stati
 from probe.service.metrics.catalogue import METRICS
 from probe.service.metrics.page import Page
 from probe.service.station import Reload
-from tests.builders import failed, result
+from tests.builders import failed, result, unable
 from tests.service.metrics.stand_in import IMAPS, SMTP, SMTP_TOO, Dial, StandIn, stand_in
 
 VIP = {"path": "vip", "service": "smtp", "vantage": "lan-probe"}
@@ -112,6 +112,20 @@ class TestVerdict:
     def test_whoever_masks_is_named(self, station: StandIn, network: MaskedBy) -> None:
         station.ledger.record(result(Verdict.MASKED, masked_by=network))
         assert holding(station, "mailprobe_masked_by", "network") == [network]
+
+
+class TestWhatCouldNotBeOpened:
+    def test_it_has_its_verdict_and_the_outage_is_counted_as_if_it_had_not_been(self, station: StandIn) -> None:
+        seconds = []
+        for opened in (100.0, 130.0):
+            station.ledger.record(result(Verdict.REFUSED, opened=opened))
+        station.ledger.record(unable(160.0))
+        assert holding(station, "mailprobe_verdict", "verdict") == ["unverified"]
+        assert value(station, "mailprobe_up", path="vip", service="smtp") == 0.0
+        seconds.append(value(station, "mailprobe_outage_seconds_total", path="vip", service="smtp"))
+        station.ledger.record(result(Verdict.REFUSED, opened=190.0))
+        seconds.append(value(station, "mailprobe_outage_seconds_total", path="vip", service="smtp"))
+        assert seconds == [30.0, 90.0]
 
 
 class TestWhatWorked:
