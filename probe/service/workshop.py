@@ -33,9 +33,10 @@ HURRY = 0.5
 SHARED = 1.0
 """Seconds for which a look around the cluster is fresh enough for sessions that begin after it."""
 
-SIDE_BY_SIDE = 256
-"""Sessions with open connections at once: so many that a thousand endpoints, all dropped in silence, keep to their
-turns. Lookups and beats are none of them, for they have bounds of their own (sessions/lookup.py, budget.py)."""
+SIDE_BY_SIDE = 1_024
+"""Sessions with open connections at once: so many that a thousand endpoints that all accept and say nothing have one
+each, and a scrape that waits for it hears of it. Lookups and beats are none of them, for they have bounds of their own
+(sessions/lookup.py, budget.py)."""
 
 Progress = Callable[[Endpoint, str], None]
 

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
-from aioimaplib.aioimaplib import quoted
-
 from probe.model import (
     Address,
     Beat,
@@ -202,11 +200,11 @@ def _attempt(endpoint: Endpoint, kit: Kit, verbs: list[str], looked_up: LookedUp
 
 
 def _forms(login: Login) -> tuple[str, ...]:
-    """The password in every form in which it goes onto the wire, and might come back."""
+    """The password and what goes onto the wire for it; in whatever quoting it comes back (model/mask.py)."""
     password = login.password.reveal()
     plain = (f"\0{login.username}\0{password}", f"{login.username}\0{login.username}\0{password}", password)
     encoded = (b64encode(text.encode("utf-8", "surrogatepass")).decode() for text in plain)
-    return (password, quoted(password)[1:-1], *encoded)
+    return (password, *encoded)
 
 
 async def _control(kind: ControlKind, session: Session, endpoint: Endpoint, kit: Kit) -> Control:

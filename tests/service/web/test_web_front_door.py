@@ -118,7 +118,7 @@ async def in_clear() -> None:
 
 async def test_a_rush_holds_up_nothing_else_and_each_connection_makes_room_once() -> None:
     rush = Rush(5 * MOST)
-    door = FrontDoor(web.Server(no_answer), in_clear, patience=DEFAULT_PATIENCE, most=MOST)
+    door = FrontDoor(web.Server(no_answer), in_clear, patience=DEFAULT_PATIENCE, most=lambda: MOST)
     async with asyncio.timeout(SOON), asyncio.TaskGroup() as group:
         group.create_task(rush.count())
         door.open([rush])
@@ -148,7 +148,7 @@ async def test_that_descriptors_are_lacking_is_said_once_however_often_it_is_fou
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     scarce = [Scarce() for _ in range(3)]
-    door = FrontDoor(web.Server(no_answer), in_clear, patience=DEFAULT_PATIENCE, most=MOST)
+    door = FrontDoor(web.Server(no_answer), in_clear, patience=DEFAULT_PATIENCE, most=lambda: MOST)
     door.open(scarce)
     await asyncio.gather(*(one.asked.wait() for one in scarce))
     await door.close()
