@@ -64,8 +64,9 @@ from probe.model.judgement import (
     Result,
     Round,
 )
-from probe.model.mask import without_credentials
+from probe.model.mask import without, without_credentials
 from probe.model.outage import (
+    Ahead,
     Change,
     Outage,
 )
@@ -141,6 +142,7 @@ __all__ = [
     "WHOAMI",
     "Address",
     "AddressFamily",
+    "Ahead",
     "Announcer",
     "Announcers",
     "Beat",
@@ -231,6 +233,7 @@ __all__ = [
     "plain_network",
     "unexpanded",
     "within",
+    "without",
     "without_credentials",
     "worst",
 ]

@@ -192,6 +192,11 @@ class Session:
         return 1 + len(self.controls)
 
     @property
+    def took_place(self) -> bool:
+        """False if the vantage itself could not open it: then nobody looked, whatever the endpoint does."""
+        return self.fault is None or self.fault.failure is not Failure.VANTAGE
+
+    @property
     def fell_before_greeting(self) -> bool:
         """Whether it was connected, and failed before it was greeted."""
         return self.fault is not None and self.fault.phase in BEFORE_GREETING

@@ -98,7 +98,10 @@ class Gap:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One judged session in brief. `aside`: it failed in a stretch without answers, and that is why."""
+    """One judged session in brief. `aside`: it failed in a stretch without answers, and that is why.
+
+    `took_place`: False if the vantage itself could not open it.
+    """
 
     at: float
     closed: float
@@ -107,6 +110,7 @@ class Sample:
     judgement: Judgement
     seen: tuple[Address, ...] = ()
     aside: bool = False
+    took_place: bool = True
 
     @property
     def verdict(self) -> Verdict:

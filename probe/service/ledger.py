@@ -30,6 +30,9 @@ DAY = 86_400.0
 MOST_CHANGES = 1_000
 """Of one endpoint: a verdict that changes with every session for eight hours, at an interval of 30 s."""
 
+MOST_OUTAGES = 100
+"""Of one endpoint that have ended; the history has them all."""
+
 MOST_SESSIONS = 10_000
 """Of all endpoints together; one with its transcript takes some 10 KiB."""
 
@@ -72,12 +75,17 @@ class Restored:
     ended: tuple[Outage, ...] = ()
 
 
+Noted = tuple[deque[Change], deque[Outage], Outage | None]
+"""Of one endpoint: changes, outages that have ended, the one that lasts."""
+
+
 @dataclass(slots=True)
 class Account:
     """The books of one endpoint. `seconds_of_outage` are those that this process saw; they never go back.
 
     `missed`: turns on which no session began, for the one before was under way, or waited for room, too long.
     `latest`: the latest session of this process to just this endpoint; `since`: from when on it was to have one.
+    `looked`: when the first session of this process was opened that the vantage could open.
     """
 
     endpoint: EndpointName
@@ -87,6 +95,7 @@ class Account:
     since: float = -inf
     pace: Pace = field(default_factory=Pace)
     latest: Result | None = None
+    looked: float | None = None
     outage: Outage | None = None
     seconds_of_outage: float = 0.0
     missed: int = 0
@@ -94,7 +103,7 @@ class Account:
     durations: Distribution = field(default_factory=Distribution)
     phases: dict[Phase, Distribution] = field(default_factory=dict)
     changes: deque[Change] = field(default_factory=lambda: deque(maxlen=MOST_CHANGES))
-    outages: deque[Outage] = field(default_factory=lambda: deque(maxlen=100))
+    outages: deque[Outage] = field(default_factory=lambda: deque(maxlen=MOST_OUTAGES))
     successes: deque[Result] = field(default_factory=deque)
     failures: deque[Result] = field(default_factory=deque)
 
@@ -112,8 +121,8 @@ class Account:
         last = self.change
         if last is None or self.latest is not None:
             return last
-        is_recent = self.outage is not None and now - last.seen <= self.pace.due
-        return last if is_recent else None
+        was_out = self.outage is not None and last.verdict.severity is Severity.CRITICAL
+        return last if was_out and now - last.seen <= self.pace.due else None
 
     def configure(self, endpoint: Endpoint, room: Room, now: float) -> None:
         """From now on keep the books of this endpoint; if it is another one than before, they tell what was."""
@@ -133,11 +142,13 @@ class Account:
         """Add one judged session."""
         before, after = self.outage, step(self.outage, result, self.pace.lapse)
         outage = after.lasting or after.ended
-        if before is not None and outage is not None and self.latest is not None:  # what went before was not seen here
+        if before is not None and outage is not None and self.looked is not None:  # what went before was not seen here
             self.seconds_of_outage += max(0.0, outage.seconds - before.seconds)
         if after.ended is not None:
             self.outages.append(after.ended)
         self.latest, self.outage = result, after.lasting
+        if self.looked is None and result.session.took_place:
+            self.looked = result.session.opened
         self.counted[result.judgement.verdict] += 1
         self._measure(result)
         self._keep(result)
@@ -152,31 +163,30 @@ class Account:
             ended=after.ended,
         )
 
-    def take_up(self, changes: Sequence[Change], ended: Sequence[Outage], lasting: Outage | None) -> None:
-        """Put what was before all that is in these books before it, as if it had been there when they were begun."""
-        own = self.changes[0] if self.changes else None
-        self._take_up_changes(changes, own)
-        self.outages.extendleft(reversed(ended))
-        if lasting is None:
-            return
-        if lasting.seen < self.since:
-            self.outages.insert(len(ended), left(lasting))
-            return
-        begun = next((one for one in (*self.outages, self.outage) if one and own and one.first == own.session), None)
-        if own is None:
-            self.outage = lasting
-        elif begun is None:
-            self.outages.insert(len(ended), over(lasting, own.at, self.pace.lapse))
-        elif begun is self.outage:
-            self.outage = joined(lasting, begun, self.pace.lapse)
-        else:
-            self.outages[self.outages.index(begun)] = joined(lasting, begun, self.pace.lapse)
+    def with_past(self, changes: Sequence[Change], ended: Sequence[Outage], lasting: Outage | None) -> Noted:
+        """What would be noted here, had all this been there before what is in these books."""
+        own, looked = self.changes[0] if self.changes else None, self.looked
+        before, after, outage = list(ended), list(self.outages), self.outage
+        if lasting is not None:
+            begun = next((one for one in (*after, outage) if one and one.began == looked), None)
+            if lasting.seen < self.since:
+                before.append(left(lasting))
+            elif looked is None:
+                outage = lasting
+            elif begun is None:
+                before.append(over(lasting, looked, self.pace.lapse))
+            elif begun is outage:
+                outage = joined(lasting, begun, self.pace.lapse)
+            else:
+                after[after.index(begun)] = joined(lasting, begun, self.pace.lapse)
+        return self._changes_after(changes, own), deque([*before, *after], maxlen=MOST_OUTAGES), outage
 
-    def _take_up_changes(self, changes: Sequence[Change], own: Change | None) -> None:
+    def _changes_after(self, changes: Sequence[Change], own: Change | None) -> deque[Change]:
+        after = list(self.changes)
         if changes and own is not None and self._is_own(changes[-1]) and _goes_on(changes[-1], own, self.pace.lapse):
             changes = [*changes[:-1], replace(changes[-1], seen=max(changes[-1].seen, own.seen))]
-            self.changes.popleft()
-        self.changes = deque([*changes, *self.changes], maxlen=MOST_CHANGES)
+            after.pop(0)
+        return deque([*changes, *after], maxlen=MOST_CHANGES)
 
     def _is_own(self, change: Change) -> bool:
         """False if it was found of another endpoint of this name."""
@@ -218,10 +228,14 @@ class Account:
 
 
 class Ledger:
-    """All accounts, in the order of the configuration. `listeners` are told of every entry, in order."""
+    """All accounts, in the order of the configuration. `listeners` are told of every entry, in order.
+
+    `farewells` are told of every outage that ends by no entry: nobody looks any more, or it was known of too late.
+    """
 
     def __init__(self, endpoints: Sequence[Endpoint], restored: Restored | None = None) -> None:
         self.listeners: list[Callable[[Entry], None]] = []
+        self.farewells: list[Callable[[Outage], None]] = []
         self._accounts: dict[EndpointName, Account] = {}
         self.configure(endpoints)
         self.take_up(restored or Restored())
@@ -247,12 +261,15 @@ class Ledger:
 
     def configure(self, endpoints: Sequence[Endpoint], now: float = -inf) -> None:
         """From now on keep books for just these endpoints; names that were there keep theirs."""
-        before, self._accounts = self._accounts, {}
+        before, lasted, self._accounts = self._accounts, self.known.lasting, {}
         room = Room.among(len(endpoints))
         for endpoint in endpoints:
             account = before.get(endpoint.name) or Account(endpoint=endpoint.name, host=endpoint.host, room=room)
             account.configure(endpoint, room, now)
             self._accounts[endpoint.name] = account
+        for outage in lasted:
+            if self.lasting.get(outage.endpoint) is None:
+                self._say_farewell(left(outage))
 
     def record(self, result: Result) -> Entry | None:
         """Add one judged session; None if its endpoint left the configuration meanwhile."""
@@ -280,18 +297,36 @@ class Ledger:
         """Go on where an earlier process stopped, and tell all that is known then.
 
         It may be heard of late, from a disk that did not answer, when sessions have been recorded already. It is of the
-        start: an endpoint that comes into the configuration later begins anew.
+        start: an endpoint that comes into the configuration later begins anew. Where this fails nothing is changed.
         """
         accounts = self._accounts
         changes, ended = _by_endpoint(restored.changes), _by_endpoint(restored.ended)
         lasting = {outage.endpoint: outage for outage in restored.lasting}
+        noted = {
+            name: account.with_past(changes.get(name, ()), ended.get(name, ()), lasting.get(name))
+            for name, account in accounts.items()
+        }
         for name, account in accounts.items():
-            account.take_up(changes.get(name, ()), ended.get(name, ()), lasting.get(name))
+            account.changes, account.outages, account.outage = noted[name]
+        for outage in restored.lasting:
+            self._tell_if_over(outage)
         return Restored(
             changes=tuple(change for account in accounts.values() for change in account.changes),
             lasting=self.known.lasting,
             ended=tuple(outage for account in accounts.values() for outage in account.outages),
         )
+
+    def _tell_if_over(self, outage: Outage) -> None:
+        """Of one that lasted when an earlier process ended."""
+        account = self._accounts.get(outage.endpoint)
+        known = account.outages if account is not None else (left(outage),)
+        for one in known:
+            if one.first == outage.first:
+                self._say_farewell(one)
+
+    def _say_farewell(self, outage: Outage) -> None:
+        for tell in self.farewells:
+            tell(outage)
 
 
 def _goes_on(last: Change, own: Change, lapse: float) -> bool:

@@ -7,6 +7,7 @@ a library's protocol and sees every byte first: the first one, the first line, a
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from probe.model import AddressFamily, Endpoint, Failure, Peer, Phase, ProxyHeader, plain_address
-from probe.sessions.faults import Refusal
+from probe.sessions.faults import Refusal, before_the_syn
 from probe.sessions.journal import Journal
 
 FAMILIES = {
@@ -41,6 +42,9 @@ RELEASE_SECONDS = 0.5
 """How long the other side may take to let go of a connection that we have closed (TLS: its close_notify)."""
 
 NEW_PORT_TRIES = 16
+
+PROHIBITED = "administratively prohibited, says a firewall or router on the way"
+"""Of EACCES that came back to a SYN; "Permission denied" would send somebody to the vantage's own permissions."""
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
@@ -185,16 +189,23 @@ def _local_address(endpoint: Endpoint, family: int) -> str:
 
 
 async def _reach(sock: socket.socket, address: SocketAddress, seconds: float) -> None:
+    number = sock.connect_ex(address)
+    if number == 0:
+        return
+    if number != errno.EINPROGRESS:
+        raise Refusal(before_the_syn(number), os.strerror(number))
     try:
         async with asyncio.timeout(seconds):
-            await asyncio.get_running_loop().sock_connect(sock, address)
+            await asyncio.get_running_loop().sock_connect(sock, address)  # waits for what is under way
     except ConnectionResetError:
         # Accepted, then reset: a refused connection says ECONNREFUSED. The next phase finds the connection closed.
         return
     except OSError as error:
         if error.errno is None:  # our own bound
             raise
-        raise OSError(error.errno, os.strerror(error.errno)) from None  # asyncio has a text of its own, with a tuple
+        # asyncio has a text of its own, with a tuple
+        said = PROHIBITED if error.errno == errno.EACCES else os.strerror(error.errno)
+        raise OSError(error.errno, said) from None
 
 
 def _miss(sock: socket.socket, seconds: float) -> None:

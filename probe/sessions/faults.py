@@ -8,6 +8,7 @@ Rule 3: what no row names is our own bug and propagates.
 from __future__ import annotations
 
 import errno
+import os
 import re
 import socket
 import ssl
@@ -28,11 +29,13 @@ class Refusal(Exception):
         self.reply = reply
 
 
-UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN}
+UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EACCES}
+"""EACCES is Linux's word for an ICMPv6 error: administratively prohibited, failed policy, reject route
+(net/ipv6/icmp.c), where the same of IPv4 is EHOSTUNREACH."""
+
 OURS = {
     errno.EADDRNOTAVAIL,
     errno.EADDRINUSE,
-    errno.EACCES,
     errno.EPERM,
     errno.EMFILE,
     errno.ENFILE,
@@ -65,6 +68,14 @@ def os_failure(error: OSError) -> Failure:
             return Failure.VANTAGE
         case _:
             return Failure.RESET
+
+
+def before_the_syn(number: int) -> Failure:
+    """What an errno says that connect() gives at once: nothing has left yet, so it is this machine that forbids it.
+
+    EACCES: a route that prohibits, a security module (connect(2)). The network's comes later, as the socket's error.
+    """
+    return Failure.VANTAGE if number == errno.EACCES else os_failure(OSError(number, os.strerror(number)))
 
 
 def on_the_way(failure: Failure, phase: Phase) -> Failure:

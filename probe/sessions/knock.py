@@ -32,7 +32,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from probe.model import Address, Clock, EndpointName, Failure, Knock
-from probe.sessions.faults import os_failure
+from probe.sessions.faults import before_the_syn, os_failure
 
 PATIENCE = 0.9
 """Seconds for an answer: less than the second after which Linux sends a SYN again (RFC 6298)."""
@@ -192,7 +192,7 @@ class Knocker:
         if error in (0, errno.EINPROGRESS):
             self._selector.register(one.sock, selectors.EVENT_WRITE, one)
         else:
-            self._over(one, os_failure(OSError(error, os.strerror(error))))
+            self._over(one, before_the_syn(error))
 
     def _answered(self, one: _Sent) -> None:
         if one.sock is None or one.found is not None:

@@ -5,6 +5,8 @@ Rules:
 - At most MOST hang at once, the next ones wait in line; they are none of `aside`'s, so that the daemon's own work (its
   page, history, reload) always has a thread.
 - Whoever waits stops when its time is up: the name is not resolved then. The lookup goes on, and is shared.
+- A lookup that this machine could not even begin (no thread, no descriptor) says nothing of the name: its session did
+  not take place, as where no socket can be had.
 - An address needs no lookup: no thread, no wait.
 """
 
@@ -16,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from probe.aside import NoThread, Threads, unheard
+from probe.aside import Threads, unheard
 from probe.model import AddressFamily, Clock, Endpoint, Failure, Phase
 from probe.sessions.dial import FAMILIES, SocketAddress
 from probe.sessions.faults import Refusal, as_refusal
@@ -97,12 +99,8 @@ class Lookups:
 
     async def _look_up(self, host: str, family: int) -> Way:
         async with self._room:
-            try:
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._threads, lambda: self._find(host, None, family, 0))
-            except NoThread as error:
-                # whatever the cause, the name is not resolved: to call that unverified would end an outage
-                raise Refusal(Failure.TIMED_OUT, f"the name could not be looked up: {error.strerror}") from None
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, lambda: self._find(host, None, family, 0))
 
     def _why_not_in_time(self) -> str:
         if self._room.locked():

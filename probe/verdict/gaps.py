@@ -7,8 +7,8 @@ Rule 3: an edge lies between the last SYN before a change and the first one afte
         again, so when it left is what its answer is about: not before the clock was read, and not after it was read
         again, for a busy machine may let time pass between.
 Rule 4: a session that failed while nobody answered failed for that; one that saw addresses saw them all the same.
-Rule 5: what this machine could not send says nothing. Where nobody knocked for much longer than was meant, that
-        stretch is blind, and a gap may hide in it.
+Rule 5: what this machine could not send says nothing, be it a SYN or a session. Where nobody knocked for much longer
+        than was meant, that stretch is blind, and a gap may hide in it.
 """
 
 from __future__ import annotations
@@ -163,8 +163,8 @@ class Findings:
         return self.gaps[-1] if self.gaps and self.gaps[-1].ended is None else None
 
     def after(self, sample: Sample) -> Findings:
-        """Go on by one session; one that is set aside changes nothing."""
-        if sample.aside:
+        """Go on by one session; one that is set aside, or did not take place, changes nothing."""
+        if sample.aside or not sample.took_place:
             return self
         gap = self.gap
         if sample.verdict.severity is not Severity.CRITICAL:

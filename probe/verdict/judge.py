@@ -164,7 +164,7 @@ class Rule:
 
 FOREGONE: tuple[Rule, ...] = (
     # never got there
-    Rule("vantage-cannot-open", lambda f: f.failed(Failure.VANTAGE), Verdict.UNVERIFIED),
+    Rule("vantage-cannot-open", lambda f: not f.session.took_place, Verdict.UNVERIFIED),
     Rule("name-not-resolved", lambda f: f.failed_in(Phase.RESOLVE), Verdict.RESOLVE_FAILED),
     Rule("syn-unanswered", lambda f: f.failed_in(Phase.CONNECT) and f.failed(Failure.TIMED_OUT), Verdict.SILENT_DROP),
     Rule("nobody-answers", lambda f: f.failed_in(Phase.CONNECT) and f.failed(Failure.UNREACHABLE), Verdict.UNANNOUNCED),

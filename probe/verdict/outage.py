@@ -9,6 +9,7 @@ Rule 3: one outage may change its verdict: a drop that becomes a refusal is stil
 Rule 4: where no session looked for longer than a lapse, as while no daemon ran, nothing is known. An outage that is
         there after it as before it goes on, and one that is not ended somewhere in it; that time is `unwatched` and
         no part of how long it is known to have lasted.
+Rule 5: a session that the vantage could not open looked at nothing. It begins, renews and ends no outage.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Step:
 def step(outage: Outage | None, result: Result, lapse: float = NEVER) -> Step:
     """Go on from the outage there was, None if there was none, by one judged session. `lapse`: seconds (rule 4)."""
     session, judgement = result.session, result.judgement
+    if not session.took_place:
+        return Step(lasting=outage)
     unwatched = _unwatched(outage, session.opened, lapse) if outage else 0.0
     if judgement.verdict.severity is not Severity.CRITICAL:
         connected = session.connected or session.opened

@@ -65,7 +65,7 @@ _DROPPED = (
 )
 _UNANNOUNCED = (
     "See whether a speaker announces it (`kubectl get servicel2statuses -A`, `ip neigh` on the last hop), then the "
-    "route from the vantage."
+    "route from the vantage, and firewalls on it."
 )
 _REFUSED = (
     "No endpoint is ready or nothing listens: `kubectl get endpointslices -A`, `kubectl get pods -A`, the server's log."

@@ -93,8 +93,8 @@ SCRAPES = (
     ),
     Case(
         name="one session is lost, and the next ones cannot be opened",
-        vantages=(lan("preserved 2m, silent_drop 30s, unable 2m, preserved 2m"),),
-        fires={"2m50s": {}, "4m20s": {}, "5m": {short(): ""}},
+        vantages=(lan("preserved 2m, silent_drop 30s, unable 90s, preserved 2m"),),
+        fires={"2m50s": {}, "3m50s": {}, "4m30s": {short(): ""}},
     ),
     Case(
         name="two sessions 10 s apart are a failover, three are none",

@@ -113,6 +113,7 @@ class Vantage:
 
     def _record(self, ledger: Ledger, endpoint: Endpoint, word: str, opened: float) -> None:
         verdict = Verdict.UNVERIFIED if word == "unable" else Verdict(word)
+        reason = Failure.VANTAGE if word == "unable" else Failure.TIMED_OUT
         worked = word in ("preserved", "masked", "unverified", "spoofable")
         ledger.record(
             result(
@@ -122,7 +123,7 @@ class Vantage:
                 path=endpoint.path,
                 service=endpoint.service,
                 port=endpoint.port,
-                fault=None if worked else failed(Phase.CONNECT, Failure.TIMED_OUT),
+                fault=None if worked else failed(Phase.CONNECT, reason),
             )
         )
 

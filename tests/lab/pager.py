@@ -96,8 +96,8 @@ def hurried(text: str, factor: int) -> Any:
             case str() if key in KEYS and (told := re.fullmatch(r"(\d+)([smhd])", value)):
                 return shorter(told[1], told[2])
             case str() if key == "expr":
-                told = TIMES.sub(lambda told: told[1] + shorter(told[2], told[3]), value)
-                return APART.sub(f">= {20 / factor:g}", told)
+                sooner = TIMES.sub(lambda told: told[1] + shorter(told[2], told[3]), value)
+                return APART.sub(f">= {20 / factor:g}", sooner)
         return value
 
     return walk(yaml.safe_load(text))

@@ -48,6 +48,7 @@ CLUSTER = NetworkState(announcer="node2", policy=Policy.CLUSTER)
 DROP = NetworkState(announcer="node2", policy=Policy.LOCAL)
 REJECT = NetworkState(endpoint=False)
 UNANNOUNCED = NetworkState(announcer=None)
+FORBIDDEN = NetworkState(forbidden=True)
 POD_GONE = NetworkState(pod_reachable=False)
 
 SMTP_SERVICES: Final = SERVICES[:3]
@@ -157,6 +158,19 @@ _TABLE: Final = (
         what="the same over IPv6",
         host=VIP.v6,
         network=UNANNOUNCED,
+        expected=due("unannounced"),
+    ),
+    Scenario(
+        name="forbidden",
+        what="a firewall on the way forbids it: REJECT, administratively prohibited",
+        network=FORBIDDEN,
+        expected=due("unannounced"),
+    ),
+    Scenario(
+        name="forbidden-v6",
+        what="the same over IPv6",
+        host=VIP.v6,
+        network=FORBIDDEN,
         expected=due("unannounced"),
     ),
     Scenario(

@@ -44,7 +44,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 
 
 def labs(*, port_logging: bool) -> list[Any]:
-    """One lab per generation, each in a worker of its own: with its cells of test_ways.py, so that both take as long."""
+    """One lab per generation, each in a worker of its own, with its cells of test_ways.py: both take as long."""
     return [
         pytest.param((name, port_logging), marks=pytest.mark.xdist_group(f"calm-{name}"), id=name)
         for name in sorted(find_all())

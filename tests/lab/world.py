@@ -92,6 +92,7 @@ class NetworkState:
     pod_reachable: bool = True
     tunnel: bool = False
     gateway_nat: bool = False
+    forbidden: bool = False
 
 
 def wire(name: str) -> None:
@@ -166,11 +167,21 @@ def _pod_script(state: NetworkState) -> str:
 
 def _router_script(state: NetworkState) -> str:
     nat = "-A POSTROUTING -o lan -j MASQUERADE --random-fully\n" if state.gateway_nat else ""
-    text = f"*nat\n:POSTROUTING ACCEPT\n{nat}COMMIT\n"
-    restores = "".join(f"{tool} <<'END'\n{text}END\n" for tool in ("iptables-restore", "ip6tables-restore"))
+    restores = "".join(
+        f"{tool} <<'END'\n*nat\n:POSTROUTING ACCEPT\n{nat}COMMIT\n"
+        f"*filter\n:FORWARD ACCEPT\n{_forbids(vip, prohibited) if state.forbidden else ''}COMMIT\nEND\n"
+        for tool, vip, prohibited in (
+            ("iptables-restore", VIP.v4, "icmp-admin-prohibited"),
+            ("ip6tables-restore", VIP.v6, "icmp6-adm-prohibited"),
+        )
+    )
     way = "\n".join(_way_to_pod("router", state))
     routes = f"ip -force -batch - >/dev/null 2>&1 <<'END' || true\n{way}\nEND\n"
     return f"{restores}{routes}conntrack -F 2>/dev/null\nip neigh flush all\n"
+
+
+def _forbids(vip: str, prohibited: str) -> str:
+    return f"-A FORWARD -p tcp -d {vip} -j REJECT --reject-with {prohibited}\n"
 
 
 def _host(interface: str, main: Address, gateway: Address | None, *others: Address) -> Iterator[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from probe.model import (
     AddressFamily,
@@ -16,18 +19,20 @@ from probe.model import (
     Login,
     Mailbox,
     MaskedBy,
+    Outage,
     Pace,
     Phase,
     PhaseTiming,
     ProxyHeader,
+    Result,
     Secret,
     Service,
     Timeouts,
     TlsOptions,
     Verdict,
 )
-from probe.service.ledger import DAY, MOST_SESSIONS, Entry, Ledger, Restored, Room
-from tests.builders import result
+from probe.service.ledger import DAY, MOST_OUTAGES, MOST_SESSIONS, Entry, Ledger, Restored, Room
+from tests.builders import result, unable
 
 SMTP = Endpoint(path="vip", service=Service.SMTP, host="10.0.20.202", port=25)
 IMAPS = replace(SMTP, service=Service.IMAPS, port=993)
@@ -130,6 +135,86 @@ def test_only_an_outage_of_just_before_is_told_without_a_session() -> None:
         assert account.told(100.1 + until) is None
         account.record(result(Verdict.PRESERVED, opened=120.0))
         assert account.told(9e9) == account.change
+
+
+@pytest.mark.parametrize("heard_of", ["at the start", "late"])
+def test_of_more_outages_than_are_kept_a_restart_forgets_the_oldest(heard_of: str) -> None:
+    """Heard of late, when a session was recorded already, full books keep no outage from its end, or from going on."""
+    before, ended = Ledger([SMTP, IMAPS]), list[Outage]()
+    before.listeners.append(lambda entry: ended.extend(filter(None, [entry.ended])))
+    for number in range(2 * (MOST_OUTAGES + 50) + 1):
+        for one in (SMTP, IMAPS):
+            verdict = (Verdict.REFUSED, Verdict.PRESERVED)[number % 2]
+            before.record(result(verdict, opened=30.0 * number, id=f"{number}", service=one.service, port=one.port))
+    known = replace(before.known, ended=tuple(ended))
+    late = heard_of == "late"
+    after = Ledger([SMTP, IMAPS], None if late else known)
+    if late:
+        after.record(result(Verdict.PRESERVED, opened=1e5, id="over"))
+        after.take_up(known)
+    smtp, imaps = after.accounts.values()
+    assert [one.first for one in imaps.outages] == [f"{number}" for number in range(100, 300, 2)]
+    assert imaps.outage == before.accounts[IMAPS.name].outage
+    assert [one.first for one in smtp.outages] == [f"{number + 2 * late}" for number in range(100, 300, 2)]
+    assert (smtp.outage is None) is late
+
+
+def test_a_session_that_could_not_be_opened_has_its_verdict_and_leaves_the_outage_as_it_was() -> None:
+    endpoint = replace(SMTP, pace=Pace(due=75.0, lapse=135.0))
+    ledger = Ledger([endpoint])
+    account = ledger.accounts[SMTP.name]
+    for opened in (100.0, 130.0):
+        ledger.record(result(Verdict.REFUSED, opened=opened))
+    before, entry = account.outage, ledger.record(unable(160.0))
+    assert entry is not None
+    assert (entry.began, entry.ended, entry.lasting) == (None, None, before)
+    assert entry.stands.verdict is Verdict.UNVERIFIED
+    assert account.told(160.0) == account.change == entry.change
+    again = Ledger([endpoint], ledger.known).accounts[SMTP.name]
+    assert again.outage == before
+    assert again.told(161.0) is None  # an outage that was, and a verdict that only a session can find again
+    again.record(unable(190.0))
+    again.record(result(Verdict.REFUSED, opened=220.0))
+    assert again.seconds_of_outage == 0.0  # what went before was not seen by this process
+    again.record(result(Verdict.PRESERVED, opened=250.0))
+    assert again.seconds_of_outage == 30.0
+
+
+LOOKS = (Verdict.PRESERVED, Verdict.MASKED, Verdict.REFUSED, Verdict.UNVERIFIED, Verdict.SERVICE_ERROR, None)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([30.0, 31.0, 90.0, 500.0]), st.sampled_from(LOOKS)), max_size=14),
+    st.tuples(st.integers(0, 14), st.integers(0, 14)),
+)
+def test_sessions_that_could_not_be_opened_move_no_outage_whoever_saw_them(
+    turns: list[tuple[float, Verdict | None]], at: tuple[int, int]
+) -> None:
+    """Nor does a restart amid them, whether what was before is known at its start or only after some sessions."""
+    endpoint, now, sessions = replace(SMTP, pace=Pace(due=78.0, lapse=138.0)), 1000.0, list[Result]()
+    for seconds, verdict in turns:
+        now += seconds
+        sessions.append(result(verdict, opened=now, id=f"{now}") if verdict else unable(now))
+    whole, earlier, later = Ledger([endpoint]), Ledger([endpoint]), Ledger([endpoint])
+    recorded(whole, (one for one in sessions if one.session.took_place))
+    restart, found = sorted(at)
+    recorded(earlier, sessions[:restart])
+    recorded(later, sessions[restart:found])
+    ended = tuple(earlier.accounts[SMTP.name].outages)
+    later.take_up(replace(earlier.known, ended=ended))
+    recorded(later, sessions[found:])
+    assert outages_of(later) == outages_of(whole)
+
+
+def recorded(ledger: Ledger, sessions: Iterable[Result]) -> None:
+    for one in sessions:
+        ledger.record(one)
+
+
+def outages_of(ledger: Ledger) -> list[Outage]:
+    """All of them, the one that lasts at the end."""
+    account = ledger.accounts[SMTP.name]
+    return [*account.outages, *([account.outage] if account.outage else [])]
 
 
 def test_an_endpoint_that_comes_back_is_not_what_it_was_at_the_start() -> None:

@@ -85,6 +85,18 @@ def test_a_session_that_was_lost_amid_is_set_aside_and_names_only_a_lost_way() -
     assert [gap.judgement for gap in seen(one).gaps] == [None]
 
 
+def test_a_session_that_could_not_be_opened_ends_no_outage_and_is_as_good_as_none() -> None:
+    unable = failed(Phase.CONNECT, Failure.VANTAGE)
+    one = post("-----")
+    one.recorded(session(Verdict.MASKED, 1001.0), 1002.0)
+    one.recorded(session(Verdict.UNVERIFIED, 1003.0, fault=unable), 1004.0)
+    assert [gap.ended for gap in seen(one).gaps] == [None]
+    blind = post("-----")
+    for opened in (1001.0, 1003.0):  # also as the baseline: `unverified` as before is content with sessions that work
+        blind.recorded(session(Verdict.UNVERIFIED, opened, fault=unable), opened + 1)
+    assert seen(blind).good_since is None
+
+
 @pytest.mark.parametrize("verdict", [Verdict.MASKED, Verdict.PRESERVED])
 def test_what_the_server_saw_it_saw_whatever_became_of_the_session(verdict: Verdict) -> None:
     one = post("-----" + "x" * 20)

@@ -80,6 +80,43 @@ async def test_a_source_address_that_cannot_reach_is_the_vantages_fault() -> Non
     assert (await _end(at))[:2] in (("unverified", "vantage-cannot-open"), ("unannounced", "nobody-answers"))
 
 
+FORBIDDEN = textwrap.dedent(
+    """
+    import asyncio
+    from probe.model import *
+    from probe.sessions.open import open_session
+    from tests.sessions.running import judged, kit
+
+    async def main():
+        for host in ("::1", "fd97::1", "10.97.0.1"):
+            session = await open_session(Endpoint(path="lab", service=Service.SMTP, host=host, port=25), kit(), [])
+            print(host, judged(session).verdict, judged(session).rule, session.fault.detail, sep=", ")
+
+    asyncio.run(main())
+    """
+)
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("ip6tables"),
+    reason="needs a network namespace of its own, and a firewall in it",
+)
+def test_what_a_firewall_forbids_is_told_and_what_this_machine_forbids_is_the_vantages_fault() -> None:
+    """Linux has one word, EACCES, for ICMPv6 "administratively prohibited" and for a route of its own that does."""
+    script = (
+        "ip link set lo up && ip -6 route add prohibit fd97::/64 && ip route add prohibit 10.97.0.0/24 && "
+        "ip6tables -A INPUT -p tcp --dport 25 -j REJECT --reject-with icmp6-adm-prohibited && "
+        f'exec {sys.executable} -c "$1"'
+    )
+    command = ["unshare", "--net", "sh", "-c", script, "sh", FORBIDDEN]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout.splitlines() == [
+        "::1, unannounced, nobody-answers, administratively prohibited, says a firewall or router on the way",
+        "fd97::1, unverified, vantage-cannot-open, Permission denied",
+        "10.97.0.1, unverified, vantage-cannot-open, Permission denied",
+    ], done.stderr
+
+
 @pytest.mark.parametrize("name", ["nosuch.invalid", "a..b", "x" * 64 + ".invalid", "ü" * 70])
 async def test_a_name_that_does_not_resolve(name: str) -> None:
     verdict, rule, explanation = await _end(endpoint(Peer(service=Service.IMAPS, host=name, port=993)))

@@ -14,7 +14,7 @@ from aioimaplib import aioimaplib
 
 from probe.aside import Hangs, NoThread
 from probe.model import Failure, Phase
-from probe.sessions.faults import Refusal, as_refusal, on_the_way
+from probe.sessions.faults import Refusal, as_refusal, before_the_syn, on_the_way
 
 
 def _caused(error: Exception, cause: Exception) -> Exception:
@@ -55,6 +55,7 @@ TABLE = (
     (_os_error(errno.ETIMEDOUT), Failure.VANISHED),
     (_os_error(errno.EHOSTUNREACH), Failure.UNREACHABLE),
     (_os_error(errno.ENETUNREACH), Failure.UNREACHABLE),
+    (_os_error(errno.EACCES), Failure.UNREACHABLE),
     (_os_error(errno.EADDRNOTAVAIL), Failure.VANTAGE),
     (_os_error(errno.EMFILE), Failure.VANTAGE),
     (_os_error(errno.EPERM), Failure.VANTAGE),
@@ -99,6 +100,13 @@ def test_every_exception_of_the_libraries_is_a_fault(kind: type[Exception]) -> N
     if isinstance(error, aiosmtplib.SMTPResponseException):
         error.code, error.message = 500, "no"
     assert as_refusal(error) is not None
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EADDRNOTAVAIL, errno.EINVAL])
+def test_what_connect_forbids_before_a_syn_has_left_is_the_vantage_s(number: int) -> None:
+    """EACCES is the network's word once a SYN has left, and this machine's as long as none has."""
+    assert before_the_syn(number) is Failure.VANTAGE
+    assert before_the_syn(errno.ENETUNREACH) is Failure.UNREACHABLE
 
 
 @pytest.mark.parametrize("phase", list(Phase))

@@ -1,8 +1,9 @@
-"""Lookups of a resolver that answers late or never: shared, bounded, and never what ends an outage."""
+"""Lookups of a resolver that answers late or never: shared, and bounded."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from dataclasses import replace
 from ipaddress import ip_address
@@ -71,7 +72,7 @@ async def test_too_many_that_hang_make_others_wait_and_leave_threads_to_the_daem
 
 @pytest.mark.parametrize("most", [1, 0])
 async def test_a_name_that_is_not_looked_up_in_time_is_not_resolved(most: int) -> None:
-    """Also where no lookup is to be had: `unverified` would end an outage that lasts."""
+    """Also where it waits in line for lookups that hang: it is the resolver that hangs."""
     resolver = Resolver()
     ours = replace(kit(), lookups=Lookups(resolver, most=most))
     session = await open_session(NAMED, ours, [])
@@ -84,12 +85,15 @@ async def test_a_name_that_is_not_looked_up_in_time_is_not_resolved(most: int) -
     resolver.let_go.set()
 
 
-async def test_a_machine_without_threads_leaves_a_name_unresolved() -> None:
-    lookups = Lookups(Resolver(), threads=Threads(most=0))
-    session = await open_session(NAMED, replace(kit(), lookups=lookups), [])
-    assert judged(session).verdict == "resolve_failed"
-    assert session.fault is not None
-    assert session.fault.detail.startswith("the name could not be looked up: no more threads can be had")
+async def test_a_machine_without_threads_says_nothing_of_a_name() -> None:
+    """As one without descriptors, which getaddrinfo tells in so many words."""
+    resolver = Resolver(failures=[OSError(errno.EMFILE, "Too many open files")])
+    resolver.let_go.set()
+    for lookups in (Lookups(resolver, threads=Threads(most=0)), Lookups(resolver)):
+        session = await open_session(NAMED, replace(kit(), lookups=lookups), [])
+        assert (judged(session).rule, session.took_place) == ("vantage-cannot-open", False)
+        assert session.fault is not None
+        assert session.fault.phase is Phase.RESOLVE
 
 
 async def test_a_session_goes_where_its_host_was_looked_up_to_be(town: Town) -> None:

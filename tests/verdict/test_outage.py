@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from probe.model import MaskedBy, Outage, Severity, Verdict
 from probe.verdict.outage import step
-from tests.builders import result
+from tests.builders import result, unable
 
 LASTING = Outage(
     endpoint=result().session.endpoint,
@@ -90,6 +90,39 @@ def test_turns_that_are_missed_are_no_such_time() -> None:
     over = step(LASTING, result(Verdict.PRESERVED, opened=130.0 + LAPSE), LAPSE).ended
     assert over is not None
     assert (over.unwatched, over.seconds) == (0.0, 30.0 + LAPSE)
+
+
+def test_a_session_that_could_not_be_opened_begins_renews_and_ends_none() -> None:
+    assert step(None, unable(160.0)).lasting is step(None, unable(160.0)).ended is None
+    after = step(LASTING, unable(160.0))
+    assert (after.lasting, after.ended) == (LASTING, None)
+
+
+def test_a_long_time_of_them_is_one_in_which_nobody_looked() -> None:
+    outage: Outage | None = LASTING
+    for opened in range(160, 600, 30):
+        outage = step(outage, unable(float(opened)), LAPSE).lasting
+    over = step(outage, result(Verdict.PRESERVED, opened=600.0), LAPSE).ended
+    assert over is not None
+    assert (over.seen, over.ended, over.unwatched, over.seconds) == (130.0, 600.0, 470.0, 30.0)
+
+
+@given(st.lists(st.sampled_from([*Verdict, None]), max_size=40))
+def test_sessions_that_could_not_be_opened_change_no_outage(found: list[Verdict | None]) -> None:
+    """Wherever they come: with them and without them the outages are the same, in all that is told of them."""
+    told = []
+    sessions = [
+        unable(20.0 * turn) if verdict is None else result(verdict, opened=20.0 * turn, id=str(turn))
+        for turn, verdict in enumerate(found)
+    ]
+    for held in (sessions, [one for one in sessions if one.session.took_place]):
+        outage, ended = None, []
+        for one in held:
+            after = step(outage, one, LAPSE)
+            outage = after.lasting
+            ended += [after.ended] if after.ended else []
+        told.append([*ended, outage])
+    assert told[0] == told[1]
 
 
 @given(st.lists(st.sampled_from(list(Verdict)), max_size=40))

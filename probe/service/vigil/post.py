@@ -121,13 +121,14 @@ class Post:
             judgement=judgement,
             seen=tuple(sorted({one.address for one in result.evidence.sightings}, key=str)),
             aside=aside,
+            took_place=session.took_place,
         )
         self.connections = session.connections
         self.baseline = self.baseline or sample
         self._samples = (*self._samples, sample)[-MOST_SAMPLES:]
         self._findings = self._findings.after(sample)
         if not aside:
-            good = is_good(sample.verdict, self.baseline.verdict)
+            good = sample.took_place and is_good(sample.verdict, self.baseline.verdict)
             self._good_since = (self._good_since or sample.shown) if good else None
         return sample
 

@@ -7,8 +7,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from probe.model import EndpointName, MaskedBy, Outage, Result, Service, Severity, Verdict, worst
 from probe.report.text import counted
@@ -20,6 +20,9 @@ from probe.verdict.case import listed
 KINDS = 2
 """Kinds of trouble that the headline names."""
 
+MANY = 4
+"""Paths that fail alike are one problem to a person where they are so many; fewer are told each in its own words."""
+
 Outcome = tuple[Verdict, MaskedBy | None]
 
 
@@ -27,7 +30,7 @@ Outcome = tuple[Verdict, MaskedBy | None]
 class Cell:
     """One endpoint now. Times are wall times. `session`: the one to look at; `stale`: no session came for long.
 
-    `works`: the last session went through, whatever address the server saw.
+    `works`: the last session went through, whatever address the server saw; `unable`: the vantage could not open it.
     `since` is None where nothing is known of now; `looked` is then when what was was last seen.
     """
 
@@ -39,16 +42,17 @@ class Cell:
     looked: float | None = None
     stale: bool = False
     works: bool = False
+    unable: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """What is wrong with some services of a path, in words. `session`: the last one of the first of them.
+    """What is wrong with some services of a path, or of paths, in words. `session`: the last one of the first of them.
 
-    `works`: sessions to all of them went through.
+    Its explanation is the first one's too. `works`: sessions to all of them went through.
     """
 
-    path: str
+    paths: tuple[str, ...]
     services: tuple[str, ...]
     severity: Severity
     words: str
@@ -101,7 +105,8 @@ def status_of(site: Site) -> Status:
     rows = [_row(site, path, here) for path, here in by_path.items()]
     cells = [cell for row in rows for held in row.cells.values() for cell in held]
     severity = worst([cell.severity for cell in cells])
-    problems = sorted(_problems(site, accounts), key=lambda one: (list(Severity).index(one.severity), one.since))
+    problems = _together(_problems(site, accounts))
+    problems.sort(key=lambda one: (list(Severity).index(one.severity), one.since))
     known = [cell.since for cell in cells if cell.since is not None]
     latest = [one.latest for one in accounts if one.latest is not None]
     headline, title = _headline(cells, severity) if known or latest else ("No session has ended yet.", "starting")
@@ -150,6 +155,7 @@ def _cell(site: Site, account: Account) -> Cell:
         looked=site.wall(change.seen),
         stale=stale,
         works=not stale and latest is not None and latest.session.fault is None,
+        unable=latest is not None and not latest.session.took_place,
     )
 
 
@@ -161,16 +167,30 @@ def _problems(site: Site, accounts: Sequence[Account]) -> Iterator[Problem]:
             judgement = latest.judgement
             outcome = (judgement.verdict, judgement.masked_by)
             alike.setdefault((account.endpoint.path, outcome, judgement.cause), []).append((account, latest))
-        elif latest is None and account.outage is not None:
-            yield _restored(site, account.outage, lasts=account.told(site.station.clock()) is not None)
+        if account.outage is not None and (latest is None or not latest.session.took_place):
+            lasts = latest is None and account.told(site.station.clock()) is not None
+            yield _unseen(site, account.outage, lasts=lasts)
     for (path, outcome, _), held in alike.items():
         yield _problem(site, path, outcome, held)
+
+
+def _together(problems: Iterable[Problem]) -> list[Problem]:
+    """Paths that fail alike as one problem, since the first of them failed: else many would hide everything below."""
+    alike: dict[tuple[object, ...], list[Problem]] = {}
+    for one in problems:
+        alike.setdefault((one.severity, one.words, one.services, one.cause, one.works), []).append(one)
+    return [one for held in alike.values() for one in (held if len(held) < MANY else [_one_of(held)])]
+
+
+def _one_of(held: Sequence[Problem]) -> Problem:
+    paths = tuple(path for one in held for path in one.paths)
+    return replace(held[0], paths=paths, since=min(one.since for one in held))
 
 
 def _problem(site: Site, path: str, outcome: Outcome, held: Sequence[tuple[Account, Result]]) -> Problem:
     first, judgement = held[0][1], held[0][1].judgement
     return Problem(
-        path=path,
+        paths=(path,),
         services=tuple(_service(account.endpoint) for account, _ in held),
         severity=judgement.verdict.severity,
         words=words_of(*outcome),
@@ -183,11 +203,11 @@ def _problem(site: Site, path: str, outcome: Outcome, held: Sequence[tuple[Accou
     )
 
 
-def _restored(site: Site, outage: Outage, *, lasts: bool) -> Problem:
-    """An outage that was seen before, by an earlier process or under another configuration, without a session since."""
+def _unseen(site: Site, outage: Outage, *, lasts: bool) -> Problem:
+    """An outage that was seen before, and at which no session of this process could look since."""
     words = words_of(outage.verdicts[-1], outage.masked_by)
     return Problem(
-        path=outage.endpoint.path,
+        paths=(outage.endpoint.path,),
         services=(_service(outage.endpoint),),
         severity=Severity.CRITICAL if lasts else Severity.UNKNOWN,
         words=words if lasts else f"was {words}",
@@ -200,7 +220,7 @@ def _restored(site: Site, outage: Outage, *, lasts: bool) -> Problem:
 
 
 def _began(account: Account, result: Result) -> float:
-    if account.outage is not None:
+    if account.outage is not None and result.session.took_place:
         return account.outage.began
     return account.change.at if account.change is not None else result.session.opened
 
@@ -248,6 +268,9 @@ def _headline(cells: Sequence[Cell], severity: Severity) -> tuple[str, str]:
             return f"{_critical(cells, what)} on {share}.", f"✕ {len(bad)} of {len(cells)} {what}"
         case Severity.WARNING:
             return f"{share} {_is(bad)} in trouble: {what}.", f"! {len(bad)} of {len(cells)} {what}"
+    if unable := sum(cell.unable for cell in cells):
+        share = f"{unable} of {counted(len(cells), 'endpoint')}"
+        return f"No session can be opened from here to {share}: how mail fares there is not known.", "? cannot look"
     return f"Nothing is known to be wrong, but {share} {_is(bad)} not proven.", f"? {len(bad)} of {len(cells)} {what}"
 
 
