@@ -59,7 +59,11 @@ class VantageSettings(Part):
 class ScheduleSettings(Part):
     """How often the daemon opens sessions."""
 
-    interval: Duration = key(default="30s", description="Time between two sessions of one endpoint.", examples=["1m"])
+    interval: Duration = key(
+        default="30s",
+        description="Time between two sessions of one endpoint. The alerts in mailprobe.rules.yaml fit up to 5m.",
+        examples=["1m"],
+    )
     jitter: Fraction = key(
         default="10%",
         description="How far a session may lie off its due time, so that probes do not march in step.",
