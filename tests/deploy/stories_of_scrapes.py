@@ -92,6 +92,19 @@ SCRAPES = (
         fires={"5m20s": {differs(): ""}, "7m20s": {differs(): ""}},
     ),
     Case(
+        name="a clock is set back by an hour between the first and the second session that are lost",
+        vantages=(
+            Vantage(name="lan", scripts={"vip/smtp": "preserved 2m, silent_drop 2m"}, clock=(130, -3600)),
+            Vantage(name="lan", scripts={"vip/imaps": "preserved 2m, silent_drop 30s, preserved 90s"}, clock=(130, 15)),
+        ),
+        fires={"2m20s": {}, "3m10s": {drop(): "", short(service="imaps"): ""}},
+    ),
+    Case(
+        name="a scrape that fails amid an outage is not the end of it",
+        vantages=(Vantage(name="lan", scripts={"vip/smtp": "preserved 2m, refused 1m, preserved 1m"}, misses={16}),),
+        fires={"2m40s": {}, "2m50s": {}, "3m10s": {short(): ""}},
+    ),
+    Case(
         name="one session is lost, and the next ones cannot be opened",
         vantages=(lan("preserved 2m, silent_drop 30s, unable 90s, preserved 2m"),),
         fires={"2m50s": {}, "3m50s": {}, "4m30s": {short(): ""}},
@@ -192,6 +205,11 @@ RARE = (
             },
             "33m": {**down("lan"), **down("vps"), **ABSENT, 'MailprobeAbsent{path="out"}': ""},
         },
+    ),
+    Case(
+        name="a daemon is new, and has its first session after five minutes",
+        vantages=(lan("hung 5m, preserved 8m"),),
+        fires={"4m": {}, "7m": {}, "12m": {}},
     ),
     Case(
         name="a session every quarter of an hour is too rare, and that is told",

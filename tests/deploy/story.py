@@ -60,7 +60,7 @@ class Vantage:
 
     `target`: who is asked for rounds, by scrapes of /probe; of rounds that are pushed or written to a file Prometheus
     asks somebody else. `misses`: scrapes that fail; `away`: those at which there is no process. `takes`: seconds until
-    a session is judged.
+    a session is judged. `clock`: when its clock is set, and by how many seconds.
     """
 
     name: str
@@ -72,6 +72,7 @@ class Vantage:
     takes: Mapping[str, int] = field(default_factory=dict)
     misses: Collection[int] = ()
     away: Collection[int] = ()
+    clock: tuple[int, int] = (0, 0)
     _samples: dict[str, dict[int, float]] = field(default_factory=dict)
 
     def series(self, scrape: int = SCRAPE) -> dict[str, str]:
@@ -139,7 +140,8 @@ class Vantage:
 
     def _tell(self, ledger: Ledger, step: int, moment: float) -> None:
         page = Page(self.name, [METRICS[name] for name in (*ROUND, *(COUNTED if self.counts else ()))])
-        fill.endpoints(page, standings(ledger.accounts.values(), moment), lambda wall: wall)
+        set_at, by = self.clock
+        fill.endpoints(page, standings(ledger.accounts.values(), moment), lambda at: at + by * (moment >= set_at))
         for sample in (sample for family in page.families() for sample in family.samples):
             if not sample.name.endswith(("_bucket", "_sum")):
                 self._note(step, sample.name, sample.labels, sample.value)
