@@ -102,7 +102,7 @@ def by_path() -> statetimeline.Panel:
     )
     return (
         panels.timeline(said, questions.WORST_BY_PATH, "{{path}}")
-        .data_links([panels.to_path()])
+        .data_links([panels.to_page()])
         .max_data_points(panels.FINE)
     )
 
@@ -116,7 +116,7 @@ def not_always_well() -> statetimeline.Panel:
     )
     legend = "{{path}} / {{service}} from {{vantage}}"
     panel = panels.timeline(said, questions.NOT_ALWAYS_WELL, legend)
-    return panel.data_links([panels.to_path()]).max_data_points(panels.COARSE)
+    return panel.data_links([panels.to_page()]).max_data_points(panels.COARSE)
 
 
 def matrix() -> table.Panel:

@@ -98,9 +98,9 @@ def link(title: str, url: str) -> build.DashboardLink:
     return build.DashboardLink(title).type(DashboardLinkType.LINK).url(url).icon("external link").target_blank(True)
 
 
-def to_path() -> build.DashboardLink:
-    """From a line or a cell to what the daemon holds of that path."""
-    return link("Sessions of this path", f"{STATUS_PAGE}/api/v1/sessions?path=${{__field.labels.path}}")
+def to_page() -> build.DashboardLink:
+    """From a line or a cell to what the daemon tells people of all its paths: the last day, and sessions behind it."""
+    return link("Status page of the daemon", f"{STATUS_PAGE}/#days")
 
 
 def number(said: Said, expr: str) -> stat.Panel:

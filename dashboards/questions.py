@@ -74,7 +74,9 @@ QUIETEST = (
     f"max(time() - max by (vantage) (last_over_time(mailprobe_last_session_timestamp_seconds{{{ENDPOINT}}}[$__range])))"
 )
 DEAF = f"sum(1 - max by (vantage, source) (mailprobe_evidence_source_up{{{VANTAGE}}}))"
-LONGEST_OUTAGE = f"max(increase(mailprobe_outage_seconds_total{{{ENDPOINT}}}[$__range]))"
+_OUT = f"sum by ({BY_ENDPOINT}) (increase(mailprobe_outage_seconds_total{{{ENDPOINT}}}[$__range]))"
+"""Seconds of an endpoint, of all processes that probed it one after the other: a new pod counts from 0."""
+LONGEST_OUTAGE = f"max({_OUT})"
 _EXPIRY = f"mailprobe_tls_certificate_expiry_timestamp_seconds{{{ENDPOINT}}}"
 FIRST_EXPIRY = f"(min({_EXPIRY}) - time()) / 86400"
 EXPIRIES = f"sort(bottomk({MOST}, (min by (path, service) ({_EXPIRY}) - time()) / 86400))"
@@ -100,7 +102,7 @@ CLIENTS = (
 TIME_OUT = f"clamp_max(max by (path) (rate(mailprobe_outage_seconds_total{{{ENDPOINT}}}[$__rate_interval])), 1)"
 """Sessions move the counter in jumps, so a window may seem to hold more of them than it is long."""
 
-OUTAGES = f"topk({MOST}, max by ({BY_ENDPOINT}) (increase(mailprobe_outage_seconds_total{{{ENDPOINT}}}[$__range])) > 0)"
+OUTAGES = f"topk({MOST}, {_OUT} > 0)"
 
 _PHASES = f'mailprobe_phase_duration_seconds_bucket{{{ENDPOINT},phase=~"$phase"}}'
 PHASES = f"sum by (le) (increase({_PHASES}[$__rate_interval]))"

@@ -17,19 +17,22 @@
 #
 # probe and kubectl may be wrappers (`kubectl --context mail "$@"`), and who ends a wrapper has not ended what it began. So each
 # has a session, and with it a process group, of its own: a terminal's signals are for this script alone, which ends the
-# groups, waits for them, and says what has become of the drain. For what runs elsewhere (ssh) that place has to answer.
+# groups, waits for them, and says what has become of the drain. For what runs elsewhere (ssh) that place has to answer. What
+# runs as another user (sudo in a wrapper) cannot be ended from here, so it is refused before anything is touched.
 #
 # No report takes the place of another: each watch gets the next number that is free.
 #
 # Run it where clients are, outside the cluster. Exit codes are probe's: 0 ok, 1 warning, 2 critical, 3 unknown, 64 usage;
 # and 70 where kubectl drain failed.
 
+# shellcheck disable=SC2317 # what the trap calls
+
 set -u
 
 PROBE=${PROBE:-probe}
 KUBECTL=${KUBECTL:-kubectl}
 BASELINE='the change may begin'
-TICK=0.2
+TICK=0.1
 SIGNALS='HUP INT QUIT USR1 USR2 PIPE ALRM TERM'
 
 usage() {
@@ -55,47 +58,49 @@ refuse() {
     exit 64
 }
 
-# need PROGRAM NAME: a program that is missing is no matter of usage.
+# need PROGRAM WHAT-NOW: a program that is missing is no matter of usage.
 need() {
     command -v "$1" >/dev/null && return
-    say "there is no program $1; say where it is: $2=/path/to/it drain.sh …"
+    say "there is no program $1; $2"
     exit 64
 }
 
-# Seconds on a clock that nobody sets.
-uptime() {
-    read -r seconds _ </proc/uptime
-    printf '%s\n' "${seconds%.*}"
+# The time in $now: hundredths of a second on a clock that nobody sets.
+look_at_clock() {
+    read -r now _ </proc/uptime
+    now=${now%.*}${now#*.}
 }
 
 # Options of ours end at the node's name; what comes after it is kubectl's. A POSIX shell has one list only, "$@", which is
 # needed for kubectl's options: so paths are kept as path_1, path_2, ….
 before=60 after=120 stable=60 most=120 report='' config='' paths=0
 while [ $# -gt 0 ]; do
-    case $1 in
-        --before | --after | --stable | --max-outage | --report | --config | --path)
-            [ $# -ge 2 ] || refuse "$1 needs a value"
-            case $1 in
-                --before) before=$2 ;;
-                --after) after=$2 ;;
-                --stable) stable=$2 ;;
-                --max-outage) most=$2 ;;
-                --report) report=$2 ;;
-                --config) config=$2 ;;
-                --path)
-                    paths=$((paths + 1))
-                    eval "path_$paths=\$2"
-                    ;;
-            esac
-            shift 2
+    option=$1
+    case $option in
+        --*=*)
+            shift
+            set -- "${option%%=*}" "${option#*=}" "$@"
+            continue
+            ;;
+        --before) before=${2-} ;;
+        --after) after=${2-} ;;
+        --stable) stable=${2-} ;;
+        --max-outage) most=${2-} ;;
+        --report) report=${2-} ;;
+        --config) config=${2-} ;;
+        --path)
+            paths=$((paths + 1))
+            eval "path_$paths=\${2-}"
             ;;
         -h | --help)
             usage
             exit 0
             ;;
-        -*) refuse "unknown option $1 (options of kubectl drain come after the node's name)" ;;
+        -*) refuse "unknown option $option (options of kubectl drain come after the node's name)" ;;
         *) break ;;
     esac
+    [ $# -ge 2 ] || refuse "$option needs a value"
+    shift 2
 done
 [ $# -gt 0 ] || refuse 'which node?'
 node=$1
@@ -107,18 +112,15 @@ case " $*" in
 esac
 for number in "$before" "$after" "$stable" "$most"; do
     case $number in
-        '' | *[!0-9]*) refuse "$number is no number of whole seconds" ;;
+        '' | *[!0-9]*) refuse "'$number' is no number of whole seconds" ;;
     esac
 done
 [ "$stable" -gt 0 ] || refuse '--stable has to be at least 1'
 report=${report:-drain-$node}
 report=${report%.html}
-need "$PROBE" PROBE
-need "$KUBECTL" KUBECTL
-if ! command -v setsid >/dev/null; then
-    say 'there is no program setsid, without which nobody could be ended for sure; it comes with util-linux and with busybox'
-    exit 64
-fi
+need "$PROBE" 'say where it is: PROBE=/path/to/it drain.sh …'
+need "$KUBECTL" 'say where it is: KUBECTL=/path/to/it drain.sh …'
+need setsid 'without it nobody could be ended for sure; util-linux has it, and busybox'
 
 # Becomes probe with these arguments, the configuration and the paths that were asked for: so only in the background, where
 # the number is then that of probe and of its group.
@@ -162,63 +164,74 @@ relay 3>&2 2>/dev/null <"$told" >/dev/null &
 relay=$!
 exec 2>>"$told"
 
-# Whether anybody of a group is there; its leader alone, where it is so young that there is no group yet.
-# shellcheck disable=SC2317 # called by the trap, as the next ones are
-there() { kill -s 0 -- "-$1" 2>/dev/null || kill -0 "$1" 2>/dev/null; }
+# Who of a group is alive (a zombie only waits for its parent), and its leader, who may be so young that there is no group yet.
+members() {
+    sed -n -e "s/^\($1\) (.*) [^XZ] .*/\1/p" -e t -e "s/^\([0-9]*\) (.*) [^XZ] [0-9]* $1 .*/\1/p" \
+        /proc/[0-9]*/stat 2>/dev/null
+}
 
-# shellcheck disable=SC2317
+# Another user's process is there, but a signal to it is refused like one to nobody: only the reason tells them apart. Of a group
+# (-NUMBER) this is said if it holds for all.
+foreign() {
+    case $(LC_ALL=C && kill -s 0 -- "$1" 2>&1) in
+        '' | *'o such process'*) return 1 ;;
+    esac
+}
+
+alive() { kill -s 0 "$1" 2>/dev/null || foreign "$1"; }
+
+# /proc may hide what is another user's (hidepid).
+there() { [ -n "$(members "$1")" ] || foreign "-$1"; }
+
 signal() { kill -s "$2" -- "-$1" 2>/dev/null || kill -s "$2" "$1" 2>/dev/null; }
 
-# lasts TURNS COMMAND…: whether it still holds after so many ticks.
-# shellcheck disable=SC2317
+# lasts S COMMAND…: whether it still holds after so many seconds.
 lasts() {
-    turns=$1
+    look_at_clock
+    until=$((now + $1 * 100))
     shift
     while "$@" 2>/dev/null; do
-        [ "$turns" -gt 0 ] || return 0
-        turns=$((turns - 1))
+        look_at_clock
+        [ "$now" -lt "$until" ] || return 0
         sleep "$TICK"
     done
     return 1
 }
 
+ours() { there "$1" && ! foreign "-$1"; }
+
 # Whoever is left has not heeded SIGTERM; true if all of the group are gone at last.
-# shellcheck disable=SC2317
 gone() {
-    lasts 25 there "$1" || return 0
-    signal "$1" KILL
-    ! lasts 10 there "$1"
+    ! lasts 5 ours "$1" || signal "$1" KILL
+    ! lasts 2 ours "$1" && ! there "$1"
 }
 
-# shellcheck disable=SC2317
 tell_end_of_drain() {
     if gone "$drain"; then
         say 'kubectl drain was ended before it was done; what it has evicted stays so'
     else
-        say "kubectl drain WAS NOT ENDED (process group $drain): it may evict still"
+        say "kubectl drain WAS NOT ENDED, it may evict still: sudo kill -s KILL -- -$drain ends it"
     fi
 }
 
 # A watch that gets a second signal ends without its report, and some wrappers pass on what they get: so first the leader alone.
-# shellcheck disable=SC2317
 let_probe_end() {
-    ! lasts 50 kill -0 "$probe" || say "probe does not end; its report may be missing"
+    ! lasts 10 kill -0 "$probe" || say "probe does not end; its report may be missing"
     signal "$probe" TERM
-    gone "$probe" || say "probe was not ended (process group $probe)"
+    gone "$probe" || say "probe was not ended: sudo kill -s KILL -- -$probe ends it"
 }
 
 # The drain first: nothing more is to be evicted while the watch writes its report. No second signal cuts this short.
-# shellcheck disable=SC2317 # called by the trap
 end() {
     # shellcheck disable=SC2086 # a list
     trap '' $SIGNALS
-    there "$drain" || drain=''
+    [ -z "$drain" ] || there "$drain" || drain=''
     [ -z "$drain" ] || signal "$drain" TERM
     [ -z "$probe" ] || kill "$probe" 2>/dev/null
     [ -z "$drain" ] || tell_end_of_drain
     [ -z "$probe" ] || let_probe_end
     : >"$work/over"
-    ! lasts 10 kill -0 "$relay" || kill -KILL "$relay"
+    ! lasts 2 kill -0 "$relay" || kill -KILL "$relay"
     rm -rf "$work"
 }
 
@@ -226,6 +239,25 @@ end() {
 trap end EXIT
 trap 'say "interrupted; kubectl uncordon $node gives the node back"; exit 130' INT
 trap 'say "ended; kubectl uncordon $node gives the node back"; exit 143' HUP QUIT USR1 USR2 PIPE ALRM TERM
+
+# can_end NAME PROGRAM ARGUMENT…: refuses a program that, asked for something harmless, runs what this script could not end. That
+# takes it some 50 ms, so it is looked at without a pause, but not for ever.
+can_end() {
+    name=$1
+    shift
+    setsid "$@" </dev/null >/dev/null &
+    look_at_clock
+    until=$((now + 500))
+    while alive $! && [ "$now" -lt "$until" ]; do
+        for one in $(members $!) "-$!"; do
+            foreign "$one" || continue
+            say "$name runs as another user, so it could not be ended: run drain.sh itself by sudo; nothing was touched"
+            exit 64
+        done
+        look_at_clock
+    done
+    ! alive $! || signal $! KILL
+}
 
 # In the background, for a shell heeds no signal while it waits for a program before it.
 gate() {
@@ -246,10 +278,11 @@ begin_drain() {
 
 # One that failed may have evicted some pods, so the watch goes on; but nobody should have to wait for its end to hear of it.
 look_at_drain() {
-    if [ -z "$drain" ] || kill -0 "$drain" 2>/dev/null; then return; fi
+    if [ -z "$drain" ] || alive "$drain"; then return; fi
     wait "$drain"
     drained=$?
-    over=$(uptime)
+    look_at_clock
+    over=$now
     drain=''
     if [ "$drained" -eq 0 ]; then
         say "kubectl drain has ended; watching until all has been ok for $stable s"
@@ -268,20 +301,18 @@ tell_how_to_tell_the_pager() {
         [ "$paths" -eq 0 ] || eval "of=\" path='\$path_$number'\""
         # shellcheck disable=SC2016 # the dates are for whoever types it
         say "  amtool alert add MailprobeMaintenance$of" '--start="$(date -u +%FT%TZ)"' \
-            '--end="$(date -u -d "+30 min" +%FT%TZ)"' "--annotation=summary='drain of $node'"
+            '--end="$(date -u -d "+45 min" +%FT%TZ)"' "--annotation=summary='drain of $node'"
         [ "$number" -lt "$paths" ] || break
     done
 }
 
 # The next report that is not there yet.
 name_report() {
-    number=$last_report
     while :; do
-        number=$((number + 1))
-        written=$report-$number.html
+        last_report=$((last_report + 1))
+        written=$report-$last_report.html
         [ -e "$written" ] || break
     done
-    last_report=$number
     reports="$reports${reports:+, }$written"
 }
 
@@ -293,7 +324,7 @@ watch_once() {
     become_probe watch --until-stable "$stable" --max-outage "$most" --report "$written" \
         ${as_found:+"$as_found"} >&2 &
     probe=$!
-    while kill -0 "$probe" 2>/dev/null; do
+    while alive "$probe"; do
         if [ -z "$begun" ] && grep -q "$BASELINE" "$told"; then begin_drain "$@"; fi
         look_at_drain
         sleep "$TICK"
@@ -303,6 +334,8 @@ watch_once() {
     probe=''
 }
 
+can_end PROBE "$PROBE" --version
+can_end KUBECTL "$KUBECTL" version --client
 tell_how_to_tell_the_pager
 say "before: is all well?"
 gate "$before"
@@ -331,7 +364,8 @@ while :; do
     # A watch that was stable while the drain was still at it has not seen what the drain does.
     look_at_drain
     if [ -n "$drained" ]; then
-        [ $(($(uptime) - over)) -lt "$stable" ] || break
+        look_at_clock
+        [ $((now - over)) -lt $((stable * 100)) ] || break
     fi
     say "all was ok for $stable s, but the drain $([ -n "$drained" ] && echo 'has just ended' || echo 'goes on'): watching on"
 done

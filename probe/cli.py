@@ -218,13 +218,15 @@ def check_config(context: click.Context, config: Path | None) -> None:
     """Check the configuration: every fault with its path in the file and what was expected."""
     from probe.settings import targets
 
-    settings = _settings(config or context.obj)
+    chosen = _found(config or context.obj)
+    settings = _settings(chosen)
     counted = {
         "path": len(settings.paths),
         "endpoint": len(targets(settings)),
         "log source": len(settings.evidence.sources),
     }
-    click.echo("ok: " + ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counted.items()))
+    found = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counted.items())
+    click.echo(f"ok: {click.format_filename(chosen)}: {found}")
 
 
 @command.command("run")

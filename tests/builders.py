@@ -134,3 +134,9 @@ def result(verdict: Verdict = Verdict.PRESERVED, *, masked_by: MaskedBy | None =
         verdict=verdict, rule=f"rule-of-{verdict}", explanation=f"It is {verdict}.", hint="Look.", masked_by=masked_by
     )
     return Result(session=session, evidence=Evidence(), judgement=judgement)
+
+
+def unable(opened: float, **changes: Any) -> Result:
+    """A session on port 25 that the vantage could not open."""
+    fault = failed(Phase.CONNECT, Failure.VANTAGE)
+    return result(Verdict.UNVERIFIED, **{"opened": opened, "id": f"unable {opened}", "fault": fault, **changes})

@@ -328,7 +328,8 @@ class TestUsage:
     ) -> None:
         elsewhere = tmp_path_factory.mktemp("elsewhere")
         done = run("check-config", cwd=elsewhere, MAILPROBE_CONFIG=str(configured / "mailprobe.yaml"))
-        assert (done.returncode, done.stdout) == (0, "ok: 1 path, 1 endpoint, 1 log source\n")
+        checked = configured / "mailprobe.yaml"
+        assert (done.returncode, done.stdout) == (0, f"ok: {checked}: 1 path, 1 endpoint, 1 log source\n")
 
 
 class TestCheckConfig:
@@ -363,7 +364,7 @@ class TestCheckConfig:
     def test_the_example_is_sound(self, tmp_path: Path) -> None:
         done = run("check-config", "--config", str(REPOSITORY / "mailprobe.example.yaml"), cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        assert re.match(r"ok: \d+ paths?, \d+ endpoints", done.stdout)
+        assert re.match(r"ok: .*/mailprobe\.example\.yaml: \d+ paths?, \d+ endpoints", done.stdout)
 
     def test_schema_is_json(self, tmp_path: Path) -> None:
         done = run("schema", cwd=tmp_path)

@@ -5,6 +5,7 @@
 # Rule 1: nothing starts that did not run before; a service that runs is started anew with the new version.
 # Rule 2: a configuration and drop-ins that are there stay as they are.
 # Rule 3: nothing of the system's own Python is touched.
+# Rule 4: its place is emptied where Python is another one, so nothing but a virtual environment may be there.
 #
 # What pip is configured to do (/etc/pip.conf, $PIP_INDEX_URL, …) holds here too.
 
@@ -33,6 +34,11 @@ sys.exit(sys.version_info < (3, 11) or sys.base_prefix.startswith(("/home/", "/r
 
 [ "$(id -u)" = 0 ] || stop 'it needs root'
 [ -f deploy/requirements.lock ] || stop "$(pwd) is no checkout of mailprobe"
+case $(pwd -P)/ in
+  "$(realpath -m "$PLACE")"/*) stop "the checkout is in $PLACE, where the virtual environment goes: move it elsewhere, and run this there" ;;
+esac
+[ -f "$PLACE/pyvenv.cfg" ] || [ -z "$(ls -A "$PLACE" 2>/dev/null)" ] \
+  || stop "$PLACE holds something else than a virtual environment: move that away, nothing was touched"
 python=$(find_python)
 
 version() { "$1" -c 'import sys; print(sys.version)' 2>/dev/null; }
@@ -63,4 +69,4 @@ if [ -d /run/systemd/system ]; then
   systemctl try-restart mailprobe.service || stop 'the new version does not start: journalctl -u mailprobe -n 20 says why'
 fi
 echo "$("$PLACE/bin/probe" --version) is in $PLACE; its configuration is $CONFIGURATION."
-echo "Next: edit it, probe check-config, then systemctl enable --now mailprobe (docs/install.md)."
+echo "Next: edit it, probe check-config --config $CONFIGURATION, then systemctl enable --now mailprobe (docs/install.md)."

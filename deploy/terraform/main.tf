@@ -2,9 +2,10 @@
 #
 #   terraform apply -var values=values.yaml -var mail_context=mail -var probe_context=outpost
 #
-# Written for version 3 of the helm provider. The probe needs two Secrets in its namespace before it is ready, its login and
+# Written for version 3 of the helm provider. The probe needs two Secrets in its namespace before it begins, its login and
 # the account's kubeconfig: docs/helm.md says how they are made. They are not made here, for what Terraform makes it also
-# keeps in its state.
+# keeps in its state. The kubeconfig can only be made once the account is there, so apply does not wait for the probe's pod: it
+# begins by itself as soon as both Secrets are there.
 
 terraform {
   required_version = ">= 1.5"
@@ -87,6 +88,7 @@ resource "helm_release" "probe" {
   chart            = "${path.module}/../helm/mailprobe"
   values           = [file(var.values), yamlencode({ image = var.image })]
   depends_on       = [helm_release.account]
+  wait             = false
 
   lifecycle {
     precondition {

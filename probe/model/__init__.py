@@ -64,7 +64,7 @@ from probe.model.judgement import (
     Result,
     Round,
 )
-from probe.model.mask import without_credentials
+from probe.model.mask import without, without_credentials
 from probe.model.outage import (
     Ahead,
     Change,
@@ -233,6 +233,7 @@ __all__ = [
     "plain_network",
     "unexpanded",
     "within",
+    "without",
     "without_credentials",
     "worst",
 ]

@@ -2,7 +2,7 @@
 
 Rules:
 - `as_written` is what goes into names, labels, reasons, logs and pages; the value itself goes to whom it is meant for.
-- What others say of a request may quote it: `unexpanded` puts back what the file says.
+- What others say of a request may quote it: `unexpanded` puts back what the file says, however it is quoted (mask.py).
 
 >>> url = Expanded("http://loki/s3cret", "http://loki/${SEGMENT}", [("s3cret", "${SEGMENT}")])
 >>> as_written(url), unexpanded("no route to /s3cret/push", url)
@@ -12,6 +12,8 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable
+
+from probe.model.mask import without
 
 SHORTEST = 4
 """Characters of what a variable holds that is looked for in what others say; less stands in any text."""
@@ -45,5 +47,5 @@ def unexpanded(said: str, *values: str | None) -> str:
     for value in values:
         for held, written in value.held if isinstance(value, Expanded) else ():
             if len(held) >= SHORTEST:
-                said = said.replace(held, written)
+                said = without(said, held, written)
     return said

@@ -3,7 +3,8 @@
 Rules:
 - A new configuration changes what it names and nothing else: what waits for a history in trouble goes on waiting,
   whatever becomes of the sink, and the other way round.
-- Another login of the same sink loses nothing of what waits for it, which may have waited for just that login.
+- Another login of the same sink loses nothing of what waits for it, which may have waited for just that login. Each
+  reload logs in again, for its files may have been renewed in their places.
 - Whoever reads a sink that is left hears that nobody tells there any more how an outage ends.
 """
 
@@ -66,7 +67,7 @@ class Keeping:
                 await self._sink.__aexit__(None, None, None)
             self._sink = _sink(settings, self._clock)
             await self._begin_sink(known)
-        elif self._sink is not None and settings.sink is not None and settings.sink != before.sink:
+        elif self._sink is not None and settings.sink is not None:
             await self._sink.log_in(settings.sink)
 
     async def _begin_sink(self, known: Restored) -> None:

@@ -13,7 +13,7 @@ and cut.
 
 from __future__ import annotations
 
-from probe.model import Clock, Phase, PhaseTiming, Spoken
+from probe.model import Clock, Phase, PhaseTiming, Spoken, without
 
 KEPT_LINES = 200
 KEPT_CHARACTERS = 500
@@ -95,7 +95,7 @@ class Journal:
     def plain(self, text: str) -> str:
         """A text as it may be kept and shown: masked, on one line, printable."""
         for secret in self._secrets:
-            text = text.replace(secret, "****")
+            text = without(text, secret)
         # No line break is printable, so most texts are plain as they are.
         return text if text.isprintable() else printable(" ".join(text.splitlines()))
 

@@ -111,8 +111,8 @@ def _of_reading(clients: Clients, reading: Reading) -> Iterable[Finding]:
         yield Finding(
             rule="not-all-read",
             severity=Severity.UNKNOWN,
-            sentence=f"Not all was read: {names}{more}.",
-            hint="What follows is about the rest alone.",
+            sentence=f"{'Not all' if reading.lines else 'Nothing'} was read: {names}{more}.",
+            hint="What follows is about the rest alone." if reading.lines else _NOTHING,
         )
     if reading.lines == 0:
         if not faults:

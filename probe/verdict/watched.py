@@ -14,16 +14,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from probe.model import Conclusion, Ending, Gap, Severity, Verdict, Watched, WatchedEndpoint
+from probe.model import Conclusion, Ending, Gap, GapKind, Severity, Verdict, Watched, WatchedEndpoint
 
 LOSSY = 0.02
 FEW_LOST = 5
 """SYNs that go unanswered one by one are told as loss above so many, and above this share of all."""
 
 LEAST_PATIENCE = 300.0
+OUTAGE_PATIENCE = 900.0
 PATIENCE_TURNS = 5
 """Waiting for all to be well goes on for so many seconds in which nobody goes or comes back, and so many times
---until-stable; where somebody is out, so many times --max-outage too."""
+--until-stable. Where somebody is not served, it goes on for the longer one, and so many times --max-outage: Kubernetes
+takes a volume from a node that is gone after six minutes, and only then does the pod start elsewhere."""
 
 
 def longest(watched: Watched) -> Gap | None:
@@ -66,9 +68,18 @@ def calm_seconds(watched: Watched, began: float) -> float:
 
 def patience(watched: Watched, until_stable: float) -> float:
     """Seconds for which nobody goes or comes back until it ends, though not all are well."""
-    out = any(endpoint.lasting for endpoint in watched.endpoints)
-    tolerated = watched.wanted.max_outage or 0.0
-    return max(LEAST_PATIENCE, PATIENCE_TURNS * until_stable, PATIENCE_TURNS * tolerated if out else 0.0)
+    least = max(LEAST_PATIENCE, PATIENCE_TURNS * until_stable)
+    if not any(map(_is_unserved, watched.endpoints)):
+        return least
+    return max(least, OUTAGE_PATIENCE, PATIENCE_TURNS * (watched.wanted.max_outage or 0.0))
+
+
+def _is_unserved(endpoint: WatchedEndpoint) -> bool:
+    """Whether its clients get nothing: who is masked is out, and yet served."""
+    gap, latest = endpoint.lasting, endpoint.latest
+    if gap is None or gap.kind is GapKind.UNREACHABLE:
+        return gap is not None
+    return latest is None or latest.verdict is not Verdict.MASKED
 
 
 def why_over(watched: Watched) -> Ending | None:

@@ -242,6 +242,23 @@ def test_values_that_nobody_can_mean_are_refused_by_name(change: Values, named: 
     assert named in said
 
 
+def test_a_key_without_a_value_is_the_same_as_no_key() -> None:
+    """Of the configuration at every depth, as the probe takes it, and of what the chart does not need."""
+    empty = {
+        key: None for key in values_schema.with_configuration({"properties": {}})["properties"]["config"]["properties"]
+    }
+    given = values_of("minimal")
+    (path,) = given["config"]["paths"]
+    config = {**empty, "paths": [{**path, "tls": None, "source_address": None}], "timeouts": {"session": None}}
+    config["evidence"] = {"sources": None, "reply": None}
+    needless = dict.fromkeys(("resources", "nodeSelector", "tolerations", "secrets", "podLabels", "nameOverride"))
+    told = render({**given, "config": config, **needless})
+    check(told.one("Deployment"))
+    assert "resources" not in _container(told.one("Deployment"))
+    assert yaml.safe_load(told.configuration)["web"] == {"listen": ":9797"}
+    assert refusal(merged(given, {"config": {"schedule": {"interval": "often"}}})).count("interval") >= 1
+
+
 # What the pod may do
 
 

@@ -201,3 +201,12 @@ def test_an_open_page_is_told() -> None:
     assert closed == {"account-only", "web-config", "network-policy", "syslog"}
     abroad = render(merged(values_of("syslog"), {"service": {"type": "LoadBalancer"}})).notes
     assert "The Service is open beyond this cluster." in abroad
+
+
+@pytest.mark.parametrize(
+    ("listen", "said"),
+    [("192.168.5.7:9797", True), ("[2001:db8::7]:9797", True), (":9797", False), ("0.0.0.0:9797", False)],
+)
+def test_one_address_of_a_node_is_said_to_be_no_other_than_the_kubelet_s(listen: str, *, said: bool) -> None:
+    told = render(merged(values_of("minimal"), {"config": {"web": {"listen": listen}}})).notes
+    assert ("the pod is ended again and again" in told) is said

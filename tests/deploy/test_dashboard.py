@@ -17,6 +17,7 @@ from dashboards.verdicts import CODES, COLOURS, CRITICAL, KEEPS_OUT, KINDS, NOT_
 from probe.model import Severity, Verdict
 from probe.service.metrics.catalogue import METRICS, VANTAGE
 from tests.deploy.colours import difference, seen_without
+from tests.deploy.promtool import program, run
 from tests.deploy.schemas import faults, grafana
 
 REPOSITORY = Path(__file__).parents[2]
@@ -30,6 +31,23 @@ APART = 15.0
 
 def test_what_is_checked_in_is_what_the_code_makes() -> None:
     assert FILE.read_text(encoding="utf-8") == as_text(), "make dashboards"
+
+
+@pytest.mark.parametrize("title", ["Longest outage", "Which endpoints were out longest?"])
+def test_an_outage_that_a_new_pod_goes_on_with_is_one(title: str, tmp_path: Path) -> None:
+    """Each process counts its seconds from 0 and has an instance of its own: ten minutes of one, then of the next."""
+    (asked,) = [target["expr"] for panel, target in TARGETS if panel == title]
+    asked = re.sub(r'=~"\$\w+"', '=~".*"', asked).replace("$__range", "30m")
+    series = 'mailprobe_outage_seconds_total{vantage="v",path="vip",service="smtp",instance="%d"}'
+    out = [(1, "0+60x10 600x1 stale"), (2, "_x12 0+60x10 600x10")]
+    given = [{"series": series % instance, "values": values} for instance, values in out]
+    labels = "" if title == "Longest outage" else '{vantage="v",path="vip",service="smtp"}'
+    samples = [{"labels": labels or "{}", "value": 1_200}]
+    test = {"interval": "1m", "input_series": given}
+    test["promql_expr_test"] = [{"expr": f"round({asked}, 100)", "eval_time": "30m", "exp_samples": samples}]
+    file = tmp_path / "out.yaml"
+    file.write_text(yaml.safe_dump({"rule_files": [], "evaluation_interval": "1m", "tests": [test]}), encoding="utf-8")
+    run(program("promtool", "host"), "test", "rules", str(file))
 
 
 class TestGrafanaSchemas:

@@ -1,8 +1,4 @@
-"""The drain script: what it asks of probe and kubectl, in which order, and what it leaves alone.
-
-Both programs are stages of a play here: each call is written down, then done as a fragment of shell for that call says.
-Without a fragment a call succeeds at once.
-"""
+"""The drain script: what it asks of probe and kubectl, in which order, and what it leaves alone."""
 
 from __future__ import annotations
 
@@ -11,137 +7,41 @@ import pty
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.chart import REPOSITORY
+from tests.deploy.drain_stage import (
+    AS_ANOTHER,
+    BASELINE,
+    ENDED,
+    FAILS_ONCE_IT_HANGS,
+    HANGS,
+    HEEDS_NOTHING,
+    OVER,
+    PATIENCE,
+    SCRIPT,
+    STABLE,
+    UNTIL_DRAINED,
+    WATCHES_ON,
+    WRAPPED,
+    Stage,
+    furnished,
+    play_at_once,
+    wait_for,
+)
 from tests.deploy.test_drain_recipes import recipe
 
-SCRIPT = REPOSITORY / "deploy/drain.sh"
-PATIENCE = 20.0
-STAGE = """#!/bin/sh
-[ "$1" != --once ] || set -- once "$@"
-printf '%s\\n' "{name} $*" >>"$STAGE/asked"
-number=$(grep -c "^{name} $1" "$STAGE/asked")
-[ ! -e "$STAGE/{name}-$1-$number" ] || . "$STAGE/{name}-$1-$number"
-exit 0
-"""
-BASELINE = 'echo "12:00:00 the baseline is there: watching, the change may begin" >&2\n'
-UNTIL_DRAINED = 'while [ ! -e "$STAGE/over" ]; do sleep 0.02; done\n'
-STABLE = BASELINE + UNTIL_DRAINED + "sleep 2\n"
-"""A watch that sees the drain to its end and is stable for the second of --stable 1, with one to spare."""
-
-OVER = ': >"$STAGE/over"\n'
-IS_THERE = 'echo $$ >"$STAGE/hanging"\nmv "$STAGE/hanging" "$STAGE/hangs"\n'
-HANGS = IS_THERE + "while :; do sleep 0.02; done\n"
-FAILS_ONCE_IT_HANGS = BASELINE + 'while [ ! -e "$STAGE/hangs" ]; do sleep 0.02; done\nexit 2\n'
-HEEDS_NOTHING = 'trap "" TERM\n' + IS_THERE + "while :; do sleep 1; done\n"
-ENDS = 'trap "exit 1" INT HUP TERM; sleep 0.5; : >"$STAGE/reported"; exit 2'
-WATCHES_ON = BASELINE + f"trap '{ENDS}' INT HUP TERM\nwhile :; do sleep 0.02; done\n"
-"""A watch that reports half a second after a signal, unless another one follows."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A directory with both programs and what they are to do."""
-
-    directory: Path
-    shell: str = "sh"
-    wrapped: bool = False
-
-    @property
-    def wrappers(self) -> dict[str, str]:
-        """Programs that do not become what they wrap, where that is asked for."""
-        if not self.wrapped:
-            return {}
-        for name in ("probe", "kubectl"):
-            program = self.directory / f"our-{name}"
-            program.write_text(f'#!/bin/sh\n{name} "$@"\nexit $?\n', encoding="utf-8")
-            program.chmod(0o755)
-        return {"PROBE": "our-probe", "KUBECTL": "our-kubectl"}
-
-    def plays(self, **fragments: str) -> None:
-        """What a call does: once_1 is the first `probe --once`, watch_2 the second watch, drain_1 kubectl's."""
-        for call, fragment in fragments.items():
-            verb, number = call.split("_")
-            program = "kubectl" if verb == "drain" else "probe"
-            (self.directory / f"{program}-{verb}-{number}").write_text(fragment, encoding="utf-8")
-
-    def begin(self, *arguments: str, onto: int = subprocess.PIPE) -> subprocess.Popen[str]:
-        """In a process group of its own, as from a shell's prompt."""
-        return subprocess.Popen(
-            [self.shell, str(SCRIPT), *arguments],
-            env={"PATH": f"{self.directory}:{os.environ['PATH']}", "STAGE": str(self.directory), **self.wrappers},
-            cwd=self.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=onto,
-            stderr=onto,
-            text=True,
-            start_new_session=True,
-        )
-
-    def run(self, *arguments: str) -> tuple[int, str]:
-        """Exit code and standard error."""
-        with self.begin(*arguments) as started:
-            _, errors = started.communicate(timeout=PATIENCE)
-        return started.returncode, errors
-
-    def type(self, block: str) -> subprocess.CompletedProcess[str]:
-        """What a recipe comes to."""
-        return subprocess.run(
-            ["sh", "-c", block],
-            env={"PATH": f"{self.directory}:{os.environ['PATH']}", "STAGE": str(self.directory)},
-            cwd=self.directory,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-
-    @property
-    def asked(self) -> list[str]:
-        """Every call so far."""
-        file = self.directory / "asked"
-        return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-
-    def has(self, name: str) -> bool:
-        return (self.directory / name).exists()
-
-    def still_drains(self) -> bool:
-        """Whether the kubectl that hangs is there yet."""
-        try:
-            os.kill(int((self.directory / "hangs").read_text()), 0)
-        except ProcessLookupError:
-            return False
-        return True
-
-
-ENDED = "kubectl drain was ended before it was done"
 SHELLS = pytest.mark.parametrize("shell", ["sh", "bash"])
-
-
-def wait_for(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
-    """Its wall clock stands still: who counts by it never ends."""
-    (tmp_path / "date").write_text("#!/bin/sh\necho 0\n", encoding="utf-8")
-    (tmp_path / "date").chmod(0o755)
-    for name in ("probe", "kubectl"):
-        program = tmp_path / name
-        program.write_text(STAGE.format(name=name), encoding="utf-8")
-        program.chmod(0o755)
-    return Stage(tmp_path)
+    return furnished(tmp_path)
 
 
 @SHELLS
@@ -150,6 +50,8 @@ def test_a_drain_is_gated_before_watched_and_gated_after(stage: Stage, shell: st
     stage.plays(watch_1=STABLE, drain_1=OVER)
     code, errors = stage.run("--stable", "1", "--max-outage", "90", "--before", "5", "--after", "6", "node1")
     assert code == 0, errors
+    called = (stage.directory / "asked").read_text(encoding="utf-8").splitlines()
+    assert called[:2] == ["probe --version", "kubectl version --client"]
     assert stage.asked == [
         "probe once --once --wait 5",
         "probe watch --until-stable 1 --max-outage 90 --report drain-node1-1.html",
@@ -161,13 +63,13 @@ def test_a_drain_is_gated_before_watched_and_gated_after(stage: Stage, shell: st
     (pager,) = [line for line in errors.splitlines() if "amtool" in line]
     assert pager == (
         'drain.sh:   amtool alert add MailprobeMaintenance --start="$(date -u +%FT%TZ)" '
-        """--end="$(date -u -d "+30 min" +%FT%TZ)" --annotation=summary='drain of node1'"""
+        """--end="$(date -u -d "+45 min" +%FT%TZ)" --annotation=summary='drain of node1'"""
     )
 
 
 def test_arguments_reach_who_they_are_for(stage: Stage) -> None:
     stage.plays(watch_1=STABLE, drain_1=OVER)
-    ours = ("--config", "my file.yaml", "--path", "vip", "--path", "the other", "--stable", "1", "--report", "r.html")
+    ours = ("--config", "my file.yaml", "--path", "vip", "--path=the other", "--stable=1", "--report", "r.html")
     code, errors = stage.run(*ours, "node1", "--timeout", "2m", "--pod-selector=app=mail server")
     assert code == 0, errors
     selection = "--config my file.yaml --path vip --path the other"
@@ -209,21 +111,61 @@ def test_without_a_baseline_nothing_is_touched(stage: Stage, ended: int, told: i
     assert [call for call in stage.asked if call.startswith("kubectl")] == []
 
 
-@pytest.mark.parametrize("drain", [HANGS, HEEDS_NOTHING], ids=["which heeds SIGTERM", "which does not"])
-def test_an_outage_that_is_too_long_stops_the_drain(stage: Stage, drain: str) -> None:
-    stage = replace(stage, wrapped=True)
-    stage.plays(watch_1=FAILS_ONCE_IT_HANGS, drain_1=drain)
-    code, errors = stage.run("node1")
-    assert code == 2
-    wait_for(lambda: not stage.still_drains())
-    assert "kubectl uncordon node1 gives the node back" in errors
-    assert ENDED in errors
-    assert len(stage.asked) == 3
+def test_an_outage_that_is_too_long_stops_the_drain(tmp_path: Path) -> None:
+    """One that heeds SIGTERM, and one that does not."""
+
+    def play(stage: Stage, drain: str) -> None:
+        stage = replace(stage, wrapping=WRAPPED)
+        stage.plays(watch_1=FAILS_ONCE_IT_HANGS, drain_1=drain)
+        code, errors = stage.run("node1")
+        assert code == 2
+        wait_for(lambda: not stage.still_drains())
+        assert "kubectl uncordon node1 gives the node back" in errors
+        assert ENDED in errors
+        assert len(stage.asked) == 3
+
+    play_at_once(tmp_path, play, ((HANGS,), (HEEDS_NOTHING,)))
+
+
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+BENEATH_OR_IN_PLACE = ("", "exec ")
+
+
+@ROOT
+def test_what_could_not_be_ended_is_refused_before_anything_is_touched(tmp_path: Path) -> None:
+    """Another user's process is not gone because a signal to it is refused."""
+
+    def play(stage: Stage, name: str, becomes: str) -> None:
+        (stage.directory / "probe---version-1").write_text("sleep 0.3\n", encoding="utf-8")
+        stage.plays(version_1="sleep 0.3\n")
+        stage = replace(stage, mere_user=True, wrapping={name: f'{becomes}{AS_ANOTHER} {name} "$@"'})
+        code, errors = stage.run("node1")
+        assert (code, stage.asked) == (64, []), errors
+        assert f"{name.upper()} runs as another user, so it could not be ended: run drain.sh itself by sudo" in errors
+
+    play_at_once(tmp_path, play, product(("probe", "kubectl"), BENEATH_OR_IN_PLACE))
+
+
+@ROOT
+def test_a_drain_that_becomes_another_user_s_is_not_said_to_be_ended(tmp_path: Path) -> None:
+    def play(stage: Stage, shell: str, becomes: str) -> None:
+        stage.plays(watch_1=FAILS_ONCE_IT_HANGS, drain_1=HANGS)
+        late = f'[ "$1" = drain ] || exit 0\n{becomes}{AS_ANOTHER} kubectl "$@"'
+        stage = replace(stage, shell=shell, mere_user=True, wrapping={"kubectl": late})
+        code, errors = stage.run("node1")
+        assert code == 2
+        assert stage.still_drains()
+        assert ENDED not in errors
+        (told,) = [line for line in errors.splitlines() if "WAS NOT ENDED, it may evict still" in line]
+        subprocess.run(["sh", "-c", told.partition("sudo ")[2].removesuffix(" ends it")], check=True)
+        wait_for(lambda: not stage.still_drains())
+
+    play_at_once(tmp_path, play, product(("sh", "bash"), BENEATH_OR_IN_PLACE))
 
 
 def test_a_watch_that_ends_before_the_drain_has_done_its_work_is_followed_by_another(stage: Stage) -> None:
     slow = 'while ! grep -q "report drain-node1-2" "$STAGE/asked"; do sleep 0.02; done\n'
-    hasty = BASELINE + 'while ! grep -q "^kubectl" "$STAGE/asked"; do sleep 0.02; done\n'
+    hasty = BASELINE + 'while ! grep -q "^kubectl drain" "$STAGE/asked"; do sleep 0.02; done\n'
     stage.plays(watch_1=hasty, drain_1=slow + OVER, watch_2=STABLE)
     code, errors = stage.run("--stable", "1", "node1")
     assert code == 0, errors
@@ -282,7 +224,6 @@ def test_a_drain_does_not_wait_for_ever_unless_it_is_told_to(stage: Stage) -> No
     assert stage.asked[2] == "kubectl drain node1 --force --timeout=0"
 
 
-@pytest.mark.parametrize("group", [False, True], ids=["the script", "its group, as a terminal does"])
 @pytest.mark.parametrize(
     ("sent", "wrapped"),
     [
@@ -293,46 +234,49 @@ def test_a_drain_does_not_wait_for_ever_unless_it_is_told_to(stage: Stage) -> No
         (signal.SIGPIPE, False),
     ],
 )
-@SHELLS
-def test_who_is_interrupted_leaves_nobody_behind(
-    stage: Stage, sent: signal.Signals, shell: str, *, group: bool, wrapped: bool
-) -> None:
-    stage = replace(stage, shell=shell, wrapped=wrapped)
-    stage.plays(watch_1=WATCHES_ON, drain_1=HANGS)
-    with stage.begin("node1") as started:
-        try:
-            wait_for(lambda: stage.has("hangs"))
-            (os.killpg if group else os.kill)(started.pid, sent)
-            _, errors = started.communicate(timeout=PATIENCE)
-        finally:
-            started.kill()
-    assert started.returncode == (130 if sent is signal.SIGINT else 143)
-    assert "kubectl uncordon node1 gives the node back" in errors
-    assert ENDED in errors
-    assert stage.has("reported")
-    wait_for(lambda: not stage.still_drains())
+def test_who_is_interrupted_leaves_nobody_behind(tmp_path: Path, sent: signal.Signals, *, wrapped: bool) -> None:
+    """The script alone, or its group, as a terminal does."""
+    wrapping = WRAPPED if wrapped else {}
+
+    def play(stage: Stage, shell: str, send: Callable[[int, int], None]) -> None:
+        stage = replace(stage, shell=shell, wrapping=wrapping)
+        stage.plays(watch_1=WATCHES_ON, drain_1=HANGS)
+        with stage.begin("node1") as started:
+            try:
+                wait_for(lambda: stage.has("hangs"))
+                send(started.pid, sent)
+                _, errors = started.communicate(timeout=PATIENCE)
+            finally:
+                started.kill()
+        assert started.returncode == (130 if sent is signal.SIGINT else 143)
+        assert "kubectl uncordon node1 gives the node back" in errors
+        assert ENDED in errors
+        assert stage.has("reported")
+        wait_for(lambda: not stage.still_drains())
+
+    play_at_once(tmp_path, play, product(("sh", "bash"), (os.kill, os.killpg)))
 
 
-@pytest.mark.parametrize(
-    ("watch", "told"), [(FAILS_ONCE_IT_HANGS, 2), (WATCHES_ON, 143)], ids=["an outage", "a signal"]
-)
-@SHELLS
-def test_a_terminal_that_is_stopped_holds_up_nothing(stage: Stage, shell: str, watch: str, told: int) -> None:
-    stage = replace(stage, shell=shell)
-    stage.plays(watch_1=watch, drain_1=HANGS)
-    ours, theirs = pty.openpty()
-    os.write(ours, b"\x13")  # Ctrl-S
-    with stage.begin("node1", onto=theirs) as started:
-        try:
-            wait_for(lambda: stage.has("hangs"))
-            if told == 143:
-                started.terminate()
-            assert started.wait(PATIENCE) == told
-        finally:
-            started.kill()
-            os.close(theirs)
-            os.close(ours)
-    wait_for(lambda: not stage.still_drains())
+def test_a_terminal_that_is_stopped_holds_up_nothing(tmp_path: Path) -> None:
+    def play(stage: Stage, shell: str, watch: str, told: int) -> None:
+        stage = replace(stage, shell=shell)
+        stage.plays(watch_1=watch, drain_1=HANGS)
+        ours, theirs = pty.openpty()
+        os.write(ours, b"\x13")  # Ctrl-S
+        with stage.begin("node1", onto=theirs) as started:
+            try:
+                wait_for(lambda: stage.has("hangs"))
+                if told == 143:
+                    started.terminate()
+                assert started.wait(PATIENCE) == told
+            finally:
+                started.kill()
+                os.close(theirs)
+                os.close(ours)
+        wait_for(lambda: not stage.still_drains())
+
+    ends = ((FAILS_ONCE_IT_HANGS, 2), (WATCHES_ON, 143))
+    play_at_once(tmp_path, play, ((shell, *end) for shell in ("sh", "bash") for end in ends))
 
 
 @pytest.mark.parametrize(
@@ -340,9 +284,11 @@ def test_a_terminal_that_is_stopped_holds_up_nothing(stage: Stage, shell: str, w
     [
         ((), "which node?"),
         (("--paht", "vip", "node1"), "unknown option --paht"),
+        (("--timeout=2m", "node1"), "unknown option --timeout (options of kubectl drain come after the node's name)"),
+        (("--after=", "node1"), "'' is no number of whole seconds"),
         (("--force", "node1"), "options of kubectl drain come after the node's name"),
         (("--before",), "--before needs a value"),
-        (("--after", "2m", "node1"), "2m is no number of whole seconds"),
+        (("--after", "2m", "node1"), "'2m' is no number of whole seconds"),
         (("--stable", "0", "node1"), "--stable has to be at least 1"),
     ],
 )

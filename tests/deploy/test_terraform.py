@@ -52,6 +52,12 @@ def test_the_account_s_release_is_the_account_and_no_probe() -> None:
     assert kinds == {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 
 
+def test_the_first_apply_ends_before_the_secrets_are_there() -> None:
+    """One of them is made of what it makes."""
+    assert releases()["probe"]["wait"] is False
+    assert "wait" not in releases()["account"]
+
+
 def test_the_probe_s_release_sets_values_that_there_are() -> None:
     (extra,) = (text for text in releases()["probe"]["values"] if "yamlencode" in text)
     known = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))

@@ -15,7 +15,6 @@ from probe.model import (
     AddressFamily,
     Change,
     Endpoint,
-    Failure,
     ImprintKind,
     Login,
     Mailbox,
@@ -33,7 +32,7 @@ from probe.model import (
     Verdict,
 )
 from probe.service.ledger import DAY, MOST_OUTAGES, MOST_SESSIONS, Entry, Ledger, Restored, Room
-from tests.builders import failed, result
+from tests.builders import result, unable
 
 SMTP = Endpoint(path="vip", service=Service.SMTP, host="10.0.20.202", port=25)
 IMAPS = replace(SMTP, service=Service.IMAPS, port=993)
@@ -158,13 +157,6 @@ def test_of_more_outages_than_are_kept_a_restart_forgets_the_oldest(heard_of: st
     assert imaps.outage == before.accounts[IMAPS.name].outage
     assert [one.first for one in smtp.outages] == [f"{number + 2 * late}" for number in range(100, 300, 2)]
     assert (smtp.outage is None) is late
-
-
-def unable(opened: float) -> Result:
-    """A session that the vantage could not open."""
-    return result(
-        Verdict.UNVERIFIED, opened=opened, id=f"unable {opened}", fault=failed(Phase.CONNECT, Failure.VANTAGE)
-    )
 
 
 def test_a_session_that_could_not_be_opened_has_its_verdict_and_leaves_the_outage_as_it_was() -> None:

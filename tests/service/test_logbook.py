@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from probe.model import Endpoint, Failure, MaskedBy, Phase, Service, Verdict
+from probe.model import Endpoint, MaskedBy, Service, Verdict
 from probe.service.ledger import Ledger
 from probe.service.logbook import REPEAT, UNSEEN, Logbook
-from tests.builders import failed, result
+from tests.builders import result, unable
 
 SMTP = Endpoint(path="vip", service=Service.SMTP, host="10.0.20.202", port=25)
 
@@ -91,7 +91,7 @@ def test_an_outage_that_ends_amid_one_word_is_told_all_the_same() -> None:
     """Before it the vantage could open no session, which is `unverified` too."""
     log = Log()
     log.ledger.record(result(Verdict.REFUSED, opened=0.0))
-    log.ledger.record(result(Verdict.UNVERIFIED, opened=1.0, fault=failed(Phase.CONNECT, Failure.VANTAGE)))
+    log.ledger.record(unable(1.0))
     log.ledger.record(result(Verdict.UNVERIFIED, opened=2.0))
     assert log.outages == [("outage began", None), ("outage ended", 2.0)]
 

@@ -24,7 +24,7 @@ from probe.service.sink import AT_ONCE, MOST, Patience, Sink
 from probe.service.telling import RETOLD, Telling
 from probe.settings import LokiSink
 from probe.settings.loki import MOST_LABELS
-from tests.builders import result
+from tests.builders import result, unable
 from tests.evidence.sources.loki_reading import serving
 from tests.evidence.sources.scripted_loki import Answer, ScriptedLoki
 from tests.service.history.keeping import Said
@@ -132,6 +132,28 @@ async def test_changes_and_outages_become_lines_with_few_labels() -> None:
     assert ended["seconds"] >= 0
     assert desk.said.events == []
     assert len(loki.pushes) <= 2
+
+
+def test_a_session_that_could_not_be_opened_is_told_and_ends_no_outage() -> None:
+    """Whoever reads the sink is told of one outage, and after lost lines of the one that lasts."""
+    telling, ledger, lines = Telling("lan-probe"), Ledger([SMTP]), list[dict[str, object]]()
+    ledger.listeners.append(lambda entry: lines.extend(line for _, line in telling.of(entry, lambda _: 0.0)))
+    ledger.record(result(Verdict.REFUSED, opened=100.0))
+    ledger.record(unable(130.0))
+    telling.lost([SMTP.name])
+    ledger.record(unable(160.0))
+    ledger.record(result(Verdict.REFUSED, opened=190.0))
+    ledger.record(result(Verdict.PRESERVED, opened=220.0))
+    assert [(line["event"], line["verdict"]) for line in lines] == [
+        ("verdict", "refused"),
+        ("outage_began", "refused"),
+        ("verdict", "unverified"),
+        ("standing", "unverified"),
+        ("verdict", "refused"),
+        ("verdict", "preserved"),
+        ("outage_ended", "refused"),
+    ]
+    assert lines[3]["outage_began"] == lines[1]["began"] == lines[-1]["began"]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,17 @@ def test_a_secret_is_masked_however_it_is_cut_into_reads(size: int) -> None:
     assert _texts(journal) == ["535 no **** no", "220 x"]
 
 
+@pytest.mark.parametrize(
+    "said", ['NO "LOGIN a \\"pa\\\\ss\\""', "no %22pa%5Css%22", "no &quot;pa\\ss&quot;", '535 "pa\\ss"']
+)
+def test_a_secret_is_masked_however_the_server_quotes_it(said: str) -> None:
+    journal = Journal(lambda: 0.0, secrets=('"pa\\ss"',))
+    journal.note(f"{said}\r\n".encode(), ours=False)
+    (text,) = _texts(journal)
+    assert "****" in text
+    assert "ss" not in text
+
+
 def test_a_secret_at_the_edge_of_what_is_kept_is_not_kept_by_half() -> None:
     journal = _journal()
     journal.note(b"x" * (KEPT_CHARACTERS - 5) + SECRET.encode() + b"\r\n", ours=False)

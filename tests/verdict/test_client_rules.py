@@ -232,6 +232,12 @@ class TestReading:
         assert done.severity is Severity.UNKNOWN
         assert done.findings[0].sentence == "Not all was read: b.log: no such file."
 
+    def test_where_nothing_could_be_read_it_says_where_logs_are(self) -> None:
+        logs = (SavedLog(name="mail.log", lines=0, octets=0, fault="no such file"),)
+        (found,) = explained([], UNNAMED, logs=logs).findings
+        assert (found.rule, found.sentence) == ("not-all-read", "Nothing was read: mail.log: no such file.")
+        assert "journalctl" in (found.hint or "")
+
     def test_the_worst_comes_first(self) -> None:
         logs = (SavedLog(name="b.log", lines=0, octets=0, fault="no such file"),)
         done = explained([*strangers(30), LIMIT.format(PRIVATE), THROTTLED], UNNAMED, logs=logs, interrupted=True)

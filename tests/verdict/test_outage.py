@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.model import Failure, MaskedBy, Outage, Phase, Result, Severity, Verdict
+from probe.model import MaskedBy, Outage, Severity, Verdict
 from probe.verdict.outage import step
-from tests.builders import failed, result
+from tests.builders import result, unable
 
 LASTING = Outage(
     endpoint=result().session.endpoint,
@@ -90,11 +90,6 @@ def test_turns_that_are_missed_are_no_such_time() -> None:
     over = step(LASTING, result(Verdict.PRESERVED, opened=130.0 + LAPSE), LAPSE).ended
     assert over is not None
     assert (over.unwatched, over.seconds) == (0.0, 30.0 + LAPSE)
-
-
-def unable(opened: float) -> Result:
-    """A session that the vantage could not open."""
-    return result(Verdict.UNVERIFIED, opened=opened, fault=failed(Phase.CONNECT, Failure.VANTAGE))
 
 
 def test_a_session_that_could_not_be_opened_begins_renews_and_ends_none() -> None:

@@ -150,9 +150,9 @@ STABLE = Wanted(until_stable=20.0, max_outage=30.0)
         (replace(ROWS["baseline-broken"], wanted=Wanted(from_broken=True)), None),
         (watched(out(1010.0, 1045.0), wanted=STABLE), Ending.MAX_OUTAGE),
         (watched(out(1080.0, None), wanted=STABLE, until=1370.0), None),
-        (watched(out(1080.0, None), wanted=Wanted(until_stable=20.0), until=1379.0), None),
-        (watched(out(1080.0, None), wanted=Wanted(until_stable=20.0), until=1381.0), Ending.UNPROVEN),
-        (watched(out(1080.0, None), wanted=Wanted(until_stable=20.0, max_outage=400.0), until=1381.0), None),
+        (watched(out(1080.0, None), wanted=Wanted(until_stable=20.0), until=1979.0), None),
+        (watched(out(1080.0, None), wanted=Wanted(until_stable=20.0), until=1981.0), Ending.UNPROVEN),
+        (watched(out(1080.0, None), wanted=Wanted(until_stable=20.0, max_outage=910.0), until=1981.0), None),
         (watched(out(1080.0, None), wanted=Wanted(), until=9000.0), None),
     ],
 )
@@ -171,6 +171,15 @@ def test_what_does_not_become_well_though_nobody_is_out_is_not_waited_for_for_ev
     assert why_over(replace(seen, wanted=Wanted())) is None
     at_last = replace(never, good_since=1315.0, samples=(*never.samples, sample(1315.0)))
     assert why_over(watched(at_last, wanted=STABLE, until=1321.0)) is None, "it is well now, and may stay so"
+
+
+@pytest.mark.parametrize("verdict", [Verdict.NO_GREETING, Verdict.TLS_FAILED])
+def test_who_is_answered_and_not_served_is_given_the_time_of_an_outage(verdict: Verdict) -> None:
+    dead = gap(1010.0, None, kind=GapKind.CRITICAL, seen=1300.0)
+    never = one(verdict, gaps=(dead,), good_since=None)
+    wanted = Wanted(until_stable=20.0)
+    assert why_over(watched(never, wanted=wanted, until=1909.0)) is None
+    assert why_over(watched(never, wanted=wanted, until=1911.0)) is Ending.UNPROVEN
 
 
 def test_what_stays_masked_is_not_waited_for_for_ever() -> None:

@@ -170,7 +170,7 @@ CATALOGUE: tuple[Metric, ...] = (
         name="mailprobe_troubles",
         kind=Kind.GAUGE,
         labels=(),
-        meaning="What is wrong with the daemon itself: its history, its sink, its log, too small a budget, a bug.",
+        meaning="What is wrong with the daemon itself: history, sink, web-config, log, too small a budget, a bug.",
     ),
     Metric(
         name="mailprobe_config_last_reload_successful",

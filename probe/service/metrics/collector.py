@@ -10,7 +10,7 @@ sessions, cannot wait for that. Hence `snapshot_registry`, to be rendered in a t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -42,8 +42,8 @@ class Snapshot:
     reloaded: bool
 
     @classmethod
-    def of(cls, station: Station) -> Snapshot:
-        """Taken on the event loop that the ledger lives on."""
+    def of(cls, station: Station, besides: Sequence[str] = ()) -> Snapshot:
+        """Taken on the event loop that the ledger lives on. `besides`: troubles that the station does not know."""
         return cls(
             vantage=station.settings.vantage.name,
             wall=station.clock.wall,
@@ -53,7 +53,7 @@ class Snapshot:
             clients={**dict.fromkeys(map(str, MaskedBy), 0), **station.clients},
             logins=station.logins,
             missed=_missed(station.ledger.accounts.values()),
-            troubles=len(station.troubles),
+            troubles=len(station.troubles) + len(besides),
             reloaded=station.reload.fault is None,
         )
 
@@ -99,9 +99,9 @@ def station_registry(station: Station) -> CollectorRegistry:
     return _registry(StationCollector(lambda: Snapshot.of(station)))
 
 
-def snapshot_registry(station: Station) -> CollectorRegistry:
+def snapshot_registry(station: Station, besides: Sequence[str] = ()) -> CollectorRegistry:
     """A registry that tells of the station as it is now, to be rendered in another thread."""
-    now = Snapshot.of(station)
+    now = Snapshot.of(station, besides)
     return _registry(StationCollector(lambda: now))
 
 

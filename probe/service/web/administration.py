@@ -28,7 +28,7 @@ and reads the file after that; the log and mailprobe_config_last_reload_successf
 async def metrics(request: web.Request) -> web.Response:
     """All metrics, of this moment. Such a page may take seconds to write, so only one is written at a time."""
     site = site_of(request)
-    now = snapshot_registry(site.station)
+    now = snapshot_registry(site.station, site.own_troubles)
     async with site.writing:
         return await exposed(request, now)
 

@@ -26,18 +26,22 @@ from probe.service.station import Station
 from probe.service.web import administration, api, pages, probe_endpoint
 from probe.service.web.connection import DEFAULT_PATIENCE, Dialogue, Patience
 from probe.service.web.front_door import MOST_CONNECTIONS, FrontDoor, bound
-from probe.service.web.guard import Places, seated, welcome, well_formed
+from probe.service.web.guard import Bucket, FailedLogins, Places, seated, welcome, well_formed
 from probe.service.web.password import Doorkeeper
 from probe.service.web.site import SITE, Site
 from probe.service.web.standing import Standing
 
 PROBES = 64
+PROBES_EACH = 2
+"""Requests to `/probe` that may wait: a pair of Prometheus for each endpoint that is configured, at least PROBES. While
+everything hangs all of them wait at once, and they must be told of it then."""
+
 PAGES = 32
 SCRAPES = 8
 PAGE_SECONDS = 20.0
 LONGEST_LINE = 4_096
 MOST_HEADERS = 64
-"""Each line at most LONGEST_LINE bytes, so that a full house of heads takes some 64 MiB."""
+"""Each line at most LONGEST_LINE bytes; what a whole head may be is the connection's to say (LARGEST_HEAD)."""
 
 _SILENT = logging.getLogger("probe.service.web")
 """aiohttp's own log: of broken requests, which are the clients' business. What is ours is told by guard.py."""
@@ -79,6 +83,7 @@ class Web:
     """Serves a station: `async with Web(station): …`.
 
     Entering it binds web.listen (CannotListen says why not) and reads web.config_file (ConfigurationError).
+    `most_connections`: None is MOST_CONNECTIONS beside those that wait for `/probe`, so that these shut nobody out.
     """
 
     def __init__(
@@ -86,7 +91,7 @@ class Web:
         station: Station,
         *,
         patience: Patience = DEFAULT_PATIENCE,
-        most_connections: int = MOST_CONNECTIONS,
+        most_connections: int | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._standing = Standing(lambda: station.settings.web.config_file)
@@ -94,6 +99,7 @@ class Web:
         self._patience = patience
         self._most = most_connections
         self._monotonic = monotonic
+        self._failed = FailedLogins(patience.telling)
         self._runner: web.AppRunner | None = None
         self._door: FrontDoor | None = None
         self.addresses: Sequence[tuple[str, int]] = ()
@@ -122,7 +128,7 @@ class Web:
 
     def _open(self, sockets: Sequence[socket.socket]) -> None:
         self.addresses = [one.getsockname()[:2] for one in sockets]
-        self._door = FrontDoor(self._behind, self._tls, patience=self._patience, most=self._most)
+        self._door = FrontDoor(self._behind, self._tls, patience=self._patience, most=self._most_connections)
         self._door.open(sockets)
 
     async def __aexit__(
@@ -132,6 +138,7 @@ class Web:
             await self._door.close()
         if self._runner is not None:
             await self._runner.cleanup()
+        self._failed.close()
 
     def _behind(self) -> RequestHandler:
         """aiohttp's side of a new connection."""
@@ -150,16 +157,27 @@ class Web:
             max_headers=MOST_HEADERS,
         )
 
+    def _most_probes(self) -> int:
+        return max(PROBES, PROBES_EACH * len(self._site.station.ledger.accounts))
+
+    def _most_connections(self) -> int:
+        return MOST_CONNECTIONS + self._most_probes() if self._most is None else self._most
+
     async def _tls(self) -> ssl.SSLContext | None:
         return (await self._standing.now()).context
 
     def _application(self) -> web.Application:
         doorkeeper = Doorkeeper(token_bytes(32))
         application = web.Application(
-            middlewares=[well_formed(), welcome(self._standing, doorkeeper, self._monotonic)], client_max_size=1
+            middlewares=[well_formed(), welcome(self._standing, doorkeeper, self._failed, Bucket(self._monotonic))],
+            client_max_size=1,
         )
         application[SITE] = self._site
-        places = {"probes": Places(PROBES), "pages": Places(PAGES), "scrapes": Places(SCRAPES)}
+        places = {
+            "probes": Places(self._most_probes),
+            "pages": Places(lambda: PAGES),
+            "scrapes": Places(lambda: SCRAPES),
+        }
         for route in ROUTES:
             seconds = PAGE_SECONDS if route.places != "probes" else None
             handler = seated(places.get(route.places), seconds)(route.handler)

@@ -5,6 +5,8 @@
 - aiohttp waits without an end for a head that trickles in, and for a client that does not read its answer. Here a head
   has `Patience.head` seconds from its first byte (the first one from the connection), an answer that is not read
   `Patience.unread`, and a connection without a request `Patience.idle`.
+- aiohttp bounds each line of a head and their number; here a whole head has LARGEST_HEAD octets, for there may be
+  thousands of connections.
 - A request under way is not hurried here: what answers it has its own limit.
 """
 
@@ -21,12 +23,19 @@ from aiohttp.web_protocol import RequestHandler
 
 from probe.service.web.headers import SECURITY
 
+LARGEST_HEAD = 32 * 1024
+"""Octets that may come without a request under way: those of a head."""
+
+LARGEST_BODY = 64 * 1024
+"""Octets that may come while one is; nobody needs more, and requests that are sent ahead wait in memory."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Patience:
     """Seconds: for the head of a request, for the next request, for a client to read its answer, for TLS.
 
-    `reload`: after which whoever asks for a reload hears that it is under way.
+    `reload`: after which whoever asks for a reload hears that it is under way. `telling`: in which failed logins are
+    told once.
     """
 
     head: float = 10.0
@@ -34,6 +43,7 @@ class Patience:
     unread: float = 30.0
     handshake: float = 10.0
     reload: float = 15.0
+    telling: float = 60.0
 
 
 DEFAULT_PATIENCE = Patience()
@@ -77,7 +87,7 @@ class Connection(asyncio.Protocol):
         self._peer = peer
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._heard = False
+        self._heard = 0
         self.client = client
         self.busy = False
         self.quiet_since = asyncio.get_running_loop().time()
@@ -97,12 +107,12 @@ class Connection(asyncio.Protocol):
         self._among.discard(self)
 
     def data_received(self, data: bytes) -> None:
-        if self.busy:
-            self._heard = True
-        elif not self._heard:
-            self._heard = True
+        if not self.busy and not self._heard:
             self._wait(self._patience.head)
+        self._heard += len(data)
         self._behind.data_received(data)
+        if self._heard > (LARGEST_BODY if self.busy else LARGEST_HEAD):
+            self.hang_up()
 
     def eof_received(self) -> None:
         self._behind.eof_received()
@@ -120,7 +130,7 @@ class Connection(asyncio.Protocol):
 
     def request_begins(self) -> None:
         """A whole head has arrived."""
-        self.busy, self._heard = True, False
+        self.busy, self._heard = True, 0
         self._stop_waiting()
 
     def request_ends(self) -> None:

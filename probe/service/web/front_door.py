@@ -22,11 +22,13 @@ from traceback import clear_frames
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from probe.notices import Once, warn
+from probe.notices import Once
 from probe.service.web.connection import Connection, Patience
 from probe.settings.values import Listen
 
 MOST_CONNECTIONS = 256
+"""Of people, scrapers and strangers; those that wait for `/probe` have places of their own beside them (app.py)."""
+
 BACKLOG = 128
 CLOSING = 1.0
 """Seconds for the other side to end TLS."""
@@ -97,7 +99,7 @@ class FrontDoor:
         tls: Callable[[], Awaitable[ssl.SSLContext | None]],
         *,
         patience: Patience,
-        most: int = MOST_CONNECTIONS,
+        most: Callable[[], int] = lambda: MOST_CONNECTIONS,
     ) -> None:
         self._behind = behind
         self._tls = tls
@@ -129,11 +131,13 @@ class FrontDoor:
                     peer, (client, *_) = await loop.sock_accept(listening)
                 except OSError as error:
                     if error.errno in _SCARCE:
-                        warn("the web server cannot accept connections", reason=error.strerror)
+                        event = "the web server cannot accept connections"
+                        self._once.warn(event, kind="scarce", reason=error.strerror)
                         await asyncio.sleep(PAUSE)
                     continue
-                if len(self._connections) >= self._most and not self._made_room():
-                    self._once.warn("the web server is full and turns connections away", kind="full", most=self._most)
+                most = self._most()
+                if len(self._connections) >= most and not self._made_room():
+                    self._once.warn("the web server is full and turns connections away", kind="full", most=most)
                     peer.close()
                     continue
                 guest = Connection(self._behind(), self._patience, self._connections, peer, client)

@@ -12,12 +12,13 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from probe.notices import warn
+from probe.service.web.connection import LARGEST_BODY
 from probe.service.web.front_door import connection_of
 from probe.service.web.headers import SECURITY
 from probe.service.web.own_name import is_loopback, is_own_name
@@ -28,18 +29,14 @@ from probe.service.web.standing import InForce, Standing
 from probe.service.web.web_config import ClientAuth
 from probe.service.web.web_tls import allowed
 
-LARGEST_BODY = 64 * 1024
-QUIET = 60.0
-"""Seconds in which failed logins are told once."""
-
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="mailprobe", charset="UTF-8"'}
 
 
 @dataclass(slots=True)
 class Places:
-    """How many requests of a kind may be under way."""
+    """How many requests of a kind may be under way; a reload may change how many these are."""
 
-    most: int
+    most: Callable[[], int]
     taken: int = 0
 
 
@@ -67,20 +64,33 @@ class Bucket:
         return True
 
 
-@dataclass(slots=True)
 class FailedLogins:
-    """Tells of failed logins, the first at once and the others by their number."""
+    """Tells of failed logins: the first at once, others of the `quiet` seconds after it by their number."""
 
-    clock: Callable[[], float]
-    told_at: float = field(default=float("-inf"))
-    untold: int = 0
+    def __init__(self, quiet: float) -> None:
+        self._quiet = quiet
+        self._untold = 0
+        self._latest: str | None = None
+        self._next: asyncio.TimerHandle | None = None
 
     def one(self, client: str | None) -> None:
         """One more. The name that was tried is not told: it may be a password in the wrong field."""
-        self.untold += 1
-        if self.clock() - self.told_at >= QUIET:
-            warn("a login to the web server failed", client=client, failed_since_last_told=self.untold)
-            self.told_at, self.untold = self.clock(), 0
+        self._untold, self._latest = self._untold + 1, client
+        if self._next is None:
+            self._tell()
+
+    def close(self) -> None:
+        """Tell what has not been told yet."""
+        self._tell()
+        if self._next is not None:
+            self._next.cancel()
+
+    def _tell(self) -> None:
+        self._next = None
+        if self._untold:
+            warn("a login to the web server failed", client=self._latest, failed_since_last_told=self._untold)
+            self._untold = 0
+            self._next = asyncio.get_running_loop().call_later(self._quiet, self._tell)
 
 
 def well_formed() -> Middleware:
@@ -134,9 +144,8 @@ def _routed(request: web.Request, error: web.HTTPException) -> Refusal:
     return Refusal(error.status, f"{error.reason}.")
 
 
-def welcome(standing: Standing, doorkeeper: Doorkeeper, clock: Callable[[], float]) -> Middleware:
+def welcome(standing: Standing, doorkeeper: Doorkeeper, failed: FailedLogins, bucket: Bucket) -> Middleware:
     """Who may come in, by the web-config that is in force, and from which site."""
-    bucket, failed = Bucket(clock), FailedLogins(clock)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -208,7 +217,7 @@ def seated(places: Places | None, seconds: float | None) -> Callable[[Handler], 
         async def seated_handler(request: web.Request) -> web.StreamResponse:
             if places is None:
                 return await handler(request)
-            if places.taken >= places.most:
+            if places.taken >= places.most():
                 raise Refusal(503, "Too many requests at once; try again.", {"Retry-After": "1"})
             places.taken += 1
             try:

@@ -15,15 +15,17 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from probe.model import Address, Endpoint, EndpointName, Service, plain_address
+from probe.model import Address, EndpointName, Service, plain_address
 from probe.report.text import one_line
 from probe.service.cycle import ATTEMPTS
+from probe.service.ledger import Account
 from probe.service.metrics import exposition, probe_registry
 from probe.service.station import Asked, Station
 from probe.service.survey import BOUND
@@ -32,7 +34,7 @@ from probe.service.web.query import Query
 from probe.service.web.refusal import Refusal
 from probe.service.web.shown_session import as_text
 from probe.service.web.site import Site, site_of
-from probe.settings import Settings, targets
+from probe.settings import Settings
 
 TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 MARGIN = 0.5
@@ -60,7 +62,7 @@ async def probe(request: web.Request) -> web.Response:
     site = site_of(request)
     query = Query(request, PARAMETERS)
     debug = query.flag("debug")
-    names = _names(query, site.station.settings)
+    names = _names(query, site.station.ledger.accounts.values())
     seconds = _seconds(request, site.station.settings)
     began = site.station.clock()
     asked = await asyncio.gather(*(_ask(site.station, name, seconds) for name in names))
@@ -72,8 +74,8 @@ async def probe(request: web.Request) -> web.Response:
     return await exposed(request, _registry(site, probed, took))
 
 
-def _names(query: Query, settings: Settings) -> tuple[EndpointName, ...]:
-    """Which endpoints are meant, all of them configured; a Refusal otherwise."""
+def _names(query: Query, accounts: Iterable[Account]) -> tuple[EndpointName, ...]:
+    """Which endpoints are meant, all of them configured: the ledger has an account of each; a Refusal otherwise."""
     path, target = query.text("path"), query.text("target")
     if (path is None) == (target is None):
         found = "both" if path is not None else "neither"
@@ -82,23 +84,21 @@ def _names(query: Query, settings: Settings) -> tuple[EndpointName, ...]:
     if query.text(other) is not None:
         beside = "path, the service is named by service" if target is None else "target, it is named by module"
         raise Refusal(400, f"{other} does not go with {beside}.")
-    endpoints = targets(settings)
     if path is not None:
         service = query.choice("service", Service)
-        chosen = [one for one in endpoints if one.path == path and service in (None, one.service)]
-        return _some(chosen, _unknown_path(path, service, endpoints))
+        known = [one.endpoint for one in accounts]
+        chosen = [one for one in known if one.path == path and service in (None, one.service)]
+        if not chosen:
+            raise Refusal(403, _unknown_path(path, service, known))
+        return tuple(chosen)
     service, place = query.choice("module", Service), _place(target or "")
-    chosen = [one for one in endpoints if service in (None, one.service) and _is_at(one, place)]
-    return _some(chosen, "Only hosts and services of the configuration are probed; this target is none of them.")
-
-
-def _some(chosen: Sequence[Endpoint], otherwise: str) -> tuple[EndpointName, ...]:
+    chosen = [one.endpoint for one in accounts if service in (None, one.endpoint.service) and _is_at(one, place)]
     if not chosen:
-        raise Refusal(403, otherwise)
-    return tuple(one.name for one in chosen)
+        raise Refusal(403, "Only hosts and services of the configuration are probed; this target is none of them.")
+    return tuple(chosen)
 
 
-def _unknown_path(path: str, service: Service | None, endpoints: Sequence[Endpoint]) -> str:
+def _unknown_path(path: str, service: Service | None, endpoints: Sequence[EndpointName]) -> str:
     """The status page shows the same names to the same people, so telling them gives nothing away."""
     services = [str(one.service) for one in endpoints if one.path == path]
     if services:
@@ -125,6 +125,7 @@ def _place(target: str) -> Place:
     return Place(_host(found["v6"] or found["name"]), port)
 
 
+@lru_cache(maxsize=4_096)  # of a thousand endpoints all are looked at for each target
 def _host(text: str) -> str | Address:
     try:
         return plain_address(text)
@@ -132,8 +133,8 @@ def _host(text: str) -> str | Address:
         return text.lower().rstrip(".")
 
 
-def _is_at(endpoint: Endpoint, place: Place) -> bool:
-    return _host(endpoint.host) == place.host and place.port in (None, endpoint.port)
+def _is_at(account: Account, place: Place) -> bool:
+    return place.port in (None, account.endpoint.port) and _host(account.host) == place.host
 
 
 def _seconds(request: web.Request, settings: Settings) -> float:

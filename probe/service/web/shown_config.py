@@ -1,6 +1,7 @@
 """The configuration in force as YAML that could be loaded again, but for the secrets in it. Pure.
 
-A value out of `${NAME}` is shown as the file has it: whoever puts a value into the environment may want it there alone.
+What `${NAME}` put into a URL, tenant, query or path of a file is shown as the file has it, for it may be a secret;
+hosts, addresses, names and numbers are what they are.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from probe.settings import Settings
 from probe.settings.values import DURATION, FRACTION, SIZE, Listen
 
 MASK = "****"
-HEAD = "# In force now, defaults included. Secrets are masked, and ${NAME} stands as the file has it.\n"
+HEAD = "# In force now, defaults included. Secrets are masked; ${NAME} stands in URLs, queries and file names.\n"
 
 
 def as_yaml(settings: Settings) -> str:

@@ -36,10 +36,14 @@ class Site:
         return self.station.clock.shift
 
     @property
+    def own_troubles(self) -> tuple[str, ...]:
+        """What is wrong with the web server, which the station does not know."""
+        return (self.standing.trouble,) if self.standing.trouble else ()
+
+    @property
     def troubles(self) -> tuple[str, ...]:
         """What is wrong with the daemon itself."""
-        own = (self.standing.trouble,) if self.standing.trouble else ()
-        return (*self.station.troubles, *own)
+        return (*self.station.troubles, *self.own_troubles)
 
 
 SITE = web.AppKey("site", Site)

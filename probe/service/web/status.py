@@ -7,8 +7,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from probe.model import EndpointName, MaskedBy, Outage, Result, Service, Severity, Verdict, worst
 from probe.report.text import counted
@@ -19,6 +19,9 @@ from probe.verdict.case import listed
 
 KINDS = 2
 """Kinds of trouble that the headline names."""
+
+MANY = 4
+"""Paths that fail alike are one problem to a person where they are so many; fewer are told each in its own words."""
 
 Outcome = tuple[Verdict, MaskedBy | None]
 
@@ -44,12 +47,12 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """What is wrong with some services of a path, in words. `session`: the last one of the first of them.
+    """What is wrong with some services of a path, or of paths, in words. `session`: the last one of the first of them.
 
-    `works`: sessions to all of them went through.
+    Its explanation is the first one's too. `works`: sessions to all of them went through.
     """
 
-    path: str
+    paths: tuple[str, ...]
     services: tuple[str, ...]
     severity: Severity
     words: str
@@ -102,7 +105,8 @@ def status_of(site: Site) -> Status:
     rows = [_row(site, path, here) for path, here in by_path.items()]
     cells = [cell for row in rows for held in row.cells.values() for cell in held]
     severity = worst([cell.severity for cell in cells])
-    problems = sorted(_problems(site, accounts), key=lambda one: (list(Severity).index(one.severity), one.since))
+    problems = _together(_problems(site, accounts))
+    problems.sort(key=lambda one: (list(Severity).index(one.severity), one.since))
     known = [cell.since for cell in cells if cell.since is not None]
     latest = [one.latest for one in accounts if one.latest is not None]
     headline, title = _headline(cells, severity) if known or latest else ("No session has ended yet.", "starting")
@@ -170,10 +174,23 @@ def _problems(site: Site, accounts: Sequence[Account]) -> Iterator[Problem]:
         yield _problem(site, path, outcome, held)
 
 
+def _together(problems: Iterable[Problem]) -> list[Problem]:
+    """Paths that fail alike as one problem, since the first of them failed: else many would hide everything below."""
+    alike: dict[tuple[object, ...], list[Problem]] = {}
+    for one in problems:
+        alike.setdefault((one.severity, one.words, one.services, one.cause, one.works), []).append(one)
+    return [one for held in alike.values() for one in (held if len(held) < MANY else [_one_of(held)])]
+
+
+def _one_of(held: Sequence[Problem]) -> Problem:
+    paths = tuple(path for one in held for path in one.paths)
+    return replace(held[0], paths=paths, since=min(one.since for one in held))
+
+
 def _problem(site: Site, path: str, outcome: Outcome, held: Sequence[tuple[Account, Result]]) -> Problem:
     first, judgement = held[0][1], held[0][1].judgement
     return Problem(
-        path=path,
+        paths=(path,),
         services=tuple(_service(account.endpoint) for account, _ in held),
         severity=judgement.verdict.severity,
         words=words_of(*outcome),
@@ -190,7 +207,7 @@ def _unseen(site: Site, outage: Outage, *, lasts: bool) -> Problem:
     """An outage that was seen before, and at which no session of this process could look since."""
     words = words_of(outage.verdicts[-1], outage.masked_by)
     return Problem(
-        path=outage.endpoint.path,
+        paths=(outage.endpoint.path,),
         services=(_service(outage.endpoint),),
         severity=Severity.CRITICAL if lasts else Severity.UNKNOWN,
         words=words if lasts else f"was {words}",

@@ -47,6 +47,12 @@ SOURCE_HEADINGS = ("source", "state", "last line", "lag", "lines")
 RECENT = 8
 """Outages that have ended and are still shown."""
 
+OPEN = 6
+"""Problems that are told at once; more would push the matrix, which shows all of them, out of sight."""
+
+NAMED = 12
+"""Paths that a problem of many names."""
+
 
 async def status_page(site: Site) -> str:
     """The whole document. It is written in parts: a thousand endpoints take a tenth of a second, sessions are timed."""
@@ -125,7 +131,7 @@ def _problems(status: Status, now: float) -> Html:
     if not critical:
         return NOTHING
     title = "Wrong now" if all(one.works for one in critical) else "Outages now"
-    return section(title, [_problem(one, now) for one in critical], identity="problems", class_="problems")
+    return section(title, _folded(critical, now, "more-problems"), identity="problems", class_="problems")
 
 
 def _doubts(status: Status, now: float) -> Html:
@@ -133,12 +139,23 @@ def _doubts(status: Status, now: float) -> Html:
     if not lesser:
         return NOTHING
     title = "Not proven or in trouble"
-    return section(title, [_problem(one, now) for one in lesser], identity="doubts", class_="problems")
+    return section(title, _folded(lesser, now, "more-doubts"), identity="doubts", class_="problems")
+
+
+def _folded(problems: Sequence[Problem], now: float, identity: str) -> Html:
+    """The first of them, and the others for whoever asks."""
+    told = [_problem(one, now) for one in problems]
+    if len(told) > OPEN:
+        summary = element("summary", f"{len(told) - OPEN} more, each with its cause and next step")
+        told[OPEN:] = [element("details", summary, told[OPEN:], id=identity)]
+    return html(told)
 
 
 def _problem(one: Problem, now: float) -> Html:
-    where = f"{one.path}: {', '.join(one.services)}"
+    named = ", ".join(one.paths[:NAMED]) + (f" and {len(one.paths) - NAMED} more" if len(one.paths) > NAMED else "")
+    where = f"{named}: {', '.join(one.services)}"
     works = one.works and one.severity is Severity.CRITICAL
+    of = f"Of {one.paths[0]}: " if len(one.paths) > 1 else None
     return element(
         "article",
         element(
@@ -149,7 +166,7 @@ def _problem(one: Problem, now: float) -> Html:
             " ",
             element("span", "for ", lasting(one.since, now), ", since ", clock_time(one.since), class_="since"),
         ),
-        element("p", element("b", "Mail works here. ") if works else None, prose(one.explanation)),
+        element("p", element("b", "Mail works here. ") if works else None, of, prose(one.explanation)),
         element("p", element("b", "Cause: "), prose(one.cause), class_="cause") if one.cause else None,
         element("p", element("b", "Next: "), prose(one.hint), class_="hint"),
         element("p", session_link(one.session, "The session that shows it", about=f" ({where})")),
@@ -277,7 +294,7 @@ def _source(site: Site, one: Heard, now: float) -> Html:
     state = badge(Severity.OK, "up") if one.up else badge(Severity.CRITICAL, "down")
     last = ago(site.wall(one.last_line_at), now) if one.last_line_at is not None else "none yet"
     gaps = element("span", f"gaps: {one.gaps}", class_="stale") if one.gaps else None
-    offset = one.clock_offset - site.shift if one.clock_offset is not None else 0.0
+    offset = one.clock_offset or 0.0
     clock = element("span", f"clock {offset:+.1f} s", class_="stale") if abs(offset) > 2 else None
     return element(
         "tr",

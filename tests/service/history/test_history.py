@@ -24,7 +24,7 @@ from probe.service.history.statements import BEFORE, CHANGES
 from probe.service.history.writer import UPGRADES
 from probe.service.station import Past
 from probe.service.wanted import NotKept, Wanted
-from tests.builders import result
+from tests.builders import result, unable
 from tests.service.history.keeping import BRISK, DAY, IMAPS, SMTP, TALK, Desk, Time, asked, identities, keeping
 
 
@@ -86,6 +86,19 @@ async def test_the_latest_is_what_came_last_though_the_clock_was_set_back(tmp_pa
         for ask in (desk.history.outages, desk.history.sessions):
             with pytest.raises(NotKept):
                 await ask(Wanted(after="nobody"))
+
+
+async def test_a_session_that_could_not_be_opened_ends_no_outage_nor_does_a_restart_after_it(tmp_path: Path) -> None:
+    now, file = Time(), tmp_path / "h.db"
+    for found in ((Verdict.REFUSED, None), (None, Verdict.REFUSED, Verdict.PRESERVED)):
+        async with keeping(file, now.clock()) as desk:
+            for verdict in found:
+                at = desk.clock()
+                desk.ledger.record(result(verdict, opened=at, id=f"{now.wall}") if verdict else unable(at))
+                now.passes(30)
+            await desk.writes(len(found))
+    began = asked(file, "SELECT min(opened) FROM sessions")[0][0]
+    assert asked(file, "SELECT began, ended, unwatched FROM outages") == [(began, began + 120, 0.0)]
 
 
 async def test_a_list_goes_on_from_what_waits_into_what_is_written(tmp_path: Path) -> None:

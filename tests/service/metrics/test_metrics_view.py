@@ -34,7 +34,7 @@ from probe.service.metrics import fill, probe_registry, snapshot_registry, stati
 from probe.service.metrics.catalogue import METRICS
 from probe.service.metrics.page import Page
 from probe.service.station import Reload
-from tests.builders import failed, result
+from tests.builders import failed, result, unable
 from tests.service.metrics.stand_in import IMAPS, SMTP, SMTP_TOO, Dial, StandIn, stand_in
 
 VIP = {"path": "vip", "service": "smtp", "vantage": "lan-probe"}
@@ -112,6 +112,20 @@ class TestVerdict:
     def test_whoever_masks_is_named(self, station: StandIn, network: MaskedBy) -> None:
         station.ledger.record(result(Verdict.MASKED, masked_by=network))
         assert holding(station, "mailprobe_masked_by", "network") == [network]
+
+
+class TestWhatCouldNotBeOpened:
+    def test_it_has_its_verdict_and_the_outage_is_counted_as_if_it_had_not_been(self, station: StandIn) -> None:
+        seconds = []
+        for opened in (100.0, 130.0):
+            station.ledger.record(result(Verdict.REFUSED, opened=opened))
+        station.ledger.record(unable(160.0))
+        assert holding(station, "mailprobe_verdict", "verdict") == ["unverified"]
+        assert value(station, "mailprobe_up", path="vip", service="smtp") == 0.0
+        seconds.append(value(station, "mailprobe_outage_seconds_total", path="vip", service="smtp"))
+        station.ledger.record(result(Verdict.REFUSED, opened=190.0))
+        seconds.append(value(station, "mailprobe_outage_seconds_total", path="vip", service="smtp"))
+        assert seconds == [30.0, 90.0]
 
 
 class TestWhatWorked:
@@ -269,7 +283,7 @@ class TestSources:
         """Both were set forward by an hour since the start; then the source's alone is right."""
         for offset, told in ((3600.0, 0.0), (0.0, -3600.0)):
             page = Page("lan", [METRICS["mailprobe_evidence_clock_offset_seconds"]])
-            heard = [Heard(source="file:/log", up=True, late=(0.0,), offset=offset)]
+            heard = [Heard(source="file:/log", up=True, late=(0.0,), offset=offset, shift=3600.0)]
             fill.sources(page, heard, lambda moment: moment + 3600.0)
             assert [sample.value for family in page.families() for sample in family.samples] == [told]
 

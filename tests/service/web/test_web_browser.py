@@ -38,6 +38,9 @@ SLOW = 30_000
 
 ALARM = "Mail works, but is masked by node on 4 of 7 endpoints."
 
+LONG = "k" * 58
+"""A vantage's name that nothing breaks, as nodes of clouds have."""
+
 DESK, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=360, height=740)
 
 pytestmark = [
@@ -85,6 +88,7 @@ def all_well(station: Scripted) -> None:
 def in_trouble(station: Scripted) -> None:
     """An outage behind us, one now, something that is not proven, a source that is down, a history that is full."""
     heard(station)
+    station.settings.vantage.__dict__["name"] = LONG
     down = Heard(source="kubernetes:mailserver/app=mailserver", up=False, reason="403: pods is forbidden")
     station.sources += (down,)
     station.troubles = ("The history cannot be written (disk full): make room under /var/lib/mailprobe.",)
@@ -168,6 +172,18 @@ async def test_an_open_page_follows_and_keeps_what_the_reader_does(station: Scri
         await expect(page.locator("h1")).to_have_text("Every client arrives as itself.", timeout=SLOW)
         assert await page.locator("#problems, #doubts, #notices").count() == 0
         assert seen.complaints == []
+
+
+async def test_a_page_left_open_over_an_upgrade_is_loaded_anew(station: Scripted, browser: Browser) -> None:
+    all_well(station)
+    async with serving(station) as client:
+        page = (await visit(browser, client.base + "/")).page
+        await page.evaluate(
+            "window.kept = true; document.querySelector('script').setAttribute('src', '/assets/old.js')"
+        )
+        await page.evaluate(HIDE, False)  # noqa: FBT003 - a value for the page, which then looks
+        await page.wait_for_function("window.kept === undefined && document.readyState === 'complete'")
+        assert await page.inner_text("h1") == "Every client arrives as itself."
 
 
 async def test_a_hidden_page_asks_nobody_and_looks_when_it_is_seen_again(station: Scripted, browser: Browser) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import re
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
@@ -21,7 +20,7 @@ from probe.service.web.connection import Patience
 from probe.service.web.web_config import read_web_config
 from probe.service.web.web_tls import allowed
 from probe.settings import ConfigurationError
-from tests.service.web.serving import serving
+from tests.service.web.serving import SOON, Client, serving
 from tests.service.web.stage import SETTINGS, Scripted, session_of, settings_of
 
 AUTHORITY = trustme.CA()
@@ -200,10 +199,20 @@ async def test_a_bad_new_file_keeps_the_old_one_and_says_why(
         assert reload.status == 500
         assert "gone.pem" in reload.text
         assert capsys.readouterr().err.count("the web-config file was not taken") == 1
+        assert await troubles(client) == 1
         (tmp_path / "gone.pem").write_bytes((tmp_path / "server.pem").read_bytes())
         page = await client.get("/", ssl=trusting())  # mended without a word, and it has no users
         assert page.status == 200
         assert "was not taken" not in page.text
+        assert await troubles(client) == 0
+
+
+async def troubles(client: Client) -> float:
+    """What the metric says, to somebody whom the file of before knows."""
+    page = await client.get("/metrics", ssl=trusting(), headers=basic(b"alice:secret"))
+    found = re.search(r"^mailprobe_troubles\{[^}]*\} (\S+)$", page.text, re.M)
+    assert found
+    return float(found[1])
 
 
 async def test_tls_and_users_begin_with_the_file(tmp_path: Path) -> None:
@@ -266,18 +275,25 @@ async def test_users_and_their_passwords(tmp_path: Path, headers: dict[str, str]
 async def test_failed_logins_are_told_without_the_name_and_not_each(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    now = [0.0]
-    clock: Callable[[], float] = lambda: now[0]  # noqa: E731
     station = with_web(tmp_path, f"basic_auth_users: {{alice: '{hashed('a')}'}}\n")
-    async with serving(station, monotonic=clock) as client:
+    told = ""
+    async with serving(station, patience=Patience(telling=1.0)) as client:
         for _ in range(5):
             await client.get("/", headers=basic(b"my-password-in-the-wrong-field:x"))
-        assert capsys.readouterr().err.count("login to the web server failed") == 1
-        now[0] = 61.0
+        async with asyncio.timeout(10 * SOON):
+            while len(numbers(told)) < 2:  # nobody fails any more
+                await asyncio.sleep(0.01)
+                told += capsys.readouterr().err
         await client.get("/", headers=basic(b"my-password-in-the-wrong-field:x"))
-        told = capsys.readouterr().err
-    assert re.search(r"failed_since_last_told=.{0,10}5", told)
+    told += capsys.readouterr().err
+    assert numbers(told)[:2] == [1, 4]
+    assert sum(numbers(told)) == 6
     assert "my-password" not in told
+
+
+def numbers(told: str) -> list[int]:
+    """Of failed logins, as the log has them."""
+    return [int(one) for one in re.findall(r"failed_since_last_told\S*?=\S*?(\d+)(?:\x1b|\s)", told)]
 
 
 async def test_the_rate_limit_of_the_file(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -116,7 +118,7 @@ async def in_clear() -> None:
 
 async def test_a_rush_holds_up_nothing_else_and_each_connection_makes_room_once() -> None:
     rush = Rush(5 * MOST)
-    door = FrontDoor(web.Server(no_answer), in_clear, patience=DEFAULT_PATIENCE, most=MOST)
+    door = FrontDoor(web.Server(no_answer), in_clear, patience=DEFAULT_PATIENCE, most=lambda: MOST)
     async with asyncio.timeout(SOON), asyncio.TaskGroup() as group:
         group.create_task(rush.count())
         door.open([rush])
@@ -127,6 +129,30 @@ async def test_a_rush_holds_up_nothing_else_and_each_connection_makes_room_once(
     await door.close()
     for one in rush.clients:
         one.close()
+
+
+class Scarce(socket.socket):
+    """A listening socket at which no connection can be accepted, for there are no descriptors left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settimeout(0)
+        self.asked = asyncio.Event()
+
+    def accept(self) -> tuple[socket.socket, tuple[str, int]]:
+        self.asked.set()
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+async def test_that_descriptors_are_lacking_is_said_once_however_often_it_is_found(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scarce = [Scarce() for _ in range(3)]
+    door = FrontDoor(web.Server(no_answer), in_clear, patience=DEFAULT_PATIENCE, most=lambda: MOST)
+    door.open(scarce)
+    await asyncio.gather(*(one.asked.wait() for one in scarce))
+    await door.close()
+    assert capsys.readouterr().err.count("the web server cannot accept connections") == 1
 
 
 def _is_closed(client: socket.socket) -> bool:

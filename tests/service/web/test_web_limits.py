@@ -6,13 +6,14 @@ import asyncio
 import resource
 import socket
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from probe.model import EndpointName, Verdict
 from probe.service.station import Asked
 from probe.service.web import CannotListen
-from probe.service.web.app import PAGES, PROBES
+from probe.service.web.app import PAGES, PROBES, PROBES_EACH
 from probe.service.web.connection import Patience
 from tests.service.web.serving import SOON, Client, serving
 from tests.service.web.stage import SETTINGS, Scripted, session_of, settings_of, story
@@ -195,6 +196,76 @@ async def test_probes_and_pages_have_places_of_their_own(station: Scripted) -> N
         assert (await client.get("/-/ready")).status == 200
         release.set()
         assert {(await task).status for task in tasks} == {200}
+
+
+ENDPOINTS = PROBES + 8
+MANY = """
+vantage: {name: lan-probe}
+paths: [{name: vip, host: 10.0.20.202, endpoints: [%s]}]
+web: {listen: "127.0.0.1:0"}
+"""
+
+
+async def test_all_that_is_configured_may_be_waited_for_twice_and_shuts_nobody_out(tmp_path: Path) -> None:
+    """While everything hangs, a pair of Prometheus waits for every endpoint at once."""
+    endpoints = ", ".join(f"{{service: smtp, port: {2_500 + number}}}" for number in range(ENDPOINTS))
+    station = Scripted(settings_of(tmp_path, MANY % endpoints))
+    release, begun = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def answer(name: EndpointName, seconds: float) -> Asked:
+        begun.release()
+        await release.wait()
+        return Asked(unfinished="it is silent")
+
+    station.answers = answer
+    async with serving(station) as client:
+        wished = [f"/probe?target=10.0.20.202:{2_500 + number}" for number in range(ENDPOINTS)] * PROBES_EACH
+        tasks = [asyncio.create_task(client.raw(asking(one))) for one in wished]
+        for _ in tasks:
+            await begun.acquire()
+        assert (await client.get(wished[0])).status == 503
+        assert (await client.get("/metrics")).status == 200
+        release.set()
+        told = [await task for task in tasks]
+    assert all(one.startswith(b"HTTP/1.1 200 ") and b"probe_success 0.0" in one for one in told)
+
+
+def asking(path: str) -> bytes:
+    """A request after which the server hangs up."""
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+
+
+async def test_a_head_that_is_large_in_all_is_hung_up_on(station: Scripted) -> None:
+    """Each of its lines is within its bound, and so is their number."""
+    lines = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 4_000) for number in range(20))
+    async with serving(station) as client:
+        with suppress(ConnectionError):
+            assert await client.raw(HEAD + lines + b"\r\n") == b""
+        assert (await client.get("/-/healthy")).status == 200
+
+
+async def test_requests_sent_ahead_of_an_answer_are_bounded(station: Scripted) -> None:
+    """They wait in memory, behind one that waits for its session."""
+    begun, release = asyncio.Event(), asyncio.Event()
+
+    async def answer(name: EndpointName, seconds: float) -> Asked:
+        begun.set()
+        await release.wait()
+        return Asked(result=session_of(name, station.clock()))
+
+    station.answers = answer
+    async with serving(station) as client, asyncio.timeout(SOON):
+        reader, writer = await asyncio.open_connection(*client.address)
+        writer.write(HEAD.replace(b"/-/healthy", b"/probe?path=vip&service=smtp") + b"\r\n")
+        await begun.wait()
+        with suppress(ConnectionError):
+            for _ in range(100):
+                writer.write((HEAD + b"\r\n") * 1_000)
+                await writer.drain()
+        with suppress(ConnectionError):
+            assert await reader.read(-1) == b""
+        writer.close()
+        release.set()
 
 
 async def test_a_port_in_use_is_one_clear_error(station: Scripted, tmp_path: object) -> None:

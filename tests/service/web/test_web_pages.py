@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +29,7 @@ from probe.settings import targets
 from probe.verdict.judge import RULES, judge
 from tests.builders import failed
 from tests.service.web.serving import serving
-from tests.service.web.stage import BEGAN, CAUSES, GOOD, HOUR, Memory, Scripted, session_of, story
+from tests.service.web.stage import BEGAN, CAUSES, GOOD, HOUR, Memory, Scripted, session_of, settings_of, story
 
 SMTP = EndpointName("vip", Service.SMTP, 25)
 
@@ -85,6 +86,37 @@ async def test_mail_works_is_said_only_where_every_session_did(
     assert page.count("Mail works here.") == 1
     assert ("Outages now" in page) is (other is Verdict.REFUSED)
     assert ("Not proven or in trouble" in page) is (other is not Verdict.REFUSED)
+
+
+PATHS = 60
+
+
+def many_paths(directory: Path) -> Scripted:
+    endpoints = [{"service": "smtp"}]
+    paths = [{"name": f"p{number}", "host": "10.0.20.202", "endpoints": endpoints} for number in range(PATHS)]
+    return Scripted(settings_of(directory, json.dumps({"paths": paths, "web": {"listen": "127.0.0.1:0"}})))
+
+
+async def test_many_paths_that_fail_alike_are_one_problem(tmp_path: Path) -> None:
+    station = many_paths(tmp_path)
+    story(station, (0.2, Verdict.SILENT_DROP))
+    page = await text_of(station)
+    assert page.count("<article") == 1
+    assert "p10, p11 and 48 more: smtp for" in words(page)
+    assert "Of p0: " in words(page)
+
+
+async def test_problems_that_differ_do_not_push_the_matrix_away(tmp_path: Path) -> None:
+    station = many_paths(tmp_path)
+    for name in station.ledger.accounts:
+        found = session_of(name, station.clock(), Verdict.MASKED, cause=f"Something about {name.path}.")
+        station.ledger.record(found)
+    page = await text_of(station)
+    assert page.count("<article") == PATHS
+    open_ones, _, folded = page.partition('<details id="more-problems">')
+    assert (open_ones.count("<article"), folded.count("<article")) == (6, PATHS - 6)
+    assert "54 more, each with its cause and next step" in words(folded)
+    assert folded.index("</details>") < folded.index('id="matrix"')
 
 
 async def test_where_no_session_can_be_opened_nothing_is_said_to_be_well(station: Scripted) -> None:

@@ -33,6 +33,16 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 - {{ . }} holds a secret in clear, and whoever may read the ConfigMap reads it: name a file of a Secret (password_file) or a variable (${NAME}) instead.
 {{- end }}
 {{- end }}
+{{- if .Values.rbac.create }}
+{{- $reads := fromYaml (include "mailprobe.reads" .) }}
+{{- $names := $reads.logs | default list }}
+{{- range $reads.services }}{{ $names = concat $names (list .namespace .service .metallb) }}{{ end }}
+{{- range $names | uniq }}
+{{- if contains "${" . }}
+- config reads {{ . }} from the Kubernetes API, and access rights have to name the namespace or Service: write it out, or set rbac.create: false and give the rights yourself.
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) (include "mailprobe.readsApi" .) }}
 - serviceAccount.create is false and serviceAccount.name empty, while config reads from the Kubernetes API: the rights would go to every pod of the namespace. Name an account of the probe's own.
 {{- end }}
@@ -60,6 +70,9 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- end }}
 {{- if and .Values.hostNetwork .Values.networkPolicy.enabled }}
 - hostNetwork and networkPolicy.enabled are both true: network plugins apply no NetworkPolicy to pods on the node's network, so it would protect nothing. Protect the port by config.web.config_file and the node's firewall.
+{{- end }}
+{{- if ne (empty .Values.runAsUser) (empty .Values.fsGroup) }}
+- Of runAsUser and fsGroup one is null: without fsGroup the user can read no Secret and write no history, and a platform that gives users of its own refuses one that is named. Make both null (OpenShift), or neither.
 {{- end }}
 {{- if and (or .Values.networkPolicy.from .Values.networkPolicy.extraEgress) (not .Values.networkPolicy.enabled) }}
 - networkPolicy names who may pass and networkPolicy.enabled is false: nothing would be kept out. Enable it, or take the names out.

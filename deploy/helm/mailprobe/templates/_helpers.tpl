@@ -101,7 +101,9 @@ env:
     valueFrom: {secretKeyRef: {name: {{ .secret | quote }}, key: {{ .key | quote }}}}
   {{- end }}
 {{- end }}
-resources: {{- toYaml .Values.resources | nindent 2 }}
+{{- with .Values.resources }}
+resources: {{- toYaml . | nindent 2 }}
+{{- end }}
 volumeMounts:
   - {name: config, mountPath: /etc/mailprobe, readOnly: true}
   - {name: tmp, mountPath: /tmp}

@@ -4,6 +4,7 @@
 // - What the reader does stays: focus, scroll, selection, opened details. Only what differs is touched.
 // - Nobody looks, nobody asks: a hidden page pauses, and looks at once when it is seen again.
 // - A page that cannot be renewed says so, since when, and goes on trying.
+// - A page of another version, with a style sheet or script of another name, is loaded anew.
 "use strict";
 
 const main = document.getElementById("main");
@@ -87,10 +88,15 @@ function patchChildren(old, fresh) {
   while (old.childNodes.length > fresh.length) old.lastChild.remove();
 }
 
+function dress(of) {
+  return [...of.head.querySelectorAll("script, link[rel=stylesheet]")].map((one) => one.getAttribute("src") || one.getAttribute("href")).join();
+}
+
 function take(text) {
   const fresh = new DOMParser().parseFromString(text, "text/html");
   const there = fresh.getElementById("main");
   if (!there || !there.dataset.now) throw new Error("not this page");
+  if (dress(fresh) !== dress(document)) return location.reload();
   ahead = Date.parse(there.dataset.now) - Date.now();
   tell(fresh);
   if (document.title !== fresh.title) document.title = fresh.title;

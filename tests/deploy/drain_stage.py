@@ -1,0 +1,155 @@
+"""A stage for the drain script, on which probe and kubectl are played.
+
+Each call is written down, then done as a fragment of shell for that call says. Without a fragment a call succeeds
+at once.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.deploy.chart import REPOSITORY
+
+SCRIPT = REPOSITORY / "deploy/drain.sh"
+PATIENCE = 20.0
+STAGE = """#!/bin/sh
+[ "$1" != --once ] || set -- once "$@"
+printf '%s\\n' "{name} $*" >>"$STAGE/asked"
+number=$(grep -c "^{name} $1" "$STAGE/asked")
+[ ! -e "$STAGE/{name}-$1-$number" ] || . "$STAGE/{name}-$1-$number"
+exit 0
+"""
+BASELINE = 'echo "12:00:00 the baseline is there: watching, the change may begin" >&2\n'
+UNTIL_DRAINED = 'while [ ! -e "$STAGE/over" ]; do sleep 0.02; done\n'
+STABLE = BASELINE + 'while ! grep -q "kubectl drain [hf]a" /proc/$$/fd/2; do sleep 0.02; done\nsleep 1.02\n'
+"""A watch that reads what is told until the drain's end is, and is then stable for the second of --stable 1."""
+
+OVER = ': >"$STAGE/over"\n'
+IS_THERE = 'echo $$ >"$STAGE/hanging"\nmv "$STAGE/hanging" "$STAGE/hangs"\n'
+HANGS = IS_THERE + "while :; do sleep 0.02; done\n"
+FAILS_ONCE_IT_HANGS = BASELINE + 'while [ ! -e "$STAGE/hangs" ]; do sleep 0.02; done\nexit 2\n'
+HEEDS_NOTHING = 'trap "" TERM\n' + IS_THERE + "while :; do sleep 1; done\n"
+ENDS = 'trap "exit 1" INT HUP TERM; sleep 0.3; : >"$STAGE/reported"; exit 2'
+WATCHES_ON = BASELINE + f"trap '{ENDS}' INT HUP TERM\nwhile :; do sleep 0.02; done\n"
+"""A watch that reports a while after a signal, unless another one follows."""
+
+AS_ANOTHER = "setpriv --reuid=65533 --inh-caps=+dac_override --ambient-caps=+dac_override"
+"""What sudo does for a user: the process is one that may do its work, and that whoever began it may not end."""
+
+
+WRAPPED = {name: f'{name} "$@"\nexit $?' for name in ("probe", "kubectl")}
+MERE_USER = ("setpriv", "--bounding-set=-kill", "--inh-caps=-kill")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A directory with both programs and what they are to do."""
+
+    directory: Path
+    shell: str = "sh"
+    wrapping: Mapping[str, str] = field(default_factory=dict)
+    """For probe and kubectl, what stands in their place as shell."""
+
+    mere_user: bool = False
+    """Root's files, but no way to end what another user runs."""
+
+    @property
+    def wrappers(self) -> dict[str, str]:
+        """Programs of the environment that run what they wrap."""
+        for name, body in self.wrapping.items():
+            program = self.directory / f"our-{name}"
+            program.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
+            program.chmod(0o755)
+        return {name.upper(): f"our-{name}" for name in self.wrapping}
+
+    def plays(self, **fragments: str) -> None:
+        """What a call does: once_1 is the first `probe --once`, watch_2 the second watch, drain_1 kubectl's."""
+        for call, fragment in fragments.items():
+            verb, number = call.split("_")
+            program = "kubectl" if verb in ("drain", "version") else "probe"
+            (self.directory / f"{program}-{verb}-{number}").write_text(fragment, encoding="utf-8")
+
+    def begin(self, *arguments: str, onto: int = subprocess.PIPE) -> subprocess.Popen[str]:
+        """In a process group of its own, as from a shell's prompt."""
+        return subprocess.Popen(
+            [*(MERE_USER if self.mere_user else ()), self.shell, str(SCRIPT), *arguments],
+            env={"PATH": f"{self.directory}:{os.environ['PATH']}", "STAGE": str(self.directory), **self.wrappers},
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=onto,
+            stderr=onto,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """Exit code and standard error."""
+        with self.begin(*arguments) as started:
+            _, errors = started.communicate(timeout=PATIENCE)
+        return started.returncode, errors
+
+    def type(self, block: str) -> subprocess.CompletedProcess[str]:
+        """What a recipe comes to."""
+        return subprocess.run(
+            ["sh", "-c", block],
+            env={"PATH": f"{self.directory}:{os.environ['PATH']}", "STAGE": str(self.directory)},
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    @property
+    def asked(self) -> list[str]:
+        """Every call so far, but those that only show whose processes these are."""
+        file = self.directory / "asked"
+        calls = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        return [call for call in calls if call not in ("probe --version", "kubectl version --client")]
+
+    def has(self, name: str) -> bool:
+        return (self.directory / name).exists()
+
+    def still_drains(self) -> bool:
+        """Whether the kubectl that hangs is there yet."""
+        try:
+            os.kill(int((self.directory / "hangs").read_text()), 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+ENDED = "kubectl drain was ended before it was done"
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def furnished(directory: Path) -> Stage:
+    """Its wall clock stands still: who counts by it never ends."""
+    directory.mkdir(exist_ok=True)
+    (directory / "date").write_text("#!/bin/sh\necho 0\n", encoding="utf-8")
+    (directory / "date").chmod(0o755)
+    for name in ("probe", "kubectl"):
+        program = directory / name
+        program.write_text(STAGE.format(name=name), encoding="utf-8")
+        program.chmod(0o755)
+    return Stage(directory)
+
+
+def play_at_once(directory: Path, play: Callable[..., None], cases: Iterable[tuple[object, ...]]) -> None:
+    """Each case on a stage of its own: what takes its time is patience, which costs nothing."""
+    stages = [(furnished(directory / str(number)), *case) for number, case in enumerate(cases)]
+    with ThreadPoolExecutor(len(stages)) as pool:
+        for played in [pool.submit(play, *case) for case in stages]:
+            played.result()
