@@ -65,10 +65,10 @@ need() {
     exit 64
 }
 
-# Hundredths of a second on a clock that nobody sets.
-uptime() {
-    read -r seconds _ </proc/uptime
-    printf '%s\n' "${seconds%.*}${seconds#*.}"
+# The time in $now: hundredths of a second on a clock that nobody sets.
+look_at_clock() {
+    read -r now _ </proc/uptime
+    now=${now%.*}${now#*.}
 }
 
 # Options of ours end at the node's name; what comes after it is kubectl's. A POSIX shell has one list only, "$@", which is
@@ -185,13 +185,14 @@ there() { [ -n "$(members "$1")" ] || foreign "-$1"; }
 
 signal() { kill -s "$2" -- "-$1" 2>/dev/null || kill -s "$2" "$1" 2>/dev/null; }
 
-# lasts TURNS COMMAND…: whether it still holds after so many ticks.
+# lasts S COMMAND…: whether it still holds after so many seconds.
 lasts() {
-    turns=$1
+    look_at_clock
+    until=$((now + $1 * 100))
     shift
     while "$@" 2>/dev/null; do
-        [ "$turns" -gt 0 ] || return 0
-        turns=$((turns - 1))
+        look_at_clock
+        [ "$now" -lt "$until" ] || return 0
         sleep "$TICK"
     done
     return 1
@@ -201,8 +202,8 @@ ours() { there "$1" && ! foreign "-$1"; }
 
 # Whoever is left has not heeded SIGTERM; true if all of the group are gone at last.
 gone() {
-    ! lasts 50 ours "$1" || signal "$1" KILL
-    ! lasts 20 ours "$1" && ! there "$1"
+    ! lasts 5 ours "$1" || signal "$1" KILL
+    ! lasts 2 ours "$1" && ! there "$1"
 }
 
 tell_end_of_drain() {
@@ -215,7 +216,7 @@ tell_end_of_drain() {
 
 # A watch that gets a second signal ends without its report, and some wrappers pass on what they get: so first the leader alone.
 let_probe_end() {
-    ! lasts 100 kill -0 "$probe" || say "probe does not end; its report may be missing"
+    ! lasts 10 kill -0 "$probe" || say "probe does not end; its report may be missing"
     signal "$probe" TERM
     gone "$probe" || say "probe was not ended: sudo kill -s KILL -- -$probe ends it"
 }
@@ -230,7 +231,7 @@ end() {
     [ -z "$drain" ] || tell_end_of_drain
     [ -z "$probe" ] || let_probe_end
     : >"$work/over"
-    ! lasts 20 kill -0 "$relay" || kill -KILL "$relay"
+    ! lasts 2 kill -0 "$relay" || kill -KILL "$relay"
     rm -rf "$work"
 }
 
@@ -245,14 +246,15 @@ can_end() {
     name=$1
     shift
     setsid "$@" </dev/null >/dev/null &
-    looks=0
-    while alive $! && [ "$looks" -lt 200 ]; do
+    look_at_clock
+    until=$((now + 500))
+    while alive $! && [ "$now" -lt "$until" ]; do
         for one in $(members $!) "-$!"; do
             foreign "$one" || continue
             say "$name runs as another user, so it could not be ended: run drain.sh itself by sudo; nothing was touched"
             exit 64
         done
-        looks=$((looks + 1))
+        look_at_clock
     done
     ! alive $! || signal $! KILL
 }
@@ -279,7 +281,8 @@ look_at_drain() {
     if [ -z "$drain" ] || alive "$drain"; then return; fi
     wait "$drain"
     drained=$?
-    over=$(uptime)
+    look_at_clock
+    over=$now
     drain=''
     if [ "$drained" -eq 0 ]; then
         say "kubectl drain has ended; watching until all has been ok for $stable s"
@@ -361,7 +364,8 @@ while :; do
     # A watch that was stable while the drain was still at it has not seen what the drain does.
     look_at_drain
     if [ -n "$drained" ]; then
-        [ $(($(uptime) - over)) -lt $((stable * 100)) ] || break
+        look_at_clock
+        [ $((now - over)) -lt $((stable * 100)) ] || break
     fi
     say "all was ok for $stable s, but the drain $([ -n "$drained" ] && echo 'has just ended' || echo 'goes on'): watching on"
 done

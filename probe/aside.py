@@ -195,6 +195,18 @@ def contents(file: Path, most: int) -> bytes:
         return opened.read(most)
 
 
+State = tuple[str, int, int, int]
+
+
+def state_of(file: Path) -> State:
+    """What a file is by now, so that its reader sees that it is another one, or gone, without reading it. Blocks."""
+    try:
+        found = file.stat()
+    except OSError as error:
+        return str(file), -1, error.errno or 0, 0
+    return str(file), found.st_mtime_ns, found.st_size, found.st_ino
+
+
 def run(main: Coroutine[Any, Any, T]) -> T:
     """`asyncio.run`, where asyncio and its libraries block in threads of this kind too, above all to look up names."""
 

@@ -30,7 +30,6 @@ ASIDE = {
     "service/history/opening.py": "to_thread",
     "service/history/place.py": "to_thread",
     "service/trust_memory.py": "TrustChecks._aside, and within() as it begins",
-    "service/web/standing.py": "Again: a look",
     "service/web/web_config.py": "a look of standing.py, or a reading of reading.py",
     "service/web/web_tls.py": "the same",
     "sessions/tls.py": "within(): outfit.py makes every context before a session asks for one",

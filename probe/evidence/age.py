@@ -68,6 +68,10 @@ class Pace:
             return abs(self.least) <= MINUTES or (self.steady and abs(self.least + shift) <= MINUTES)
         return (self.steady and abs(self.least) <= ZONES) or any(abs(self.least - zone) <= MINUTES for zone in zones)
 
+    def may_become_plausible(self, zones: Sequence[float], shift: float = 0.0) -> bool:
+        """Whether only time is missing: lines that go on coming like this would count (rule 3)."""
+        return not self.is_plausible(zones, shift) and replace(self, steady=True).is_plausible(zones, shift)
+
     def after(self, arrival: float, stamp: Stamp) -> Pace:
         """What is known when another line has arrived."""
         late = lateness(arrival, stamp)
@@ -122,11 +126,34 @@ class Written:
         self._zones = zones
         self._shift = shift
         self._bounds: dict[tuple[str, Stamper], float] = {}
+        self._undated: dict[tuple[str, Stamper], tuple[float, float]] = {}
 
     def may_be_since(self, seen: Observed) -> bool:
         """Whether a line that arrived after the moment may have been written after it too."""
         source = seen.source
         return all(stamp.seconds + stamp.resolution >= self._bound((source, who)) for who, stamp in stamps_of(seen))
+
+    def dated_from(self, seen: Observed) -> float:
+        """When one line more would tell that this one is of now, for all that is against it is a clock not known yet.
+
+        -inf where that is not so.
+        """
+        told = -inf
+        for who, stamp in stamps_of(seen):
+            bound, dated_from = self._undated_bound((seen.source, who))
+            if stamp.seconds + stamp.resolution >= bound:
+                told = max(told, dated_from)
+        return told
+
+    def _undated_bound(self, kind: tuple[str, Stamper]) -> tuple[float, float]:
+        """The earliest end of a stamp that would be meant, were its clock known; and when one line more tells that."""
+        known = self._undated.get(kind)
+        if known is None:
+            pace = self._paces.get(kind)
+            waits = pace is not None and pace.may_become_plausible(self._zones, self._shift)
+            known = (self._moment - SLACK - pace.least, pace.since + STEADY) if pace and waits else (inf, -inf)
+            self._undated[kind] = known
+        return known
 
     def _bound(self, kind: tuple[str, Stamper]) -> float:
         """The earliest end of a stamp of this kind that may be meant; where nothing is plausible, none is."""

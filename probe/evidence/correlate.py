@@ -48,7 +48,8 @@ class Search:
 
     `settled`: nothing that may still come can change it; `settles`: when that will be, unless something comes, -inf if
     it always was. `candidates`: lines that may be ours but are not certain; a rhythm would tell, and time alone from
-    `tells` on. `clocks`: what the sightings say of their sources' clocks.
+    `tells` on. `dated_from`: when one line more would tell that lines which do not count yet are of now (age.py,
+    rule 3), -inf if there are none. `clocks`: what the sightings say of their sources' clocks.
     """
 
     evidence: Evidence
@@ -56,6 +57,7 @@ class Search:
     settles: float = inf
     candidates: int = 0
     tells: float = inf
+    dated_from: float = -inf
     clocks: Clocks = field(default_factory=dict)
 
 
@@ -63,14 +65,17 @@ def search(session: Session, scene: Scene) -> Search:
     """Look for one session by every link its service knows."""
     arrived = [seen for seen in scene.observed if seen.arrival >= session.opened]
     written = Written(session.opened, scene.paces, scene.zones, scene.shift)
-    since = [seen for seen in arrived if written.may_be_since(seen)]
+    since: list[Observed] = []
+    older: list[Observed] = []
+    for seen in arrived:
+        (since if written.may_be_since(seen) else older).append(seen)
     findings = [_finding(find, session, since, scene) for find in FINDERS[session.service]]
     sightings = _without_repeats(finding.sighting for finding in findings if finding.sighting)
     settles = min((_settles(session, sighting) for sighting in sightings), default=inf)
     evidence = Evidence(
         sightings=sightings,
         signs=_signs(session, since, scene),
-        reasons=() if sightings else (*_reasons(findings), *_too_old(len(arrived) - len(since))),
+        reasons=() if sightings else (*_reasons(findings), *_too_old(len(older))),
     )
     return Search(
         evidence=evidence,
@@ -78,6 +83,7 @@ def search(session: Session, scene: Scene) -> Search:
         settles=settles,
         candidates=0 if session.service.speaks_smtp else len(candidates(session, since)),
         tells=min(finding.tells for finding in findings),
+        dated_from=max((written.dated_from(seen) for seen in older), default=-inf),
         clocks={key: offset for finding in findings for key, offset in finding.clocks.items()},
     )
 

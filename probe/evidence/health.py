@@ -42,6 +42,7 @@ class Heard:
 
     `offset`: the server's clock less ours as sightings tell it, None if they do not. `counted`: how often lateness fell
     into each of LAG_BUCKETS and above them; `late_in_all` is their sum, with stamps in the future as 0: it never falls.
+    `shift`: how far the probe's wall clock was set since its own began, which moments and latenesses go by.
     `zoned`: whether all of these stamps name their zone; without one they are read as UTC.
     """
 
@@ -57,11 +58,13 @@ class Heard:
     counted: tuple[int, ...] = (0,) * (len(LAG_BUCKETS) + 1)
     late_in_all: float = 0.0
     offset: float | None = None
+    shift: float = 0.0
 
     @property
     def lag(self) -> float | None:
         """Seconds from stamp to arrival, as far as the clocks are known; none below 0. None without stamps."""
-        return max(0.0, median(self.late) + (self.offset or 0.0)) if self.late else None
+        known = self.offset if self.offset is not None else self.shift
+        return max(0.0, median(self.late) + known) if self.late else None
 
     @property
     def growth(self) -> float:
@@ -71,14 +74,15 @@ class Heard:
 
     @property
     def clock_offset(self) -> float | None:
-        """The server's clock less ours, as sightings told it, or at least what lines stamped in the future show.
+        """The server's clock less the probe's of now, as sightings told it, or at least what lines of the future show.
 
         A clock that was set so far ahead that no line counts any more is shown by nothing else. None where neither says
         anything: lines that come late may be held up as well as stamped by a slow clock, or in another zone.
         """
         ahead = -min(self.late[-FEW:], default=0.0) if self.zoned else 0.0
         known = self.offset + NOTABLE if self.offset is not None else HALF_A_GRAIN
-        return ahead if ahead > max(known, HALF_A_GRAIN) else self.offset
+        told = ahead if ahead > max(known, HALF_A_GRAIN) else self.offset
+        return told - self.shift if told is not None else None
 
 
 def bucket(late: float) -> int:

@@ -66,6 +66,7 @@ from probe.model.judgement import (
 )
 from probe.model.mask import without, without_credentials
 from probe.model.outage import (
+    Ahead,
     Change,
     Outage,
 )
@@ -141,6 +142,7 @@ __all__ = [
     "WHOAMI",
     "Address",
     "AddressFamily",
+    "Ahead",
     "Announcer",
     "Announcers",
     "Beat",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from probe.model.endpoint import EndpointName
 from probe.model.words import MaskedBy, Verdict
+
+Ahead = Callable[[float], float]
+"""What the wall clock is ahead of the probe's clock, by which a moment is: whoever tells the moment adds it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +26,11 @@ class Change:
     verdict: Verdict
     session: str
     masked_by: MaskedBy | None = None
+
+    def told(self, ahead: Ahead) -> Change:
+        """The same by the wall clock."""
+        seen = self.seen + ahead(self.seen)
+        return replace(self, at=min(self.at + ahead(self.at), seen), seen=seen)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +69,9 @@ class Outage:
         """How long it is known to have lasted."""
         return (self.seen if self.ended is None else self.ended) - self.began - self.unwatched
 
-    def moved(self, ahead: float) -> Outage:
-        """The same by a clock that is so many seconds ahead."""
-        ended = None if self.ended is None else self.ended + ahead
-        return replace(self, began=self.began + ahead, seen=self.seen + ahead, ended=ended)
+    def told(self, ahead: Ahead) -> Outage:
+        """The same by the wall clock. Where that was set between its moments, that is time in which nobody looked."""
+        ended = None if self.ended is None else self.ended + ahead(self.ended)
+        seen, apart = self.seen + ahead(self.seen), ahead(self.seen) - ahead(self.began)
+        began, unwatched = min(self.began + ahead(self.began), seen), max(0.0, self.unwatched + apart)
+        return replace(self, began=began, seen=seen, ended=ended, unwatched=unwatched)

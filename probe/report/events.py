@@ -1,14 +1,14 @@
 """Changes of verdicts, outages, and what stands, as JSON objects of their own, each whole without the others. Pure.
 
 `at` is when it was: of a change the session that brought it, of an outage its begin or its end, of what stands the
-session that showed it again. Times are wall times; `shift` is what the wall clock is ahead of the probe's clock.
+session that showed it again. Times are wall times; `ahead` is what the wall clock is ahead of the probe's clock.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from probe.model import Change, EndpointName, Outage, Result, Severity
+from probe.model import Ahead, Change, EndpointName, Outage, Result, Severity
 from probe.report.json import timestamp
 
 ABANDONED = "the endpoint left the configuration while it lasted, so nobody looks any more"
@@ -16,12 +16,12 @@ REPLACED = "the endpoint was configured differently while it lasted, so nobody l
 LEFT = "it may last: verdicts of this vantage are told elsewhere, or by another name, since its configuration changed"
 
 
-def change_object(change: Change, result: Result, *, vantage: str, shift: float) -> dict[str, object]:
+def change_object(change: Change, result: Result, *, vantage: str, ahead: Ahead) -> dict[str, object]:
     """An endpoint's verdict became another one."""
     judgement = result.judgement
     return {
         "event": "verdict",
-        "at": timestamp(change.at + shift),
+        "at": timestamp(change.at + ahead(change.at)),
         **_place(change.endpoint, result.session.host, vantage),
         "verdict": change.verdict,
         "severity": change.verdict.severity,
@@ -34,35 +34,36 @@ def change_object(change: Change, result: Result, *, vantage: str, shift: float)
 
 
 def standing_object(
-    change: Change, outage: Outage | None, result: Result, *, vantage: str, shift: float
+    change: Change, outage: Outage | None, result: Result, *, vantage: str, ahead: Ahead
 ) -> dict[str, object]:
     """An endpoint's verdict is what it was: since when, and the outage that lasts; `result` shows it again."""
     told = replace(change, at=result.session.opened, session=result.session.id)
     return {
-        **change_object(told, result, vantage=vantage, shift=shift),
+        **change_object(told, result, vantage=vantage, ahead=ahead),
         "event": "standing",
-        "since": timestamp(change.at + shift),
-        "outage_began": timestamp(outage.began + shift) if outage else None,
+        "since": timestamp(change.at + ahead(change.at)),
+        "outage_began": timestamp(outage.began + ahead(outage.began)) if outage else None,
     }
 
 
-def outage_object(outage: Outage, result: Result, *, vantage: str, shift: float) -> dict[str, object]:
+def outage_object(outage: Outage, result: Result, *, vantage: str, ahead: Ahead) -> dict[str, object]:
     """An outage began, or ended if it has an end; `result` is of the session that began or ended it."""
     host, severity = result.session.host, result.judgement.verdict.severity
-    return _outage_object(outage, host, severity, vantage=vantage, shift=shift)
+    return _outage_object(outage, host, severity, vantage=vantage, ahead=ahead)
 
 
-def abandoned_object(outage: Outage, host: str | None, why: str, *, vantage: str, shift: float) -> dict[str, object]:
+def abandoned_object(outage: Outage, host: str | None, why: str, *, vantage: str, ahead: Ahead) -> dict[str, object]:
     """An outage of which nobody will tell the end, and why: it ended as far as any reader will know."""
     over = replace(outage, ended=outage.seen, explanation=f"{why}; {outage.explanation}")
-    return _outage_object(over, host, outage.verdict.severity, vantage=vantage, shift=shift)
+    return _outage_object(over, host, outage.verdict.severity, vantage=vantage, ahead=ahead)
 
 
 def _outage_object(
-    outage: Outage, host: str | None, severity: Severity, *, vantage: str, shift: float
+    outage: Outage, host: str | None, severity: Severity, *, vantage: str, ahead: Ahead
 ) -> dict[str, object]:
-    ended = None if outage.ended is None else timestamp(outage.ended + shift)
-    began = timestamp(outage.began + shift)
+    outage = outage.told(ahead)
+    ended = None if outage.ended is None else timestamp(outage.ended)
+    began = timestamp(outage.began)
     return {
         "event": "outage_began" if ended is None else "outage_ended",
         "at": ended or began,
@@ -76,7 +77,7 @@ def _outage_object(
         "hint": outage.hint,
         "verdicts": list(outage.verdicts),
         "began": began,
-        "seen": timestamp(outage.seen + shift),
+        "seen": timestamp(outage.seen),
         "ended": ended,
         "seconds": round(outage.seconds, 3),
         "unwatched": round(outage.unwatched, 3),

@@ -20,7 +20,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from probe.model import EndpointName
@@ -56,6 +56,10 @@ class Budget:
         if too_many <= 0:
             return now
         return self._spent[too_many - 1] + WINDOW if too_many <= len(self._spent) else now + AGAIN
+
+    def is_unspent(self, now: float) -> bool:
+        """Whether nothing is held, and nothing was spent within WINDOW."""
+        return not self.held and not (self._spent and self._spent[-1] > now - WINDOW)
 
     def since(self, moment: float) -> int:
         """Connections opened since then, within WINDOW."""
@@ -136,6 +140,11 @@ class Budgets:
             budget.most = most
         for budget in self._beats.values():
             budget.most = most * BEATS
+
+    def only(self, names: Collection[EndpointName], now: float) -> None:
+        """No other endpoints are left. What was spent at those is forgotten when the server has forgotten it."""
+        self._of = {name: one for name, one in self._of.items() if name in names or not one.is_unspent(now)}
+        self._beats = {name: one for name, one in self._beats.items() if name in names or not one.is_unspent(now)}
 
     def beats_at(self, to: EndpointName, now: float, beats: int) -> float:
         """The first moment from `now` on at which so many beats may be opened for this endpoint."""

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import inf
 from pathlib import Path
+from uuid import uuid4
 
 from probe.model import Clock
 
@@ -27,7 +28,7 @@ from probe.model import Clock
 class Reckoning:
     """How wall times are told: what the wall clock is ahead of the machine's own.
 
-    `boot` names that one, which goes on from process to process; empty: nobody knows which it is.
+    `boot` names that one, which goes on from process to process, or just this process's where nobody tells which it is.
     """
 
     boot: str
@@ -35,12 +36,28 @@ class Reckoning:
 
     def set_forward(self, since: Reckoning) -> float:
         """How far the wall clock was set since another reckoning; nothing where that was by another machine clock."""
-        forward = self.ahead - since.ahead if self.boot and self.boot == since.boot else 0.0
+        forward = self.ahead - since.ahead if self.boot == since.boot else 0.0
         return forward if abs(forward) > NOTABLE_SHIFT else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What the wall clock is ahead of moments, as it was read once: `shift`, but `kept` of those up to `until`."""
+
+    shift: float
+    until: float = -inf
+    kept: float = 0.0
+
+    def __call__(self, moment: float) -> float:
+        """Of this moment."""
+        return self.kept if moment <= self.until else self.shift
+
+
 class SteadyClock:
-    """Reads the wall time once and then goes on monotonically. `awake`: a clock that stands still in sleep."""
+    """Reads the wall time once and then goes on monotonically. `awake`: a clock that stands still in sleep.
+
+    `boot`: which run of the machine `monotonic` counts; empty: nobody knows, so it is told from every other clock.
+    """
 
     def __init__(
         self,
@@ -52,10 +69,11 @@ class SteadyClock:
         self._monotonic = monotonic
         self._wall_time = wall_time
         self._awake = awake or monotonic
-        self._boot = boot
+        self._boot = boot or f"one {uuid4().hex}"
         self._ahead = wall_time() - monotonic()
         self._slept = monotonic() - self._awake()
         self._woke = -inf
+        self._until, self._kept = -inf, 0.0
 
     def __call__(self) -> float:
         """Now."""
@@ -81,9 +99,18 @@ class SteadyClock:
         """How wall times are told now."""
         return Reckoning(self._boot, self._ahead + self.shift)
 
+    @property
+    def ahead(self) -> Ahead:
+        """What whoever tells moments adds to them now."""
+        return Ahead(self.shift, self._until, self._kept)
+
     def wall(self, moment: float) -> float:
         """What the wall clock of today calls this moment."""
-        return moment + self.shift
+        return moment + self.ahead(moment)
+
+    def keep(self, until: float) -> None:
+        """What was up to then, by another clock, is called as it is called now, whatever this one is set to."""
+        self._until, self._kept = until, self.shift
 
     def moment(self, wall: float) -> float:
         """The moment that the wall clock of today calls so: for what an earlier process wrote down."""

@@ -25,7 +25,7 @@ from probe.verdict.judge import foregone, judge
 
 SIDE_BY_SIDE = 64
 ATTEMPTS = 3
-"""Sessions that may be opened for one verdict, where lines came but not even their rhythm told which was ours."""
+"""Sessions that may be opened for one verdict, where lines came but nothing told which was ours, or how old it was."""
 
 
 async def run_round(endpoints: Sequence[Endpoint], workshop: Workshop, vantage: str) -> Round:
@@ -55,7 +55,7 @@ async def probe_endpoint(endpoint: Endpoint, workshop: Workshop, of_this_round: 
     try:
         return await _probe(endpoint, workshop, of_this_round)
     finally:
-        workshop.budgets.let_go(endpoint.name)
+        workshop.learnt.budgets.let_go(endpoint.name)
         workshop.closed.pop(endpoint.name, None)
 
 
@@ -64,6 +64,7 @@ async def _probe(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) ->
         pursued = await _attempt(endpoint, workshop, of_this_round)
         if not pursued.undecided or not workshop.take(endpoint):
             break
+        await asyncio.sleep(pursued.again_at - workshop.kit.clock())
     evidence = pursued.evidence
     if workshop.trust is not None:
         forged = await workshop.trust.after(pursued.session, endpoint, workshop, of_this_round)
@@ -105,7 +106,8 @@ async def _opened(
     workshop.spend(endpoint)
     with workshop.logins.expecting(endpoint) as opened:
         with workshop.opening(endpoint):
-            session = await open_session(endpoint, workshop.kit, [*verbs, *workshop.questions(endpoint)], looked_up)
+            asking = [*verbs, *workshop.questions(endpoint)]
+            session = await open_session(endpoint, workshop.kit, asking, looked_up, of_this_round.append)
         for _ in session.controls:
             workshop.spend(endpoint)
         opened.append(session)

@@ -1,6 +1,6 @@
 """`probe run`: everything put together once, kept for months, and swapped whole when the configuration changes.
 
-    Shift (one configuration at work: workshop and patrol) ──▶ Ledger ──▶ logbook, history and sink, metrics, pages
+    Learnt ◀─▶ Shift (one configuration at work: workshop, patrol) ──▶ Ledger ──▶ logbook, history, sink, metrics, pages
 
 Rules of this file:
 - A configuration is taken whole or not at all: what can fail is tried, and its sources are opened, while the shift that
@@ -8,7 +8,8 @@ Rules of this file:
 - Whoever wants the configuration read while a reload waits for its turn is served by that one. Its turn comes when what
   the one before broke off is repeated: however fast reloads come, there are verdicts, and no change is lost.
 - Nothing that blocks is done on the loop (aside.py), and an end waits for nothing that hangs.
-- The ledger, the budgets and what was learnt of the servers outlive a shift.
+- The ledger and what was learnt (learnt.py) outlive a shift; nothing is handed from one shift to the next.
+- A shift that ends is shown until the next one is there; where its sources were, the next one's listen at once.
 - The daemon is ready when every source serves, or has said why it does not.
 - It ends politely: sessions under way say goodbye, within FAREWELL seconds.
 """
@@ -27,13 +28,13 @@ from probe.notices import tell, tell_bug
 from probe.service.budget import Budgets
 from probe.service.clock import SteadyClock
 from probe.service.keeping import Keeping
+from probe.service.learnt import Learnt
 from probe.service.ledger import Entry, Ledger
 from probe.service.limits import raise_limit
 from probe.service.logbook import Logbook
 from probe.service.outfit import UnusableCaFile
-from probe.service.patrol import Patrol
 from probe.service.recall import recall
-from probe.service.shift import Books, Opened, Shift, open_shift
+from probe.service.shift import Opened, Shift, open_shift
 from probe.service.station import Asked, Past, Reload
 from probe.service.systemd import Systemd
 from probe.service.web import CannotListen, Web
@@ -70,8 +71,10 @@ class Daemon:
         self._log = log
         self._settings = settings
         self._systemd = systemd
-        budgets = Budgets(settings.schedule.max_sessions_per_minute)
-        self._books = Books(clock=clock, ledger=Ledger(targets(settings)), budgets=budgets)
+        self._learnt = Learnt(clock=clock, budgets=Budgets(settings.schedule.max_sessions_per_minute))
+        self._logbook = Logbook(tell)
+        self.ledger = Ledger(targets(settings))
+        """What became of every endpoint."""
         self._shift: Shift | None = None
         self._keeping: Keeping | None = None
         self._web: Web | None = None
@@ -87,11 +90,6 @@ class Daemon:
     def settings(self) -> Settings:
         """The configuration that is in force."""
         return self._settings
-
-    @property
-    def ledger(self) -> Ledger:
-        """What became of every endpoint."""
-        return self._books.ledger
 
     @property
     def past(self) -> Past | None:
@@ -136,14 +134,13 @@ class Daemon:
     def heard(self) -> tuple[Heard, ...]:
         """How each evidence source serves."""
         workshop = self._shift.patrol.workshop if self._shift else None
-        return workshop.watch.heard(workshop.clocks) if workshop else ()
+        return workshop.watch.heard(self._learnt.clocks) if workshop else ()
 
     async def ask(self, endpoint: EndpointName, *, seconds: float) -> Asked:
         """A session to this endpoint, answered within so many seconds."""
-        shift = self._shift
-        if shift is None:
-            return Asked(refusal="the configuration is being read again", retry_after=1.0)
-        return await shift.patrol.ask(endpoint, seconds=seconds)
+        if self._shift is None:
+            return Asked(refusal="the sources are being opened", retry_after=1.0)
+        return await self._shift.patrol.ask(endpoint, seconds=seconds)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop. Raises UnusableCaFile, ConfigurationError or CannotListen where it cannot begin."""
@@ -212,15 +209,17 @@ class Daemon:
         async with self._swapping:
             self._web = await Web(self).__aenter__()
             self._keeping = await Keeping(self._settings, self.clock).__aenter__()
-            ledger, logbook = Ledger(targets(self._settings)), Logbook(tell)
-            ledger.listeners += [logbook.note, self._keep]
-            ledger.farewells.append(logbook.part)
+            ledger = Ledger(targets(self._settings))
+            ledger.listeners += [self._logbook.note, self._keep]
+            ledger.farewells.append(self._logbook.part)
             ledger.take_up(self._keeping.history.restored)
             self._keeping.history.when_found(ledger.take_up)
-            self._books = Books(clock=self.clock, ledger=ledger, budgets=self._books.budgets)
+            self.ledger = ledger
             if self.past is not None:
-                await recall(self.past, self._books.budgets, targets(self._settings), self.clock)
-            await self._begin(await open_shift(self._settings, self.clock), before=None)
+                await recall(self.past, self._learnt.budgets, targets(self._settings), self.clock)
+            opened = await open_shift(self._settings, self._learnt)
+            await opened.listen()
+            await self._begin(opened)
 
     async def _close(self) -> None:
         """Everything ends, whatever fails; sessions and pages together, then what is still to be written down."""
@@ -244,23 +243,25 @@ class Daemon:
         except Exception as error:
             tell_bug(error)
             return f"{BUG} ({type(error).__name__}: {error})"
-        self._shift = None
         try:
             await asyncio.shield(self._departs(before.end()))
-            await self._begin(opened, before=before.patrol)
+            await opened.listen()
+            if self._keeping is not None:
+                await self._keeping.change(opened.settings, self.ledger.known)
+            await self._begin(opened)
+            self.reloaded = self.clock()
         except Exception as error:
-            self._failed = error
+            self._failed, self._shift = error, None
             self._stop.set()
             return f"it could not be put to work: {BUG} ({type(error).__name__}: {error})"
         finally:
-            if self._shift is None:
-                await opened.close()
+            await opened.close()  # of a shift that is at work nothing is left here
         return None
 
     async def _opened(self) -> Opened:
         """The configuration of the files, its sources open, after all that can fail; pages are where it says by now."""
         settings = await self._read()
-        opened = await open_shift(settings, self.clock)
+        opened = await open_shift(settings, self._learnt)
         try:
             await self._serve(settings)
         except BaseException:
@@ -286,15 +287,12 @@ class Daemon:
         if old is not None:  # beside all else: a request to it may be what asked for this
             self._departs(old.__aexit__(None, None, None))
 
-    async def _begin(self, opened: Opened, *, before: Patrol | None) -> None:
-        keeping, settings = self._keeping, opened.settings
-        if keeping is not None and before is not None:
-            await keeping.change(settings, self.ledger.known)
-        self._settings = settings
-        self._shift = await opened.begin(self._books, before)
-        self.reloaded = None if before is None else self.clock()
-        if keeping is not None:
-            keeping.configure(self.ledger.lasting)
+    async def _begin(self, opened: Opened) -> None:
+        self._settings = opened.settings
+        self._shift = await opened.begin(self.ledger)
+        self._logbook.only(self.ledger.accounts)
+        if self._keeping is not None:
+            self._keeping.configure(self.ledger.lasting)
 
     def _chore(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Something done beside all else; at the end of the daemon it is broken off."""

@@ -19,10 +19,13 @@ from probe.evidence.sources.source import Lines, Source, State
 
 @dataclass(slots=True)
 class Hearing:
-    """What one source has brought. `bug`: what mailprobe itself failed with on its latest lines."""
+    """What one source has brought. `bug`: what mailprobe itself failed with on its latest lines.
+
+    `paces`: of all sources, from before this one was opened too (learnt.py).
+    """
 
     source: Source
-    paces: dict[Stamper, Pace] = field(default_factory=dict)
+    paces: dict[tuple[str, Stamper], Pace] = field(default_factory=dict)
     bug: str = ""
     _lines: int = 0
     _events: int = 0
@@ -36,14 +39,15 @@ class Hearing:
         self._events += len(found)
         for seen in found:
             for who, stamp in stamps_of(seen):
-                self.paces[who] = pace_after(self.paces.get(who), seen.arrival, stamp)
+                kind = self.source.name, who
+                self.paces[kind] = pace_after(self.paces.get(kind), seen.arrival, stamp)
         if (last := _last_stamp(lines)) is not None:
             late = lateness(lines.arrival, last)
             self._late.append((late, last.zoned))
             self._counted[bucket(late)] += 1
             self._late_in_all += max(late, 0.0)
 
-    def heard(self, offset: float | None) -> Heard:
+    def heard(self, offset: float | None, shift: float) -> Heard:
         """All of it, as a value."""
         health = self.source.health
         return Heard(
@@ -59,6 +63,7 @@ class Hearing:
             counted=tuple(self._counted),
             late_in_all=self._late_in_all,
             offset=offset,
+            shift=shift,
         )
 
 

@@ -3,14 +3,15 @@
 Rules:
 - A new configuration changes what it names and nothing else: what waits for a history in trouble goes on waiting,
   whatever becomes of the sink, and the other way round.
-- Another login of the same sink loses nothing of what waits for it, which may have waited for just that login.
+- Another login of the same sink loses nothing of what waits for it, which may have waited for just that login. Each
+  reload logs in again, for its files may have been renewed in their places.
 - Whoever reads a sink that is left hears that nobody tells there any more how an outage ends.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from probe.model import EndpointName, Outage
@@ -42,11 +43,10 @@ class Keeping:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Write down what waits, for a few seconds at most."""
-        async with AsyncExitStack() as stack:
-            stack.push_async_exit(self.history)
-            if self._sink is not None:
-                stack.push_async_exit(self._sink)
+        """Write down what waits, for a few seconds at most; neither waits for the other."""
+        ends = [self.history.__aexit__(None, None, None)]
+        ends += [self._sink.__aexit__(None, None, None)] if self._sink else []
+        await asyncio.gather(*ends)
 
     async def change(self, settings: Settings, known: Restored) -> None:
         """Keep what these settings ask for from now on; another history, or sink, begins with what is known."""
@@ -67,7 +67,7 @@ class Keeping:
                 await self._sink.__aexit__(None, None, None)
             self._sink = _sink(settings, self._clock)
             await self._begin_sink(known)
-        elif self._sink is not None and settings.sink is not None and settings.sink != before.sink:
+        elif self._sink is not None and settings.sink is not None:
             await self._sink.log_in(settings.sink)
 
     async def _begin_sink(self, known: Restored) -> None:

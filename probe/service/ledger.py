@@ -30,6 +30,9 @@ DAY = 86_400.0
 MOST_CHANGES = 1_000
 """Of one endpoint: a verdict that changes with every session for eight hours, at an interval of 30 s."""
 
+MOST_OUTAGES = 100
+"""Of one endpoint that have ended; the history has them all."""
+
 MOST_SESSIONS = 10_000
 """Of all endpoints together; one with its transcript takes some 10 KiB."""
 
@@ -72,6 +75,10 @@ class Restored:
     ended: tuple[Outage, ...] = ()
 
 
+Noted = tuple[deque[Change], deque[Outage], Outage | None]
+"""Of one endpoint: changes, outages that have ended, the one that lasts."""
+
+
 @dataclass(slots=True)
 class Account:
     """The books of one endpoint. `seconds_of_outage` are those that this process saw; they never go back.
@@ -96,7 +103,7 @@ class Account:
     durations: Distribution = field(default_factory=Distribution)
     phases: dict[Phase, Distribution] = field(default_factory=dict)
     changes: deque[Change] = field(default_factory=lambda: deque(maxlen=MOST_CHANGES))
-    outages: deque[Outage] = field(default_factory=lambda: deque(maxlen=100))
+    outages: deque[Outage] = field(default_factory=lambda: deque(maxlen=MOST_OUTAGES))
     successes: deque[Result] = field(default_factory=deque)
     failures: deque[Result] = field(default_factory=deque)
 
@@ -156,32 +163,30 @@ class Account:
             ended=after.ended,
         )
 
-    def take_up(self, changes: Sequence[Change], ended: Sequence[Outage], lasting: Outage | None) -> None:
-        """Put what was before all that is in these books before it, as if it had been there when they were begun."""
-        own = self.changes[0] if self.changes else None
-        self._take_up_changes(changes, own)
-        self.outages.extendleft(reversed(ended))
-        if lasting is None:
-            return
-        if lasting.seen < self.since:
-            self.outages.insert(len(ended), left(lasting))
-            return
-        looked = self.looked
-        begun = next((one for one in (*self.outages, self.outage) if one and one.began == looked), None)
-        if looked is None:
-            self.outage = lasting
-        elif begun is None:
-            self.outages.insert(len(ended), over(lasting, looked, self.pace.lapse))
-        elif begun is self.outage:
-            self.outage = joined(lasting, begun, self.pace.lapse)
-        else:
-            self.outages[self.outages.index(begun)] = joined(lasting, begun, self.pace.lapse)
+    def with_past(self, changes: Sequence[Change], ended: Sequence[Outage], lasting: Outage | None) -> Noted:
+        """What would be noted here, had all this been there before what is in these books."""
+        own, looked = self.changes[0] if self.changes else None, self.looked
+        before, after, outage = list(ended), list(self.outages), self.outage
+        if lasting is not None:
+            begun = next((one for one in (*after, outage) if one and one.began == looked), None)
+            if lasting.seen < self.since:
+                before.append(left(lasting))
+            elif looked is None:
+                outage = lasting
+            elif begun is None:
+                before.append(over(lasting, looked, self.pace.lapse))
+            elif begun is outage:
+                outage = joined(lasting, begun, self.pace.lapse)
+            else:
+                after[after.index(begun)] = joined(lasting, begun, self.pace.lapse)
+        return self._changes_after(changes, own), deque([*before, *after], maxlen=MOST_OUTAGES), outage
 
-    def _take_up_changes(self, changes: Sequence[Change], own: Change | None) -> None:
+    def _changes_after(self, changes: Sequence[Change], own: Change | None) -> deque[Change]:
+        after = list(self.changes)
         if changes and own is not None and self._is_own(changes[-1]) and _goes_on(changes[-1], own, self.pace.lapse):
             changes = [*changes[:-1], replace(changes[-1], seen=max(changes[-1].seen, own.seen))]
-            self.changes.popleft()
-        self.changes = deque([*changes, *self.changes], maxlen=MOST_CHANGES)
+            after.pop(0)
+        return deque([*changes, *after], maxlen=MOST_CHANGES)
 
     def _is_own(self, change: Change) -> bool:
         """False if it was found of another endpoint of this name."""
@@ -292,13 +297,17 @@ class Ledger:
         """Go on where an earlier process stopped, and tell all that is known then.
 
         It may be heard of late, from a disk that did not answer, when sessions have been recorded already. It is of the
-        start: an endpoint that comes into the configuration later begins anew.
+        start: an endpoint that comes into the configuration later begins anew. Where this fails nothing is changed.
         """
         accounts = self._accounts
         changes, ended = _by_endpoint(restored.changes), _by_endpoint(restored.ended)
         lasting = {outage.endpoint: outage for outage in restored.lasting}
+        noted = {
+            name: account.with_past(changes.get(name, ()), ended.get(name, ()), lasting.get(name))
+            for name, account in accounts.items()
+        }
         for name, account in accounts.items():
-            account.take_up(changes.get(name, ()), ended.get(name, ()), lasting.get(name))
+            account.changes, account.outages, account.outage = noted[name]
         for outage in restored.lasting:
             self._tell_if_over(outage)
         return Restored(

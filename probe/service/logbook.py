@@ -10,7 +10,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from probe.model import EndpointName, Outage, Result, Severity
@@ -33,6 +33,11 @@ class Logbook:
         self._tell = tell
         self._told_at: dict[EndpointName, float] = {}
         self._alike: dict[EndpointName, int] = {}
+
+    def only(self, names: Collection[EndpointName]) -> None:
+        """No other endpoints are left."""
+        self._told_at = {name: at for name, at in self._told_at.items() if name in names}
+        self._alike = {name: count for name, count in self._alike.items() if name in names}
 
     def note(self, entry: Entry) -> None:
         """A session was judged."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from probe.aside import Hangs, within
 from probe.model import Clock, Endpoint
+from probe.service.learnt import Learnt
 from probe.service.logins import login_count
 from probe.service.names import names_of
 from probe.service.sources import CALM_LOOK, LOOK, sources
@@ -41,18 +42,23 @@ async def outfitted(
     clock: Clock,
     *,
     progress: Progress = quiet,
-    in_shifts: bool = False,
+    learnt: Learnt | None = None,
 ) -> AsyncIterator[Workshop]:
     """A workshop for sessions to these endpoints. Raises UnusableCaFile before anything is opened.
 
-    `in_shifts`: for months, and the one before may be at work yet; its watch begins when it is told to.
+    `learnt`: it is for months and goes on from that; the one before may be at work yet, so its watch begins when it is
+    told to.
     """
-    watch = Watch(sources(settings, clock, look=CALM_LOOK if in_shifts else LOOK), clock, names_of(settings)[0])
+    in_shifts, learnt = learnt is not None, learnt or Learnt(clock=clock)
+    opened = sources(settings, clock, look=CALM_LOOK if in_shifts else LOOK)
+    watch = Watch(opened, clock, names_of(settings)[0], learnt.paces)
     kit = Kit(
         clock=clock,
         token=lambda: secrets.token_hex(8),
         contexts=await _contexts(endpoints),
         name=hello_name(settings.vantage.name),
+        ports=learnt.ports,
+        lookups=learnt.lookups,
     )
     async with (
         watch.opened() if in_shifts else watch,
@@ -64,9 +70,10 @@ async def outfitted(
             watch=watch,
             random=SystemRandom(),
             networks=settings.networks,
+            learnt=learnt,
             survey=around,
             logins=logins,
-            trust=await _trust_checks(settings, clock),
+            trust=await _trust_checks(settings, learnt),
             read_replies=settings.evidence.reply == "auto",
             progress=progress,
         )
@@ -79,12 +86,12 @@ async def _contexts(endpoints: Sequence[Endpoint]) -> TlsContexts:
         raise UnusableCaFile(f"tls.ca_file: {error.strerror}") from None
 
 
-async def _trust_checks(settings: Settings, clock: Clock) -> TrustChecks | None:
+async def _trust_checks(settings: Settings, learnt: Learnt) -> TrustChecks | None:
     if not settings.checks.spoof:
         return None
     from probe.service.trust import trust_checks  # noqa: PLC0415 - few ask for them
 
-    return await trust_checks(settings, clock)
+    return await trust_checks(settings, learnt)
 
 
 def contexts(endpoints: Sequence[Endpoint]) -> TlsContexts:

@@ -5,8 +5,8 @@
 
 Rules of this file:
 - Never two sessions at once on one endpoint: whoever comes while one is under way gets that one's result.
-- What an endpoint keeps over a reload is its `Course`, whole; one that is configured differently (Endpoint.identity) is
-  another endpoint and begins anew, at once.
+- What an endpoint keeps over a reload is its `Course`, whole (learnt.py); one that is configured differently
+  (Endpoint.identity) is another endpoint and begins anew, at once.
 - Whatever opens a connection draws on a budget, that of a mailbox which is read back too; a turn waits for room, a
   question does not. Room is taken before a session begins and let go when it has ended.
 - A bug of ours ends one session and no patrol: it is told, and the endpoint has its next turn.
@@ -15,18 +15,16 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import inf
 
-from probe.evidence.ours import Ours
 from probe.model import Endpoint, EndpointName, Result
 from probe.notices import tell_bug
 from probe.service.budget import Needs
 from probe.service.cycle import probe_endpoint, so_far
 from probe.service.ledger import Ledger
-from probe.service.schedule import Turns, anchors
+from probe.service.schedule import Course, Turns, anchors
 from probe.service.station import Asked
 from probe.service.workshop import Workshop
 from probe.settings import Settings
@@ -39,22 +37,6 @@ FAILING = 25.0
 
 BREATHER = 0.1
 """Seconds after a bug, so that one in the walk itself takes no processor."""
-
-
-@dataclass(kw_only=True, slots=True)
-class Course:
-    """How far an endpoint has come on its turns: all that it keeps over a reload.
-
-    `connections`, `beats`: how many its last session took, `last`: when that one began; `bug`: how it failed by ours.
-    `broken_off`: by a reload, so that it is repeated.
-    """
-
-    turns: Turns
-    connections: int = 1
-    beats: int = 0
-    last: float = -inf
-    bug: str = ""
-    broken_off: bool = False
 
 
 @dataclass(kw_only=True, slots=True)
@@ -80,7 +62,7 @@ class Post:
 
 
 class Patrol:
-    """Walks all posts between `async with`, going on where the patrol before it stopped."""
+    """Walks all posts between `async with`, going on where the patrol before it stopped (Learnt.courses)."""
 
     def __init__(
         self,
@@ -88,18 +70,16 @@ class Patrol:
         endpoints: Sequence[Endpoint],
         workshop: Workshop,
         ledger: Ledger,
-        before: Patrol | None = None,
     ) -> None:
         self.workshop = workshop
         self._ledger = ledger
         self._interval = settings.schedule.interval
         self._jitter = settings.schedule.jitter
-        self._others = Ours()
+        self._learnt = learnt = workshop.learnt
         self._longest = settings.timeouts.session + settings.timeouts.evidence
         self._walks: set[asyncio.Task[None]] = set()
         self._is_over = False
-        known = before._posts if before is not None else {}
-        begun = courses(endpoints, known, self._interval, workshop.kit.clock())
+        begun = courses(endpoints, learnt.courses, self._interval, workshop.kit.clock())
         self._posts: dict[EndpointName, Post] = {
             one.name: Post(endpoint=one, course=begun[one.name]) for one in endpoints
         }
@@ -161,10 +141,12 @@ class Patrol:
 
     async def ask(self, name: EndpointName, *, seconds: float) -> Asked:
         """A session for somebody who waits at most so long; the one under way, or a new one if the budget has room."""
+        if self._is_over:
+            return Asked(refusal="the configuration is being read again, or the daemon ends", retry_after=1.0)
         post = self._posts.get(name)
         if post is None:
             return Asked(refusal=f"{name} is not in the configuration")
-        now, budgets = self.workshop.kit.clock(), self.workshop.budgets
+        now, budgets = self.workshop.kit.clock(), self._learnt.budgets
         if post.running is None and not budgets.take(name, post.needs, now):
             return self._without_room(name, budgets.room_at(name, post.needs, now) - now)
         session = self._session(post)
@@ -198,7 +180,7 @@ class Patrol:
 
     def _pace(self, course: Course) -> float:
         """Seconds between two sessions that take as many connections as the last one, so that their budget lasts."""
-        return self.workshop.budgets.pace(course.connections, course.beats)
+        return self._learnt.budgets.pace(course.connections, course.beats)
 
     def _set_out(self, post: Post) -> None:
         walk = asyncio.create_task(self._walk(post), name=f"walk of {post.endpoint.name}")
@@ -240,17 +222,17 @@ class Patrol:
     def _rested_at(self, post: Post) -> float:
         """The first moment at which its next session keeps to the pace for which its budgets last."""
         now, course = self.workshop.kit.clock(), post.course
-        beats_at = self.workshop.budgets.beats_at(post.endpoint.name, now, course.beats)
+        beats_at = self._learnt.budgets.beats_at(post.endpoint.name, now, course.beats)
         return max(course.last + self._pace(course), beats_at)
 
     def _room_at(self, post: Post) -> float:
         """When its next session is likely to begin."""
-        now, budgets = self.workshop.kit.clock(), self.workshop.budgets
+        now, budgets = self.workshop.kit.clock(), self._learnt.budgets
         return max(self._rested_at(post), budgets.room_at(post.endpoint.name, post.needs, now))
 
     async def _until_room(self, post: Post) -> None:
         """Wait until there is room, and take it; or until a session that somebody asked for is under way."""
-        clock, budgets, who = self.workshop.kit.clock, self.workshop.budgets, post.endpoint.name
+        clock, budgets, who = self.workshop.kit.clock, self._learnt.budgets, post.endpoint.name
         await _sleep(self._rested_at(post) - clock())
         with budgets.in_line(who, post.needs):
             while post.running is None and not budgets.take(who, post.needs, clock()):
@@ -270,10 +252,10 @@ class Patrol:
             course.last = began
             self._forget()
             self.workshop.begin([post.endpoint])
-            result = await probe_endpoint(post.endpoint, self.workshop, self._others)
+            result = await probe_endpoint(post.endpoint, self.workshop, self._learnt.ours)
             course.connections, course.bug = result.session.connections, ""
             course.last = result.session.opened  # it may have waited for a place
-            course.beats = self.workshop.budgets.beats_since(post.endpoint.name, began)
+            course.beats = self._learnt.budgets.beats_since(post.endpoint.name, began)
             self._ledger.record(result)
             return result
         finally:
@@ -281,7 +263,7 @@ class Patrol:
 
     def _leave(self, post: Post) -> None:
         post.running = None
-        self.workshop.budgets.let_go(post.endpoint.name)
+        self._learnt.budgets.let_go(post.endpoint.name)
 
     def _ended(self, post: Post, task: asyncio.Task[Result]) -> None:
         """What a session failed with is told by its walk, or by whoever asked. One broken off may not have begun."""
@@ -292,24 +274,19 @@ class Patrol:
 
     def _forget(self) -> None:
         """Let go of sessions of which no line can come any more."""
-        self._others.forget(self.workshop.kit.clock() - 2 * self._longest)
+        self._learnt.ours.forget(self.workshop.kit.clock() - 2 * self._longest)
 
 
 def courses(
-    endpoints: Sequence[Endpoint], before: Mapping[EndpointName, Post], interval: float, now: float
+    endpoints: Sequence[Endpoint], known: dict[Endpoint, Course], interval: float, now: float
 ) -> dict[EndpointName, Course]:
-    """Endpoints that stay go on; turns begin now for all others, and where the interval is another one."""
-    found = {
-        one.name: known.course
-        for one in endpoints
-        if (known := before.get(one.name)) and known.endpoint.identity == one.identity
-    }
-    names = (one.name for one in endpoints)
-    begin = [name for name in names if name not in found or found[name].turns.interval != interval]
-    for name, anchor in zip(begin, anchors(len(begin), interval, now), strict=True):
+    """Endpoints that stay go on as `known`; turns begin now for all others, and where the interval is another one."""
+    identities = {one.name: one.identity for one in endpoints}
+    begin = [one for one in identities.values() if one not in known or known[one].turns.interval != interval]
+    for one, anchor in zip(begin, anchors(len(begin), interval, now), strict=True):
         turns = Turns(anchor=anchor, interval=interval)
-        found[name] = replace(found[name], turns=turns) if name in found else Course(turns=turns)
-    return found
+        known[one] = replace(known[one], turns=turns) if one in known else Course(turns=turns)
+    return {name: known[one] for name, one in identities.items()}
 
 
 def _is_ending() -> bool:

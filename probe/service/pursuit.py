@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from math import inf
 
 from probe.evidence.bearing import keys_of_session
 from probe.evidence.correlate import Search, search
@@ -60,12 +61,14 @@ PUT_OFF = "no rhythm was tried, for as many beats as are allowed in a minute wer
 class Pursued:
     """A session, with its beats, and what was found of it.
 
-    `undecided`: lines came that may be the session's, and not even a rhythm could tell which.
+    `undecided`: lines came that may be the session's, and not even a rhythm could tell which, or nothing tells yet by
+    which clock they are stamped. Another session may, from `again_at` on.
     """
 
     session: Session
     evidence: Evidence
     undecided: bool = False
+    again_at: float = -inf
 
 
 async def pursue(session: Session, endpoint: Endpoint, workshop: Workshop, others: Ours) -> Pursued:
@@ -82,7 +85,7 @@ async def pursue(session: Session, endpoint: Endpoint, workshop: Workshop, other
     told = pursued.evidence.reasons if workshop.watch.sources else pursued.evidence.reasons[:1]
     mend: tuple[str, ...] = ()
     if not sightings and session.fault is None:
-        heard, since = workshop.watch.heard(workshop.clocks), workshop.watch.since(session.opened)
+        heard, since = workshop.watch.heard(workshop.learnt.clocks), workshop.watch.since(session.opened)
         told = (*troubles(session, heard, since, endpoint.timeouts.evidence), *told)
         mend = tuple(to_mend(session, heard, since))
     evidence = replace(pursued.evidence, sightings=sightings, reasons=told, to_mend=mend)
@@ -113,11 +116,20 @@ class _Pursuit:
                 found = search(self._session, self._scene(now))
                 if once or self._is_over(found, now):
                     self._workshop.remember(found.clocks)
-                    return Pursued(self._session, self._told(found, now), self._is_undecided(now))
+                    return self._pursued(found, now)
                 if self._calls_for_beats(found, now):
                     await self._more_beats()
                 else:
                     await self._wait(told, found, now)
+
+    def _pursued(self, found: Search, now: float) -> Pursued:
+        """A log whose clock is not known yet, as after a start, costs no verdict: another session's lines tell it.
+
+        Not one that would send another message.
+        """
+        undated = found.dated_from > -inf and self._session.fault is None and self._session.delivery is None
+        undecided = undated or self._is_undecided(now)
+        return Pursued(self._session, self._told(found, now), undecided=undecided, again_at=found.dated_from)
 
     async def _wait(self, told: asyncio.Event, found: Search, now: float) -> None:
         """Until there is something to look at: a line that bears on the session, or a moment that decides."""
@@ -188,7 +200,7 @@ class _Pursuit:
 
     def _beats(self) -> tuple[Beat, ...]:
         """One round more of the beats on this session's way in, of those after it; few first, as each may fail."""
-        beats = self._workshop.rhythms.since(self._endpoint, self._session.opened)
+        beats = self._workshop.learnt.rhythms.since(self._endpoint, self._session.opened)
         return beats[: len(self._session.beats) + BEATS]
 
     def _others_beats(self) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from math import inf
 
@@ -68,6 +68,10 @@ class Rhythms:
             way.under_way.set()
             way.under_way = None
             way.ended = self._clock()
+
+    def only(self, ways: Collection[WayIn]) -> None:
+        """No other way in is left; a round that is under way on one ends all the same."""
+        self._ways = {way: known for way, known in self._ways.items() if way in ways}
 
     def _way(self, endpoint: Endpoint) -> _Way:
         return self._ways.setdefault(endpoint.way_in, _Way())

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, inf
 
 FIRST_APART = 0.5
 """Seconds between the first sessions of two endpoints at most: a person who starts the daemon waits for them."""
@@ -51,6 +51,22 @@ class Turns:
     @property
     def _moment(self) -> float:
         return self.anchor + self.turn * self.interval
+
+
+@dataclass(kw_only=True, slots=True)
+class Course:
+    """How far an endpoint has come on its turns: all that it keeps over a reload.
+
+    `connections`, `beats`: how many its last session took, `last`: when that one began; `bug`: how it failed by ours.
+    `broken_off`: by a reload, so that it is repeated.
+    """
+
+    turns: Turns
+    connections: int = 1
+    beats: int = 0
+    last: float = -inf
+    bug: str = ""
+    broken_off: bool = False
 
 
 def anchors(count: int, interval: float, start: float) -> Iterator[float]:

@@ -1,7 +1,7 @@
 """A shift: one configuration at work, its workshop and its patrol.
 
-A reload opens the next one beside the one at work, which goes on meanwhile (a source may need seconds), ends that, and
-begins.
+A reload opens the next one beside the one at work, which goes on meanwhile (a source may need seconds), ends that,
+listens, and begins. What one shift leaves to the next is in `Learnt` and in the ledger, which are the process's.
 """
 
 from __future__ import annotations
@@ -11,22 +11,12 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from probe.model import Endpoint
-from probe.service.budget import Budgets
-from probe.service.clock import SteadyClock
+from probe.service.learnt import Learnt
 from probe.service.ledger import Ledger
 from probe.service.outfit import outfitted
 from probe.service.patrol import Patrol
 from probe.service.workshop import Workshop
 from probe.settings import Settings, targets
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Books:
-    """What outlives a shift: what became of every endpoint, and what was spent."""
-
-    clock: SteadyClock
-    ledger: Ledger
-    budgets: Budgets
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +42,37 @@ class Opened:
     _stack: AsyncExitStack
 
     async def close(self) -> None:
-        """It is not put to work after all."""
+        """It is not put to work after all; nothing happens if it is."""
         await self._stack.aclose()
 
-    async def begin(self, books: Books, before: Patrol | None) -> Shift:
-        """Put it to work, going on where the patrol before stopped."""
-        async with self._stack:
+    async def listen(self) -> None:
+        """Follow its sources, now that those of the shift before are closed: no port is without a listener for long."""
+        try:
             await self.workshop.watch.begin()
-            self.workshop.budgets = books.budgets
-            if before is not None:
-                self.workshop.take_over(before.workshop)
-            books.budgets.limit(self.settings.schedule.max_sessions_per_minute)
-            books.ledger.configure(self.endpoints, books.clock())
-            patrol = Patrol(self.settings, self.endpoints, self.workshop, books.ledger, before)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def begin(self, ledger: Ledger) -> Shift:
+        """Put it to work, going on where the shift before stopped (`learnt`, ledger)."""
+        async with self._stack:
+            learnt = self.workshop.learnt
+            learnt.only(self.endpoints, {source.name for source in self.workshop.watch.sources})
+            learnt.budgets.limit(self.settings.schedule.max_sessions_per_minute)
+            ledger.configure(self.endpoints, learnt.clock())
+            patrol = Patrol(self.settings, self.endpoints, self.workshop, ledger)
             await self._stack.enter_async_context(patrol)
             return Shift(self.settings, patrol, self._stack.pop_all())
         raise AssertionError("an exit stack swallows nothing")
 
 
-async def open_shift(settings: Settings, clock: SteadyClock) -> Opened:
-    """Open what a configuration needs. OSError, UnusableCaFile: it cannot be; nothing is left open then."""
+async def open_shift(settings: Settings, learnt: Learnt) -> Opened:
+    """Open what a configuration needs, to go on from what was learnt.
+
+    OSError, UnusableCaFile: it cannot be; nothing is left open then.
+    """
     endpoints = targets(settings)
     async with AsyncExitStack() as stack:
-        workshop = await stack.enter_async_context(outfitted(settings, endpoints, clock, in_shifts=True))
+        workshop = await stack.enter_async_context(outfitted(settings, endpoints, learnt.clock, learnt=learnt))
         return Opened(settings, endpoints, workshop, stack.pop_all())
     raise AssertionError("an exit stack swallows nothing")

@@ -138,23 +138,23 @@ class Sink:
 
     def take(self, entry: Entry) -> None:
         """Push what an entry of the ledger changed. For Ledger.listeners."""
-        for told in self._telling.of(entry, self._clock.shift):
+        for told in self._telling.of(entry, self._clock.ahead):
             self._add(entry.result.session.endpoint, told)
 
     def configure(self, lasting: Mapping[EndpointName, Outage | None]) -> None:
         """Only these endpoints are probed from now on, and no other outages last (Ledger.lasting)."""
-        for name, told in self._telling.configure(lasting, self._clock.shift):
+        for name, told in self._telling.configure(lasting, self._clock.ahead):
             self._add(name, told)
 
     def leave(self) -> None:
         """Nothing is told here from now on: outages end, as far as any reader will know."""
-        for name, told in self._telling.leave(self._clock.shift):
+        for name, told in self._telling.leave(self._clock.ahead):
             self._add(name, told)
 
     def _add(self, endpoint: EndpointName, told: Told) -> None:
         at, line = told
         labels = {**self._labels, **{name: str(line[name]) for name in ("path", "service", "severity")}}
-        self._waiting.append((endpoint, Pushed(at=at + self._clock.shift, labels=labels, line=json.dumps(line))))
+        self._waiting.append((endpoint, Pushed(at=self._clock.wall(at), labels=labels, line=json.dumps(line))))
         self._trim()
         self._news.set()
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from math import inf
 
-from probe.model import EndpointName, Outage
+from probe.model import Ahead, EndpointName, Outage
 from probe.report.events import (
     ABANDONED,
     LEFT,
@@ -43,7 +43,7 @@ class Telling:
         self._known_there: set[EndpointName] = set()
         self._retold: dict[EndpointName, float] = {}
 
-    def of(self, entry: Entry, shift: float) -> Iterator[Told]:
+    def of(self, entry: Entry, ahead: Ahead) -> Iterator[Told]:
         """The lines that an entry of the ledger makes, in order."""
         result, name, vantage = entry.result, entry.result.session.endpoint, self._vantage
         self._hosts[name] = result.session.host
@@ -51,15 +51,15 @@ class Telling:
         if entry.lasting is not None:
             self._lasting[name] = entry.lasting
         if entry.change is not None:
-            yield entry.change.at, change_object(entry.change, result, vantage=vantage, shift=shift)
+            yield entry.change.at, change_object(entry.change, result, vantage=vantage, ahead=ahead)
         for outage in filter(None, (entry.ended, entry.began)):
             at = outage.began if outage.ended is None else outage.ended
-            yield at, outage_object(outage, result, vantage=vantage, shift=shift)
+            yield at, outage_object(outage, result, vantage=vantage, ahead=ahead)
         is_told = entry.change is not None and (entry.lasting is None or entry.began is not None)
         opened = result.session.opened
         if not is_told and name not in self._known_there and opened >= self._retold.get(name, -inf) + RETOLD:
             self._retold[name] = opened
-            yield opened, standing_object(entry.stands, entry.lasting, result, vantage=vantage, shift=shift)
+            yield opened, standing_object(entry.stands, entry.lasting, result, vantage=vantage, ahead=ahead)
         self._known_there.add(name)
 
     def lost(self, endpoints: Iterable[EndpointName]) -> None:
@@ -67,21 +67,21 @@ class Telling:
         self._known_there.difference_update(endpoints)
 
     def configure(
-        self, lasting: Mapping[EndpointName, Outage | None], shift: float
+        self, lasting: Mapping[EndpointName, Outage | None], ahead: Ahead
     ) -> Iterator[tuple[EndpointName, Told]]:
         """Only these are told of from now on, and no other outages last: the ends of those that did, and why."""
         for name in [name for name in self._lasting if lasting.get(name) is None]:
-            yield name, self._end(name, REPLACED if name in lasting else ABANDONED, shift)
+            yield name, self._end(name, REPLACED if name in lasting else ABANDONED, ahead)
         for name in [name for name in self._hosts if name not in lasting]:
             self._known_there.discard(name)
             self._retold.pop(name, None)
             self._hosts.pop(name)
 
-    def leave(self, shift: float) -> Iterator[tuple[EndpointName, Told]]:
+    def leave(self, ahead: Ahead) -> Iterator[tuple[EndpointName, Told]]:
         """Nothing is told any more: the ends of what lasts, as far as a reader will know."""
         for name in list(self._lasting):
-            yield name, self._end(name, LEFT, shift)
+            yield name, self._end(name, LEFT, ahead)
 
-    def _end(self, name: EndpointName, why: str, shift: float) -> Told:
+    def _end(self, name: EndpointName, why: str, ahead: Ahead) -> Told:
         outage, host = self._lasting.pop(name), self._hosts.get(name)
-        return outage.seen, abandoned_object(outage, host, why, vantage=self._vantage, shift=shift)
+        return outage.seen, abandoned_object(outage, host, why, vantage=self._vantage, ahead=ahead)

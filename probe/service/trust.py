@@ -28,9 +28,10 @@ from probe.aside import FILES, within
 from probe.evidence.correlate import search
 from probe.evidence.ours import Ours
 from probe.evidence.scene import SETTLE
-from probe.model import Clock, Endpoint, Peer, Session, Sighting
+from probe.model import Endpoint, Peer, Session, Sighting
 from probe.notices import warn
 from probe.service.clock import shift_of
+from probe.service.learnt import Learnt
 from probe.service.pursuit import from_replies
 from probe.service.trust_memory import NAME, Checked, TrustMemory
 from probe.service.workshop import Workshop
@@ -49,8 +50,6 @@ class TrustChecks:
 
     interval: float
     memory: TrustMemory
-    began: float | None = field(default=None, init=False)
-    has_said: bool = field(default=False, init=False)
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def after(self, session: Session, endpoint: Endpoint, workshop: Workshop, others: Ours) -> Sighting | None:
@@ -69,15 +68,11 @@ class TrustChecks:
             self._say(endpoint, claim, last)
         return last.believed if last else None
 
-    def take_over(self, before: TrustChecks) -> None:
-        """Go on from what another one found, where no file tells it: a reload closes no open door."""
-        self.began, self.has_said = before.began, before.has_said
-        self.memory.take_over(before.memory)
-
     async def _may_check(self, endpoint: Endpoint, now: float) -> bool:
         """Whether the next process will know of this check, or this one has been alone for an interval."""
-        self.began = now if self.began is None else self.began
-        if await self._aside(partial(self.memory.announce, endpoint, now)) or now - self.began >= self.interval:
+        checks = self.memory.checks
+        checks.began = began = now if checks.began is None else checks.began
+        if await self._aside(partial(self.memory.announce, endpoint, now)) or now - began >= self.interval:
             return True
         self._say_that_it_waits()
         return False
@@ -93,9 +88,9 @@ class TrustChecks:
             return work()
 
     def _say_that_it_waits(self) -> None:
-        if self.has_said:
+        if self.memory.checks.has_said:
             return
-        self.has_said = True
+        self.memory.checks.has_said = True
         directory = self.memory.place.parent
         warn(
             f"trust check: not made, for nothing remembers when the last one was; make {directory} writable: "
@@ -127,9 +122,10 @@ class TrustChecks:
         )
 
 
-async def trust_checks(settings: Settings, clock: Clock) -> TrustChecks:
-    """The trust checks of a configuration that asks for them."""
-    remembering = partial(TrustMemory, Path(settings.history.file).with_name(NAME), lambda: shift_of(clock))
+async def trust_checks(settings: Settings, learnt: Learnt) -> TrustChecks:
+    """The trust checks of a configuration that asks for them, going on from what is known of earlier ones."""
+    place, clock = Path(settings.history.file).with_name(NAME), learnt.clock
+    remembering = partial(TrustMemory, place, lambda: shift_of(clock), learnt.checks)
     try:
         memory = await within(FILES, remembering)
     except OSError:

@@ -14,8 +14,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,39 +35,62 @@ class Checked:
     believed: Sighting | None
 
 
-class TrustMemory:
-    """The last check of each endpoint, by name and place."""
+@dataclass(slots=True)
+class Checks:
+    """What a process knows of checks, whichever file it remembers them in: the `last` ones, by name and place.
 
-    def __init__(self, place: Path, shift: Callable[[], float] = lambda: 0.0, *, reachable: bool = True) -> None:
+    `began`: since when it would have made some, `has_said`: that it waits with them (trust.py, rule 5).
+    """
+
+    last: dict[str, Checked] = field(default_factory=dict)
+    began: float | None = None
+    has_said: bool = False
+
+    def only(self, endpoints: Iterable[Endpoint]) -> None:
+        """No other endpoints are left; a file may tell of them yet."""
+        keys = {_key(endpoint) for endpoint in endpoints}
+        self.last = {key: one for key, one in self.last.items() if key in keys}
+
+
+class TrustMemory:
+    """The last check of each endpoint: what the process knows, beside what the file says."""
+
+    def __init__(
+        self,
+        place: Path,
+        shift: Callable[[], float] = lambda: 0.0,
+        checks: Checks | None = None,
+        *,
+        reachable: bool = True,
+    ) -> None:
         """`shift`: seconds by which the wall clock was set since the process began; the file has wall times."""
         self.place = place
+        self.checks = checks or Checks()
         self._shift = shift
         self.lasts = reachable and os.access(place.parent, os.W_OK)
-        self._checked = self._read() if reachable else {}
+        for key, one in self._read().items() if reachable else ():
+            known = self.checks.last.get(key)
+            self.checks.last[key] = one if known is None or known.at <= one.at else known
 
     def last(self, endpoint: Endpoint) -> Checked | None:
         """The last check of this endpoint, None if there was none."""
-        return self._checked.get(_key(endpoint))
-
-    def take_over(self, before: TrustMemory) -> None:
-        """Know what another memory of this process knows, beside what the file says."""
-        self._checked = {**before._checked, **self._checked}
+        return self.checks.last.get(_key(endpoint))
 
     def announce(self, endpoint: Endpoint, at: float) -> bool:
         """Write down that a check is made now; False if no other process will know of it."""
-        last = self._checked.get(_key(endpoint))
+        last = self.last(endpoint)
         return self._write({_key(endpoint): Checked(at=at, believed=last.believed if last else None)})
 
     def remember(self, endpoint: Endpoint, checked: Checked) -> None:
         """Keep what a check found."""
-        self._checked[_key(endpoint)] = checked
+        self.checks.last[_key(endpoint)] = checked
         self._write({_key(endpoint): checked})
 
     def _write(self, changed: dict[str, Checked]) -> bool:
         """Write a check into the file, beside those that other processes have made meanwhile."""
         if not self.lasts:
             return False
-        checked = {**self._checked, **self._read(), **changed}
+        checked = {**self.checks.last, **self._read(), **changed}
         content = {key: _written(one, self._shift()) for key, one in checked.items()}
         whole = self.place.with_name(f"{self.place.name}.{os.getpid()}")
         try:
@@ -79,7 +102,7 @@ class TrustMemory:
                 whole.unlink(missing_ok=True)
             return False
         if self.lasts:  # else somebody gave up waiting for this, and knows more by now
-            self._checked = checked
+            self.checks.last.update(checked)
         return self.lasts
 
     def _read(self) -> dict[str, Checked]:

@@ -39,10 +39,10 @@ class Wanted:
         fits = self.verdict in (None, result.judgement.verdict) and self.endpoint(result.session.endpoint)
         return fits and (self.before is None or result.session.opened + shift < self.before)
 
-    def outage(self, outage: Outage, shift: float) -> bool:
-        """Whether an outage is wanted."""
+    def outage(self, outage: Outage) -> bool:
+        """Whether an outage is wanted, told by the wall clock."""
         fits = (self.verdict is None or self.verdict in outage.verdicts) and self.endpoint(outage.endpoint)
-        return fits and (self.before is None or outage.began + shift < self.before)
+        return fits and (self.before is None or outage.began < self.before)
 
     def behind(self, listed: Mapping[str, _Listed]) -> list[_Listed]:
         """What stands after `after` in a list, each by its name. Raises NotKept where that is not in it."""

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequence
+from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from math import inf
 
-from probe.evidence.age import UTC, Paces
+from probe.evidence.age import UTC, Pace, Stamper
 from probe.evidence.clients import ClientCounter
 from probe.evidence.events import Observed, Stamp
 from probe.evidence.health import Heard, offset_of
@@ -23,6 +23,7 @@ from probe.evidence.sources.source import Lines, Source
 from probe.evidence.whose import Names
 from probe.model import Clients, Clock
 from probe.notices import tell_bug
+from probe.service.clock import shift_of
 from probe.service.hearing import Hearing
 from probe.service.lookout import Lookouts
 from probe.service.shelf import MOST, Shelf
@@ -44,16 +45,16 @@ class Watch:
         sources: Sequence[Source],
         clock: Clock,
         names: Names | None = None,
-        east: Callable[[], float] = lambda: time.localtime().tm_gmtoff,
+        paces: dict[tuple[str, Stamper], Pace] | None = None,
         most_kept: int = MOST,
     ) -> None:
-        """`east`: seconds by which the probe's own zone is ahead of UTC."""
-        self._east = east
+        """`paces`: how late lines came so far, by source and by who stamps them; it goes on from them."""
+        self.paces = {} if paces is None else paces
         self.sources = tuple(sources)
         self._shelf = Shelf(most=most_kept)
         self._lookouts = Lookouts()
         self.lines = 0
-        self._hearings = tuple(Hearing(source) for source in self.sources)
+        self._hearings = tuple(Hearing(source, self.paces) for source in self.sources)
         self._telling = Telling()
         self._counter = ClientCounter((names or Names()).whose, most_addresses=MOST_ADDRESSES)
         self._clock = clock
@@ -134,17 +135,13 @@ class Watch:
 
     def heard(self, clocks: Clocks) -> tuple[Heard, ...]:
         """What each source has brought so far, with what is known of its clock."""
-        return tuple(hearing.heard(offset_of(hearing.source.name, clocks)) for hearing in self._hearings)
+        shift = shift_of(self._clock)
+        return tuple(hearing.heard(offset_of(hearing.source.name, clocks), shift) for hearing in self._hearings)
 
     @property
     def zones(self) -> tuple[float, float]:
         """How late stamps of now seem to be that name no zone: in UTC, as which they are read, and in the probe's."""
-        return UTC, -self._east()
-
-    @property
-    def paces(self) -> Paces:
-        """How late lines come, by source and by who stamps them."""
-        return {(one.source.name, who): pace for one in self._hearings for who, pace in one.paces.items()}
+        return UTC, -time.localtime().tm_gmtoff
 
     def clients(self) -> Clients:
         """All clients that the sources told of so far, not ours alone."""

@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
 from random import Random
 from typing import TYPE_CHECKING
 
 from probe.evidence.ours import Ours
-from probe.evidence.scene import Clocks, Offset, Scene
-from probe.model import Beat, Endpoint, EndpointName, Evidence, IdMoment, ImprintKind, Link, Networks, Service, Session
-from probe.service.budget import Budgets
+from probe.evidence.scene import Clocks, Scene
+from probe.model import Beat, Endpoint, EndpointName, Evidence, ImprintKind, Link, Networks, Service, Session
 from probe.service.clock import shift_of
+from probe.service.learnt import Learnt
 from probe.service.logins import LoginCount
-from probe.service.rhythms import Rhythms
 from probe.service.survey import Survey
 from probe.service.watch import Watch
-from probe.sessions.imprint import AT_ONCE, Fingerprints
 from probe.sessions.lookup import LookedUp, look_up
 from probe.sessions.open import Kit, open_beat
 
@@ -59,37 +57,27 @@ def _among(names: list[EndpointName], endpoint: Endpoint) -> Iterator[None]:
 
 @dataclass(kw_only=True)
 class Workshop:
-    """Everything a round works with; it lives longer than one round, so clocks and fingerprints are remembered.
+    """Everything that rounds of one configuration work with. What is to outlive it is in `learnt`.
 
     `looked_up`: endpoints whose hosts are looked up, `underway`: those whose sessions are open, `closed`: sessions that
-    are over and not judged yet. `left`: how many fingerprints.
+    are over and not judged yet.
     """
 
     kit: Kit
     watch: Watch
     random: Random
     networks: Networks
+    learnt: Learnt
     survey: Survey = field(default_factory=Survey)
     logins: LoginCount = field(default_factory=LoginCount)
     trust: TrustChecks | None = None
-    budgets: Budgets = field(default_factory=Budgets)
     read_replies: bool = True
     progress: Progress = quiet
-    clocks: dict[tuple[str, IdMoment], Offset] = field(default_factory=dict)
-    next_moments: dict[str, float] = field(default_factory=dict)
-    tells: dict[Endpoint, bool] = field(default_factory=dict)
     looked: float = -inf
     looked_up: list[EndpointName] = field(default_factory=list)
     underway: list[EndpointName] = field(default_factory=list)
     closed: dict[EndpointName, Session] = field(default_factory=dict)
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SIDE_BY_SIDE))
-    fingerprints: Fingerprints = field(init=False)
-    left: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
-    rhythms: Rhythms = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.fingerprints = Fingerprints(self.random)
-        self.rhythms = Rhythms(self.kit.clock)
 
     def begin(self, endpoints: Sequence[Endpoint]) -> None:
         """Sessions to these endpoints begin: look around the cluster, and at the count of logins, beside them.
@@ -103,31 +91,21 @@ class Workshop:
         self.survey.begin(endpoints)
         self.logins.begin()
 
-    def take_over(self, before: Workshop) -> None:
-        """What another workshop has learnt of servers and their clocks, and what it has spent of their budgets."""
-        self.clocks.update(before.clocks)
-        self.next_moments.update(before.next_moments)
-        self.tells.update(before.tells)
-        self.fingerprints = before.fingerprints
-        self.kit = replace(self.kit, lookups=before.kit.lookups)
-        if self.trust is not None and before.trust is not None:
-            self.trust.take_over(before.trust)
-
     def take(self, endpoint: Endpoint) -> bool:
         """Whether the endpoint's budget allows one more connection now; then room for it is held."""
-        return self.budgets.take(endpoint.name, {endpoint.name: 1}, self.kit.clock())
+        return self.learnt.budgets.take(endpoint.name, {endpoint.name: 1}, self.kit.clock())
 
     def spend(self, endpoint: Endpoint, *, by: Endpoint | None = None) -> None:
         """A connection was opened to this endpoint, or is about to be, for a session to it or to another one."""
-        self.budgets.opened(endpoint.name, self.kit.clock(), by=(by or endpoint).name)
+        self.learnt.budgets.opened(endpoint.name, self.kit.clock(), by=(by or endpoint).name)
 
     def beats_at(self, endpoint: Endpoint, now: float) -> float:
         """When a round of beats may be opened on this endpoint's way in."""
-        return self.rhythms.next_at(endpoint, now, self.budgets)
+        return self.learnt.rhythms.next_at(endpoint, now, self.learnt.budgets)
 
     async def more_beats(self, endpoint: Endpoint) -> None:
         """Open a round of beats, or wait for one on the same way in."""
-        await self.rhythms.round(endpoint, self.budgets, lambda: self._beat(endpoint))
+        await self.learnt.rhythms.round(endpoint, self.learnt.budgets, lambda: self._beat(endpoint))
 
     async def _beat(self, endpoint: Endpoint) -> Beat | None:
         await self.own_moment(endpoint)
@@ -141,7 +119,7 @@ class Workshop:
             others=others,
             underway=self.underway,
             forgotten_until=watch.forgotten_until,
-            clocks=self.clocks,
+            clocks=self.learnt.clocks,
             paces=watch.paces,
             zones=watch.zones,
             shift=shift_of(self.kit.clock),
@@ -151,8 +129,8 @@ class Workshop:
     @asynccontextmanager
     async def fingerprint(self) -> AsyncIterator[list[str]]:
         """Verbs that only this session says so often; where too many are in flight, once there are some left."""
-        async with self.left:
-            with self.fingerprints.draw() as verbs:
+        async with self.learnt.left:
+            with self.learnt.fingerprints.draw() as verbs:
                 yield verbs
 
     @asynccontextmanager
@@ -180,19 +158,23 @@ class Workshop:
 
         The 503 to it leaves no line in the log, and carries the reject footer where there is one (docs/replies.md).
         """
-        asks = self.read_replies and endpoint.imprint is ImprintKind.FINGERPRINT and self.tells.get(endpoint, True)
+        asks = (
+            self.read_replies
+            and endpoint.imprint is ImprintKind.FINGERPRINT
+            and self.learnt.tells.get(endpoint.identity, True)
+        )
         return ("data",) if asks else ()
 
     def learn(self, endpoint: Endpoint, session: Session, evidence: Evidence) -> None:
         """Whether the server told us our address when it was asked."""
         if session.fault is None and "data" in session.imprint.tally:
-            self.tells[endpoint] = any(sighting.link is Link.REPLY for sighting in evidence.sightings)
+            self.learnt.tells[endpoint.identity] = any(sighting.link is Link.REPLY for sighting in evidence.sightings)
 
     def remember(self, clocks: Clocks) -> None:
         """What sightings say of the clocks behind the sources, beside what is known of them."""
         for key, offset in clocks.items():
-            known = self.clocks.get(key)
-            self.clocks[key] = known.narrowed(offset) if known else offset
+            known = self.learnt.clocks.get(key)
+            self.learnt.clocks[key] = known.narrowed(offset) if known else offset
 
     async def own_moment(self, endpoint: Endpoint) -> None:
         """Wait until a connection can be told from all others of ours to this host by when it comes in.
@@ -202,7 +184,7 @@ class Workshop:
         if endpoint.service is not Service.IMAPS:
             return
         now = self.kit.clock()
-        due = max(now, self.next_moments.get(endpoint.host, now))
-        self.next_moments[endpoint.host] = due + self.random.uniform(*SPACING)
+        due = max(now, self.learnt.next_moments.get(endpoint.host, now))
+        self.learnt.next_moments[endpoint.host] = due + self.random.uniform(*SPACING)
         await asyncio.sleep(due - now)
         self.watch.hurry(HURRY)

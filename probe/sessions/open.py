@@ -108,20 +108,31 @@ class _Attempt:
             raise Refusal(Failure.VANTAGE, detail) from None
 
 
-async def open_session(endpoint: Endpoint, kit: Kit, verbs: list[str], looked_up: LookedUp | None = None) -> Session:
+async def open_session(
+    endpoint: Endpoint,
+    kit: Kit,
+    verbs: list[str],
+    looked_up: LookedUp | None = None,
+    broken_off: Callable[[Session], None] = lambda _: None,
+) -> Session:
     """One session with the fingerprint `verbs`; failures and their control connections are part of the value.
 
-    `looked_up`: what the lookup of its host came to, where the caller waited for a place after it.
+    `looked_up`: what the lookup of its host came to, where the caller waited for a place after it. `broken_off` gets
+    what there was of a session that is cancelled: its lines come all the same.
     """
     looked_up = looked_up or await look_up(endpoint, kit.lookups, kit.clock)
     attempt = _attempt(endpoint, kit, verbs, looked_up)
     limits = endpoint.timeouts
     left = max(limits.session - looked_up.seconds, min(limits.session, limits.connect))
-    await _run(attempt, left)  # a slow resolver leaves time to connect, else it would look like a silent drop
-    session = _session(attempt)
-    while (kind := called_for(session)) is not None:
-        control = await _control(kind, session, endpoint, kit)
-        session = replace(session, controls=(*session.controls, control))
+    try:
+        await _run(attempt, left)  # a slow resolver leaves time to connect, else it would look like a silent drop
+        session = _session(attempt)
+        while (kind := called_for(session)) is not None:
+            control = await _control(kind, session, endpoint, kit)
+            session = replace(session, controls=(*session.controls, control))
+    except asyncio.CancelledError:
+        broken_off(_session(attempt))
+        raise
     return session
 
 

@@ -156,6 +156,13 @@ def test_its_history_is_in_its_own_directory(service: Machine) -> None:
     assert kept.st_mode & 0o077 == 0
 
 
+def test_its_history_knows_which_boot_it_is(service: Machine) -> None:
+    """By that the next process knows how far the clock was set while none ran; a unit may hide it (ProcSubset=pid)."""
+    ask = "import sqlite3; print(*sqlite3.connect('/var/lib/private/mailprobe/history.db').execute(\"{}\").fetchone())"
+    told = service.run("/usr/bin/python3", "-c", ask.format("SELECT boot FROM reckoning"))
+    assert told.split()[0] == service.run("cat", "/proc/sys/kernel/random/boot_id").strip()
+
+
 def test_a_reload_takes_the_new_configuration(service: Machine) -> None:
     file = service.path("/etc/mailprobe/mailprobe.yaml")
     before = show(service, "MainPID")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import ip_address
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -101,6 +102,32 @@ def test_an_old_log_without_zones_proves_nothing_whatever_its_pace() -> None:
     """Read within a second, as logs are that are piped in: of three hours ago."""
     read = [line(at - 3 * HOUR, 100.0 + at / 1000, zoned=False, grain=1.0) for at in range(1000)]
     assert links(*read) == []
+
+
+def dated_from(*lines: Observed, shift: float = 0.0) -> float:
+    scene = Scene(observed=lines, paces=paces(lines), shift=shift, now=110.0)
+    found = search(smtp_session(), scene)
+    assert found.evidence.sightings == ()
+    return found.dated_from
+
+
+def test_a_clock_that_is_not_known_yet_is_known_from_a_moment_on() -> None:
+    """Of our own lines alone, as on a quiet server: the next session's will tell."""
+    ours = line(100.5 + 3 * HOUR, 100.6, zoned=False)
+    assert dated_from(ours) == 100.6 + STEADY
+    assert dated_from(line(100.5 + 2 * HOUR, 100.6), shift=2 * HOUR) == 100.6 + STEADY  # set together with ours
+    ours_again = line(106.5 + 3 * HOUR, 106.6, zoned=False)
+    assert links(ours, ours_again) == [Link.PORT]
+
+
+def test_nothing_more_tells_of_what_is_simply_old() -> None:
+    prompt = line(99.9, 100.0, client=None)
+    assert dated_from(prompt) == -inf
+    assert dated_from(prompt, line(100.5 - HOUR, 100.6)) == -inf
+    assert dated_from(line(100.5 - DAY, 100.6, zoned=False)) == -inf  # no zone is so far off
+    assert dated_from(line(100.5 - HOUR, 100.6)) == -inf  # it names its zone, and nobody set a clock
+    earlier = line(98.9 - 3 * HOUR, 99.0, zoned=False, client=None)
+    assert dated_from(earlier, line(60.0 - 3 * HOUR, 100.6, zoned=False)) == -inf  # by that clock it is older
 
 
 def test_a_clock_with_its_zone_that_is_an_hour_off_is_taken_for_an_old_log() -> None:

@@ -58,6 +58,15 @@ BESIDE = [
 ]
 
 
+@pytest.mark.parametrize("late", [-7200.0, 7200.0])
+def test_a_probe_whose_clock_was_set_right_blames_no_other_clock(late: float) -> None:
+    """Its own goes on from the wrong time; the server's was right all along."""
+    assert said(replace(WELL, late=(late,) * 20, shift=-late), lines=OTHERS[:2]) == []
+    agreed = replace(WELL, late=(late,) * 20, offset=-late, shift=-late)
+    assert said(agreed, lines=OTHERS[:2]) == []
+    assert (agreed.lag, agreed.clock_offset) == (0.0, 0.0)
+
+
 @pytest.mark.parametrize(("heard", "clause"), BESIDE)
 def test_troubles_of_lateness(heard: Heard, clause: str) -> None:
     assert [text for text in said(heard) if text.startswith(f"{FILE} {clause}")], said(heard)

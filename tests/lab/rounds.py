@@ -23,6 +23,7 @@ from probe.evidence.sources.source import Health, Lines, Source
 from probe.model import Round, Verdict
 from probe.service.clock import steady_clock
 from probe.service.cycle import run_round
+from probe.service.learnt import Learnt
 from probe.service.sources import sources
 from probe.service.watch import Watch
 from probe.service.workshop import Workshop
@@ -75,7 +76,9 @@ async def main(config: str) -> None:
     watched = [Counted(source, counts) for source in sources(settings, clock)]
     loop = asyncio.get_running_loop()
     async with Watch(watched, clock) as watch:
-        workshop = Workshop(kit=kit, watch=watch, random=random.SystemRandom(), networks=settings.networks)
+        workshop = Workshop(
+            kit=kit, watch=watch, random=random.SystemRandom(), networks=settings.networks, learnt=Learnt(clock=clock)
+        )
         _say("watching")
         while word := (await loop.run_in_executor(None, sys.stdin.readline)).strip():
             if word == "round":

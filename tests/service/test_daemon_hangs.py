@@ -160,7 +160,12 @@ async def test_files_that_no_longer_answer_stop_nothing(daemon: Running, how: st
         why = "no answer within 2 s" if disk is not None else "no regular file"
         await until(lambda: _reason(daemon, "the web-config file was not taken", users, why), "a word about the users")
         await until(lambda: _reason(daemon, "sink: verdicts are not pushed", token, why), "a word about the token")
+        if disk is not None:
+            told, kept = "history: sessions are not written down; tried again within a minute", folder / "history.db"
+            await until(lambda: _reason(daemon, told, kept, "does not answer in time"), "a word about the history")
         await ends_in_time(daemon)
+        lost = daemon.lines("history: what was not written down before the end is lost")
+        assert [one["sessions"] > 0 for one in lost] == [True] * (disk is not None)
 
 
 def _reason(daemon: Running, event: str, *parts: object) -> bool:

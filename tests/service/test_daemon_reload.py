@@ -68,6 +68,16 @@ async def reads_again(daemon: Running) -> tuple[int, str]:
     return await daemon.get("/-/reload", method="POST")
 
 
+async def is_taken(port: int) -> bool:
+    """Whether somebody listens there."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
 def second_path(daemon: Running) -> dict[str, Any]:
     """Another path to the same server, with its imaps alone."""
     path: dict[str, Any] = copy.deepcopy(daemon.content["paths"][0])
@@ -260,6 +270,27 @@ class TestMeanwhile:
             assert await daemon.hang_up() == ""
             assert await daemon.metric(up) == 1, daemon.said()
         assert not daemon.lines("log source failed")
+
+    async def test_while_the_sink_is_left_pages_go_on_and_the_port_is_the_new_one_s(self, daemon: Running) -> None:
+        """A sender over TCP that finds nobody at a port leaves it alone for 30 s, by rsyslog's default."""
+        port = free_port()
+        up = f'mailprobe_evidence_source_up{{source="syslog:tcp://127.0.0.1:{port}"}}'
+        syslog = {"kind": "syslog", "listen": f"tcp://127.0.0.1:{port}"}
+        async with HungLoki() as left, HungLoki() as taken:
+            sources = [*daemon.content["evidence"]["sources"], syslog]
+            daemon.write(sink={"kind": "loki", "url": left.source["url"]}, evidence={"sources": sources})
+            assert await daemon.hang_up() == ""
+            await asyncio.wait_for(left.asked.wait(), 10)
+            daemon.write(sink={"kind": "loki", "url": taken.source["url"]})
+            reload = asyncio.create_task(reads_again(daemon))
+            shown, accepted = set[object](), list[bool]()
+            while not reload.done():
+                shown |= {(await daemon.get("/-/ready"))[0], (await daemon.metrics()).get(up)}
+                accepted.append(await is_taken(port))
+            assert (await reload)[0] == 200
+        assert shown == {200, 1.0}
+        assert len(accepted) > 9
+        assert accepted.count(False) < 3  # it takes the old sink a second to be left
 
     async def test_a_session_that_was_broken_off_is_repeated_at_once(self, daemon: Running, world: DemoWorld) -> None:
         """An interval of an hour: whoever reloads amid a session would else hear of it an hour later."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import yaml
 
 from probe.model import Verdict
@@ -19,7 +21,7 @@ from probe.service.keeping import Keeping
 from probe.service.ledger import Ledger
 from probe.settings import Settings, load, targets
 from tests.builders import result
-from tests.evidence.sources.loki_reading import serving
+from tests.evidence.sources.loki_reading import behind_tls, serving
 from tests.service.history.keeping import identities
 from tests.service.test_sink import answers, held
 
@@ -126,3 +128,20 @@ async def test_another_login_of_a_sink_ends_nothing_and_loses_nothing_that_waite
             await until(lambda: not desk.keeping.troubles)
         lines = [line["event"] for _, _, line in held(loki)]
         assert sorted(lines) == ["outage_began", "outage_ended", "verdict", "verdict"]
+
+
+async def test_a_certificate_of_the_sink_that_is_mended_in_its_file_counts_after_a_reload(tmp_path: Path) -> None:
+    """The configuration is the same to the letter."""
+    authority, ca_file = trustme.CA(), tmp_path / "ca.pem"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    trustme.CA().cert_pem.write_to_path(ca_file)
+    async with serving() as loki, behind_tls(loki, context) as port:
+        sink = {"kind": "loki", "url": f"https://127.0.0.1:{port}", "tls": {"ca_file": str(ca_file)}}
+        async with kept(tmp_path, sink=sink) as desk:
+            desk.session(Verdict.REFUSED, "begins")
+            await until(lambda: "certificate" in " ".join(desk.keeping.troubles))
+            authority.cert_pem.write_to_path(ca_file)
+            await desk.reload()
+            await until(lambda: not desk.keeping.troubles)
+        assert sorted(line["event"] for _, _, line in held(loki)) == ["outage_began", "verdict"]

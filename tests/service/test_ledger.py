@@ -31,7 +31,7 @@ from probe.model import (
     TlsOptions,
     Verdict,
 )
-from probe.service.ledger import DAY, MOST_SESSIONS, Entry, Ledger, Restored, Room
+from probe.service.ledger import DAY, MOST_OUTAGES, MOST_SESSIONS, Entry, Ledger, Restored, Room
 from tests.builders import result, unable
 
 SMTP = Endpoint(path="vip", service=Service.SMTP, host="10.0.20.202", port=25)
@@ -135,6 +135,28 @@ def test_only_an_outage_of_just_before_is_told_without_a_session() -> None:
         assert account.told(100.1 + until) is None
         account.record(result(Verdict.PRESERVED, opened=120.0))
         assert account.told(9e9) == account.change
+
+
+@pytest.mark.parametrize("heard_of", ["at the start", "late"])
+def test_of_more_outages_than_are_kept_a_restart_forgets_the_oldest(heard_of: str) -> None:
+    """Heard of late, when a session was recorded already, full books keep no outage from its end, or from going on."""
+    before, ended = Ledger([SMTP, IMAPS]), list[Outage]()
+    before.listeners.append(lambda entry: ended.extend(filter(None, [entry.ended])))
+    for number in range(2 * (MOST_OUTAGES + 50) + 1):
+        for one in (SMTP, IMAPS):
+            verdict = (Verdict.REFUSED, Verdict.PRESERVED)[number % 2]
+            before.record(result(verdict, opened=30.0 * number, id=f"{number}", service=one.service, port=one.port))
+    known = replace(before.known, ended=tuple(ended))
+    late = heard_of == "late"
+    after = Ledger([SMTP, IMAPS], None if late else known)
+    if late:
+        after.record(result(Verdict.PRESERVED, opened=1e5, id="over"))
+        after.take_up(known)
+    smtp, imaps = after.accounts.values()
+    assert [one.first for one in imaps.outages] == [f"{number}" for number in range(100, 300, 2)]
+    assert imaps.outage == before.accounts[IMAPS.name].outage
+    assert [one.first for one in smtp.outages] == [f"{number + 2 * late}" for number in range(100, 300, 2)]
+    assert (smtp.outage is None) is late
 
 
 def test_a_session_that_could_not_be_opened_has_its_verdict_and_leaves_the_outage_as_it_was() -> None:

@@ -21,10 +21,11 @@ from probe.model import Endpoint, EndpointName, Failure, Mailbox, Networks, Pace
 from probe.service.budget import Budgets
 from probe.service.clock import steady_clock
 from probe.service.cycle import so_far
+from probe.service.learnt import Learnt
 from probe.service.ledger import Entry, Ledger
 from probe.service.outfit import outfitted
-from probe.service.patrol import Course, Patrol, Post, courses
-from probe.service.schedule import Turns
+from probe.service.patrol import Patrol, Post, courses
+from probe.service.schedule import Course, Turns
 from probe.service.workshop import Workshop
 from probe.sessions.imprint import Fingerprints
 from probe.sessions.lookup import Lookups
@@ -65,8 +66,8 @@ class Beat:
         schedule = {"interval": "1h", "max_sessions_per_minute": most, **schedule}
         settings = self.settings(service, source=source, **schedule)
         workshop = await self.workshop(settings)
-        workshop.fingerprints = Fingerprints(random or SystemRandom())
-        workshop.budgets = Budgets(most)
+        workshop.learnt.fingerprints = Fingerprints(random or SystemRandom())
+        workshop.learnt.budgets = Budgets(most)
         self.ledger = ledger = Ledger(targets(settings))
         ledger.listeners.append(self.recorded.put_nowait)
         return await self._stack.enter_async_context(Patrol(settings, targets(settings), workshop, ledger))
@@ -74,10 +75,11 @@ class Beat:
     async def relieve(self, before: Patrol, *, dice: Random | None = None, **schedule: Any) -> Patrol:
         """Another patrol in place of this one, as a reload does it."""
         settings = self.settings(self.name.service, max_sessions_per_minute=600, **schedule)
-        workshop = await self.workshop(settings)
+        workshop = await self.workshop(settings, before.workshop.learnt)
         workshop.random = dice or workshop.random
         await before.__aexit__()
-        patrol = Patrol(settings, targets(settings), workshop, self.ledger, before)
+        await workshop.watch.begin()
+        patrol = Patrol(settings, targets(settings), workshop, self.ledger)
         return await self._stack.enter_async_context(patrol)
 
     def settings(self, *services: str, source: Path | None = None, **schedule: Any) -> Settings:
@@ -90,8 +92,9 @@ class Beat:
         self.config.write_text(yaml.safe_dump(content))
         return load(self.config, environment={}, hostname="test")
 
-    async def workshop(self, settings: Settings) -> Workshop:
-        return await self._stack.enter_async_context(outfitted(settings, targets(settings), steady_clock()))
+    async def workshop(self, settings: Settings, learnt: Learnt | None = None) -> Workshop:
+        opened = outfitted(settings, targets(settings), steady_clock(), learnt=learnt)
+        return await self._stack.enter_async_context(opened)
 
 
 @pytest.fixture
@@ -195,7 +198,9 @@ async def test_of_a_session_that_did_not_begin_nothing_is_told(beat: Beat) -> No
     patrol = await beat.begin(service=Service.IMAPS)
     first = (await beat.recorded.get()).result.session
     workshop = patrol.workshop
-    workshop.next_moments[first.host] = workshop.kit.clock() + 60  # others open connections to this host until then
+    workshop.learnt.next_moments[first.host] = (
+        workshop.kit.clock() + 60
+    )  # others open connections to this host until then
     refused = await patrol.ask(beat.name, seconds=0.1)
     assert (refused.result, refused.unfinished) == (None, "")
     assert refused.refusal == f"no session to {beat.name} began within 0.1 s, for many others are under way"
@@ -298,6 +303,7 @@ async def test_what_a_reload_broke_off_is_settled_when_it_was_repeated(beat: Bea
     await patrol.settled()  # nothing was broken off yet
     held.reached.clear()
     patrol = await beat.relieve(patrol, interval="1h")
+    assert len(patrol.workshop.learnt.ours) == 1  # its lines come all the same, and are known by its port
     settled = asyncio.create_task(patrol.settled())
     await held.reached.wait()  # at once, in an interval of an hour
     assert not settled.done()
@@ -306,6 +312,15 @@ async def test_what_a_reload_broke_off_is_settled_when_it_was_repeated(beat: Bea
         assert (await beat.recorded.get()).result.judgement.verdict is Verdict.NO_GREETING
         await settled
     assert beat.recorded.empty()
+
+
+async def test_a_log_whose_clock_is_not_known_yet_costs_no_verdict(beat: Beat, world: DemoWorld) -> None:
+    """Nobody else writes into it: a restart would end what lasts, with the first session that it has."""
+    world.house.log.ahead = 2.4 * 3600  # neither UTC nor the probe's zone, whichever that is
+    await beat.begin(source=world.log_file)
+    async with asyncio.timeout(30):
+        judgement = (await beat.recorded.get()).result.judgement
+    assert judgement.verdict is Verdict.PRESERVED, judgement.explanation
 
 
 async def test_a_session_that_only_looks_for_lines_holds_no_place(beat: Beat) -> None:
@@ -344,15 +359,12 @@ async def test_names_that_cannot_be_looked_up_hold_no_place(beat: Beat) -> None:
     assert "while its host was still looked up" in unfinished.unfinished
     assert resolver.asked == ["mail.lab.test"]
     assert all("broken off" in asked.refusal for asked in await asyncio.gather(*questions))
-    after = await beat.workshop(settings)
-    after.take_over(workshop)
-    assert after.kit.lookups is workshop.kit.lookups  # the lookup that hangs is joined after a reload too
     resolver.let_go.set()
 
 
 async def test_a_session_waits_for_a_fingerprint_where_too_many_are_in_flight(beat: Beat) -> None:
     workshop = await beat.workshop(beat.settings(Service.SMTP))
-    workshop.left = asyncio.Semaphore(1)
+    workshop.learnt.left = asyncio.Semaphore(1)
     async with AsyncExitStack() as later:
         async with workshop.fingerprint():
             second = asyncio.create_task(later.enter_async_context(workshop.fingerprint()))
@@ -364,33 +376,34 @@ async def test_a_session_waits_for_a_fingerprint_where_too_many_are_in_flight(be
 VIP = Endpoint(path="vip", service=Service.IMAPS, host="10.0.20.202", port=993)
 
 
-def posts(*endpoints: Endpoint, interval: float = 30.0) -> dict[EndpointName, Post]:
+def begun(*endpoints: Endpoint, interval: float = 30.0) -> dict[Endpoint, Course]:
     """As they are after a session of three connections each."""
     found = {}
     for one in endpoints:
         turns = Turns(anchor=0.0, interval=interval)
         turns.go_on(1.0)
-        found[one.name] = Post(endpoint=one, course=Course(turns=turns, connections=3, last=0.1))
+        found[one.identity] = Course(turns=turns, connections=3, last=0.1)
     return found
 
 
 @pytest.mark.parametrize("changed", [{}, {"timeouts": Timeouts(session=10.0)}, {"pace": Pace(due=1.0, lapse=2.0)}])
 def test_an_endpoint_that_stays_goes_on_where_it_was(changed: Any) -> None:
-    before = posts(VIP)
-    assert courses([replace(VIP, **changed)], before, 30.0, now=2.0) == {VIP.name: before[VIP.name].course}
+    before = begun(VIP)
+    (course,) = before.values()
+    assert courses([replace(VIP, **changed)], before, 30.0, now=2.0)[VIP.name] is course
 
 
 def test_another_interval_begins_other_turns_and_forgets_nothing_else() -> None:
-    (course,) = courses([VIP], posts(VIP), 60.0, now=2.0).values()
+    (course,) = courses([VIP], begun(VIP), 60.0, now=2.0).values()
     assert course == Course(turns=Turns(anchor=2.0, interval=60.0), connections=3, last=0.1)
 
 
 def test_of_many_endpoints_the_one_that_changes_has_its_session_at_once() -> None:
     many = [replace(VIP, path=str(number)) for number in range(100)]
     moved = replace(many[-1], host="10.0.20.203")
-    begun = courses([*many[:-1], moved], posts(*many), 30.0, now=2.0)
-    assert begun[moved.name] == Course(turns=Turns(anchor=2.0, interval=30.0))
-    assert {course.turns.due for course in begun.values()} == {2.0, 30.0}
+    found = courses([*many[:-1], moved], begun(*many), 30.0, now=2.0)
+    assert found[moved.name] == Course(turns=Turns(anchor=2.0, interval=30.0))
+    assert {course.turns.due for course in found.values()} == {2.0, 30.0}
 
 
 def test_a_message_that_is_read_back_needs_room_at_its_mailbox_too() -> None:

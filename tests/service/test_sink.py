@@ -18,7 +18,7 @@ from probe.evidence.loki_push import Pushed, body_of
 from probe.evidence.sources.loki_http import Bounds
 from probe.model import Endpoint, Expanded, MaskedBy, Service, Verdict
 from probe.report.json import timestamp
-from probe.service.clock import SteadyClock
+from probe.service.clock import Ahead, SteadyClock
 from probe.service.ledger import Ledger, Restored
 from probe.service.sink import AT_ONCE, MOST, Patience, Sink
 from probe.service.telling import RETOLD, Telling
@@ -137,7 +137,7 @@ async def test_changes_and_outages_become_lines_with_few_labels() -> None:
 def test_a_session_that_could_not_be_opened_is_told_and_ends_no_outage() -> None:
     """Whoever reads the sink is told of one outage, and after lost lines of the one that lasts."""
     telling, ledger, lines = Telling("lan-probe"), Ledger([SMTP]), list[dict[str, object]]()
-    ledger.listeners.append(lambda entry: lines.extend(line for _, line in telling.of(entry, 0.0)))
+    ledger.listeners.append(lambda entry: lines.extend(line for _, line in telling.of(entry, lambda _: 0.0)))
     ledger.record(result(Verdict.REFUSED, opened=100.0))
     ledger.record(unable(130.0))
     telling.lost([SMTP.name])
@@ -327,7 +327,7 @@ async def test_what_stands_is_told_again_after_lines_were_lost() -> None:
 async def test_a_loki_that_loses_an_endpoint_s_lines_for_good_is_not_told_them_all_the_time() -> None:
     telling, now = Telling("lan-probe"), 1_000_000.0
     ledger, told = Ledger([SMTP]), list[str]()
-    ledger.listeners.append(lambda entry: told.extend(str(line["event"]) for _, line in telling.of(entry, 0.0)))
+    ledger.listeners.append(lambda entry: told.extend(str(line["event"]) for _, line in telling.of(entry, Ahead(0.0))))
     for number in range(100):
         ledger.record(result(Verdict.PRESERVED, opened=now + 30.0 * number))
         telling.lost([SMTP.name])

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from probe.evidence.ours import Ours
 from probe.model import AddressFamily, Endpoint, Networks, Pace, ProxyHeader, Result, Service, Verdict
 from probe.service.cycle import probe_endpoint
+from probe.service.learnt import Learnt
 from probe.service.trust import TrustChecks, fresh_claim
-from probe.service.trust_memory import NAME, Checked, TrustMemory
+from probe.service.trust_memory import NAME, Checked, Checks, TrustMemory
 from probe.service.watch import Watch
 from probe.service.workshop import Workshop
 from probe.sessions.open import Kit
@@ -87,7 +88,9 @@ async def probe(tmp_path: Path) -> AsyncIterator[Probe]:
     kit = Kit(clock=clock, token=lambda: "token", contexts=TlsContexts())
     trust = TrustChecks(interval=HOUR, memory=TrustMemory(tmp_path / NAME))
     async with Watch([], clock) as watch:
-        workshop = Workshop(kit=kit, watch=watch, random=random.Random(1), networks=Networks(), trust=trust)
+        workshop = Workshop(
+            kit=kit, watch=watch, random=random.Random(1), networks=Networks(), learnt=Learnt(clock=clock), trust=trust
+        )
         yield Probe(workshop, ahead)
 
 
@@ -245,13 +248,12 @@ async def test_a_memory_that_cannot_be_written_leaves_nothing_behind(town: Town,
 async def test_a_reload_forgets_nothing_where_no_file_remembers(town: Town, probe: Probe, tmp_path: Path) -> None:
     server = peer(town)
     (tmp_path / NAME / "in the way").mkdir(parents=True)
-    before = TrustChecks(interval=HOUR, memory=TrustMemory(tmp_path / NAME))
-    probe.workshop.trust = before
+    checks = Checks()
+    probe.workshop.trust = TrustChecks(interval=HOUR, memory=TrustMemory(tmp_path / NAME, checks=checks))
     await probe.session(endpoint(server))
     probe.ahead[0] += HOUR
     assert (await probe.session(endpoint(server))).judgement.verdict is Verdict.SPOOFABLE
-    probe.workshop.trust = TrustChecks(interval=HOUR, memory=TrustMemory(tmp_path / NAME))
-    probe.workshop.trust.take_over(before)
+    probe.workshop.trust = TrustChecks(interval=HOUR, memory=TrustMemory(tmp_path / NAME, checks=checks))
     assert (await probe.session(endpoint(server))).judgement.verdict is Verdict.SPOOFABLE
     assert len(forgeries(server)) == 1
 

@@ -83,7 +83,7 @@ async def vigil_over(
     shown: list[Watched] = []
     endpoints = targets(settings)
     async with outfitted(settings, endpoints, steady_clock()) as shop:
-        shop.budgets = Budgets(most)
+        shop.learnt.budgets = Budgets(most)
         vigil = Vigil(endpoints, shop, wanted, "test", make)
         shop.progress = vigil.stage
         stop = asyncio.Event()

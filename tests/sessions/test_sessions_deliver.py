@@ -24,6 +24,7 @@ from probe.model import (
     Verdict,
 )
 from probe.service.cycle import probe_endpoint
+from probe.service.learnt import Learnt
 from probe.service.watch import Watch
 from probe.service.workshop import Workshop
 from probe.sessions.deliver import SENT_HEADER, TOKEN_HEADER, Letter
@@ -52,7 +53,9 @@ class Post:
 
     async def deliver(self) -> Result:
         async with Watch([], time.time) as watch:
-            workshop = Workshop(kit=self.kit, watch=watch, random=random.Random(1), networks=Networks())
+            workshop = Workshop(
+                kit=self.kit, watch=watch, random=random.Random(1), networks=Networks(), learnt=Learnt(clock=time.time)
+            )
             return await probe_endpoint(self.at, workshop, Ours())
 
 

@@ -13,6 +13,7 @@ import pytest
 from probe.evidence.ours import Ours
 from probe.model import Count, Endpoint, ImprintKind, Link, Login, Networks, Result, Secret, Service, Verdict
 from probe.service.cycle import probe_endpoint
+from probe.service.learnt import Learnt
 from probe.service.watch import Watch
 from probe.service.workshop import Workshop
 from tests.sessions.acts import say
@@ -42,7 +43,9 @@ def _client(visit: Visit) -> tuple[bytes, int]:
 @pytest.fixture
 async def workshop() -> AsyncIterator[Workshop]:
     async with Watch([], time.time) as watch:
-        yield Workshop(kit=kit(), watch=watch, random=random.Random(1), networks=Networks())
+        yield Workshop(
+            kit=kit(), watch=watch, random=random.Random(1), networks=Networks(), learnt=Learnt(clock=time.time)
+        )
 
 
 async def probed(at: Endpoint, workshop: Workshop, times: int = 1) -> Result:

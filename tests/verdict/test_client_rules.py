@@ -236,7 +236,7 @@ class TestReading:
         logs = (SavedLog(name="mail.log", lines=0, octets=0, fault="no such file"),)
         (found,) = explained([], UNNAMED, logs=logs).findings
         assert (found.rule, found.sentence) == ("not-all-read", "Nothing was read: mail.log: no such file.")
-        assert "journalctl" in found.hint
+        assert "journalctl" in (found.hint or "")
 
     def test_the_worst_comes_first(self) -> None:
         logs = (SavedLog(name="b.log", lines=0, octets=0, fault="no such file"),)

@@ -3,8 +3,9 @@
 Rules:
 - Nothing is followed elsewhere, no cookie is kept and nothing is unpacked: an answer is read up to a bound, whatever
   the other side promises or sends.
-- Credentials go into headers of each request anew, so that a token that was renewed in its file is used at once. What
-  the other side says is shown without them, and without what `${NAME}` put into URL, tenant and query.
+- Credentials go into headers of each request anew, and files of certificates are looked at, so that what was renewed in
+  its file is used at once. What the other side says is shown without them, and without what `${NAME}` put into URL,
+  tenant and query.
 - Files (a token, certificates) are read aside and within a bound: what hangs is a Trouble as well.
 - `ahead` is Loki's clock minus ours, by the Date header of its last answer (to the second).
 """
@@ -24,7 +25,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from probe.aside import Again, Hangs, contents
+from probe.aside import Again, Hangs, State, contents, state_of
 from probe.evidence import loki as wire
 from probe.model import Clock, Secret, as_written, unexpanded, without_credentials
 
@@ -51,6 +52,11 @@ class Tls:
     server_name: str | None = None
     certificate_file: Path | None = None
     key_file: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What may be renewed while it is in use."""
+        return tuple(file for file in (self.ca_file, self.certificate_file, self.key_file) if file is not None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,8 +105,8 @@ class LokiHttp:
         self._bounds = bounds
         self._session: aiohttp.ClientSession | None = None
         self._token = Again(lambda: _token(server.bearer_token_file), bounds.file)
-        self._context = Again(lambda: _context(server.tls), bounds.file)
-        self._ssl: ssl.SSLContext | None = None
+        self._contexts = _Contexts(server.tls)
+        self._context = Again(self._contexts.of_now, bounds.file)
         self._authorization = ""
 
     def now(self) -> float:
@@ -179,13 +185,16 @@ class LokiHttp:
     async def _checked_by(self) -> ssl.SSLContext | bool:
         if not self._server.url.startswith("https:"):
             return True
-        if self._ssl is None:
-            try:
-                self._ssl = await self._context.outcome()
-            except OSError as error:
-                reason = f"tls of {self.base} cannot be set up ({wire.shown(_root(error))})"
-                raise Trouble("tls", f"{reason}: check ca_file, certificate_file and key_file") from None
-        return self._ssl
+        last = self._contexts.last
+        if last is not None and not self._server.tls.files:
+            return last
+        try:
+            return await self._context.outcome()
+        except OSError as error:
+            if last is not None and isinstance(error, Hangs):
+                return last  # of a disk that hangs nobody knows whether anything was renewed
+            reason = f"tls of {self.base} cannot be set up ({wire.shown(_root(error))})"
+            raise Trouble("tls", f"{reason}: check ca_file, certificate_file and key_file") from None
 
     @asynccontextmanager
     async def translated(self) -> AsyncIterator[None]:
@@ -201,6 +210,7 @@ class LokiHttp:
         except TimeoutError:
             raise Trouble("timeout", f"{self.base} did not answer in time: check the network and Loki's load") from None
         except aiohttp.ClientConnectorCertificateError as untrusted:
+            self._contexts.last = None  # the system's authorities may be others by the next time
             reason = self.plain(str(untrusted.certificate_error))
             next_step = "set tls.ca_file, or tls.server_name to a name in the certificate"
             raise Trouble(
@@ -213,6 +223,23 @@ class LokiHttp:
             raise Trouble(
                 "unreachable", f"{self.base} cannot be reached ({reason}): check `url` and the network"
             ) from None
+
+
+class _Contexts:
+    """The TLS context of certificates as their files are now; the `last` one, as long as they have not changed."""
+
+    def __init__(self, tls: Tls) -> None:
+        self.last: ssl.SSLContext | None = None
+        self._tls = tls
+        self._made_of: tuple[State, ...] = ()
+
+    def of_now(self) -> ssl.SSLContext:
+        """Blocks. OSError, of which SSLError is one: they cannot be used."""
+        found, last = tuple(map(state_of, self._tls.files)), self.last
+        if last is None or found != self._made_of:
+            last = _context(self._tls)
+            self.last, self._made_of = last, found
+        return last
 
 
 def _context(tls: Tls) -> ssl.SSLContext:

@@ -115,6 +115,12 @@ class Backlog:
         self._news.extendleft(News(session=session) for session in reversed(batch.sessions))
         self._trim()
 
+    def give_up(self) -> tuple[int, int]:
+        """What waits now is never written: how many sessions, and of how many outages the latest."""
+        sessions, outages = len(list(self.sessions)), len({outage.first for outage in self.outages})
+        self.dropped += sessions
+        return sessions, outages
+
     def restate(self, changes: Sequence[Change], outages: Sequence[Outage]) -> None:
         """It has turned out otherwise what the sessions of these endpoints changed; the sessions themselves wait on."""
         known = {change.endpoint for change in changes}

@@ -21,7 +21,7 @@ class Remedy(StrEnum):
 
 
 SLOW = "slow"
-"""The kind of trouble that is over once the file is open."""
+"""The kind of trouble that is over once the disk answers: what was asked of it is waited for, and not asked again."""
 
 GONE = "gone"
 """The kind of trouble in which there is no file to move aside."""

@@ -59,10 +59,11 @@ class HistoryFile:
         return cls(place, lock, writer, reader)
 
     async def close(self) -> None:
-        """Close both connections, then let other probes have it."""
-        await self.reader.close()
-        await closed(self._writer)
-        self._lock.release()
+        """Close both connections, then let other probes have it, also where closing hangs and is given up."""
+        try:
+            await asyncio.gather(self.reader.close(), closed(self._writer))
+        finally:
+            self._lock.release()
 
     async def reckon(self, reckoning: Reckoning) -> None:
         """Changes and outages of this run of the machine are told by the wall clock as it is now."""

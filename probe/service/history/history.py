@@ -1,14 +1,15 @@
 """The history: takes what the ledger tells, writes it in order, and never stops probing, whatever becomes of the file.
 
-    Ledger ──take──▶ Backlog ──one task──▶ HistoryFile      Past (sessions, session, outages), Restored ◀── Reader
+    Ledger ──take──▶ Stands ──one task──▶ HistoryFile      Past (sessions, session, outages), Restored ◀── Reader
 
 Rules:
 - `take` never waits and never raises. What it takes is written within `Patience.gather`, several sessions at once.
 - Whatever goes wrong with the file is a trouble with a next step, said once; the file is closed and tried again.
   A broken file is moved aside, and a new one begun.
-- Wall times in the file, the probe's clock in memory: the shift is read once for each batch.
-- What the ledger knows is the truth: this keeps of each endpoint how it stands by its entries, and writes that. A file
-  that is opened is settled by it: an outage that lasts there and not here ended when it was last seen.
+- Wall times in the file, the probe's clock in memory: what one is ahead of the other is read once for each batch.
+- A disk that does not answer in time is a trouble too. What was asked of it is waited for, and is over when it answers.
+- A file that is opened is settled by what the ledger knows: an outage that lasts there and not here ended when it was
+  last seen.
 - The ledger goes on where an earlier process stopped (`restored`): by the file, or, where that cannot be written or
   is still another's, by a look that needs neither. Where a disk does not answer in time it begins without that, and
   takes it up when the file can be read (`when_found`).
@@ -20,19 +21,18 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TypeVar
 
 from probe.evidence.sources.backoff import Backoff
-from probe.model import Change, EndpointName, Outage, Result
+from probe.model import EndpointName, Outage, Result
 from probe.notices import warn
 from probe.report.json import timestamp
 from probe.report.record import record_object
 from probe.service.clock import SteadyClock
 from probe.service.history import lists, rows
-from probe.service.history.backlog import Backlog, Batch, News
 from probe.service.history.faults import GONE, SLOW, HistoryTrouble, Remedy, trouble_of
 from probe.service.history.file import HistoryFile
 from probe.service.history.opening import looking
@@ -40,11 +40,11 @@ from probe.service.history.patience import PATIENCE, Patience
 from probe.service.history.place import move_aside
 from probe.service.history.reading import Reader
 from probe.service.history.restoring import restored
+from probe.service.history.stands import Stands
 from probe.service.ledger import DAY, Entry, Restored
 from probe.service.standing import Standing, rest
 from probe.service.wanted import Wanted
 from probe.settings.parts import HistorySettings
-from probe.verdict.outage import left
 
 LIVED = DAY
 """Seconds: old rows go only by a clock by which sessions were opened between one and two such times ago."""
@@ -75,6 +75,7 @@ class History:
         self._path = settings.file
         self.bound(settings)
         self._clock = clock
+        self._warn = warn
         self._patience = patience
         self._standing: Standing[HistoryTrouble] = Standing(
             warn,
@@ -82,9 +83,7 @@ class History:
             works="history: sessions are written down again",
         )
         self._backoff = Backoff(first=patience.again, most=patience.longest)
-        self._backlog = Backlog()
-        self._lasting: dict[EndpointName, Outage] = {}
-        self._latest: dict[EndpointName, Change] = {}
+        self._stands = Stands()
         self._restored: Restored | None = None
         self._late: Callable[[Restored], Restored] | None = None
         self._file: HistoryFile | None = None
@@ -110,7 +109,7 @@ class History:
     @property
     def dropped(self) -> int:
         """Sessions that were never written, since the start."""
-        return self._backlog.dropped
+        return self._stands.backlog.dropped
 
     @property
     def _lost(self) -> int:
@@ -128,9 +127,8 @@ class History:
 
     def go_on(self, known: Restored) -> None:
         """Begin with what the ledger knows, and tell it nothing, for it is at work already. Before it is entered."""
-        self._go_on(known)
         self._restored = Restored()
-        self._backlog.give_back(Batch(changes=known.changes, outages=known.lasting))
+        self._stands.go_on(known, self._restored)
 
     def when_found(self, take_up: Callable[[Restored], Restored]) -> None:
         """The ledger has begun. If what earlier processes wrote down is found only now, it takes that up, and tells all
@@ -141,7 +139,7 @@ class History:
         self._task = asyncio.create_task(self._work(), name="history")
         await rest(self._patience.start, self._begun)
         if not self._begun.is_set():
-            self._standing.tell(HistoryTrouble(SLOW, self._path, UPGRADES if self._upgrades else SLOW_DISK))
+            self._hangs()
         return self
 
     async def __aexit__(
@@ -150,8 +148,11 @@ class History:
         self._closing.set()
         self._news.set()
         for task in filter(None, [self._task]):
-            await asyncio.wait([task], timeout=self._patience.close)
-            task.cancel()
+            try:
+                await asyncio.wait([task], timeout=self._patience.close)
+            finally:
+                task.cancel()
+                self._say_what_is_lost()
             await asyncio.wait([task], timeout=self._patience.close)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._patience.close):
@@ -159,13 +160,7 @@ class History:
 
     def take(self, entry: Entry) -> None:
         """Keep what the ledger tells. For Ledger.listeners."""
-        name = entry.result.session.endpoint
-        self._latest[name] = entry.stands
-        self._lasting.pop(name, None)
-        if entry.lasting is not None:
-            self._lasting[name] = entry.lasting
-        outages = tuple(filter(None, [entry.ended, entry.lasting]))
-        self._backlog.add(News(session=entry.result, changes=(entry.stands,), outages=outages))
+        self._stands.take(entry)
         if self._lost and self._standing.trouble is None:
             event = "history: sessions come faster than they are written; some are lost"
             self._standing.say("faster", event, file=str(self._path))
@@ -173,29 +168,27 @@ class History:
 
     def configure(self, lasting: Mapping[EndpointName, Outage | None]) -> None:
         """Only these endpoints are watched from now on, and no other outages last (Ledger.lasting)."""
-        for name in [name for name in self._lasting if lasting.get(name) is None]:
-            self._backlog.add(News(outages=(left(self._lasting.pop(name)),)))
-        self._latest = {name: change for name, change in self._latest.items() if name in lasting}
+        self._stands.configure(lasting)
         self._news.set()
 
     # Past: each raises HistoryTrouble where the file cannot be asked.
 
     async def session(self, identity: str) -> Mapping[str, object] | None:
         """The record of a session."""
-        waiting = next((one for one in self._backlog.sessions if one.session.id == identity), None)
+        waiting = next((one for one in self._stands.backlog.sessions if one.session.id == identity), None)
         if waiting is not None:
             return record_object(waiting, shift=self._clock.shift)
         return await self._read(lambda reader: reader.session(identity))
 
     async def sessions(self, wanted: Wanted, most: int = 100) -> Sequence[Mapping[str, object]]:
         """Records of sessions, the latest first, MOST_READ at most."""
-        waits, shift = self._backlog, self._clock.shift
+        waits, shift = self._stands.backlog, self._clock.shift
         return await self._read(lambda reader: lists.sessions(reader, waits, wanted, most, shift))
 
     async def outages(self, wanted: Wanted, most: int = 100) -> Sequence[Outage]:
         """Outages, the latest first, MOST_READ at most; their times are wall times."""
-        waits, shift = self._backlog, self._clock.shift
-        return await self._read(lambda reader: lists.outages(reader, waits, wanted, most, shift))
+        waits, ahead = self._stands.backlog, self._clock.ahead
+        return await self._read(lambda reader: lists.outages(reader, waits, wanted, most, ahead))
 
     async def _read(self, ask: Callable[[Reader], Awaitable[_Found]]) -> _Found:
         file = self._file
@@ -218,7 +211,7 @@ class History:
         while True:
             await self._until_due()
             await self._turn()
-            if self._closing.is_set() and (self._standing.trouble is not None or not self._backlog):
+            if self._closing.is_set() and (self._standing.trouble is not None or not self._stands.backlog):
                 return
 
     async def _start(self) -> None:
@@ -237,25 +230,20 @@ class History:
 
     async def _look(self) -> None:
         """What an earlier process wrote down, of a file that cannot be opened, if it can be read."""
-        with suppress(*_UNUSABLE):
+        try:
             async with looking(self._path) as connection:
                 self._take_up(await restored(Reader(connection), self._clock))
+        except _UNUSABLE:
+            return  # why it cannot be opened is told already
+        except Exception as error:  # be it a fault of our own: probing goes on, and it is said
+            await self._fail(error)
 
     def _take_up(self, found: Restored) -> None:
         """The ledger goes on from here. If it has begun without it, what it has told meanwhile was not all of it."""
         if self._restored is not None:
             return
-        self._restored = found
-        known = found if self._late is None else self._late(found)
-        self._go_on(known)
-        if known is not found:
-            there = {*found.changes, *found.ended, *found.lasting}
-            changes = [change for change in known.changes if change not in there]
-            self._backlog.restate(changes, [one for one in (*known.ended, *known.lasting) if one not in there])
-
-    def _go_on(self, known: Restored) -> None:
-        self._lasting = {outage.endpoint: outage for outage in known.lasting}
-        self._latest = {change.endpoint: change for change in known.changes}
+        self._stands.go_on(found if self._late is None else self._late(found), found)
+        self._restored = found  # where the ledger fails to take it up, that is tried again
 
     @property
     def _is_in_use(self) -> bool:
@@ -267,13 +255,17 @@ class History:
             await rest(self._backoff.failed(), self._closing)
             return
         wait = self._prune_at - _now()
-        if wait > 0 and not self._backlog:
+        if wait > 0 and not self._stands.backlog:
             self._news.clear()
             await rest(wait, self._news)
-        if self._backlog and not self._backlog.is_enough:
+        if self._stands.backlog and not self._stands.backlog.is_enough:
             await rest(self._patience.gather, self._closing)
 
     async def _turn(self) -> None:
+        with self._in_time():
+            await self._do_what_is_due()
+
+    async def _do_what_is_due(self) -> None:
         trouble = self._standing.trouble
         if trouble is not None and trouble.remedy is not Remedy.MAKE_ROOM:
             await self._shut()
@@ -283,20 +275,22 @@ class History:
         try:
             await self._write()
             await self._prune()
+            if self._is_slow:
+                self._recovered()
         except Exception as error:  # be it a fault of our own: probing goes on, and it is said
             await self._fail(error)
 
     async def _write(self) -> None:
-        file, batch = self._file, self._backlog.next()
+        file, batch = self._file, self._stands.backlog.next()
         if file is None or not batch:
             return
         try:
-            reckoning, shift = self._clock.reckoning, self._clock.shift
-            await file.write(rows.rows_of(batch, shift, self._on_unfit), reckoning)
+            reckoning, ahead = self._clock.reckoning, self._clock.ahead
+            await file.write(rows.rows_of(batch, ahead, self._on_unfit), reckoning)
         except BaseException:
-            self._backlog.give_back(batch)
+            self._stands.backlog.give_back(batch)
             raise
-        self._backlog.written()
+        self._stands.backlog.written()
         self.written += len(batch.sessions)
         self._recovered()
 
@@ -321,13 +315,12 @@ class History:
             await self._file.reckon(self._clock.reckoning)
             if self._restored is None:
                 self._take_up(await restored(self._file.reader, self._clock))
-            await self._file.settle({outage.first for outage in self._lasting.values()})
+            await self._file.settle(self._stands.lasting)
         except Exception as error:  # be it a fault of our own: probing goes on, and it is said
             await self._fail(error)
             return False
-        self._prune_at = _now()
-        is_slow = self._standing.trouble is not None and self._standing.trouble.kind == SLOW
-        if is_slow or not self._backlog:
+        self._prune_at, self._upgrades = _now(), False
+        if self._is_slow or not self._stands.backlog:
             self._recovered()
         return True
 
@@ -344,7 +337,7 @@ class History:
         except OSError as error:
             self._standing.tell(trouble_of(error, self._path))
             return False
-        self._backlog.give_back(Batch(changes=tuple(self._latest.values()), outages=tuple(self._lasting.values())))
+        self._stands.begin_anew()
         if aside is not None:
             event = "history: the broken file is kept, a new one begun"
             self._standing.say(f"kept {stamp}", event, file=str(self._path), kept_as=str(aside))
@@ -364,6 +357,29 @@ class History:
             with suppress(*_UNUSABLE):
                 await self._file.shrink(0)
 
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """What is done inside ends within `Patience.answer`, or it is said that it does not; it goes on."""
+        late = asyncio.get_running_loop().call_later(self._patience.answer, self._hangs)
+        try:
+            yield
+        finally:
+            late.cancel()
+
+    def _hangs(self) -> None:
+        self._standing.tell(HistoryTrouble(SLOW, self._path, UPGRADES if self._upgrades else SLOW_DISK))
+
+    @property
+    def _is_slow(self) -> bool:
+        return self._standing.trouble is not None and self._standing.trouble.kind == SLOW
+
+    def _say_what_is_lost(self) -> None:
+        """It ends, or another file is kept."""
+        sessions, outages = self._stands.backlog.give_up()
+        if sessions or outages:
+            event = "history: what was not written down before the end is lost"
+            self._warn(event, file=str(self._path), sessions=sessions, outages=outages)
+
     def _recovered(self) -> None:
         self._standing.recovered(file=str(self._path), lost=self._lost)
         self._backoff.succeeded()
@@ -373,7 +389,7 @@ class History:
         self._upgrades = True
 
     def _on_unfit(self, result: Result, error: Exception) -> None:
-        self._backlog.dropped += 1
+        self._stands.backlog.dropped += 1
         event = "history: a session cannot be written down"
         self._standing.say("unfit", event, session=result.session.id, reason=str(error))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import inf
 
-from probe.model import Outage
+from probe.model import Ahead, Outage
 from probe.report.record import record_object
 from probe.service.history.backlog import Backlog
 from probe.service.history.reading import Reader
@@ -35,12 +35,12 @@ async def sessions(
     return [*(record_object(one, shift=shift) for one in newer[:most]), *found][:most]
 
 
-async def outages(reader: Reader, backlog: Backlog, wanted: Wanted, most: int, shift: float) -> Sequence[Outage]:
+async def outages(reader: Reader, backlog: Backlog, wanted: Wanted, most: int, ahead: Ahead) -> Sequence[Outage]:
     """The same of outages; their times are wall times."""
     most = max(0, min(most, MOST_READ))
-    waiting = {one.first: one for one in backlog.outages}
+    waiting = {one.first: one.told(ahead) for one in backlog.outages}
     found = {one.first: one for one in await reader.outages(wanted, most, waits=wanted.after in waiting)}
-    found |= {first: one.moved(shift) for first, one in waiting.items() if wanted.outage(one, shift)}
+    found |= {first: one for first, one in waiting.items() if wanted.outage(one)}
     names = list(dict.fromkeys([*found, *waiting, *filter(None, [wanted.after])]))
     numbers = await reader.numbers(names)
     place = {name: (numbers.get(name, inf), nth) for nth, name in enumerate([*waiting, *numbers])}

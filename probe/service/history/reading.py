@@ -57,6 +57,11 @@ class Reader:
         found = await self._ask(f"{sql.OUTAGES} {where} ORDER BY o.number DESC LIMIT ?", (*values, most))
         return rows.sound(rows.outage_of, found)
 
+    async def is_of_earlier(self, boot: str) -> bool:
+        """True if all that is here was told by the clocks of earlier runs of the machine."""
+        found = await self._ask(sql.IS_OF_EARLIER, (boot,))
+        return not found or bool(found[0][0])
+
     async def numbers(self, firsts: Collection[str]) -> Mapping[str, int]:
         """Of outages, known by their first sessions, where they stand; none of one that is not here."""
         which = ", ".join("?" * len(firsts))

@@ -1,11 +1,14 @@
 """What an earlier process wrote down -> where this one goes on: the last day, on this process's clock.
 
-Nothing that was written down lies ahead of now, whatever the wall clock said then.
+- Nothing that was written down lies ahead of now, whatever the wall clock said then.
+- What was told in another run of the machine stays as it was told, whatever the wall clock is set to in this one: a
+  machine without a battery for its clock begins by the time at which it was switched off.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 from probe.model import Change, Outage
 from probe.service.clock import SteadyClock
@@ -21,8 +24,11 @@ async def restored(reader: Reader, clock: SteadyClock) -> Restored:
     shift, now = clock.shift, clock()
     changes, held = await reader.last(now + shift - DAY, MOST)
     outages = [_on_clock(outage, shift, now) for outage in rows.sound(rows.outage_of, held)]
+    found = [_change_on_clock(change, shift, now) for change in rows.sound(rows.change_of, changes)]
+    if await reader.is_of_earlier(clock.reckoning.boot):
+        clock.keep(max([-inf, *(one.seen for one in found), *(one.ended or one.seen for one in outages)]))
     return Restored(
-        changes=tuple(_change_on_clock(change, shift, now) for change in rows.sound(rows.change_of, changes)),
+        changes=tuple(found),
         lasting=tuple(outage for outage in outages if outage.ended is None),
         ended=tuple(outage for outage in outages if outage.ended is not None),
     )

@@ -1,4 +1,4 @@
-"""Values <-> rows of the history. Pure; `shift` is what the wall clock of today is ahead of the probe's clock.
+"""Values <-> rows of the history. Pure; `ahead`, `shift`: what the wall clock of today is ahead of the probe's clock.
 
 - Text is stored as UTF-8; what cannot be (halves of surrogate pairs out of a server's reply) becomes a question mark.
 - A record that cannot be read any more, or is no longer kept, is given in the same form with what the row knows.
@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from probe.model import Change, EndpointName, MaskedBy, Outage, Result, Service, Severity, Verdict
+from probe.model import Ahead, Change, EndpointName, MaskedBy, Outage, Result, Service, Severity, Verdict
 from probe.report.json import timestamp
 from probe.report.record import record_object
 from probe.service.history.backlog import Batch
@@ -36,11 +36,12 @@ class Rows:
     outages: Sequence[Row]
 
 
-def rows_of(batch: Batch, shift: float, unfit: Callable[[Result, Exception], None]) -> Rows:
+def rows_of(batch: Batch, ahead: Ahead, unfit: Callable[[Result, Exception], None]) -> Rows:
     """A batch as rows; `unfit` hears of a session that cannot be written down."""
     sessions, records = [], []
     for result in batch.sessions:
         try:
+            shift = ahead(result.session.opened)
             pair = session_row(result, shift), record_row(result, shift)
         except (ValueError, TypeError, OverflowError) as error:
             unfit(result, error)
@@ -53,8 +54,8 @@ def rows_of(batch: Batch, shift: float, unfit: Callable[[Result, Exception], Non
         endpoints=[endpoint_row(name) for name in dict.fromkeys(places)],
         sessions=sessions,
         records=records,
-        changes=[change_row(change, shift) for change in batch.changes],
-        outages=[outage_row(outage, shift) for outage in batch.outages],
+        changes=[change_row(change.told(ahead)) for change in batch.changes],
+        outages=[outage_row(outage.told(ahead)) for outage in batch.outages],
     )
 
 
@@ -83,21 +84,21 @@ def record_row(result: Result, shift: float) -> Row:
     return (result.session.id, result.session.opened + shift, fine, zlib.compress(text.encode()))
 
 
-def change_row(change: Change, shift: float) -> Row:
-    """path, service, port, at, seen, verdict, masked_by, session."""
-    times = (change.at + shift, change.seen + shift)
+def change_row(change: Change) -> Row:
+    """path, service, port, at, seen, verdict, masked_by, session; its times are wall times."""
+    times = (change.at, change.seen)
     return (*endpoint_row(change.endpoint), *times, change.verdict.value, change.masked_by, change.session)
 
 
-def outage_row(outage: Outage, shift: float) -> Row:
+def outage_row(outage: Outage) -> Row:
     """path, service, port, first, began, seen, ended, unwatched, verdicts, session, masked_by, explanation, cause,
-    hint."""
+    hint; its times are wall times."""
     return (
         *endpoint_row(outage.endpoint),
         outage.first,
-        outage.began + shift,
-        outage.seen + shift,
-        None if outage.ended is None else outage.ended + shift,
+        outage.began,
+        outage.seen,
+        outage.ended,
         outage.unwatched,
         " ".join(outage.verdicts),
         outage.session,

@@ -41,6 +41,8 @@ OUTAGES = """SELECT e.path, e.service, e.port, o.first, o.began, o.seen, o.ended
     o.masked_by, o.explanation, o.cause, o.hint FROM outages o JOIN endpoints e ON e.number = o.endpoint"""
 
 RECKONING = "SELECT boot, ahead FROM reckoning"
+IS_OF_EARLIER = """SELECT boot <> ? OR min(changes - (SELECT coalesce(max(number), 0) FROM changes),
+    outages - (SELECT coalesce(max(number), 0) FROM outages)) >= 0 FROM reckoning"""
 RECKON_ANEW = (
     "DELETE FROM reckoning",
     """INSERT INTO reckoning SELECT ?1, ?2, coalesce((SELECT max(number) FROM changes), 0),

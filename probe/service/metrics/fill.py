@@ -31,10 +31,7 @@ def endpoints(page: Page, told: Iterable[Standing], wall: Wall) -> None:
 
 
 def sources(page: Page, heard: Iterable[Heard], wall: Wall) -> None:
-    """How each evidence source serves; should two be called the same, they are told together.
-
-    Moments go by the clock of the start; whoever is told how far a clock is off compares it with the probe's of now.
-    """
+    """How each evidence source serves; should two be called the same, they are told together."""
     by_name: dict[str, list[Heard]] = {}
     for one in heard:
         by_name.setdefault(one.source, []).append(one)
@@ -44,7 +41,7 @@ def sources(page: Page, heard: Iterable[Heard], wall: Wall) -> None:
         last = max((one.last_line_at for one in same if one.last_line_at is not None), default=None)
         page.tell("mailprobe_evidence_last_line_timestamp_seconds", _wall(last, wall), name)
         page.distribution("mailprobe_evidence_lag_seconds", _lag(same), wall, name)
-        offsets = [one.clock_offset - wall(0.0) for one in same if one.clock_offset is not None]
+        offsets = [one.clock_offset for one in same if one.clock_offset is not None]
         page.tell("mailprobe_evidence_clock_offset_seconds", max(offsets, key=abs, default=None), name)
 
 

@@ -42,7 +42,7 @@ async def watch(settings: Settings, paths: Sequence[str], wanted: Wanted, show: 
     stop = asyncio.Event()
     progress = _to_the_last(stage)
     async with outfitted(settings, chosen, clock, progress=progress) as workshop:
-        workshop.budgets = Budgets(None if wanted.no_limit else settings.schedule.max_sessions_per_minute)
+        workshop.learnt.budgets = Budgets(None if wanted.no_limit else settings.schedule.max_sessions_per_minute)
         workshop.survey.only_read()
         vigil = Vigil(chosen, workshop, wanted, settings.vantage.name)
         stage.append(vigil.stage)

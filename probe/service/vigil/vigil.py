@@ -226,7 +226,7 @@ class Vigil:
 
     def _hold(self, post: Post, knock: Knock, knocker: Knocker) -> None:
         """The server counted it: the next one waits a little, longer each time it happens again, and for room."""
-        budgets, name = self._workshop.budgets, post.endpoint.name
+        budgets, name = self._workshop.learnt.budgets, post.endpoint.name
         budgets.opened(name, knock.at, by=name)
         post.counted_in_row += 1
         if post.counted_in_row > 1:
@@ -317,13 +317,13 @@ class Vigil:
             await asyncio.sleep(TICK)
 
     def _pace(self, post: Post) -> float:
-        most = self._workshop.budgets.most
+        most = self._workshop.learnt.budgets.most
         return BRISK if most is None else WINDOW * post.connections / max(most - KEPT_BACK, 1)
 
     async def _until_room(self, post: Post) -> None:
         while True:
             now, name = self._clock(), post.endpoint.name
-            room = self._workshop.budgets.room_at(name, {name: post.connections}, now)
+            room = self._workshop.learnt.budgets.room_at(name, {name: post.connections}, now)
             if room <= now:
                 return
             await asyncio.sleep(room - now)

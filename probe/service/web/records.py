@@ -61,7 +61,7 @@ async def outages(site: Site, wanted: Wanted) -> Listed:
     """Outages, the latest first, by when they began."""
     past = site.station.past
     found = await _from_history(lambda: past.outages(wanted, _most(wanted))) if past is not None else None
-    known = found if found is not None else [one.moved(site.shift) for one in _own_outages(site, wanted)]
+    known = found if found is not None else _own_outages(site, wanted)
     more = known[wanted.limit - 1].first if len(known) > wanted.limit else None
     return Listed(items=[outage_object(one) for one in known[: wanted.limit]], complete=found is not None, more=more)
 
@@ -103,8 +103,9 @@ def _kept(site: Site, wanted: Wanted) -> list[Record]:
 def _own_outages(site: Site, wanted: Wanted) -> Sequence[Outage]:
     accounts = site.station.ledger.accounts.values()
     known = (one for account in accounts for one in (*account.outages, *filter(None, [account.outage])))
-    fit = sorted((one for one in known if wanted.outage(one, site.shift)), key=lambda one: one.began, reverse=True)
-    return _behind(wanted, {one.first: one for one in fit})
+    ahead = site.station.clock.ahead
+    told = sorted((one.told(ahead) for one in known), key=lambda one: one.began, reverse=True)
+    return _behind(wanted, {one.first: one for one in told if wanted.outage(one)})
 
 
 def _behind(wanted: Wanted, known: Mapping[str, _Answer]) -> list[_Answer]:

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from probe.aside import FILES, Again
+from probe.aside import FILES, Again, State, state_of
 from probe.notices import warn
 from probe.service.web.web_config import OPEN, WebConfig, read_web_config
 from probe.service.web.web_tls import context_of
 from probe.settings import ConfigurationError, ConfigurationFault
 
-_Mark = tuple[tuple[str, int, int, int], ...]
+_Mark = tuple[State, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,22 +105,14 @@ class Standing:
         file, last = self._file(), self._last
         if file is None:
             return _Look()
-        own = _state(file)
-        if (own, *map(_state, last.beside)) == last.mark:
+        own = state_of(file)
+        if (own, *map(state_of, last.beside)) == last.mark:
             return last
         config, faults = read_web_config(file)
         beside = config.tls.files if config.tls else ()  # a missing certificate may come later
-        mark = (own, *map(_state, beside))
+        mark = (own, *map(state_of, beside))
         try:
             found: InForce | ConfigurationError = _sound(file, config, faults)
         except ConfigurationError as error:
             found = error
         return _Look(file=file, beside=beside, mark=mark, found=found, warnings=config.warnings)
-
-
-def _state(file: Path) -> tuple[str, int, int, int]:
-    try:
-        found = file.stat()
-    except OSError as error:
-        return str(file), -1, error.errno or 0, 0
-    return str(file), found.st_mtime_ns, found.st_size, found.st_ino

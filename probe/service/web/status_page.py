@@ -294,7 +294,7 @@ def _source(site: Site, one: Heard, now: float) -> Html:
     state = badge(Severity.OK, "up") if one.up else badge(Severity.CRITICAL, "down")
     last = ago(site.wall(one.last_line_at), now) if one.last_line_at is not None else "none yet"
     gaps = element("span", f"gaps: {one.gaps}", class_="stale") if one.gaps else None
-    offset = one.clock_offset - site.shift if one.clock_offset is not None else 0.0
+    offset = one.clock_offset or 0.0
     clock = element("span", f"clock {offset:+.1f} s", class_="stale") if abs(offset) > 2 else None
     return element(
         "tr",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -48,6 +50,30 @@ async def serving(**how: Any) -> AsyncIterator[ScriptedLoki]:
         yield loki
     finally:
         await loki.kill()
+
+
+@asynccontextmanager
+async def behind_tls(loki: ScriptedLoki, context: ssl.SSLContext) -> AsyncIterator[int]:
+    """A proxy that takes TLS off."""
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", loki.port)
+            await asyncio.gather(pipe(reader, inner_writer), pipe(inner_reader, writer))
+        except OSError:
+            writer.close()
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while chunk := await reader.read(65536):
+            writer.write(chunk)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(carry, "127.0.0.1", 0, ssl=context)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
 
 
 @asynccontextmanager

@@ -9,8 +9,8 @@ import struct
 import time
 import tracemalloc
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,9 @@ from probe.evidence.sources.loki_client import Access
 from probe.evidence.sources.loki_http import Bounds, Tls
 from probe.evidence.sources.source import Source, State
 from probe.model import Secret
-from tests.evidence.sources.loki_reading import BRISK, POD, access, now, reading_loki, serving, swept
+from tests.evidence.sources.loki_reading import BRISK, POD, access, behind_tls, now, reading_loki, serving, swept
 from tests.evidence.sources.reading import consuming
-from tests.evidence.sources.scripted_loki import Answer, ScriptedLoki
+from tests.evidence.sources.scripted_loki import Answer
 
 HALF_JSON = b'{"status":"success","data":{"resultType":"streams","result":[{"stream":{"app":"mail"},"values":[["17'
 HTML = "<!DOCTYPE html><html><body>Please log in</body></html>"
@@ -410,30 +410,6 @@ async def test_a_token_renewed_in_its_file_is_used_at_once(tmp_path: Path) -> No
             await consumer.until(lambda: "No such file" in consumer.source.health.reason)
 
 
-@asynccontextmanager
-async def behind_tls(loki: ScriptedLoki, context: ssl.SSLContext) -> AsyncIterator[int]:
-    """A proxy that takes TLS off."""
-
-    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", loki.port)
-            await asyncio.gather(pipe(reader, inner_writer), pipe(inner_reader, writer))
-        except OSError:
-            writer.close()
-
-    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while chunk := await reader.read(65536):
-            writer.write(chunk)
-            await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(carry, "127.0.0.1", 0, ssl=context)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-
-
 async def test_certificates_are_checked_as_configured(tmp_path: Path) -> None:
     authority, stranger = trustme.CA(), trustme.CA()
     certificate = authority.issue_cert("loki.lab.test")
@@ -467,6 +443,34 @@ async def test_certificates_are_checked_as_configured(tmp_path: Path) -> None:
                     loki.push(POD, [(now(), f"{tls.verify}")])
                     await consumer.receives(f"{tls.verify}\n".encode())
             await consumer.until(lambda: not loki.tails)
+
+
+@pytest.mark.parametrize("wrong", ["authority", "pair"])
+async def test_a_certificate_that_is_renewed_in_its_file_counts_at_once(tmp_path: Path, wrong: str) -> None:
+    """A source that was refused by it, and one that would be with its next connection: nobody reloads for that."""
+    authority, stranger = trustme.CA(), trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    ca_file, pair = tmp_path / "ca.pem", tmp_path / "pair.pem"
+
+    def renew(by: trustme.CA, which: str) -> None:
+        if which == "authority":
+            by.cert_pem.write_to_path(ca_file)
+        else:
+            by.issue_cert("probe.lab.test").private_key_and_cert_chain_pem.write_to_path(pair)
+
+    renew(authority, "authority")
+    renew(authority, "pair")
+    renew(stranger, wrong)
+    async with serving() as loki, behind_tls(loki, context) as port:
+        tls = Tls(ca_file=ca_file, certificate_file=pair)
+        way = Access(url=f"https://127.0.0.1:{port}", query='{app="mail"}', tls=tls)
+        async with consuming(LokiSource(way, clock=time.time, patience=BRISK)) as consumer:
+            await consumer.until(lambda: consumer.state() is State.FAILED)
+            renew(authority, wrong)
+            await consumer.until(lambda: consumer.state() is State.FOLLOWING)
 
 
 async def test_other_sources_go_on(tmp_path: Path) -> None:

@@ -255,23 +255,80 @@ async def test_times_of_another_run_of_the_machine_are_taken_as_they_were_told(t
     assert asked(file, "SELECT seen - 1795000000 FROM changes ORDER BY number") == [(0.0,), (3630.0,), (3660.0,)]
 
 
+@pytest.mark.parametrize(("stale", "known"), [(3600.0, 120.0), (-3600.0, 90.0), (0.0, 90.0)])
+async def test_what_was_told_before_the_machine_was_started_stays_though_it_starts_by_a_wrong_clock(
+    tmp_path: Path, stale: float, known: float
+) -> None:
+    """A machine without a battery for its clock is off for an hour, and starts by the time of its last hour."""
+    now, file = Time(boot="one"), tmp_path / "h.db"
+    began = now.wall
+    async with keeping(file, now.clock(), endpoints=[LOOKED_AT]) as desk:
+        desk.session(Verdict.REFUSED, id="first")
+        now.passes(30)
+        desk.session(Verdict.REFUSED, id="second")
+    now = Time(monotonic=5.0, wall=began + 30 + 3600 - stale, boot="another")
+    async with keeping(file, now.clock(), endpoints=[LOOKED_AT]) as desk:
+        now.passes(30)
+        desk.session(Verdict.REFUSED, id="third")
+        await desk.writes(1)
+        now.passes(30)
+        now.wall += stale
+        desk.session(Verdict.REFUSED, id="fourth")
+        await desk.writes(2)
+        account = desk.ledger.accounts[SMTP.name]
+        assert account.outage is not None
+        assert desk.clock.wall(account.outage.began) == pytest.approx(began)
+        (lasting,) = await desk.history.outages(Wanted())
+        for told in (lasting, account.outage.told(desk.clock.ahead)):
+            assert (told.first, told.began, told.seen) == ("first", began, now.wall)
+            assert told.unwatched == pytest.approx(3630.0 + 90.0 - known)
+        now.passes(30)
+        desk.session(Verdict.PRESERVED, id="fifth")
+        await desk.writes(3)
+        (ended,) = await desk.history.outages(Wanted())
+        assert (ended.began, ended.ended) == (began, now.wall)
+        assert ended.seconds == pytest.approx(known)
+    async with keeping(file, now.clock(), endpoints=[LOOKED_AT]) as desk:
+        (again,) = desk.ledger.accounts[SMTP.name].outages
+        assert [again.began, again.seconds] == pytest.approx([began, known])
+
+
 async def test_outages_are_told_apart_by_their_first_sessions_whatever_the_clock_says(tmp_path: Path) -> None:
     now = Time()
-    async with keeping(tmp_path / "h.db", now.clock()) as desk:
-        for number in (1, 2):
+    for number in (1, 2):
+        async with keeping(tmp_path / "h.db", now.clock()) as desk:
             began = now.wall
             desk.session(Verdict.MASKED, id=f"began{number}")
             now.passes(30)
             desk.session(Verdict.PRESERVED, id=f"ended{number}")
             now.passes(30)
-            await desk.writes(2 * number)
-            now.wall = began  # an administrator sets it back to when the outage began
-        now.wall += 3600
-        told = await desk.history.outages(Wanted())
-        assert sorted((one.first, one.began, one.seconds) for one in told) == [
-            ("began1", began, 30.0),
-            ("began2", began, 30.0),
-        ]
+            await desk.writes(2)
+            told = await desk.history.outages(Wanted())
+        now.wall = began  # the machine is started by the clock of when the outage began
+    assert sorted((one.first, one.began, one.seconds) for one in told) == [
+        ("began1", began, 30.0),
+        ("began2", began, 30.0),
+    ]
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+async def test_where_nobody_tells_which_boot_it_is_times_follow_a_clock_that_is_set_while_it_runs(
+    tmp_path: Path, jump: float
+) -> None:
+    now, file = Time(), tmp_path / "h.db"
+    async with keeping(file, now.clock()) as desk:
+        desk.session(Verdict.REFUSED, id="one")
+        await desk.writes(1)
+        began = now.wall
+        now.passes(30)
+        now.wall += jump
+        desk.session(Verdict.PRESERVED, id="two")
+        await desk.writes(2)
+        (outage,) = await desk.history.outages(Wanted())
+        (page,) = desk.ledger.accounts[SMTP.name].outages
+        assert [outage.began, outage.seconds] == pytest.approx([began + jump, 30.0])
+        assert desk.clock.wall(page.began) == pytest.approx(outage.began)
+    assert asked(file, "SELECT at FROM changes ORDER BY number") == [(began + jump,), (began + jump + 30,)]
 
 
 async def test_what_waits_is_told_before_it_is_written(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,9 +20,12 @@ from typing import Any
 import pytest
 
 from probe.model import Verdict
+from probe.service.history.backlog import AT_ONCE
 from probe.service.history.faults import HistoryTrouble
+from probe.service.history.history import SLOW_DISK
 from probe.service.history.place import KEPT, Lock
 from probe.service.history.schema import VERSION
+from probe.service.ledger import Restored
 from probe.service.wanted import Wanted
 from tests.service.history.keeping import BRISK, SMTP, Time, asked, identities, keeping
 
@@ -130,6 +134,49 @@ async def test_a_program_that_locks_the_file_for_a_while(tmp_path: Path) -> None
             other.execute("ROLLBACK")
         await desk.writes(2)
     assert identities(file) == ["before", "one"]
+
+
+@contextmanager
+def hanging(file: Path) -> Iterator[None]:
+    """Whoever writes waits, for less than SQLite would wait for a lock."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+async def test_a_disk_that_hangs_while_it_is_written_is_said_and_taken_back_when_it_answers(tmp_path: Path) -> None:
+    file = tmp_path / "h.db"
+    async with keeping(file, patience=replace(BRISK, answer=0.3)) as desk:
+        desk.session(id="before")
+        await desk.writes(1)
+        with hanging(file):
+            desk.session(id="waits")
+            await desk.until(lambda: desk.history.trouble is not None)
+            assert desk.history.trouble == f"history.file {file}: {SLOW_DISK}"
+            assert (desk.history.written, desk.history.usable) == (1, True)
+        await desk.until(lambda: desk.history.trouble is None)
+        assert desk.history.written == 2
+    assert identities(file) == ["before", "waits"]
+    assert [event for event, _ in desk.said.events] == [
+        "history: sessions are not written down; tried again within a minute",
+        "history: sessions are written down again",
+    ]
+
+
+async def test_what_is_lost_at_the_end_is_counted_and_said(tmp_path: Path) -> None:
+    there, missing = tmp_path / "h.db", tmp_path / "later" / "h.db"
+    async with keeping(there) as desk:
+        desk.session(id="before")
+    for file, kept in ((there, hanging(there)), (missing, nullcontext())):
+        with kept:
+            async with keeping(file, patience=replace(BRISK, start=0.3, close=0.05)) as desk:
+                for number in range(AT_ONCE + 4):
+                    desk.session(Verdict.REFUSED, id=f"lost{number}")
+            lost = {"file": str(file), "sessions": AT_ONCE + 4, "outages": 1}
+            assert desk.said.events[-1] == ("history: what was not written down before the end is lost", lost)
+            assert desk.history.dropped == AT_ONCE + 4
+    await desk.until(lambda: not any("connection_worker" in thread.name for thread in threading.enumerate()))
+    assert identities(there) == ["before"]
 
 
 async def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
@@ -318,6 +365,28 @@ async def test_a_disk_that_answers_late_cuts_no_outage_in_two(
         assert (*account.outages, *filter(None, [account.outage])) == in_memory
         assert [change.session for change in account.changes] == changes
     assert identities(file) == ["fine", "first", *(f"late{number}" for number in range(len(verdicts)))]
+
+
+async def test_what_the_ledger_could_not_take_up_is_tried_again_and_ended_by_nobody(tmp_path: Path) -> None:
+    now, file = Time(), tmp_path / "h.db"
+    async with keeping(file, now.clock()) as desk:
+        desk.session(Verdict.REFUSED, id="first")
+    refused = list[str]()
+    async with keeping(file, now.clock(), patience=HASTY) as desk:
+
+        def at_the_second_time(found: Restored) -> Restored:
+            if not refused:
+                refused.extend(one.first for one in found.lasting)
+                raise IndexError
+            return desk.ledger.take_up(found)
+
+        desk.history.when_found(at_the_second_time)
+        now.passes(30)
+        desk.session(Verdict.SILENT_DROP, id="second")
+        await desk.writes(1)
+        assert any("mailprobe itself is at fault (IndexError" in reason for reason in desk.said.reasons)
+    assert refused == ["first"]
+    assert asked(file, "SELECT first, verdicts, ended FROM outages") == [("first", "refused silent_drop", None)]
 
 
 async def test_few_broken_files_are_kept(tmp_path: Path) -> None:

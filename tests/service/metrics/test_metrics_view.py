@@ -283,7 +283,7 @@ class TestSources:
         """Both were set forward by an hour since the start; then the source's alone is right."""
         for offset, told in ((3600.0, 0.0), (0.0, -3600.0)):
             page = Page("lan", [METRICS["mailprobe_evidence_clock_offset_seconds"]])
-            heard = [Heard(source="file:/log", up=True, late=(0.0,), offset=offset)]
+            heard = [Heard(source="file:/log", up=True, late=(0.0,), offset=offset, shift=3600.0)]
             fill.sources(page, heard, lambda moment: moment + 3600.0)
             assert [sample.value for family in page.families() for sample in family.samples] == [told]
 

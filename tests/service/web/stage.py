@@ -120,7 +120,7 @@ class Memory:
 
     async def outages(self, wanted: Wanted, most: int) -> Sequence[Outage]:
         self._fail()
-        return wanted.behind({one.first: one for one in self.over if wanted.outage(one, 0.0)})[:most]
+        return wanted.behind({one.first: one for one in self.over if wanted.outage(one)})[:most]
 
     def _fail(self) -> None:
         if self.broken:
