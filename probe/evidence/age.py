@@ -68,9 +68,16 @@ class Pace:
             return abs(self.least) <= MINUTES or (self.steady and abs(self.least + shift) <= MINUTES)
         return (self.steady and abs(self.least) <= ZONES) or any(abs(self.least - zone) <= MINUTES for zone in zones)
 
-    def may_become_plausible(self, zones: Sequence[float], shift: float = 0.0) -> bool:
-        """Whether only time is missing: lines that go on coming like this would count (rule 3)."""
-        return not self.is_plausible(zones, shift) and replace(self, steady=True).is_plausible(zones, shift)
+    def awaited(self, zones: Sequence[float], shift: float = 0.0) -> Pace | None:
+        """The pace by which lines would count that do not yet, if they went on coming like this (rule 3).
+
+        It may be the `later` one: of a clock that was set back, of a summer time that ended. Less is lag, and no clock.
+        """
+        counts, later = self.is_plausible(zones, shift), self.later
+        if counts and (later is None or later.least < self.least + MINUTES):
+            return None
+        ways = (later,) if counts else (self, later)
+        return next((way for way in ways if way and replace(way, steady=True).is_plausible(zones, shift)), None)
 
     def after(self, arrival: float, stamp: Stamp) -> Pace:
         """What is known when another line has arrived."""
@@ -150,8 +157,8 @@ class Written:
         known = self._undated.get(kind)
         if known is None:
             pace = self._paces.get(kind)
-            waits = pace is not None and pace.may_become_plausible(self._zones, self._shift)
-            known = (self._moment - SLACK - pace.least, pace.since + STEADY) if pace and waits else (inf, -inf)
+            pace = pace.awaited(self._zones, self._shift) if pace else None
+            known = (self._moment - SLACK - pace.least, pace.since + STEADY) if pace else (inf, -inf)
             self._undated[kind] = known
         return known
 

@@ -120,10 +120,21 @@ def test_a_clock_that_is_not_known_yet_is_known_from_a_moment_on() -> None:
     assert links(ours, ours_again) == [Link.PORT]
 
 
+@pytest.mark.parametrize(("zoned", "back"), [(False, HOUR), (True, 2 * HOUR)])
+def test_a_clock_that_is_set_back_is_known_from_a_moment_on(back: float, *, zoned: bool) -> None:
+    """Summer time ends where stamps name no zone; or both clocks were set, the probe's and the log's."""
+    shift = -back if zoned else 0.0
+    before = line(60.0, 60.1, zoned=zoned, client=None)
+    ours, again = line(100.5 - back, 100.6, zoned=zoned), line(106.5 - back, 106.6, zoned=zoned)
+    assert dated_from(before, ours, shift=shift) == 100.6 + STEADY
+    assert links(before, ours, again, shift=shift) == [Link.PORT]
+
+
 def test_nothing_more_tells_of_what_is_simply_old() -> None:
     prompt = line(99.9, 100.0, client=None)
     assert dated_from(prompt) == -inf
     assert dated_from(prompt, line(100.5 - HOUR, 100.6)) == -inf
+    assert dated_from(prompt, line(60.0, 100.6)) == -inf  # lag, or old
     assert dated_from(line(100.5 - DAY, 100.6, zoned=False)) == -inf  # no zone is so far off
     assert dated_from(line(100.5 - HOUR, 100.6)) == -inf  # it names its zone, and nobody set a clock
     earlier = line(98.9 - 3 * HOUR, 99.0, zoned=False, client=None)

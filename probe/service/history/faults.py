@@ -37,6 +37,10 @@ class HistoryTrouble(Exception):
         self.remedy = remedy
 
 
+UNUSABLE = (sqlite3.Error, HistoryTrouble, OSError, ValueError)
+"""ValueError: aiosqlite's word for a connection that was closed meanwhile."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Words:
     kind: str

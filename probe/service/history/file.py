@@ -61,7 +61,8 @@ class HistoryFile:
     async def close(self) -> None:
         """Close both connections, then let other probes have it, also where closing hangs and is given up."""
         try:
-            await asyncio.gather(self.reader.close(), closed(self._writer))
+            await self.reader.close()  # the last to close clears the log away, and of two at once neither would
+            await closed(self._writer)
         finally:
             self._lock.release()
 

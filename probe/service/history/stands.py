@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from probe.model import Change, EndpointName, Outage
 from probe.service.history.backlog import Backlog, Batch, News
@@ -15,10 +15,16 @@ from probe.verdict.outage import left
 
 
 class Stands:
-    """Of each endpoint how it stands; what of that is not written yet is in `backlog`."""
+    """Of each endpoint how it stands; what of that is not written yet is in `backlog`.
+
+    `restored`: what an earlier process wrote down, None before it is known. `ledger`: takes that up, and tells all that
+    it then knows; None before it has begun.
+    """
 
     def __init__(self) -> None:
         self.backlog = Backlog()
+        self.restored: Restored | None = None
+        self.ledger: Callable[[Restored], Restored] | None = None
         self._lasting: dict[EndpointName, Outage] = {}
         self._latest: dict[EndpointName, Change] = {}
 
@@ -43,14 +49,35 @@ class Stands:
             self.backlog.add(News(outages=(left(self._lasting.pop(name)),)))
         self._latest = {name: change for name, change in self._latest.items() if name in lasting}
 
-    def go_on(self, known: Restored, found: Restored) -> None:
-        """This is known of all endpoints by now; of it, and before any entry, this was found written down."""
-        self._lasting = {outage.endpoint: outage for outage in known.lasting}
-        self._latest = {change.endpoint: change for change in known.changes}
+    @property
+    def is_known(self) -> bool:
+        """True if nothing that an earlier process wrote down is waited for."""
+        return self.restored is not None
+
+    def go_on(self, known: Restored) -> None:
+        """The ledger is at work already and knows this, of which nothing is written down here."""
+        self.restored = Restored()
+        self._stand(known)
+        self.backlog.restate(known.changes, known.lasting)
+
+    def take_up(self, found: Restored) -> None:
+        """An earlier process wrote this down. A ledger that has begun without it told not all of what it now knows.
+
+        Where the ledger fails to take it up nothing is changed, and it is tried again.
+        """
+        if self.restored is not None:
+            return
+        known = found if self.ledger is None else self.ledger(found)
+        self.restored = found
+        self._stand(known)
         if known is not found:
             there = {*found.changes, *found.ended, *found.lasting}
             changes = [change for change in known.changes if change not in there]
             self.backlog.restate(changes, [one for one in (*known.ended, *known.lasting) if one not in there])
+
+    def _stand(self, known: Restored) -> None:
+        self._lasting = {outage.endpoint: outage for outage in known.lasting}
+        self._latest = {change.endpoint: change for change in known.changes}
 
     def begin_anew(self) -> None:
         """Nothing of this is written down any more."""

@@ -53,19 +53,19 @@ async def as_nobody(file: Path) -> dict[str, Any]:
 
 
 async def _filled(desk: Desk, make_room: Callable[[], None]) -> dict[str, Any]:
-    number = 0
+    number, before = 0, desk.history.written
     while desk.history.trouble is None:
         desk.session(Verdict.UNVERIFIED, id=str(number), transcript=())
         number += 1
         await asyncio.sleep(0)
-        while number - desk.history.written >= 100 and desk.history.trouble is None:  # noqa: ASYNC110 - as above
+        while number + before - desk.history.written >= 100 and desk.history.trouble is None:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.002)
     trouble = desk.history.trouble
     for more in range(number, number + 50):
         desk.session(Verdict.UNVERIFIED, id=str(more), transcript=())
     number += 50
     make_room()
-    await desk.until(lambda: desk.history.written == number)
+    await desk.until(lambda: desk.history.written == number + before)
     events = [event for event, _ in desk.said.events]
     return {"trouble": trouble, "after": desk.history.trouble, "told": number, "events": events}
 
@@ -85,7 +85,6 @@ async def crowded(file: Path) -> dict[str, Any]:
         desk.session(id="begun")
         await desk.writes(1)
         _fill(ballast)
-        desk.history.written = 0
         found = await _filled(desk, ballast.unlink)
     return {**found, "held": identities(file)[1:]}
 

@@ -19,9 +19,9 @@ from probe.model import MaskedBy, Pace, Spoken, Verdict
 from probe.report.record import record_object
 from probe.service.history.backlog import AT_ONCE, Backlog, News
 from probe.service.history.file import FEW_PAGES
-from probe.service.history.history import UPGRADES
 from probe.service.history.schema import APPLICATION, MIGRATIONS, VERSION
 from probe.service.history.statements import BEFORE, CHANGES
+from probe.service.history.writer import UPGRADES
 from probe.service.station import Past
 from probe.service.wanted import NotKept, Wanted
 from tests.builders import result, unable

@@ -22,9 +22,9 @@ import pytest
 from probe.model import Verdict
 from probe.service.history.backlog import AT_ONCE
 from probe.service.history.faults import HistoryTrouble
-from probe.service.history.history import SLOW_DISK
 from probe.service.history.place import KEPT, Lock
 from probe.service.history.schema import VERSION
+from probe.service.history.writer import SLOW_DISK
 from probe.service.ledger import Restored
 from probe.service.wanted import Wanted
 from tests.service.history.keeping import BRISK, SMTP, Time, asked, identities, keeping
