@@ -171,7 +171,10 @@ async def connect(endpoint: Endpoint, family: int, address: SocketAddress, journ
 
 def _bound(endpoint: Endpoint, family: int) -> socket.socket:
     """Bound before it connects: connect() alone gives one port to two connections, if they go to different servers."""
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise Refusal(Failure.VANTAGE, f"{error.strerror}") from None
     try:
         sock.settimeout(0)
         sock.bind((_local_address(endpoint, family), 0))

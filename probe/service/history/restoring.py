@@ -1,6 +1,6 @@
 """What an earlier process wrote down -> where this one goes on: the last day, on this process's clock.
 
-- Nothing that was written down lies ahead of now, whatever the wall clock said then.
+- Nothing that was written down lies ahead of now, whatever the wall clock said then; how long it lasted stays.
 - What was told in another run of the machine stays as it was told, whatever the wall clock is set to in this one: a
   machine without a battery for its clock begins by the time at which it was switched off.
 """
@@ -35,11 +35,17 @@ async def restored(reader: Reader, clock: SteadyClock) -> Restored:
 
 
 def _change_on_clock(change: Change, shift: float, now: float) -> Change:
-    at, seen = (min(moment - shift, now) for moment in (change.at, change.seen))
-    return replace(change, at=at, seen=seen)
+    back = shift + _ahead(change.seen - shift, now)
+    return replace(change, at=change.at - back, seen=change.seen - back)
 
 
 def _on_clock(outage: Outage, shift: float, now: float) -> Outage:
-    began, seen = (min(at - shift, now) for at in (outage.began, outage.seen))
-    ended = None if outage.ended is None else min(outage.ended - shift, now)
-    return replace(outage, began=began, seen=seen, ended=ended)
+    last = outage.seen if outage.ended is None else max(outage.seen, outage.ended)
+    back = shift + _ahead(last - shift, now)
+    ended = None if outage.ended is None else outage.ended - back
+    return replace(outage, began=outage.began - back, seen=outage.seen - back, ended=ended)
+
+
+def _ahead(last: float, now: float) -> float:
+    """By how much all moments are moved, so that the last one is past and what is between them stays as long."""
+    return max(0.0, last - now)

@@ -2,9 +2,11 @@
 
 - Connections count from the moment they are accepted, before any handshake: whoever only connects uses up descriptors
   too, and sessions need them.
-- With the house full somebody without a request under way makes room, be it in a handshake: of the client with most of
-  them whoever is quiet longest, so that nobody who only holds connections shuts out others. Without one the newcomer is
-  turned away.
+- Those with a request under way may be as many as there are endpoints to ask `/probe` for; those without are bounded by
+  themselves, for under TLS each takes a quarter of a MiB, and nobody has been asked for a password yet.
+- With either house full somebody without a request under way makes room, be it in a handshake: of the client with most
+  of them whoever is quiet longest, so that nobody who only holds connections shuts out others. Without one the newcomer
+  is turned away.
 - Between two connections everything else has its turn, however many wait.
 - Every connection asks `tls` anew, so a renewed certificate serves the next client.
 """
@@ -27,7 +29,7 @@ from probe.service.web.connection import Connection, Patience
 from probe.settings.values import Listen
 
 MOST_CONNECTIONS = 256
-"""Of people, scrapers and strangers; those that wait for `/probe` have places of their own beside them (app.py)."""
+"""Without a request under way, and of all but those that wait for `/probe`, who have places beside them (app.py)."""
 
 BACKLOG = 128
 CLOSING = 1.0
@@ -100,11 +102,13 @@ class FrontDoor:
         *,
         patience: Patience,
         most: Callable[[], int] = lambda: MOST_CONNECTIONS,
+        quiet: int = MOST_CONNECTIONS,
     ) -> None:
         self._behind = behind
         self._tls = tls
         self._patience = patience
         self._most = most
+        self._quiet = quiet
         self._connections: set[Connection] = set()
         self._welcoming: set[asyncio.Task[None]] = set()
         self._accepting: list[asyncio.Task[None]] = []
@@ -136,7 +140,7 @@ class FrontDoor:
                         await asyncio.sleep(PAUSE)
                     continue
                 most = self._most()
-                if len(self._connections) >= most and not self._made_room():
+                if not self._has_room(most):
                     self._once.warn("the web server is full and turns connections away", kind="full", most=most)
                     peer.close()
                     continue
@@ -169,8 +173,11 @@ class FrontDoor:
             guest.hang_up()  # the socket is its transport's to close: its number must not be another's before that
             raise
 
-    def _made_room(self) -> bool:
+    def _has_room(self, most: int) -> bool:
+        """Whether one more may come, also because somebody has made room."""
         quiet = [one for one in self._connections if not one.busy]
+        if len(self._connections) < most and len(quiet) < self._quiet:
+            return True
         if quiet:
             held = Counter(one.client for one in quiet)
             min(quiet, key=lambda one: (-held[one.client], one.quiet_since)).hang_up()

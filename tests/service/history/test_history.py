@@ -498,16 +498,18 @@ async def test_what_lies_ahead_because_the_clock_was_wrong_is_not_restored_ahead
     now, file = Time(), tmp_path / "h.db"
     async with keeping(file, now.clock()) as desk:
         desk.session(Verdict.REFUSED, id="1")
+        now.passes(10)
+        desk.session(Verdict.REFUSED, id="2")
     now.wall -= 7200.0
     async with keeping(file, now.clock()) as desk:
         account = desk.ledger.accounts[SMTP.name]
         assert account.outage is not None
-        assert account.outage.began == account.outage.seen == desk.clock()
+        assert (account.outage.began, account.outage.seen) == (desk.clock() - 10, desk.clock())
         now.passes(30)
-        desk.session(Verdict.PRESERVED, id="2")
+        desk.session(Verdict.PRESERVED, id="3")
         await desk.writes(1)
         (outage,) = await desk.history.outages(Wanted(), most=10)
-        assert outage.seconds == 30.0
+        assert outage.seconds == 40.0
 
 
 async def test_an_endpoint_that_is_watched_no_more_has_no_outage_that_lasts(tmp_path: Path) -> None:

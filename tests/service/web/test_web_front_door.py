@@ -116,9 +116,10 @@ async def in_clear() -> None:
     """How each connection is spoken to."""
 
 
-async def test_a_rush_holds_up_nothing_else_and_each_connection_makes_room_once() -> None:
+@pytest.mark.parametrize(("most", "quiet"), [(MOST, 10 * MOST), (10 * MOST, MOST)], ids=["of all", "of the quiet"])
+async def test_a_rush_holds_up_nothing_else_and_each_connection_makes_room_once(most: int, quiet: int) -> None:
     rush = Rush(5 * MOST)
-    door = FrontDoor(web.Server(no_answer), in_clear, patience=DEFAULT_PATIENCE, most=lambda: MOST)
+    door = FrontDoor(web.Server(no_answer), in_clear, patience=DEFAULT_PATIENCE, most=lambda: most, quiet=quiet)
     async with asyncio.timeout(SOON), asyncio.TaskGroup() as group:
         group.create_task(rush.count())
         door.open([rush])
