@@ -137,7 +137,7 @@ become_probe() {
 work=$(mktemp -d) || exit 70
 told=$work/told
 : >"$told" || exit 70
-probe='' drain='' begun='' drained='' written='' reports='' last_report=0
+probe='' drain='' begins='' begun='' drained='' written='' reports='' last_report=0
 
 # Prints what is told until all of it is, or whoever began this is gone. A terminal's signals are for others to heed.
 relay() {
@@ -225,6 +225,8 @@ let_probe_end() {
 end() {
     # shellcheck disable=SC2086 # a list
     trap '' $SIGNALS
+    # A signal may come between the begin of a program and the note of its number.
+    if [ -n "$begins" ] && [ "$latest" != "$!" ]; then eval "$begins=$!"; fi
     [ -z "$drain" ] || there "$drain" || drain=''
     [ -z "$drain" ] || signal "$drain" TERM
     [ -z "$probe" ] || kill "$probe" 2>/dev/null
@@ -261,8 +263,9 @@ can_end() {
 
 # In the background, for a shell heeds no signal while it waits for a program before it.
 gate() {
+    latest=$! begins=probe
     become_probe --once --wait "$1" &
-    probe=$!
+    probe=$! begins=''
     wait "$probe"
     code=$?
     probe=''
@@ -271,8 +274,9 @@ gate() {
 # The number is that of its group, so that the end of this script ends all of it.
 begin_drain() {
     say "kubectl drain $node $*"
+    latest=$! begins=drain
     (exec setsid "$KUBECTL" drain "$node" "$@") </dev/null >&2 &
-    drain=$!
+    drain=$! begins=''
     begun=yes
 }
 
@@ -321,9 +325,10 @@ watch_once() {
     as_found=''
     [ "$round" -eq 1 ] || as_found=--from-broken
     name_report
+    latest=$! begins=probe
     become_probe watch --until-stable "$stable" --max-outage "$most" --report "$written" \
         ${as_found:+"$as_found"} >&2 &
-    probe=$!
+    probe=$! begins=''
     while alive "$probe"; do
         if [ -z "$begun" ] && grep -q "$BASELINE" "$told"; then begin_drain "$@"; fi
         look_at_drain
