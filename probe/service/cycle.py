@@ -60,9 +60,9 @@ async def probe_endpoint(endpoint: Endpoint, workshop: Workshop, of_this_round: 
 
 
 async def _probe(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) -> Result:
-    for _ in range(ATTEMPTS):
+    for left in reversed(range(ATTEMPTS)):
         pursued = await _attempt(endpoint, workshop, of_this_round)
-        if not pursued.undecided or not workshop.take(endpoint):
+        if not (left and pursued.undecided and workshop.take(endpoint)):
             break
         await asyncio.sleep(pursued.again_at - workshop.kit.clock())
     evidence = pursued.evidence

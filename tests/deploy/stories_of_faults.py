@@ -203,20 +203,47 @@ QUORUM = (
         },
     ),
     Case(
-        name="the other vantage is gone: its vote is remembered for five minutes",
-        vantages=(lan("preserved 4m, silent_drop 6m"), vps("preserved 4m, gone 6m")),
-        fires={"4m50s": {}, "7m": {differs(): ""}, "9m10s": {drop(): "", differs(): "", **down("vps")}},
+        name="the other vantage is gone: its vote is remembered for eight minutes",
+        vantages=(lan("preserved 4m, silent_drop 9m"), vps("preserved 4m, gone 9m")),
+        fires={"4m50s": {}, "7m": {differs(): ""}, "12m20s": {drop(): "", differs(): "", **down("vps")}},
     ),
     Case(
         name="the other vantage hangs with its last good verdict: it has no vote",
-        vantages=(lan("preserved 4m, silent_drop 20m"), vps("preserved 4m, hung 20m")),
+        vantages=(lan("preserved 4m, silent_drop 24m"), vps("preserved 4m, hung 24m")),
         fires={
             "6m": {differs(): ""},
-            "23m": {
+            "27m": {
                 drop(): "",
                 f'MailprobeStale{{{SMTP},vantage="vps"}}': "vip/smtp: vps has had no session for eight minutes",
             },
         },
+    ),
+    Case(
+        name="beside a vantage whose own uplink is out another one loses a session",
+        vantages=(
+            lan("preserved 4m, silent_drop 8m"),
+            vps("preserved 8m, silent_drop 30s, preserved 3m30s"),
+        ),
+        fires={
+            **{at: {differs(): ""} for at in ("7m", "8m10s", "8m20s")},
+            **{at: {differs(): "", f'MailprobeShortOutage{{{SMTP},vantage="vps"}}': ""} for at in ("9m", "11m")},
+        },
+    ),
+    Case(
+        name="behind its own NAT one vantage is masked, and another one's uplink is out for a minute",
+        vantages=(
+            lan("preserved 2m, masked 10m"),
+            vps("preserved 6m, silent_drop 1m, preserved 5m"),
+        ),
+        fires={
+            **{at: {differs(): ""} for at in ("6m", "6m40s")},
+            "11m": {differs(): "", f'MailprobeShortOutage{{{SMTP},vantage="vps"}}': ""},
+        },
+    ),
+    Case(
+        name="masked, and every other session for minutes without a proof: one page",
+        vantages=(lan("preserved 2m, masked 2m, unverified 4m, masked 1m, unverified 3m"),),
+        fires={at: {f"MailprobeMasked{{{SMTP}}}": ""} for at in ("3m40s", "5m", "7m", "8m", "8m40s", "10m", "11m50s")},
     ),
     Case(
         name="one of three differs, two of three page",
@@ -247,8 +274,8 @@ QUORUM = (
         name="masked here, broken there",
         vantages=(lan("preserved 5m, masked 6m"), vps("preserved 5m, silent_drop 6m")),
         fires={
-            "5m50s": {f"MailprobeMasked{{{SMTP}}}": ""},
-            "10m": {f"MailprobeMasked{{{SMTP}}}": "", differs("vps"): ""},
+            "7m": {differs(): "", differs("vps"): ""},
+            "10m30s": {f"MailprobeMasked{{{SMTP}}}": "", differs(): "", differs("vps"): ""},
         },
     ),
     Case(

@@ -200,11 +200,11 @@ HOURS = (
         name="for six hours and more a vantage is down, a target of /probe too; another is no target any more",
         scrape=60,
         series={
-            **watched("lan", "inside", "1x5 stale _x374 1x12"),
-            'up{job="eyes",instance="lan"}': "1x5 0x375 1x12",
+            **watched("lan", "inside", "1x5 stale _x374 1x25"),
+            'up{job="eyes",instance="lan"}': "1x5 0x375 1x25",
             **watched("vps", "outside", "1x5 stale"),
             'up{job="eyes",instance="vps"}': "1x5 stale",
-            **watched("office", "vip", "1x394"),
+            **watched("office", "vip", "1x407"),
             **{f'{name}{{job="mailprobe",instance="wan",{labels}}}': values for name, labels, values in WAN},
         },
         fires={
@@ -222,10 +222,10 @@ HOURS = (
                         'MailprobeDown{vantage="vps"}': "vantage vps does not answer",
                         'MailprobeAbsent{path="outside"}': "nobody watches outside: an outage would go unnoticed",
                     },
-                    "6h14m": {},
+                    "6h19m": {},
                 }.items()
             },
-            "6h30m": {
+            "6h42m": {
                 'MailprobeAbsent{path="wan"}': "",
                 'MailprobeStale{path="wan",service="smtp",vantage="office"}': "",
             },

@@ -143,7 +143,7 @@ def test_every_verdict_but_the_good_one_has_its_alert() -> None:
     assert set(told) == {*Verdict} - {Verdict.PRESERVED}
     for verdict, alert in told.items():
         rule = next(rule for rule in alerts() if rule["alert"] == alert)
-        assert f'{{verdict="{verdict}"}}' in rule["expr"]
+        assert f'{{verdict="{verdict}"}}' in rule["expr"] or f"mailprobe_{verdict}:lasting" in rule["expr"]
         if alert != "MailprobeUnverified":
             expected = "critical" if Verdict(verdict).severity is Severity.CRITICAL else "warning"
             assert rule["labels"]["severity"] == expected
