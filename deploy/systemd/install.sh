@@ -37,8 +37,8 @@ sys.exit(sys.version_info < (3, 11) or sys.base_prefix.startswith(("/home/", "/r
 case $(pwd -P)/ in
   "$(realpath -m "$PLACE")"/*) stop "the checkout is in $PLACE, where the virtual environment goes: move it elsewhere, and run this there" ;;
 esac
-[ -f "$PLACE/pyvenv.cfg" ] || [ -z "$(ls -A "$PLACE" 2>/dev/null)" ] \
-  || stop "$PLACE holds something else than a virtual environment: move that away, nothing was touched"
+more=$(ls -A "$PLACE" 2>/dev/null | grep -vxE 'bin|include|lib|lib64|share|pyvenv\.cfg|\.gitignore' | head -n 1) || :
+[ -z "$more" ] || stop "$PLACE holds more than a virtual environment ($more): move that away, nothing was touched"
 python=$(find_python)
 
 version() { "$1" -c 'import sys; print(sys.version)' 2>/dev/null; }

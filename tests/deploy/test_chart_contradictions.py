@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.chart import CHART, merged, refusal, values_of
+from tests.deploy.chart import CHART, merged, refusal, render, values_of
 
 CASES = yaml.safe_load((Path(__file__).parent / "contradictions.yaml").read_text(encoding="utf-8"))
 MINIMAL = values_of("minimal")
@@ -39,6 +39,12 @@ def test_a_contradiction_is_one_sentence_that_says_what_to_do(name: str) -> None
     assert "<no value>" not in said
     assert "%!" not in said
     assert "hunter2" not in said
+
+
+def test_a_daemon_that_leaves_the_pace_to_prometheus_may_be_seldom_itself() -> None:
+    change = {"prometheusRule": {"enabled": True}, "config": {"schedule": {"interval": "1h"}}}
+    assert len(sentences(refusal(merged(MINIMAL, change)))) == 1
+    assert render(merged(MINIMAL, merged(change, {"probeResources": {"enabled": True}}))).manifests
 
 
 def test_all_are_told_at_once() -> None:

@@ -20,6 +20,7 @@ mount -t tmpfs tmpfs /opt
 mkdir /opt/mailprobe
 cp -a "$1/." "$2"
 echo mine >/opt/mailprobe/mailprobe.yaml
+touch /opt/mailprobe/pyvenv.cfg
 find /opt | sort >"$1/before"
 code=0
 sh "$2/deploy/systemd/install.sh" || code=$?
@@ -33,7 +34,7 @@ exit $code
     ("checkout", "said"),
     [
         ("/opt/mailprobe", "the checkout is in /opt/mailprobe, where the virtual environment goes: move it elsewhere"),
-        ("/opt/elsewhere", "/opt/mailprobe holds something else than a virtual environment: move that away"),
+        ("/opt/elsewhere", "/opt/mailprobe holds more than a virtual environment (mailprobe.yaml): move that away"),
     ],
 )
 def test_what_is_in_its_place_is_not_wiped(tmp_path: Path, checkout: str, said: str) -> None:

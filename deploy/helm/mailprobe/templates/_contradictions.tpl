@@ -261,7 +261,8 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- end }}
 {{- end }}
 {{- if .Values.prometheusRule.enabled }}
-{{- $paces := dict "config.schedule.interval" (.Values.config.schedule | default dict).interval }}
+{{- $paces := dict }}
+{{- if not .Values.probeResources.enabled }}{{ $_ := set $paces "config.schedule.interval" (.Values.config.schedule | default dict).interval }}{{ end }}
 {{- range list "serviceMonitor" "probeResources" }}
 {{- $scrape := get $.Values . }}
 {{- if $scrape.enabled }}{{ $_ := set $paces (printf "%s.interval" .) $scrape.interval }}{{ end }}
