@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from probe.model import MaskedBy
-from tests.deploy.case import LAN, SMTP, Case, differs, down, drop, lan, office, vps
+from tests.deploy.case import LAN, SMTP, Case, asked, differs, down, drop, lan, office, vps
 
 LASTING = {
     "refused": ("MailprobeRefused", "connections are refused"),
@@ -217,6 +219,14 @@ QUORUM = (
                 f'MailprobeStale{{{SMTP},vantage="vps"}}': "vip/smtp: vps has had no session for eight minutes",
             },
         },
+    ),
+    Case(
+        name="a daemon is scraped, and asked for rounds each minute, one of which is lost",
+        vantages=(
+            lan("preserved 12m"),
+            replace(asked("vip/smtp", "preserved 5m, silent_drop 1m, preserved 6m"), interval=60),
+        ),
+        fires={at: {} for at in ("5m10s", "5m40s", "6m", "6m30s", "10m")},
     ),
     Case(
         name="beside a vantage whose own uplink is out another one loses a session",
