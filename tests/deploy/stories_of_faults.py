@@ -229,6 +229,14 @@ QUORUM = (
         fires={at: {} for at in ("5m10s", "5m40s", "6m", "6m30s", "10m")},
     ),
     Case(
+        name="a file of rounds is left amid an outage, and the daemon of its vantage finds all well afterwards",
+        vantages=(
+            lan("preserved 4m, silent_drop 3m, preserved 16m"),
+            replace(asked("vip/smtp", "preserved 4m, silent_drop 3m, hung 16m"), interval=60),
+        ),
+        fires={"6m": {drop(): ""}, "20m": {}},
+    ),
+    Case(
         name="beside a vantage whose own uplink is out another one loses a session",
         vantages=(
             lan("preserved 4m, silent_drop 8m"),
