@@ -35,6 +35,7 @@ from tests.lab.scenario import Expectation, Preparation, Scenario
 from tests.lab.scenarios import TLS_FIRST
 from tests.lab.servers import Choices, Servers, wait_until
 from tests.lab.world import NetworkState
+from tests.loaded import REPOSITORY, Loaded
 
 HERE = Path(__file__).parent
 BIND_NAMES = 'for f in hosts resolv.conf; do mount --bind "$0/$f" "/etc/$f"; done; exec "$@"'
@@ -64,6 +65,7 @@ class Lab:
         self._choices = choices or Choices()
         self._exits = contextlib.ExitStack()
         self._children: list[subprocess.Popen[bytes] | subprocess.Popen[str]] = []
+        self._loaded: dict[str, Loaded] = {}
         self._throttled = False
         self.name = ""
 
@@ -181,6 +183,15 @@ class Lab:
             timeout=timeout,
             check=False,
         )
+
+    def probe(
+        self, *arguments: str, namespace: str = "vantage", cwd: Path = REPOSITORY, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command `probe` inside as `run` does, but for its start: see tests/loaded.py."""
+        if namespace not in self._loaded:
+            self._loaded[namespace] = Loaded(self.inside([], namespace=namespace))
+            self._exits.callback(self._loaded[namespace].close)
+        return self._loaded[namespace].run(*arguments, cwd=cwd, timeout=timeout)
 
     def popen(self, command: Sequence[str], *, namespace: str = "vantage", **more: Any) -> subprocess.Popen[str]:
         """Start a command inside; whatever is still running when the lab ends is ended with it."""

@@ -193,8 +193,11 @@ def probed(lab: Lab, wanted: Scenario, *wrapper: str, **changes: Any) -> tuple[d
     # Long enough for a lost SYN; that nobody announces is known after three searches for a neighbour.
     content["timeouts"]["connect"] = "4s" if wanted.network == UNANNOUNCED else "2s"
     config.write_text(json.dumps(content | changes))
-    command = [*wrapper, str(PROBE), "--once", "--config", str(config), "--format", "json"]
-    done = lab.run(command, namespace=wanted.vantage)
+    once = ("--once", "--config", str(config), "--format", "json")
+    if wrapper:
+        done = lab.run([*wrapper, str(PROBE), *once], namespace=wanted.vantage)
+    else:
+        done = lab.probe(*once, namespace=wanted.vantage)
     assert done.stdout, done.stderr
     (session,) = json.loads(done.stdout)["sessions"]
     assert isinstance(session, dict)

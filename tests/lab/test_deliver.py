@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +19,6 @@ from tests.lab import SCENARIOS, Generation, Lab, find_all
 from tests.lab.addresses import USER
 from tests.lab.scenarios import SMTP_SERVICES
 
-PROBE = Path(sys.executable).with_name("probe")
 GENERATIONS = [pytest.param(name, marks=pytest.mark.xdist_group(f"deliver-{name}")) for name in sorted(find_all())]
 
 
@@ -38,7 +35,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 def sessions(lab: Lab, scenario: str) -> dict[str, dict[str, Any]]:
     """The sessions of the three SMTP services, by service."""
     with lab.in_force(SCENARIOS[scenario]) as case:
-        done = lab.run([str(PROBE), "--once", "--config", str(case.config_file), "--format", "json"], timeout=120)
+        done = lab.probe("--once", "--config", str(case.config_file), "--format", "json", timeout=120)
     told = {session["service"]: session for session in json.loads(done.stdout)["sessions"]}
     return {service: told[service] for service in SMTP_SERVICES}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,6 @@ from tests.lab import SCENARIOS, Lab, find_all
 from tests.lab.addresses import VIP
 from tests.lab.conftest import running_lab
 
-PROBE = Path(sys.executable).with_name("probe")
 GENERATIONS = [pytest.param(name, marks=pytest.mark.xdist_group(f"explain-{name}")) for name in sorted(find_all())]
 CLIENTS = 12
 MAILS = f"""
@@ -40,19 +38,18 @@ def explained(lab: Lab, name: str, room: Path, *, mails: bool = False) -> dict[b
     with lab.in_force(SCENARIOS[name]) as case:
         if mails:
             lab.run([sys.executable, "-c", MAILS], timeout=120)
-        lab.run([str(PROBE), "--once", "--config", str(case.config_file)], timeout=120)
+        lab.probe("--once", "--config", str(case.config_file), timeout=120)
         files = [room / log.name for log in logs]
         for log, start, file in zip(logs, began, files, strict=True):
             file.write_bytes(log.read_bytes()[start:])
-        return {named: _explain(case.config_file if named else None, files, room) for named in (True, False)}
+        return {named: _explain(lab, case.config_file if named else None, files, room) for named in (True, False)}
 
 
-def _explain(config: Path | None, files: list[Path], room: Path) -> dict[str, Any]:
+def _explain(lab: Lab, config: Path | None, files: list[Path], room: Path) -> dict[str, Any]:
     if config is None and SYSTEM_FILE.exists():
         pytest.skip(f"probe explain takes names from {SYSTEM_FILE}, and this machine has one")
     given = ["--config", str(config)] if config else []
-    command = [str(PROBE), "explain", "--format", "json", *given, *map(str, files)]
-    done = subprocess.run(command, cwd=room, capture_output=True, text=True, timeout=60, check=False)
+    done = lab.probe("explain", "--format", "json", *given, *map(str, files), cwd=room)
     told: dict[str, Any] = json.loads(done.stdout)
     assert done.returncode == told["exit_code"]
     return told

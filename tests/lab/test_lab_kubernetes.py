@@ -15,7 +15,6 @@ from tests.lab import SCENARIOS, Lab, find_all
 from tests.lab.addresses import NODES, VIP
 from tests.lab.conftest import running_lab
 
-PROBE = Path(sys.executable).with_name("probe")
 REPOSITORY = Path(__file__).parents[2]
 
 GENERATIONS = [pytest.param(name, marks=pytest.mark.xdist_group(f"kubernetes-{name}")) for name in sorted(find_all())]
@@ -58,7 +57,7 @@ def test_the_cluster_s_objects_alone_give_the_cause(
         content["topology"] = {"kubernetes": service}
         config = case.config_file.with_name("cluster.yaml")
         config.write_text(json.dumps(content))
-        done = lab.run([str(PROBE), "--once", "--config", str(config), "--format", "json"], timeout=120)
+        done = lab.probe("--once", "--config", str(config), "--format", "json", timeout=120)
     api.terminate()
     api.wait()
     assert done.stdout, done.stderr

@@ -8,7 +8,6 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,6 @@ from tests.lab.addresses import METRICS, PLAIN_SMTPD, POD, VIP
 from tests.lab.logins import SECOND_IMAPS, log_in, others_who_log_in, start_second_dovecot
 from tests.lab.scenario import Expectation, Scenario, Secret
 
-PROBE = Path(sys.executable).with_name("probe")
 PAGE = f"http://{POD.v4}:{METRICS}/metrics"
 PLACE = f"{POD.v4}:{METRICS}"
 GENERATIONS = [pytest.param(name, marks=pytest.mark.xdist_group(f"logins-{name}")) for name in sorted(find_all())]
@@ -54,7 +52,7 @@ def probed(lab: Lab, scenario: Scenario, url: str = PAGE, **changes: Any) -> tup
     del settings["topology"]  # whose causes come first
     settings["dovecot_metrics"] = {"url": url, **changes}
     case.config_file.write_text(json.dumps(settings))
-    done = lab.run([str(PROBE), "--once", "--config", str(case.config_file), "--format", "json"], timeout=120)
+    done = lab.probe("--once", "--config", str(case.config_file), "--format", "json", timeout=120)
     assert done.stdout, done.stderr
     sessions = {session["service"]: session for session in json.loads(done.stdout)["sessions"]}
     for service, due in case.expected.items():
@@ -125,7 +123,7 @@ def test_a_login_of_ours_on_one_path_is_no_other_s_on_the_next(lab: Lab) -> None
     settings["dovecot_metrics"] = {"url": PAGE}
     case.config_file.write_text(json.dumps(settings))
     before = count(lab)
-    done = lab.run([str(PROBE), "--once", "--config", str(case.config_file), "--format", "json"], timeout=120)
+    done = lab.probe("--once", "--config", str(case.config_file), "--format", "json", timeout=120)
     sessions = json.loads(done.stdout)["sessions"]
     assert count(lab) == before + 1
     assert {session["verdict"] for session in sessions if session["path"] == "drop"} == {"silent_drop"}

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +19,6 @@ from tests.lab import SCENARIOS, Choices, Lab, find_all
 from tests.lab.addresses import NODES, VANTAGE, VIP
 from tests.lab.conftest import running_lab
 
-PROBE = Path(sys.executable).with_name("probe")
 pytestmark = pytest.mark.calm
 
 PATHS = 2
@@ -96,7 +93,7 @@ def rounds(lab: Lab, name: str) -> Iterator[list[dict[str, Any]]]:
     config.write_text(json.dumps(settings))
     with lab.lookalikes(RATE, host=VIP.v4):
         for _ in range(ROUNDS):
-            done = lab.run([str(PROBE), "--once", "--config", str(config), "--format", "json"], timeout=60)
+            done = lab.probe("--once", "--config", str(config), "--format", "json", timeout=60)
             assert done.stdout, done.stderr
             yield json.loads(done.stdout)["sessions"]
 

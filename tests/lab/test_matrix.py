@@ -1,14 +1,12 @@
 """The product on real servers: every scenario × service × server generation gets the verdict it must.
 
-What runs is the installed command, inside the lab's vantage, as a user would type it.
+What runs is the command, inside the lab's vantage, as a user would type it, but for its start (tests/loaded.py).
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +14,6 @@ from tests.conftest import CELL
 from tests.lab import SCENARIOS, Lab, find_all
 from tests.lab.conftest import running_lab
 
-PROBE = Path(sys.executable).with_name("probe")
 HALVES = 2
 """Labs per generation that go through the table side by side: the time is spent waiting for the servers' timeouts."""
 
@@ -40,7 +37,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 @pytest.mark.parametrize(("lab", "name"), list(cells()), indirect=["lab"], scope="module")
 def test_every_cell_of_the_matrix(lab: Lab, name: str, record_property: pytest.RecordProperty) -> None:  # type: ignore[name-defined]
     with lab.in_force(SCENARIOS[name]) as case:
-        done = lab.run([str(PROBE), "--once", "--config", str(case.config_file), "--format", "json"], timeout=120)
+        done = lab.probe("--once", "--config", str(case.config_file), "--format", "json", timeout=120)
     assert done.stdout, done.stderr
     sessions = {session["service"]: session for session in json.loads(done.stdout)["sessions"]}
     got = {service: session["verdict"] for service, session in sessions.items()}

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -20,7 +18,6 @@ from tests.lab import SCENARIOS, Lab
 from tests.lab.conftest import running_lab
 from tests.lab.ways import LOKI_PORT, WAYS, Way, lossy
 
-PROBE = Path(sys.executable).with_name("probe")
 TELLING = (
     "local",
     "cluster",
@@ -127,8 +124,7 @@ def taken(lab: Lab, request: pytest.FixtureRequest) -> Iterator[tuple[str, Way]]
 def test_the_same_verdicts_by_every_way(lab: Lab, taken: tuple[str, Way], scenario: str) -> None:
     way, running = taken
     with lab.in_force(SCENARIOS[scenario]) as case:
-        command = [str(PROBE), "--once", "--config", str(running.config(case)), "--format", "json"]
-        done = lab.run(running.command(command), timeout=120)
+        done = running.run(lab, "--once", "--config", str(running.config(case)), "--format", "json")
     assert done.stdout, done.stderr
     sessions = {session["service"]: session for session in json.loads(done.stdout)["sessions"]}
     for service, due in case.expected.items():
@@ -147,8 +143,7 @@ def unverified(lab: Lab, scenario: str, dropping: str) -> str:
     """What is said of a session on port 25 when a shipper drops these lines."""
     way = lossy(lab, dropping)
     with lab.in_force(SCENARIOS[scenario]) as case:
-        command = [str(PROBE), "--once", "--config", str(way.config(case)), "--format", "json"]
-        done = lab.run(way.command(command), timeout=120)
+        done = way.run(lab, "--once", "--config", str(way.config(case)), "--format", "json")
     session = json.loads(done.stdout)["sessions"][0]
     assert (session["service"], session["verdict"]) == ("smtp", "unverified"), session
     return str(session["explanation"])

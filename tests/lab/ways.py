@@ -21,6 +21,7 @@ from tests.evidence.sources.relays import Rsyslog, forwarding
 from tests.lab.lab import Case, Lab
 
 REPOSITORY = Path(__file__).parents[2]
+PROBE = Path(sys.executable).with_name("probe")
 SYSLOG_PORT = 5514
 LOKI_PORT = 3100
 LOKI_URL = f"http://127.0.0.1:{LOKI_PORT}"
@@ -55,6 +56,12 @@ class Way:
         path = case.config_file.with_name("way.yaml")
         path.write_text(json.dumps(content))
         return path
+
+    def run(self, lab: Lab, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the probe inside; where it reads standard input, as it is installed, behind what is piped into it."""
+        if not self.piped:
+            return lab.probe(*arguments, timeout=120)
+        return lab.run(self.command([str(PROBE), *arguments]), timeout=120)
 
     def command(self, probe: Sequence[str]) -> list[str]:
         """The probe's command line, with its standard input."""
