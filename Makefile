@@ -35,6 +35,8 @@ demo: $(VENV)/.demo
 
 # A probe is started a thousand times: it is compiled once, also where the environment says that nothing shall be kept.
 test: export PYTHONDONTWRITEBYTECODE :=
+# A fifth of what promtool and other Go programs take goes into collecting garbage.
+test: export GOGC := 400
 test: $(VENV)/.check lab-packages
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not calm' $(TESTS)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m calm $(TESTS) || [ $$? -eq 5 -a -n '$(TESTS)' ]
