@@ -13,6 +13,8 @@ CELL = "matrix"
 VERIFIED = "verified"
 """Names of the user properties with which lab tests report a line of the matrix and a count of verified sessions."""
 
+LONGEST_NAME = 200
+
 TITLES = {
     CELL: "the lab: scenario, server generation, verdict of each service",
     VERIFIED: "sessions found again among look-alikes, not one of them wrongly",
@@ -23,6 +25,13 @@ def pytest_configure() -> None:
     """A script's background job is born deaf to Ctrl-C, and so would be every program that tests interrupt."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Names of tests are what they begin with: every worker tells them all, and some are of megabytes."""
+    if isinstance(val, str | bytes) and len(val) > LONGEST_NAME:
+        return f"{val[:LONGEST_NAME]!r}…"
+    return None
 
 
 @pytest.fixture(autouse=True)

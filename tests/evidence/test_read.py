@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -102,43 +103,40 @@ def test_lines_of_a_mebibyte_are_counted_and_give_nothing() -> None:
     assert fast(text) == slowly(CONNECT) * 2
 
 
-@pytest.mark.parametrize(
-    "unit",
-    [
-        b"smtpd",
-        b"smtpd[1]: ",
-        b" smtpd: connect from ",
-        b"imap-login: Login: user=<",
-        b", rip=1.2.3.4",
-        b"Disconnected: ",
-        b"; from=<",
-        b" to=<",
-        b"helo=<",
-        b"A: client=",
-        b"warning: a ",
-        b'{"log": "',
-        b'"MESSAGE":[',
-        b"\x00",
-        b"\xff",
-        b"\n",
-        b"smtpd\n",
-        b"(rip=",
-        b": ",
-        b" ",
-        b"0",
-        b"#015",
-    ],
+HEADS = (
+    b"",
+    b"Nov 22 18:29:06 mail postfix/smtpd[1]: NOQUEUE: reject: RCPT from unknown[1.2.3.4]: 5",
+    b"Nov 22 18:29:06 imap-login: Info: ID sent: ",
+    b"Nov 22 18:29:06 imap-login: Info: haproxy: Client disconnected: Failed to read ",
+    b"<22>1 - - postfix/smtpd - - [a ",
 )
-@pytest.mark.parametrize(
-    "head",
-    [
-        b"",
-        b"Nov 22 18:29:06 mail postfix/smtpd[1]: NOQUEUE: reject: RCPT from unknown[1.2.3.4]: 5",
-        b"Nov 22 18:29:06 imap-login: Info: ID sent: ",
-        b"Nov 22 18:29:06 imap-login: Info: haproxy: Client disconnected: Failed to read ",
-        b"<22>1 - - postfix/smtpd - - [a ",
-    ],
+UNITS = (
+    b"smtpd",
+    b"smtpd[1]: ",
+    b" smtpd: connect from ",
+    b"imap-login: Login: user=<",
+    b", rip=1.2.3.4",
+    b"Disconnected: ",
+    b"; from=<",
+    b" to=<",
+    b"helo=<",
+    b"A: client=",
+    b"warning: a ",
+    b'{"log": "',
+    b'"MESSAGE":[',
+    b"\x00",
+    b"\xff",
+    b"(rip=",
+    b": ",
+    b" ",
+    b"0",
+    b"#015",
 )
+LINES = (b"\n", b"smtpd\n")
+"""Behind each a new line begins, to which it is all one what the first began with."""
+
+
+@pytest.mark.parametrize(("head", "unit"), [*itertools.product(HEADS, UNITS), *itertools.product(HEADS[:2], LINES)])
 def test_no_line_is_read_in_more_than_linear_time(head: bytes, unit: bytes) -> None:
     # A quadratic reader would need hours for this, so that no clock is needed to notice one.
     text = head + unit * ((LONGEST - len(head) - 9) // len(unit)) + b"x#015"
