@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,8 +20,8 @@ import aiohttp
 import yaml
 
 from probe.demo.world import DemoWorld
+from tests.loaded import Run, Streams, daemons
 
-REPOSITORY = Path(__file__).parents[2]
 DEADLINE = 20.0
 """Seconds by which anything has happened; a busy machine needs some of them."""
 
@@ -68,7 +67,7 @@ class Running:
     auth: tuple[str, str] | None = None
     err: int | None = None
     """Where it says what it says, in place of a file in the folder."""
-    process: asyncio.subprocess.Process | None = field(default=None, repr=False)
+    process: Run | None = field(default=None, repr=False)
 
     @property
     def config(self) -> Path:
@@ -87,23 +86,21 @@ class Running:
         """Write a configuration that is not to be taken, or not yet."""
         self.config.write_text(yaml.safe_dump({**self.content, **changed}), encoding="utf-8")
 
-    async def launch(self) -> asyncio.subprocess.Process:
+    def launch(self) -> Run:
         """Start the process, and wait for nothing."""
         environment = {name: text for name, text in os.environ.items() if name != "NOTIFY_SOCKET"}
         with (self.folder / "err").open("ab") as err:
-            self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "probe", "run", "--config", str(self.config)),
-                cwd=REPOSITORY,
-                env={**environment, **self.environment},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=self.err or err,
-                stderr=self.err or err,
+            told = self.err or err.fileno()
+            self.process = daemons().start(
+                *("run", "--config", str(self.config)),
+                streams=Streams(out=told, err=told),
+                environment={**environment, **self.environment},
             )
         return self.process
 
     async def start(self) -> None:
         """Start it and wait until it is ready."""
-        process = await self.launch()
+        process = self.launch()
 
         async def is_ready() -> bool:
             assert process.returncode is None, self.said()

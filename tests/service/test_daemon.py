@@ -61,7 +61,7 @@ class TestBegin:
             other.bind(("127.0.0.1", 0))
             other.listen()
             daemon.write(web={"listen": f"127.0.0.1:{other.getsockname()[1]}"})
-            await daemon.launch()
+            daemon.launch()
             assert (await daemon.ended())[0] == 64
         assert _last_line(daemon).startswith("Error: cannot serve on 127.0.0.1:")
         assert "something listens there already; stop it, or choose another port in web.listen" in _last_line(daemon)
@@ -70,7 +70,7 @@ class TestBegin:
         web_config = daemon.folder / "web.yaml"
         web_config.write_text("tls_server_config: {cert_file: ca.pem}\n")
         daemon.write(web={**daemon.content["web"], "config_file": str(web_config)})
-        await daemon.launch()
+        daemon.launch()
         assert (await daemon.ended())[0] == 64
         assert "key_file" in daemon.said()
         assert "Traceback" not in daemon.said()
@@ -78,7 +78,7 @@ class TestBegin:
     async def test_a_missing_ca_file_is_one_clear_error(self, daemon: Running) -> None:
         daemon.content["paths"][0]["tls"]["ca_file"] = str(daemon.folder / "none.pem")
         daemon.write()
-        await daemon.launch()
+        daemon.launch()
         assert (await daemon.ended())[0] == 64
         assert "paths[0].tls.ca_file" in daemon.said()
         assert "Traceback" not in daemon.said()

@@ -25,8 +25,9 @@ from probe.demo.world import DemoWorld, demo_world
 from probe.service.reading import NothingComes, Reader
 from probe.settings import Settings
 from tests.hung_disk import hung_disk
+from tests.loaded import REPOSITORY
 from tests.service.hanging import HungLoki
-from tests.service.running import DEADLINE, REPOSITORY, Running, free_port, running, until
+from tests.service.running import DEADLINE, Running, free_port, running, until
 
 IN_TIME = 5.0
 """Seconds in which docs/daemon.md promises the end."""
@@ -91,7 +92,7 @@ class TestItsConfiguration:
     async def test_a_fifo_at_the_start_keeps_nobody_from_ending_it(self, daemon: Running) -> None:
         daemon.config.unlink()
         os.mkfifo(daemon.config)
-        await daemon.launch()
+        daemon.launch()
         writing = await until(lambda: _writing_to(daemon.config), "somebody who reads the FIFO")
         code, seconds = await daemon.ended(signal.SIGTERM)
         os.close(writing)
@@ -101,7 +102,7 @@ class TestItsConfiguration:
         before = daemon.config.read_bytes()
         daemon.config.unlink()
         os.mkfifo(daemon.config)
-        process = await daemon.launch()
+        process = daemon.launch()
         writing = await until(lambda: _writing_to(daemon.config), "somebody who reads the FIFO")
         process.send_signal(signal.SIGHUP)
         daemon.config.unlink()
@@ -180,7 +181,7 @@ class TestASource:
     async def test_that_is_being_opened_delays_no_end(self, daemon: Running) -> None:
         async with HungLoki() as loki:
             daemon.write(evidence=with_source(daemon, loki.source))
-            await daemon.launch()
+            daemon.launch()
             await asyncio.wait_for(loki.asked.wait(), DEADLINE)
             assert (await daemon.get("/-/ready"))[0] == 503
             await ends_in_time(daemon)
@@ -193,7 +194,7 @@ class TestASource:
             daemon.environment = {"NOTIFY_SOCKET": place}
             async with HungLoki() as loki:
                 daemon.write(evidence=with_source(daemon, loki.source))
-                process = await daemon.launch()
+                process = daemon.launch()
                 await asyncio.wait_for(loki.asked.wait(), DEADLINE)
                 process.send_signal(signal.SIGHUP)
                 told = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(heard, 4096), DEADLINE)
@@ -216,7 +217,7 @@ async def test_a_login_that_is_being_checked_delays_no_end(daemon: Running) -> N
     users = daemon.folder / "web.yaml"
     users.write_text(yaml.safe_dump({"basic_auth_users": {"somebody": dear}}))
     daemon.write(web={**daemon.content["web"], "config_file": str(users)})
-    process = await daemon.launch()
+    process = daemon.launch()
     await until(lambda: daemon.lines("ready"), "a daemon that is ready")
     before = _threads(process.pid)
     questions = [asyncio.create_task(daemon.get("/-/healthy", auth=("somebody", str(n)))) for n in range(3)]
