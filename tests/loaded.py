@@ -2,7 +2,7 @@
 
 Loading is most of what a round or a daemon's start costs here, and the tests ask for some hundred of them. What runs is
 the command's own main, in a process of its own, with arguments, environment, streams and an exit code as ever. The
-installed command starts in tests/test_cli*.py, in the lab's daemons and watches, and wherever something stands before it.
+installed command starts in tests/test_cli*.py, in the daemons and watches of the lab, and behind anything else.
 
 Rule 1: the process that forks has no thread, and what it has loaded is modules alone.
 Rule 2: where it was started, there every run is: in that network, and with those mounts.
