@@ -51,8 +51,9 @@ LONGEST = 1 << 17
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streams:
-    """Descriptors of a run's standard output and standard error."""
+    """Descriptors of a run's standard streams."""
 
+    given: int
     out: int
     err: int
 
@@ -130,19 +131,28 @@ class Loaded:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             request = json.dumps([str(cwd), environment, arguments]).encode()
-            socket.send_fds(self._door, [request], [streams.out, streams.err, theirs.fileno()])
+            socket.send_fds(self._door, [request], [streams.given, streams.out, streams.err, theirs.fileno()])
         return Run(ours)
 
-    def run(self, *arguments: str, cwd: Path = REPOSITORY, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(
+        self,
+        *arguments: str,
+        given: bytes = b"",
+        cwd: Path = REPOSITORY,
+        environment: Mapping[str, str] | None = None,
+        timeout: float = 60,
+    ) -> subprocess.CompletedProcess[str]:
         """What `probe` with these arguments said; a TimeoutError if it is not over after so many seconds."""
-        (out, said), (err, told) = os.pipe(), os.pipe()
+        (of_given, give), (out, to_out), (err, to_err) = os.pipe(), os.pipe(), os.pipe()
         try:
-            run = self.start(*arguments, streams=Streams(out=said, err=told), cwd=cwd)
+            streams = Streams(given=of_given, out=to_out, err=to_err)
+            run = self.start(*arguments, streams=streams, cwd=cwd, environment=environment)
         finally:
-            os.close(said)
-            os.close(told)
-        with ThreadPoolExecutor(2) as readers:
-            output, errors = (readers.submit(_read, end) for end in (out, err))
+            for end in (of_given, to_out, to_err):
+                os.close(end)
+        with ThreadPoolExecutor(3) as threads:
+            threads.submit(_give, give, given)
+            output, errors = (threads.submit(_read, end) for end in (out, err))
             try:
                 code = run.wait_for(timeout)
             except BaseException:
@@ -160,11 +170,16 @@ class Loaded:
 
 
 @functools.cache
-def daemons() -> Loaded:
-    """What starts the daemons of this process's tests."""
+def shared() -> Loaded:
+    """The one of this process's tests, for daemons too."""
     loaded = Loaded(modules=DAEMONS)
     atexit.register(loaded.close)
     return loaded
+
+
+def _give(descriptor: int, octets: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError), open(descriptor, "wb") as stream:
+        stream.write(octets)
 
 
 def _read(descriptor: int) -> str:
@@ -175,7 +190,7 @@ def _read(descriptor: int) -> str:
 def _serve(door: socket.socket) -> list[str]:
     """Fork for every request; what this process is to run, once it is such a fork."""
     while True:
-        request, descriptors, *_ = socket.recv_fds(door, LONGEST, 3)
+        request, descriptors, *_ = socket.recv_fds(door, LONGEST, 4)
         if not request:
             sys.exit()
         if not os.fork():
@@ -190,15 +205,15 @@ def _serve(door: socket.socket) -> list[str]:
 
 def _fork(request: bytes, descriptors: Sequence[int]) -> list[str]:
     """Tell of a run's process and of its end; in that process, return its arguments."""
-    out, err, ending = descriptors
+    *streams, ending = descriptors
     child = os.fork()
     if child:
-        os.close(out)
-        os.close(err)
+        for stream in streams:
+            os.close(stream)
         os.write(ending, b"%d" % child)
         os.write(ending, b"%d" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         os._exit(0)
-    for standard, stream in ((1, out), (2, err)):
+    for standard, stream in enumerate(streams):
         os.dup2(stream, standard)
         os.close(stream)
     os.close(ending)

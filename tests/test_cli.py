@@ -1,4 +1,7 @@
-"""The command as a user types it: output, standard error and exit codes, in a process of its own."""
+"""The command as a user types it: output, standard error and exit codes, in a process of its own.
+
+Where a shell is not part of what is shown, it is one that was loaded before (tests/loaded.py).
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ from probe.demo.door import Arrival
 from probe.demo.scenes import Scene
 from probe.demo.world import CLIENT, DemoWorld, demo_world
 from probe.model import Service
+from tests.loaded import shared
 
 PROBE = [sys.executable, "-m", "probe"]
 REPOSITORY = Path(__file__).parent.parent
@@ -36,15 +40,7 @@ SETTINGS: dict[str, Any] = {
 
 def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     surroundings = {key: value for key, value in os.environ.items() if key != "MAILPROBE_CONFIG"}
-    return subprocess.run(
-        [*PROBE, *arguments],
-        cwd=cwd,
-        env={**surroundings, "PYTHONPATH": str(REPOSITORY), **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return shared().run(*arguments, cwd=cwd, environment={**surroundings, **environment})
 
 
 @asynccontextmanager
@@ -71,9 +67,9 @@ async def waiting_for_a_greeting(world: DemoWorld, line: str) -> AsyncIterator[a
         await shell.communicate()
 
 
-def run_in_shell(arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run_in_shell(arguments: str, cwd: Path, before: str = "") -> subprocess.CompletedProcess[str]:
     surroundings = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    line = f"{' '.join(PROBE)} {arguments}"
+    line = f"{before} {' '.join(PROBE)} {arguments}"
     return subprocess.run(
         ["bash", "-c", line], cwd=cwd, env=surroundings, capture_output=True, text=True, timeout=60, check=False
     )
@@ -210,7 +206,7 @@ class TestOnce:
         assert "probe: the result could not be written: No space left on device" in done.stderr
 
     def test_a_terminal_that_does_not_know_our_marks(self, configured: Path) -> None:
-        done = run("--once", cwd=configured, PYTHONIOENCODING="latin-1")
+        done = run_in_shell("--once", cwd=configured, before="PYTHONIOENCODING=latin-1")
         assert (done.returncode, "? refused" in done.stdout) == (2, True)
 
     def test_a_log_that_does_not_exist_is_said(self, configured: Path) -> None:
@@ -238,7 +234,7 @@ class TestOnce:
 
 class TestUsage:
     def test_version(self, tmp_path: Path) -> None:
-        done = run("--version", cwd=tmp_path)
+        done = run_in_shell("--version", cwd=tmp_path)
         assert (done.returncode, done.stdout) == (0, f"probe {probe.__version__}\n")
 
     def test_version_loads_nothing_that_only_once_needs(self, tmp_path: Path) -> None:

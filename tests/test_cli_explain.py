@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from probe.settings.loading import SYSTEM_FILE
+from tests.loaded import shared
 
 PROBE = [sys.executable, "-m", "probe"]
 REPOSITORY = Path(__file__).parent.parent
@@ -38,11 +39,8 @@ def surroundings(**environment: str) -> dict[str, str]:
 
 
 def explain(*arguments: str, cwd: Path, given: bytes = b"", **environment: str) -> tuple[int, str, str]:
-    command = [*PROBE, "explain", *arguments]
-    done = subprocess.run(
-        command, cwd=cwd, env=surroundings(**environment), input=given, capture_output=True, timeout=60, check=False
-    )
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
+    done = shared().run("explain", *arguments, given=given, cwd=cwd, environment=surroundings(**environment))
+    return done.returncode, done.stdout, done.stderr
 
 
 def told(*arguments: str, cwd: Path, given: bytes = b"") -> dict[str, Any]:

@@ -20,7 +20,7 @@ import aiohttp
 import yaml
 
 from probe.demo.world import DemoWorld
-from tests.loaded import Run, Streams, daemons
+from tests.loaded import Run, Streams, shared
 
 DEADLINE = 20.0
 """Seconds by which anything has happened; a busy machine needs some of them."""
@@ -89,11 +89,11 @@ class Running:
     def launch(self) -> Run:
         """Start the process, and wait for nothing."""
         environment = {name: text for name, text in os.environ.items() if name != "NOTIFY_SOCKET"}
-        with (self.folder / "err").open("ab") as err:
+        with (self.folder / "err").open("ab") as err, Path(os.devnull).open("rb") as nothing:
             told = self.err or err.fileno()
-            self.process = daemons().start(
+            self.process = shared().start(
                 *("run", "--config", str(self.config)),
-                streams=Streams(out=told, err=told),
+                streams=Streams(given=nothing.fileno(), out=told, err=told),
                 environment={**environment, **self.environment},
             )
         return self.process
