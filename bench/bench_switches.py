@@ -77,6 +77,12 @@ class Told:
     around: tuple[str, ...]
 
 
+TELLERS: tuple[tuple[str, Callable[[Switch], dict[str, float]]], ...] = (
+    ("/metrics", lambda one: one.metric),
+    ("Prometheus", lambda one: one.prometheus),
+)
+
+
 def switches(lab: Lab, one: Watched, count: int, random: Random) -> Iterator[Switch]:
     """So many switches, one after the other."""
     for number in range(count):
@@ -145,17 +151,22 @@ def moment(text: object) -> float:
 
 def tables(done: list[Switch], told: list[Told]) -> str:
     """What was measured, as markdown."""
-    rows = []
-    for fault, _ in FAULTS:
-        for on in (True, False):
-            for name in ("metric", "prometheus"):
-                these = [one for one in done if (one.fault, one.on) == (fault, on)]
-                seconds = [second for one in these for second in getattr(one, name).values()]
-                where = "/metrics" if name == "metric" else "Prometheus"
-                rows.append((f"{fault} {'on' if on else 'off'}, {where}", f"{len(these)}", *_figures(seconds)))
-    heads = ("switch, told by", "switches", "median s", "lowest", "worst")
+    rows = [
+        (f"{fault} {'on' if on else 'off'}, {where}", *_in_time(these, by))
+        for fault, _ in FAULTS
+        for on in (True, False)
+        if (these := [one for one in done if (one.fault, one.on) == (fault, on)])
+        for where, by in TELLERS
+    ]
+    heads = ("switch, told by", "switches", "median s", "lowest", "worst", "of")
     more = ("outage told longer by", "outages", "median s", "lowest", "highest")
     return "\n".join([markdown(heads, rows), "", markdown(more, _by_service(told)), "", *_far_off(told)])
+
+
+def _in_time(done: list[Switch], told_by: Callable[[Switch], dict[str, float]]) -> tuple[str, ...]:
+    """How many switches, seconds until they were told, and of which service the worst is."""
+    after = [(seconds, service) for one in done for service, seconds in told_by(one).items()]
+    return f"{len(done)}", *_figures([seconds for seconds, _ in after]), max(after)[1]
 
 
 def _by_service(told: list[Told]) -> Iterator[tuple[str, ...]]:
