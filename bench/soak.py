@@ -1,4 +1,4 @@
-"""The daemon for half an hour at 50 times the normal rate, while faults come and go and its log is moved about.
+"""The daemon at 50 times the normal rate, for half an hour or longer: faults come and go, its log is moved about.
 
     python bench/soak.py [MINUTES] [docs/soak.md]
 
@@ -301,7 +301,7 @@ def report(soak: Soak, found: Account, picture: str) -> str:
     wrong = "\n".join(f"- {line}" for line in found.wrong[:20]) or "None was wrong."
     return "\n".join(
         (
-            "# The daemon under load for half an hour",
+            f"# The daemon under load for {minutes:.0f} minutes",
             "",
             f"`python bench/soak.py` ran `probe run` on the demo's world for {minutes:.0f} minutes: {PATHS * 4} "
             f"endpoints every {INTERVAL:g} s, in all {rate:.0f} sessions a minute, {rate / NORMAL:.0f} times the "
@@ -342,7 +342,7 @@ async def main(minutes: float, page: Path | None) -> None:
             except BaseException:
                 print((soak.folder / "daemon.log").read_text()[-3000:], file=sys.stderr)
                 raise
-        leave(soak, found, page)
+            leave(soak, found, page)
 
 
 def leave(soak: Soak, found: Account, page: Path | None) -> None:

@@ -18,9 +18,12 @@ module(load="imfile" mode="inotify")
 """
 _INPUT = """\
 input(type="imfile" file="{file}" tag="raw" reopenOnTruncate="on" readTimeout="0"
-      persistStateInterval="1" persistStateAfterSubmission="on")
+      persistStateInterval="0" persistStateAfterSubmission="on")
 """
-"""What was read counts as read when it is handed on; with no queue in between that is when it is sent."""
+"""What was read counts as read when it is handed on; with no queue in between that is when it is sent.
+
+An interval of lines would note each line as it is read, before the batch is handed on: a kill in between loses those.
+"""
 
 
 _RAW = 'template(name="raw" type="string" string="<22>%msg%")\n'
