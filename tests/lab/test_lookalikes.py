@@ -21,14 +21,14 @@ from tests.lab.conftest import running_lab
 
 pytestmark = pytest.mark.calm
 
-PATHS = 2
-ROUNDS = 16
+PATHS = 4
+ROUNDS = 8
 SESSIONS = PATHS * 4 * ROUNDS
 """Of each of the four tests: 128, in all 512."""
 
 VERIFIED = 0.99
 RATE = 10.0
-"""Look-alike sessions a second, beside our own: eight at once in each round, and the beats."""
+"""Look-alike sessions a second, beside our own: sixteen at once in each round, and the beats."""
 
 MAPPED = re.compile(r" sport=(\d+) dport=(\d+) src=\S+ dst=(\S+) sport=\d+ dport=(\d+)")
 
