@@ -33,7 +33,7 @@ help:
 demo: $(VENV)/.demo
 	$(BIN)/probe demo
 
-# A probe is started a thousand times: it is compiled once, also where the environment says that nothing shall be kept.
+# A probe is started some hundred times: it is compiled once, also where the environment says that nothing shall be kept.
 test: export PYTHONDONTWRITEBYTECODE :=
 # A fifth of what promtool and other Go programs take goes into collecting garbage.
 test: export GOGC := 400

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
 import hcl2
+import pytest
 import yaml
 
 from tests.deploy.chart import CHART, REPOSITORY, render, values_of
 
+pytestmark = pytest.mark.xdist_group("terraform")  # whoever has read the file has read it for all
+
 FILE = REPOSITORY / "deploy/terraform/main.tf"
 
 
+@functools.cache
 def snippet() -> dict[str, Any]:
+    """The file, read once: that takes a second."""
     with FILE.open(encoding="utf-8") as opened:
         return dict(hcl2.load(opened))
 
