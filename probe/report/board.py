@@ -20,7 +20,7 @@ from rich.text import Text
 from probe.model import Edge, Gap, GapKind, Severity, Watched, WatchedEndpoint
 from probe.report.table import STYLES
 from probe.report.text import both_ends, one_line, span
-from probe.report.watched_words import MARKS, Times, exactly, kind, length, proved, when
+from probe.report.watched_words import MARKS, Times, exactly, kind, length, moved, proved, when
 from probe.verdict.watched import how, longest, stable_seconds, standing
 
 Show = Callable[[Watched], None]
@@ -115,7 +115,7 @@ def board(watched: Watched, width: int, height: int) -> RenderableType:
     room = max(height - ROWS_AROUND, 1)
     hidden = max(0, len(rows) - room)
     if hidden:
-        worst = sorted(rows, key=lambda one: list(Severity).index(standing(one)[0]))[:room]
+        worst = sorted(rows, key=lambda one: list(Severity).index(standing(one, watched.until)[0]))[:room]
         rows = [one for one in rows if one in worst]
     widths = Widths.on(width, [str(one.name) for one in rows])
     grid = Table.grid(padding=(0, 1))
@@ -129,7 +129,7 @@ def board(watched: Watched, width: int, height: int) -> RenderableType:
 
 
 def _row(watched: Watched, endpoint: WatchedEndpoint, widths: Widths) -> tuple[Text, ...]:
-    severity, state = standing(endpoint)
+    severity, state = standing(endpoint, watched.until)
     gap = endpoint.lasting
     out = watched.until - gap.began.moment if gap else 0.0
     clock = f"{out:.{1 if out < TENTHS_UP_TO else 0}f} s" if gap else ""
@@ -216,6 +216,8 @@ class Lines:
         for one in watched.announcers:
             key = ("announcer", one.address, one.edge.by)
             yield key, one.edge.by, f"{one.address} is announced by {one.value}"
+        for move in watched.moves:
+            yield ("moved", move.host, move.edge.by), move.edge.by, moved(move, self._times)
         if watched.began is not None and watched.ending is None:
             yield ("began",), watched.began, BEGAN
 

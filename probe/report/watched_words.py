@@ -18,6 +18,7 @@ from probe.model import (
     Gap,
     GapKind,
     MaskedBy,
+    Moved,
     Sample,
     Severity,
     Standing,
@@ -178,6 +179,12 @@ def announced(standing: Standing, times: Times) -> str:
     """`10.0.20.202 by node2 since 17:00:40.9`."""
     since = _since(standing, times)
     return f"{standing.address} announced by {standing.value}{since}"
+
+
+def moved(move: Moved, times: Times) -> str:
+    """`mx.example.org means 10.0.20.203 since 17:00:40.9 (± 5.0 s), before that 10.0.20.202`."""
+    since = f"since {times.clock(move.edge.moment)} (± {max(move.edge.bound, 0.05):.1f} s)"
+    return f"{move.host} means {move.after} {since}" + (f", before that {move.before}" if move.before else "")
 
 
 def held(standing: Standing, times: Times) -> str:

@@ -114,6 +114,7 @@ class Knocker:
         self._stopped = threading.Event()
         self.failed: BaseException | None = None
         self.pauses = True
+        self._resting = False
         self._thread = threading.Thread(target=self._run, name="knock", daemon=True)
 
     def start(self) -> None:
@@ -128,6 +129,22 @@ class Knocker:
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join()
+
+    @property
+    def hears(self) -> bool:
+        """Whether a knock is under way."""
+        return any(aim.sent for aim in self._aims.values())
+
+    def rest(self) -> None:
+        """Send no knock until `go_on`; those under way are heard."""
+        self._resting = True
+
+    def go_on(self) -> None:
+        """Knock again. Nobody has missed what was not sent meanwhile."""
+        now = self._clock()
+        for aim in self._aims.values():
+            aim.paused_until = max(aim.paused_until, now)
+        self._resting = False
 
     def hold(self, name: EndpointName, until: float) -> None:
         """Do not knock there before this moment."""
@@ -159,7 +176,7 @@ class Knocker:
     def _turn(self) -> None:
         now = self._clock()
         for aim in self._aims.values():
-            if aim.address is not None and now >= aim.next:
+            if aim.address is not None and now >= aim.next and not self._resting:
                 self._knock(aim, aim.address, now)
         for key, _ in self._selector.select(self._rest()):
             if isinstance(key.data, _Sent):
@@ -170,7 +187,7 @@ class Knocker:
 
     def _rest(self) -> float:
         """Seconds until something is to be done."""
-        moments = [aim.next for aim in self._aims.values() if aim.address is not None]
+        moments = [aim.next for aim in self._aims.values() if aim.address is not None and not self._resting]
         moments += [aim.sent[0].at + PATIENCE for aim in self._aims.values() if aim.sent]
         return min(max(0.0, min(moments, default=FOREVER) - self._clock()), LONGEST_REST)
 
@@ -229,8 +246,8 @@ class Knocker:
             self._close(one)
         sent = one.aim.sent
         while sent and (found := sent[0].found) is not None:
-            sent.popleft()
             self._tell(one.aim.name, found)
+            sent.popleft()
 
     def _close(self, one: _Sent) -> None:
         if one.sock is not None:
