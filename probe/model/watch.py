@@ -249,19 +249,24 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
-    """What the user asked for: seconds between knocks, of ok until the end, of the longest outage that is tolerated."""
+    """What the user asked for: seconds between knocks, of ok until the end, of the longest outage that is tolerated.
+
+    `process`: the number of the one that makes the change; what is ok counts for the end only once it has ended.
+    """
 
     interval: float = 0.2
     until_stable: float | None = None
     max_outage: float | None = None
     from_broken: bool = False
     no_limit: bool = False
+    process: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Watched:
     """A watch as a whole, from `started` to `until`. `began`: when the baseline was there. `ending` None: it goes on.
 
+    `change_over`: when the process that makes the change had ended, where one was named.
     `clients`: everybody who came in meanwhile by the servers' logs, by whose network they come from.
     """
 
@@ -270,6 +275,7 @@ class Watched:
     started: float
     until: float
     began: float | None = None
+    change_over: float | None = None
     ending: Ending | None = None
     endpoints: tuple[WatchedEndpoint, ...] = ()
     announcers: tuple[Standing, ...] = ()

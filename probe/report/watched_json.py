@@ -36,6 +36,8 @@ def as_object(watched: Watched, *, shift: float = 0.0) -> dict[str, object]:
         "interval": wanted.interval,
         "until_stable": wanted.until_stable,
         "max_outage": wanted.max_outage,
+        "while": wanted.process,
+        "change_over": None if watched.change_over is None else timestamp(watched.change_over + shift),
         "from_broken": wanted.from_broken,
         "no_limit": wanted.no_limit,
         "endpoints": [_endpoint(endpoint, watched.until, shift) for endpoint in watched.endpoints],

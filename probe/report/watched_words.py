@@ -27,7 +27,7 @@ from probe.model import (
     WatchedEndpoint,
 )
 from probe.report.text import counted
-from probe.verdict.watched import how, is_broken
+from probe.verdict.watched import awaited, changes, how, is_broken, stable_seconds
 
 MARKS = {Severity.OK: "✓", Severity.WARNING: "!", Severity.CRITICAL: "✗", Severity.UNKNOWN: "?"}
 
@@ -173,6 +173,21 @@ def sessions(watched: Watched) -> str:
     count = sum(len(one.samples) for one in watched.endpoints)
     bound = "without a limit (--no-limit)" if watched.wanted.no_limit else "as max_sessions_per_minute allows"
     return f"{counted(count, 'session')}, {bound}"
+
+
+def ends(watched: Watched) -> str:
+    """What an end by --until-stable waits for; empty where none is asked for."""
+    wanted, stable = watched.wanted, stable_seconds(watched)
+    if wanted.until_stable is None:
+        return ""
+    if changes(watched):
+        return f"ends {wanted.until_stable:g} s after process {wanted.process}, if all are ok"
+    left = awaited(watched)
+    if not left:
+        return f"ok for {stable or 0.0:.0f} of {wanted.until_stable:g} s"
+    due = [0.0 if one.under_way else (one.next_session or 0.0) - watched.until for one in left]
+    when = f", due in {max(due):.0f} s" if max(due) >= 1 else ""
+    return f"ok for {wanted.until_stable:g} s; a last session of {counted(len(left), 'endpoint')} ends it{when}"
 
 
 def announced(standing: Standing, times: Times) -> str:

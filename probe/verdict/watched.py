@@ -85,7 +85,14 @@ WAITS = "a session waits"
 def closing(watched: Watched) -> float | None:
     """The moment from which on one good session of each endpoint ends the watch; None where all are not well."""
     stable, wanted = stable_seconds(watched), watched.wanted.until_stable
-    return None if stable is None or wanted is None else watched.until - stable + wanted
+    if stable is None or wanted is None or changes(watched):
+        return None
+    return max(watched.until - stable, watched.change_over or 0.0) + wanted
+
+
+def changes(watched: Watched) -> bool:
+    """Whether the process that makes the change is still at it."""
+    return watched.wanted.process is not None and watched.change_over is None
 
 
 def unshown_since(watched: Watched, moment: float) -> tuple[WatchedEndpoint, ...]:
@@ -135,9 +142,10 @@ def stable_seconds(watched: Watched) -> float | None:
 
 
 def calm_seconds(watched: Watched, began: float) -> float:
-    """Seconds for which nobody has gone or come back, since the baseline at most."""
+    """Seconds for which nobody has gone or come back, since the baseline and the end of the change at most."""
     gaps = [gap for endpoint in watched.endpoints for gap in endpoint.gaps]
-    return watched.until - max(began, *(gap.began.by if gap.ended is None else gap.ended.moment for gap in gaps), began)
+    turns = (gap.began.by if gap.ended is None else gap.ended.moment for gap in gaps)
+    return watched.until - max(began, watched.change_over or began, *turns)
 
 
 def patience(watched: Watched, until_stable: float) -> float:
@@ -165,7 +173,7 @@ def why_over(watched: Watched) -> Ending | None:
         return Ending.BASELINE
     if too_long(watched) is not None:
         return Ending.MAX_OUTAGE
-    if wanted.until_stable is None:
+    if wanted.until_stable is None or changes(watched):
         return None
     moment = closing(watched)
     if moment is not None:

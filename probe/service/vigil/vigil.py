@@ -41,7 +41,9 @@ from probe.model import (
 from probe.service.budget import WINDOW
 from probe.service.cycle import probe_endpoint
 from probe.service.vigil.landscape import Landscape
+from probe.service.vigil.pace import BRISK, KEPT_BACK, pace_of, remarks
 from probe.service.vigil.post import Post, Turn
+from probe.service.vigil.process import Process
 from probe.service.vigil.whereabouts import Whereabouts
 from probe.service.workshop import Workshop
 from probe.sessions.knock import PATIENCE, Knocker, Make, quiet_socket
@@ -58,12 +60,6 @@ SHOWING_SHARE = 0.2
 
 MOST_KNOCKS = 400.0
 """Knocks a second over all endpoints; more endpoints are knocked at less often."""
-
-KEPT_BACK = 2
-"""Connections of a minute that are kept for the moments at which an endpoint goes and comes back."""
-
-BRISK = 1.0
-"""Seconds between two sessions at least, whatever there is no limit of."""
 
 TRANSITION = 0.5
 """Seconds after which what replaced a way that is gone may be looked at: rules are written table by table."""
@@ -127,6 +123,8 @@ class Vigil:
         self._started = self._clock()
         self._began: float | None = None
         self._ending: Ending | None = None
+        self._change = None if wanted.process is None else Process(wanted.process)
+        self._change_over: float | None = None
         self._knocked: Span | None = None
         self._unfinished: dict[EndpointName, UnderWay | None] = {}
         self._results: dict[EndpointName, Result] = {}
@@ -182,6 +180,7 @@ class Vigil:
             started=self._started,
             until=now,
             began=self._began,
+            change_over=self._change_over,
             ending=self._ending,
             endpoints=tuple(
                 beat.post.told(self._interval, self._knocked, self._unfinished.get(name, self._under_way(beat)))
@@ -213,6 +212,8 @@ class Vigil:
                 raise knocker.failed
             if self._began is None and all(beat.post.baseline for beat in self._beats.values()):
                 self._began = self._clock()
+            if self._change is not None and self._change_over is None and not self._change.lives:
+                self._change_over = self._clock()
             self._ending = Ending.INTERRUPTED if stop.is_set() else await self._why_over(knocker)
             now = self._clock()
             if self._ending is not None or now >= due:
@@ -336,8 +337,7 @@ class Vigil:
             await asyncio.sleep(TICK)
 
     def _pace(self, post: Post) -> float:
-        most = self._workshop.learnt.budgets.most
-        return BRISK if most is None else WINDOW * post.connections / max(most - KEPT_BACK, 1)
+        return pace_of(self._workshop.learnt.budgets.most, post.connections)
 
     async def _until_room(self, post: Post) -> None:
         while True:
@@ -380,6 +380,7 @@ class Vigil:
         unsent = sum(beat.post.unsent for beat in self._beats.values())
         said = [f"{unsent} knocks could not be sent by this machine"] if unsent else []
         contradicted = sum(beat.post.contradicted for beat in self._beats.values())
+        said += remarks(self._wanted, self._workshop.learnt.budgets.most)
         said += [CONTRADICTED.format(count=contradicted)] if contradicted else []
         behind = [name for name, beat in self._beats.items() if beat.post.endpoint.proxy_header is not ProxyHeader.NONE]
         if behind and any(self._beats[name].post.why == COUNTED for name in behind):
