@@ -40,6 +40,12 @@ PATIENCE = 0.9
 PAUSE = PATIENCE + 0.3
 """Seconds after a knock that was counted without another one: earlier ones may keep it from being told so long."""
 
+ALL_WITHIN = 1.0
+"""Seconds from the start within which every aim has had its first knock, however long the interval is."""
+
+BURST = 400.0
+"""First knocks a second at most."""
+
 FAREWELL = 5.0
 """Seconds for a server to let go of a connection that it has counted."""
 
@@ -59,13 +65,17 @@ SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
 @dataclass(slots=True)
 class Aim:
-    """Where to knock, and when next; `address` None: nowhere yet. `source`: the path's own source address."""
+    """Where to knock, and when next; `address` None: nowhere yet. `source`: the path's own source address.
+
+    `turn`: when its turn is, for the second knock; the first one may come before it.
+    """
 
     name: EndpointName
     family: int
     address: SocketAddress | None
     source: Address | None = None
     due: float = 0.0
+    turn: float = 0.0
     last: float | None = None
     held_until: float = 0.0
     paused_until: float = 0.0
@@ -118,10 +128,11 @@ class Knocker:
         self._thread = threading.Thread(target=self._run, name="knock", daemon=True)
 
     def start(self) -> None:
-        """Begin, the aims evenly spread over the interval."""
-        now = self._clock()
+        """Begin, the aims evenly spread over the interval; where that is long, each is knocked at once beforehand."""
+        now, count = self._clock(), len(self._aims)
+        first = min(self._interval, max(ALL_WITHIN, count / BURST))
         for number, aim in enumerate(self._aims.values()):
-            aim.due = now + number * self._interval / len(self._aims)
+            aim.due, aim.turn = now + number * first / count, now + number * self._interval / count
         self._thread.start()
 
     def stop(self) -> None:
@@ -193,7 +204,8 @@ class Knocker:
 
     def _knock(self, aim: Aim, address: SocketAddress, now: float) -> None:
         waited = 0.0 if aim.last is None else max(aim.held_until, aim.paused_until) - aim.last
-        aim.due += self._interval
+        aim.due = aim.turn if aim.turn > now else aim.due + self._interval
+        aim.turn = 0.0
         if aim.due <= now:  # turns that passed are left out
             aim.due = now + self._interval
         one = _Sent(aim, now, now, max(self._interval, waited))

@@ -232,6 +232,22 @@ def test_what_only_sessions_see_is_looked_at_when_it_becomes_too_long() -> None:
     assert not session_wanted(critical, watched(critical, until=1085.2))
 
 
+CHANGED = Wanted(until_stable=20.0, max_outage=30.0, process=7)
+
+
+def test_as_long_as_the_change_goes_on_nothing_is_stable_and_nobody_is_given_up() -> None:
+    never = one(Verdict.RATE_LIMITED, good_since=None)
+    for seen in (watched(wanted=CHANGED), watched(never, wanted=CHANGED, until=2000.0)):
+        assert (closing(seen), why_over(seen), awaited(seen)) == (None, None, ())
+    assert why_over(watched(out(1010.0, 1045.0), wanted=CHANGED)) is Ending.MAX_OUTAGE
+    over = watched(wanted=CHANGED, change_over=1025.0)
+    assert (closing(over), why_over(over)) == (1045.0, Ending.STABLE)
+    late = watched(wanted=CHANGED, change_over=1060.0)
+    assert (closing(late), why_over(late), stable_seconds(late)) == (1080.0, None, 89.0)
+    assert why_over(watched(never, wanted=CHANGED, change_over=1700.0, until=1999.0)) is None
+    assert why_over(watched(never, wanted=CHANGED, change_over=1700.0, until=2001.0)) is Ending.UNPROVEN
+
+
 @pytest.mark.parametrize("verdict", [Verdict.UNVERIFIED, Verdict.RATE_LIMITED])
 def test_what_does_not_become_well_though_nobody_is_out_is_not_waited_for_for_ever(verdict: Verdict) -> None:
     never = one(verdict, gaps=(gap(1010.0, 1020.0),), good_since=None)
