@@ -137,6 +137,7 @@ work=$(mktemp -d) || exit 70
 told=$work/told
 : >"$told" || exit 70
 probe='' drain='' begins='' begun='' drained='' written=''
+then="; watching until all has been ok for $stable s"
 
 # Prints what is told until all of it is, or whoever began this is gone. A terminal's signals are for others to heed.
 relay() {
@@ -228,6 +229,7 @@ end() {
     trap '' $SIGNALS
     # A signal may come between the begin of a program and the note of its number.
     if [ -n "$begins" ] && [ "$latest" != "$!" ]; then eval "$begins=$!"; fi
+    then=''
     look_at_drain
     [ -z "$drain" ] || there "$drain" || drain=''
     [ -z "$drain" ] || signal "$drain" TERM
@@ -302,10 +304,9 @@ look_at_drain() {
     if [ -z "$begun" ]; then
         return
     elif [ "$drained" -eq 0 ]; then
-        say "kubectl drain has ended; watching until all has been ok for $stable s"
+        say "kubectl drain has ended$then"
     else
-        say "kubectl drain failed (exit code $drained), see above; watching until all has been ok for $stable s;" \
-            "$GIVE_BACK"
+        say "kubectl drain failed (exit code $drained), see above$then; $GIVE_BACK"
     fi
 }
 
@@ -362,7 +363,7 @@ elif [ "$code" -ne 0 ]; then
 fi
 
 watch "$@"
-watched=$code
+watched=$code then=''
 if [ -z "$begun" ]; then
     [ "$code" -ne 0 ] || code=3
     say "the watch did not begin (exit code $code): nothing was touched"

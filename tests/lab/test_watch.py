@@ -60,7 +60,7 @@ def test_no_server_counts_a_knock(lab: Lab) -> None:
     config.write_text(json.dumps(changed))
     before = len(lab.postfix_log.read_text())
     command = [str(PROBE), "watch", "--config", str(config), "--format", "json"]
-    with lab.popen(command, namespace="lan", stdout=PIPE, stderr=PIPE) as watch:
+    with lab.popen(command, namespace="vantage", stdout=PIPE, stderr=PIPE) as watch:
         assert watch.stderr is not None
         assert any(WATCHING in line for line in watch.stderr)
         time.sleep(2)  # for how long it is watched is what is asked for

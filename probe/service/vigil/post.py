@@ -74,10 +74,15 @@ class Post:
         """Whether nobody answers."""
         return self._reach.gap is not None
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether its last SYN was not answered, which may be chance."""
+        return self._reach.doubt is not None
+
     def knows_of(self, moment: float) -> bool:
         """Whether it is known if somebody answered then: no earlier knock is in doubt any more."""
         reach = self._reach
-        return reach.at is not None and reach.at >= moment and reach.doubt is None
+        return reach.at is not None and reach.at >= moment and not self.in_doubt
 
     @property
     def silent_until(self) -> float:
@@ -180,7 +185,7 @@ class Post:
             blind=reach.blind,
             knocked_since=reach.since,
             good_since=self._good_since,
-            in_doubt=reach.doubt is not None,
+            in_doubt=self.in_doubt,
             baseline=self.baseline,
             under_way=under_way,
             usual=self._usual,

@@ -77,6 +77,7 @@ CONTRADICTED = (
     "{count} sessions connected at once while knocks went unanswered: something on the way drops some SYNs, perhaps "
     "for their number; try a longer --interval"
 )
+DOUBTED = "the last SYN to {names} was not answered, and none followed that would tell whether it was chance"
 MANY = "so many endpoints: {most:g} knocks a second are sent in all"
 
 Show = Callable[[Watched], None]
@@ -382,6 +383,9 @@ class Vigil:
         contradicted = sum(beat.post.contradicted for beat in self._beats.values())
         said += remarks(self._wanted, self._workshop.learnt.budgets.most)
         said += [CONTRADICTED.format(count=contradicted)] if contradicted else []
+        doubted = [str(name) for name, beat in self._beats.items() if beat.post.in_doubt]
+        if self._knocked is not None and doubted:
+            said.append(DOUBTED.format(names=", ".join(doubted)))
         behind = [name for name, beat in self._beats.items() if beat.post.endpoint.proxy_header is not ProxyHeader.NONE]
         if behind and any(self._beats[name].post.why == COUNTED for name in behind):
             said.append("where a PROXY header is expected, the server notes each counted knock as one without a header")
