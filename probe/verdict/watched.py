@@ -82,6 +82,20 @@ def waits_in(endpoint: WatchedEndpoint, until: float) -> Gap | None:
 WAITS = "a session waits"
 
 
+def as_ended(watched: Watched) -> Watched:
+    """The same; where an outage was too long, what sessions under way have seen of one is listed as such."""
+    if watched.ending is not Ending.MAX_OUTAGE:
+        return watched
+    return replace(watched, endpoints=tuple(_with_what_waits(one, watched.until) for one in watched.endpoints))
+
+
+def _with_what_waits(endpoint: WatchedEndpoint, until: float) -> WatchedEndpoint:
+    seen, known = waits_in(endpoint, until), endpoint.lasting
+    if seen is None:
+        return endpoint
+    return replace(endpoint, gaps=(*(gap for gap in endpoint.gaps if gap is not known), seen))
+
+
 def closing(watched: Watched) -> float | None:
     """The moment from which on one good session of each endpoint ends the watch; None where all are not well."""
     stable, wanted = stable_seconds(watched), watched.wanted.until_stable

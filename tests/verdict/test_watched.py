@@ -24,6 +24,7 @@ from probe.model import (
 from probe.verdict.shared import shared
 from probe.verdict.watched import (
     RULES,
+    as_ended,
     awaited,
     closing,
     conclude,
@@ -214,6 +215,11 @@ def test_a_session_that_waits_is_an_outage_so_far_and_makes_nobody_well() -> Non
     assert why_over(seen) is Ending.MAX_OUTAGE
     told = "vip/smtp was out for at least 35.0 s (a session waits), and it lasts; 30 s are tolerated"
     assert conclude(seen).sentence == told
+    assert [one.gaps for one in as_ended(seen).endpoints] == [()]
+    (listed,) = as_ended(replace(seen, ending=Ending.MAX_OUTAGE)).endpoints
+    assert [(one.began, one.ended, one.seconds) for one in listed.gaps] == [(Edge(1050.0, 1055.0), None, 35.0)]
+    assert standing(listed, 1090.0) == (Severity.CRITICAL, "a session waits")
+    assert as_ended(replace(seen, endpoints=(listed,), ending=Ending.MAX_OUTAGE)).endpoints == (listed,)
     usual = replace(waiting, usual=14.0)
     assert (why_over(watched(usual, wanted=TOLERANT)), conclude(watched(usual)).rule) == (None, "well")
     judging = replace(waiting, under_way=UnderWay(opened=1055.0, failed=1086.0))

@@ -47,7 +47,7 @@ from probe.service.vigil.process import Process
 from probe.service.vigil.whereabouts import Whereabouts
 from probe.service.workshop import Workshop
 from probe.sessions.knock import PATIENCE, Knocker, Make, quiet_socket
-from probe.verdict.watched import session_wanted, why_over
+from probe.verdict.watched import as_ended, session_wanted, why_over
 
 TICK = 0.1
 BRIEF = 0.01
@@ -169,7 +169,7 @@ class Vigil:
             await self._give_up_sessions()
         await asyncio.sleep(0)  # what the thread told last
         self._knocked = Span(self._began or ended, ended)
-        return self.told(over=True)
+        return as_ended(self.told(over=True))
 
     def told(self, *, over: bool = False) -> Watched:
         """What has been seen so far."""
