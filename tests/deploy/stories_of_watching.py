@@ -15,32 +15,32 @@ KNOWN = {
 NOISE = (
     Case(
         name="a drop that becomes masking and back, with every session, pages all the time",
-        vantages=(lan("preserved 4m" + ", silent_drop 30s, masked 30s" * 6 + ", preserved 10m"),),
+        vantages=(lan("preserved 4m" + ", silent_drop 30s, masked 30s" * 6 + ", preserved 7m"),),
         fires={
             "4m20s": {},
             "5m": {drop(): ""},
             "5m30s": {drop(): "", f"MailprobeMasked{{{SMTP}}}": ""},
             "7m": {drop(): "", f"MailprobeMasked{{{SMTP}}}": ""},
             "9m50s": {drop(): "", f"MailprobeMasked{{{SMTP}}}": ""},
-            "13m": {},
+            "16m40s": {},
         },
     ),
     Case(
         name="masked or spoofable on purpose: a session that is lost is no page, two are",
         vantages=(
             lan(
-                "masked 10m, silent_drop 30s, masked 5m",
+                "masked 5m, silent_drop 30s, masked 8m",
                 more={
-                    "vip/imaps": "masked 10m, refused 30s, masked 60s, refused 30s, masked 3m",
-                    "vip/submissions": "masked 10m, silent_drop 1m, masked 4m",
-                    "forged/smtp": "spoofable 10m, silent_drop 30s, spoofable 5m",
+                    "vip/imaps": "masked 5m, refused 30s, masked 60s, refused 30s, masked 6m",
+                    "vip/submissions": "masked 5m, silent_drop 1m, masked 7m",
+                    "forged/smtp": "spoofable 5m, silent_drop 30s, spoofable 8m",
                 },
             ),
-            Vantage(name="cron", scripts={"pushed/smtp": "masked 10m, silent_drop 30s, masked 5m"}, counts=False),
+            Vantage(name="cron", scripts={"pushed/smtp": "masked 5m, silent_drop 30s, masked 8m"}, counts=False),
         ),
         fires={
-            **{at: KNOWN for at in ("9m50s", "10m", "10m20s", "13m10s")},
-            **{at: {**KNOWN, drop('path="vip",service="submissions"'): ""} for at in ("10m30s", "11m40s")},
+            **{at: KNOWN for at in ("4m50s", "5m", "5m20s", "12m40s")},
+            **{at: {**KNOWN, drop('path="vip",service="submissions"'): ""} for at in ("5m30s", "8m10s", "11m50s")},
         },
     ),
     Case(
@@ -50,7 +50,7 @@ NOISE = (
     ),
     Case(
         name="a restart that goes through three verdicts is one outage",
-        vantages=(lan("preserved 4m" + ", refused 30s, no_greeting 30s, tls_failed 30s" * 2 + ", preserved 10m"),),
+        vantages=(lan("preserved 4m" + ", refused 30s, no_greeting 30s, tls_failed 30s" * 2 + ", preserved 7m"),),
         fires={
             "5m20s": {},
             "5m50s": {f"MailprobeRefused{{{SMTP}}}": ""},
@@ -59,7 +59,7 @@ NOISE = (
                 f"MailprobeNoGreeting{{{SMTP}}}": "",
                 f"MailprobeTlsFailed{{{SMTP}}}": "",
             },
-            "12m": {},
+            "13m40s": {},
         },
     ),
     Case(
@@ -102,14 +102,14 @@ NOISE = (
     Case(
         name="a path out of the configuration, in the middle of its outage",
         vantages=(lan("preserved 20m", more={"old/smtp": "preserved 3m, silent_drop 3m, removed 14m"}),),
-        fires={"5m": {drop('path="old",service="smtp"'): ""}, "9m": {}, "19m": {}},
+        fires={"5m": {drop('path="old",service="smtp"'): ""}, "13m": {}, "19m": {}},
     ),
     Case(
         name="single rounds, from a cron job: they have no counters, and page as soon",
         vantages=(
-            Vantage(name="cron", scripts={"vip/smtp": "preserved 4m, silent_drop 5m, preserved 10m"}, counts=False),
+            Vantage(name="cron", scripts={"vip/smtp": "preserved 4m, silent_drop 2m, preserved 7m"}, counts=False),
         ),
-        fires={"4m20s": {}, "4m40s": {drop(): ""}, "12m": {}},
+        fires={"4m20s": {}, "4m40s": {drop(): ""}, "12m40s": {}},
     ),
 )
 
