@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from probe.model import MaskedBy
 from tests.deploy.case import LAN, SMTP, Case, asked, differs, down, drop, lan, office, vps
+from tests.deploy.story import Vantage
 
 LASTING = {
     "refused": ("MailprobeRefused", "connections are refused"),
@@ -27,6 +28,8 @@ LASTING = {
     "resolve_failed": ("MailprobeResolveFailed", "the name of the path does not resolve"),
 }
 """Verdicts that wait a minute: alert and words of its summary."""
+
+DIFFERS_IMAPS = differs().replace("smtp", "imaps")
 
 ONCE = (*LASTING, "silent_drop", "unannounced", "masked")
 
@@ -206,9 +209,40 @@ QUORUM = (
         },
     ),
     Case(
-        name="the other vantage is gone: its vote is remembered for eight minutes",
-        vantages=(lan("preserved 4m, silent_drop 9m"), vps("preserved 4m, gone 9m")),
-        fires={"4m50s": {}, "7m": {differs(): ""}, "12m20s": {drop(): "", differs(): "", **down("vps")}},
+        name="the other vantage is gone with the server: a daemon's vote is kept for three minutes, that of rounds for eight",
+        vantages=(
+            lan("preserved 4m, silent_drop 9m", more={"vip/imaps": "preserved 4m, silent_drop 9m"}),
+            vps("preserved 4m, gone 9m"),
+            Vantage(name="cron", scripts={"vip/imaps": "preserved 4m, gone 9m"}, counts=False),
+        ),
+        fires={
+            "4m50s": {},
+            "6m": {
+                differs(): "vip/smtp: only lan sees it as silent_drop; no other vantage can tell just now",
+                DIFFERS_IMAPS: "vip/imaps: only lan sees it as silent_drop; no other vantage can tell just now",
+            },
+            "7m30s": {drop(): "", differs(): "", DIFFERS_IMAPS: ""},
+            "11m30s": {drop(): "", differs(): "", DIFFERS_IMAPS: "", **down("vps"), **down("cron")},
+            "12m50s": {
+                drop(): "",
+                drop('path="vip",service="imaps"'): "",
+                DIFFERS_IMAPS: "",
+                **down("vps"),
+                **down("cron"),
+            },
+        },
+    ),
+    Case(
+        name="the other vantage loses its interface with the outage, and cannot open sessions any more",
+        vantages=(lan("preserved 4m, refused 5m"), vps("preserved 4m, unable 5m")),
+        fires={
+            "6m": {differs(): "vip/smtp: only lan sees it as refused; no other vantage can tell just now"},
+            "8m50s": {
+                f"MailprobeRefused{{{SMTP}}}": "",
+                differs(): "",
+                f'MailprobeStale{{{SMTP},vantage="vps"}}': "",
+            },
+        },
     ),
     Case(
         name="the other vantage hangs with its last good verdict: it has no vote",
