@@ -209,7 +209,7 @@ QUORUM = (
         },
     ),
     Case(
-        name="the other vantage is gone with the server: a daemon's vote is kept for three minutes, that of rounds for eight",
+        name="the other vantage is gone with the server: a daemon's vote is kept for 3 minutes, that of rounds for 8",
         vantages=(
             lan("preserved 4m, silent_drop 9m", more={"vip/imaps": "preserved 4m, silent_drop 9m"}),
             vps("preserved 4m, gone 9m"),
