@@ -1,4 +1,4 @@
-"""What fails by chance, for two hours: how many pages that makes, told by promtool.
+"""What fails by chance, or a minute of every five, for two hours: how many pages that makes, told by promtool.
 
 Rule 1: chance has a seed, and every path its own; all of them are of one vantage, so that they are played at once.
 Rule 2: pages are counted, not looked for at moments: one that ends and comes again is two.
@@ -17,7 +17,7 @@ from tests.deploy.story import INTERVAL, Vantage
 from tests.deploy.test_alerts import play
 
 SESSIONS = 240
-EVALUATED = 40
+EVALUATED = 50
 APART = 5
 """Sessions that are well, at least, after each one that fails alone: two and a half minutes."""
 
@@ -46,6 +46,7 @@ SCRIPTS = {
     "third-dropped/smtp": told("silent_drop", shares(2, 1 / 3)),
     "third-refused/smtp": told("refused", shares(3, 1 / 3)),
     "alone-dropped/smtp": told("silent_drop", alone(1)),
+    "loop-refused/smtp": told("refused", [step % 10 < 2 for step in range(SESSIONS)]),
 }
 
 
@@ -67,6 +68,7 @@ def test_what_fails_in_part_by_chance_stays_a_page_and_what_fails_alone_is_none(
     story["tests"][0]["promql_expr_test"] = [
         asked(f"count({pages('half')} == 1)", 2),
         asked(f"count({pages('third')} <= 3)", 2),
+        asked(f"count({pages('loop')} == 1)", 1),
         asked(f"count({pages('alone')})", 0),
     ]
     play("host", story, tmp_path)
