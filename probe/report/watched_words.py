@@ -27,7 +27,7 @@ from probe.model import (
     WatchedEndpoint,
 )
 from probe.report.text import counted
-from probe.verdict.watched import awaited, changes, how, is_broken, stable_seconds
+from probe.verdict.watched import awaited, changes, closing, how, is_broken
 
 MARKS = {Severity.OK: "✓", Severity.WARNING: "!", Severity.CRITICAL: "✗", Severity.UNKNOWN: "?"}
 
@@ -177,14 +177,15 @@ def sessions(watched: Watched) -> str:
 
 def ends(watched: Watched) -> str:
     """What an end by --until-stable waits for; empty where none is asked for."""
-    wanted, stable = watched.wanted, stable_seconds(watched)
+    wanted, moment = watched.wanted, closing(watched)
     if wanted.until_stable is None:
         return ""
     if changes(watched):
         return f"ends {wanted.until_stable:g} s after process {wanted.process}, if all are ok"
     left = awaited(watched)
     if not left:
-        return f"ok for {stable or 0.0:.0f} of {wanted.until_stable:g} s"
+        stable = 0.0 if moment is None else watched.until - moment + wanted.until_stable
+        return f"ok for {stable:.0f} of {wanted.until_stable:g} s"
     due = [0.0 if one.under_way else (one.next_session or 0.0) - watched.until for one in left]
     when = f", due in {max(due):.0f} s" if max(due) >= 1 else ""
     return f"ok for {wanted.until_stable:g} s; a last session of {counted(len(left), 'endpoint')} ends it{when}"

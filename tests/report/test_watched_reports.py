@@ -293,7 +293,7 @@ def test_what_the_end_waits_for_is_told() -> None:
     seen = watched(ending=None, wanted=wanted)
     assert ends(seen) == "ends 20 s after process 7, if all are ok"
     over = replace(seen, change_over=1080.0)
-    assert ends(over) == "ok for 89 of 20 s"
+    assert ends(over) == "ok for 10 of 20 s", "since the change is over"
     last = endpoint(samples=(sample(1000.0),), next_session=1102.0)
     waiting = watched(last, ending=None, wanted=Wanted(until_stable=20.0))
     told = "ok for 20 s; a last session of 1 endpoint ends it, due in 12 s"
