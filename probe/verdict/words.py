@@ -73,8 +73,9 @@ _REFUSED = (
 
 WORDS: dict[str, Words] = {
     "vantage-cannot-open": Words(
-        "The probe itself could not open the connection: {detail}.",
-        "This is about the vantage, not the server: check source_address, local firewall and file limits there.",
+        "The probe itself saw nothing of {where}: {detail}.",
+        "This is about the vantage, not the server: check source_address, local firewall and file limits there; "
+        "where it stood still, what stopped it (a backup that freezes it, memory swapped out, a paused machine).",
     ),
     "name-not-resolved": Words(
         "{host} could not be resolved: {detail}.",

@@ -9,8 +9,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -21,7 +19,7 @@ from probe.sessions.open import open_session
 from tests.sessions.acts import wants_header
 from tests.sessions.moment import Moment
 from tests.sessions.peers import Peer, Town
-from tests.sessions.running import VERBS, endpoint, judged, kit
+from tests.sessions.running import VERBS, deaf, endpoint, judged, kit
 
 SOURCE = ip_address("127.3.2.1")
 LOOPBACKS = {"127.0.0.1": AddressFamily.IPV4, "::1": AddressFamily.IPV6}
@@ -135,23 +133,9 @@ async def test_a_refused_connection() -> None:
 
 
 async def test_syns_that_nobody_answers() -> None:
-    with _deaf() as port:
+    with deaf() as port:
         at = replace(endpoint(Peer(service=Service.IMAPS, port=port)), timeouts=Timeouts(connect=0.3, session=2))
         assert (await _end(at))[:2] == ("silent_drop", "syn-unanswered")
-
-
-@contextmanager
-def _deaf() -> Iterator[int]:
-    """A listener whose queue is full: Linux drops further SYNs in silence."""
-    with ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(4):
-            filler = stack.enter_context(socket.socket())
-            filler.settimeout(0)
-            filler.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
 
 
 @pytest.mark.parametrize("service", list(Service))
