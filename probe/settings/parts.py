@@ -72,7 +72,8 @@ class ScheduleSettings(Part):
     max_sessions_per_minute: Rate = key(
         default=6,
         description="Upper bound of connections per endpoint, whatever the interval says: sessions, control "
-        "connections after a failure, `/probe`, trust checks, and mailboxes read back. Servers limit connections per "
+        "connections after a failure, `/probe`, trust checks, and mailboxes read back. A session that fails takes up "
+        "to three, with 1 or 2 at once all the same, and the next one waits longer. Servers limit connections per "
         "client (10 a minute is a common setting), and behind masquerading all clients share one address and one "
         "limit. An imaps session whose line must be told from others by a rhythm opens beats besides, connections "
         "without a login, of which Dovecot counts none: at most four times this many a minute per endpoint, and 300 "

@@ -139,6 +139,14 @@ def test_several_paths_to_one_server_share_its_limit(tmp_path: Path) -> None:
         ]
 
 
+def test_a_session_that_fails_takes_its_connections_at_once_however_few_a_minute(tmp_path: Path) -> None:
+    paths = ", ".join(f"{{name: p{number}, host: 10.0.20.202, endpoints: [{{service: smtp}}]}}" for number in range(4))
+    schedule = "schedule: {interval: 60s, max_sessions_per_minute: 1}"
+    told = warnings_of(tmp_path, f"paths: [{paths}]\n{QUIET}{schedule}")
+    assert any("with up to 12 connections a minute in all while they fail" in one for one in told), told
+    assert any("so it has one in 180s while it fails" in one for one in told), told
+
+
 def test_an_interval_that_an_endpoint_cannot_keep_to_while_it_fails(tmp_path: Path) -> None:
     (told,) = warnings_of(tmp_path, f"{VIP}{QUIET}schedule: {{interval: 10s}}")
     assert told.startswith(
