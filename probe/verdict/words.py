@@ -89,6 +89,11 @@ WORDS: dict[str, Words] = {
         "{where} is unreachable ({detail}): nobody answers for the address.",
         _UNANNOUNCED,
     ),
+    "no-route-from-here": Words(
+        "This machine itself has no way to {where} ({detail}), so nothing was sent there.",
+        "The fault is on the vantage: look at `ip route get {place}` and `ip -brief address` there; a lease, a link or "
+        "a VPN may be gone.",
+    ),
     "connection-refused": Words("{where} refused the connection{how}.", _REFUSED),
     "dropped-meanwhile": Words(
         "{where} went silent in phase {phase}, and a new connect got no answer within {connect:.1f} s either: packets "
@@ -209,6 +214,7 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
     connected = session.connected if session.connected is not None else session.opened
     return {
         "where": f"{session.service} at {socket}",
+        "place": place,
         "socket": socket,
         "host": session.host,
         "server": session.server_name or session.host,
