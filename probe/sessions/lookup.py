@@ -80,7 +80,7 @@ class Lookups:
             lookup = self._shared(host, family)
             await asyncio.wait([lookup.outcome], timeout=due - loop.time())
             if not lookup.outcome.done():
-                in_time(due)
+                in_time(due, loop.time())
                 raise Refusal(Failure.TIMED_OUT, self._why_not_in_time())
             if lookup.begun >= asked or lookup.outcome.exception() is None:
                 return lookup.outcome.result()
