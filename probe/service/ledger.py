@@ -24,7 +24,7 @@ from typing import TypeVar
 
 from probe.model import Change, Endpoint, EndpointName, Outage, Pace, Phase, Result, Severity, Verdict
 from probe.service.distribution import Distribution
-from probe.verdict.outage import joined, left, over, step
+from probe.verdict.outage import joined, left, longer, over, step
 
 DAY = 86_400.0
 MOST_CHANGES = 1_000
@@ -81,8 +81,10 @@ Noted = tuple[deque[Change], deque[Outage], Outage | None]
 
 @dataclass(slots=True)
 class Account:
-    """The books of one endpoint. `seconds_of_outage` are those that this process saw; they never go back.
+    """The books of one endpoint.
 
+    `seconds_of_outage`: those that this process was the first to know of, so one that goes on with an outage counts on
+    where the one before stopped, at the outage's last session. They never go back.
     `missed`: turns on which no session began, for the one before was under way, or waited for room, too long.
     `latest`: the latest session of this process to just this endpoint; `since`: from when on it was to have one.
     `looked`: when the first session of this process was opened that the vantage could open.
@@ -141,9 +143,7 @@ class Account:
     def record(self, result: Result) -> Entry:
         """Add one judged session."""
         before, after = self.outage, step(self.outage, result, self.pace.lapse)
-        outage = after.lasting or after.ended
-        if before is not None and outage is not None and self.looked is not None:  # what went before was not seen here
-            self.seconds_of_outage += max(0.0, outage.seconds - before.seconds)
+        self.seconds_of_outage += after.seconds
         if after.ended is not None:
             self.outages.append(after.ended)
         self.latest, self.outage = result, after.lasting
@@ -180,6 +180,12 @@ class Account:
             else:
                 after[after.index(begun)] = joined(lasting, begun, self.pace.lapse)
         return self._changes_after(changes, own), deque([*before, *after], maxlen=MOST_OUTAGES), outage
+
+    def missing(self, lasting: Outage | None) -> float:
+        """Seconds between an outage that is heard of now and the first session here, which nobody has counted."""
+        if lasting is None or self.looked is None or lasting.seen < self.since:
+            return 0.0
+        return longer(lasting, self.looked, self.pace.lapse)
 
     def _changes_after(self, changes: Sequence[Change], own: Change | None) -> deque[Change]:
         after = list(self.changes)
@@ -307,6 +313,7 @@ class Ledger:
             for name, account in accounts.items()
         }
         for name, account in accounts.items():
+            account.seconds_of_outage += account.missing(lasting.get(name))
             account.changes, account.outages, account.outage = noted[name]
         for outage in restored.lasting:
             self._tell_if_over(outage)

@@ -18,7 +18,7 @@ from prometheus_client import Metric as Family
 from prometheus_client.registry import Collector
 
 from probe.evidence.health import Heard
-from probe.model import MaskedBy, Topology
+from probe.model import MaskedBy, Networks, Topology
 from probe.service.ledger import Account
 from probe.service.metrics import fill
 from probe.service.metrics.page import Page, Wall
@@ -35,6 +35,7 @@ class Snapshot:
     endpoints: tuple[Standing, ...]
     heard: tuple[Heard, ...]
     topology: Topology | None
+    networks: Networks
     clients: Mapping[str, int]
     logins: float | None
     missed: Mapping[tuple[str, str], int]
@@ -50,6 +51,7 @@ class Snapshot:
             endpoints=tuple(standings(station.ledger.accounts.values(), station.clock())),
             heard=station.heard(),
             topology=station.topology,
+            networks=station.settings.networks,
             clients={**dict.fromkeys(map(str, MaskedBy), 0), **station.clients},
             logins=station.logins,
             missed=_missed(station.ledger.accounts.values()),
@@ -74,7 +76,7 @@ class StationCollector(Collector):
         page = Page(now.vantage)
         fill.endpoints(page, now.endpoints, now.wall)
         fill.sources(page, now.heard, now.wall)
-        fill.cluster(page, now.topology)
+        fill.cluster(page, now.topology, now.networks)
         fill.build(page)
         for network, count in now.clients.items():
             page.tell("mailprobe_clients_total", count, network)
