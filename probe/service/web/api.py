@@ -78,7 +78,8 @@ async def known_session(request: web.Request) -> Record:
     """The session that the path of the request names, or a Refusal."""
     record = await records.session_record(site_of(request), request.match_info["id"])
     if record is None:
-        text = "No session of that id is kept. Failures are kept longer than successes, all of them history.retention."
+        kept = "Failures are kept longer than successes, as history.retention and history.size allow"
+        text = f"No session of that id is kept. {kept}."
         raise Refusal(404, text, links=(("/", "the status page"), ("/api/v1/sessions", "sessions that are kept")))
     return record
 
