@@ -1,0 +1,53 @@
+"""What a service of a path has counted since this process began, all its ports together: they share one `Counts`. Pure.
+
+No count goes back while the service is there. A port that leaves the configuration leaves behind what it counted:
+Prometheus takes a fall for a new beginning, and would add what is left once more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from probe.model import EndpointName, Phase, Result, Service, Verdict
+from probe.service.distribution import Distribution, summed
+
+Counted = tuple[str, Service]
+"""Path and service."""
+
+
+def counted(name: EndpointName) -> Counted:
+    """Under what it is counted."""
+    return name.path, name.service
+
+
+@dataclass(kw_only=True, slots=True)
+class Counts:
+    """`seconds_of_outage` are those that this process saw.
+
+    `missed`: turns on which no session began, for the one before was under way, or waited for room, too long.
+    """
+
+    sessions: Counter[Verdict] = field(default_factory=Counter)
+    seconds_of_outage: float = 0.0
+    missed: int = 0
+    durations: Distribution = field(default_factory=Distribution)
+    phases: dict[Phase, Distribution] = field(default_factory=dict)
+
+    def add(self, result: Result) -> None:
+        """Count one judged session."""
+        session = result.session
+        self.sessions[result.judgement.verdict] += 1
+        self.durations.add(session.seconds, session.id, session.closed)
+        for timing in session.phases:
+            self.phases.setdefault(timing.phase, Distribution()).add(timing.seconds, session.id, session.closed)
+
+    def copy(self) -> Counts:
+        """As they are now."""
+        return Counts(
+            sessions=self.sessions.copy(),
+            seconds_of_outage=self.seconds_of_outage,
+            missed=self.missed,
+            durations=summed([self.durations]),
+            phases={phase: summed([self.phases[phase]]) for phase in Phase if phase in self.phases},
+        )
