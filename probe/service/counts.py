@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from probe.model import EndpointName, Phase, Result, Service, Verdict
-from probe.service.distribution import Distribution, summed
+from probe.service.distribution import Distribution
 
 Counted = tuple[str, Service]
 """Path and service."""
@@ -48,6 +48,6 @@ class Counts:
             sessions=self.sessions.copy(),
             seconds_of_outage=self.seconds_of_outage,
             missed=self.missed,
-            durations=summed([self.durations]),
-            phases={phase: summed([self.phases[phase]]) for phase in Phase if phase in self.phases},
+            durations=self.durations.copy(),
+            phases={phase: self.phases[phase].copy() for phase in Phase if phase in self.phases},
         )
