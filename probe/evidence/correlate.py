@@ -17,7 +17,7 @@ from math import inf
 from probe.evidence.age import Written
 from probe.evidence.events import FaultLine, Observed
 from probe.evidence.links import by_fingerprint, by_message, by_port, by_token
-from probe.evidence.moments import by_rhythm, by_time, candidates
+from probe.evidence.moments import by_rhythm, by_time, candidates, has_strayed
 from probe.evidence.scene import SETTLE, Clocks, Finding, Scene, from_dovecot
 from probe.model import Evidence, Failure, Link, Peer, Service, Session, Sighting, Sign
 
@@ -49,7 +49,8 @@ class Search:
     `settled`: nothing that may still come can change it; `settles`: when that will be, unless something comes, -inf if
     it always was. `candidates`: lines that may be ours but are not certain; a rhythm would tell, and time alone from
     `tells` on. `dated_from`: when one line more would tell that lines which do not count yet are of now (age.py,
-    rule 3), -inf if there are none. `clocks`: what the sightings say of their sources' clocks.
+    rule 3), -inf if there are none. `strayed`: its beats went another way in, so no rhythm will tell. `clocks`: what
+    the sightings say of their sources' clocks.
     """
 
     evidence: Evidence
@@ -58,6 +59,7 @@ class Search:
     candidates: int = 0
     tells: float = inf
     dated_from: float = -inf
+    strayed: bool = False
     clocks: Clocks = field(default_factory=dict)
 
 
@@ -84,6 +86,7 @@ def search(session: Session, scene: Scene) -> Search:
         candidates=0 if session.service.speaks_smtp else len(candidates(session, since)),
         tells=min(finding.tells for finding in findings),
         dated_from=max((written.dated_from(seen) for seen in older), default=-inf),
+        strayed=not sightings and has_strayed(session, since),
         clocks={key: offset for finding in findings for key, offset in finding.clocks.items()},
     )
 

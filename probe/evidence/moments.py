@@ -18,6 +18,11 @@ from probe.model import Address, IdMoment, IdMoments, Link, Session, Span
 RHYTHM_CHANCE = MAX_CHANCE / 5
 """Stricter than for other links, because the search is made anew each time that more beats were opened."""
 
+STRAYED = (
+    "connections of ours came in under our own address after this one, of which no such line came: the way in has "
+    "changed since, or its line was lost"
+)
+
 WRITTEN_EARLY = 0.0005
 """Seconds by which a line may seem to come before the command that it tells of: clocks are read in turn."""
 
@@ -35,6 +40,8 @@ def by_rhythm(session: Session, since: Sequence[Observed], _: Scene) -> Finding:
     """Session ids whose times repeat the secret spacing of this session and its beats, all with one address."""
     if not session.beats or not session.id_moments:
         return Finding()
+    if has_strayed(session, since):
+        return Finding(reason=STRAYED)
     fits = sorted(_fits(session, since), key=lambda fit: fit.chance)
     if not fits or fits[0].chance > RHYTHM_CHANCE:
         closest = f"; the closest may do so by chance ({fits[0].chance:.3f})" if fits else ""
@@ -45,6 +52,12 @@ def by_rhythm(session: Session, since: Sequence[Observed], _: Scene) -> Finding:
     seen, identity = fits[0].candidate.seen, fits[0].candidate.identity
     clocks = clocks_by(session, seen, (fits[0].proves,) if fits[0].proves else ())
     return Finding(sighting_of(seen, identity.peer, Link.RHYTHM), clocks=clocks)
+
+
+def has_strayed(session: Session, since: Sequence[Observed]) -> bool:
+    """Whether a beat's line has its own address and port: whoever hid those of the session does so no more."""
+    clients = {beat.client for beat in session.beats if beat.client is not None}
+    return bool(clients) and any(one.identity.peer in clients for one in anonymous(since))
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,10 +70,11 @@ class Timeouts:
 class Pace:
     """How often an endpoint is looked at, in seconds from when a session is opened.
 
-    `due`: by then the verdict of the next one is told, if all is well with the probe. `lapse`: without a next one for
-    longer, nothing is known of the time between.
+    `interval`: from one turn to the next, without jitter. `due`: by then the verdict of the next one is told, if all is
+    well with the probe. `lapse`: without a next one for longer, nothing is known of the time between.
     """
 
+    interval: float = float("inf")
     due: float = 0.0
     lapse: float = float("inf")
 

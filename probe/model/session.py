@@ -137,6 +137,7 @@ class Beat:
     """One extra connection of a rhythm."""
 
     id_moments: IdMoments
+    client: Peer | None = None
 
 
 BEFORE_GREETING = (Phase.PROXY_HEADER, Phase.TLS, Phase.FIRST_BYTE, Phase.GREETING)

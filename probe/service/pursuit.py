@@ -49,7 +49,8 @@ BEFORE_BEATS = 0.7
 """Seconds without a certain line before beats are opened, and after the last beat before the next ones are."""
 
 TIME_IS_WAITED_FOR = 0.5
-"""Share of `timeouts.evidence` within which a line must be told by time, or beats are opened meanwhile."""
+"""Share of `timeouts.evidence`, and of the interval, within which a line must be told by time, or beats are opened
+meanwhile: the next turn waits for the search."""
 
 SECOND_LOOK = 1.0
 """Seconds after a session for which sources must have been deaf, without a break, to be given up."""
@@ -103,7 +104,8 @@ class _Pursuit:
         self._deadline = session.closed + _patience(session, endpoint, workshop)
         self._deaf = workshop.watch.deaf
         self._beats_from = workshop.kit.clock() + BEFORE_BEATS
-        self._time_tells_by = session.closed + TIME_IS_WAITED_FOR * endpoint.timeouts.evidence
+        longest = min(endpoint.timeouts.evidence, endpoint.pace.interval)
+        self._time_tells_by = session.closed + TIME_IS_WAITED_FOR * longest
         self._rounds_left = ROUNDS_OF_BEATS if session.service is Service.IMAPS and session.fault is None else 0
 
     async def run(self, *, once: bool) -> Pursued:
@@ -128,7 +130,7 @@ class _Pursuit:
         Not one that would send another message.
         """
         undated = found.dated_from > -inf and self._session.fault is None and self._session.delivery is None
-        undecided = undated or self._is_undecided(now)
+        undecided = undated or self._is_undecided(found, now)
         return Pursued(self._session, self._told(found, now), undecided=undecided, again_at=found.dated_from)
 
     async def _wait(self, told: asyncio.Event, found: Search, now: float) -> None:
@@ -162,12 +164,12 @@ class _Pursuit:
         return (
             settled
             or given_up
-            or self._is_undecided(now)
+            or self._is_undecided(found, now)
             or (now >= self._deadline and not self._awaits_beats(found, now))
         )
 
-    def _is_undecided(self, now: float) -> bool:
-        return bool(self._session.beats) and not self._rounds_left and now >= self._beats_from
+    def _is_undecided(self, found: Search, now: float) -> bool:
+        return found.strayed or bool(self._session.beats and not self._rounds_left and now >= self._beats_from)
 
     def _is_open(self, found: Search) -> bool:
         """A line fits, and a rival of it may be on its way. Of a failed session only fault lines are waited for."""

@@ -190,7 +190,9 @@ async def open_beat(endpoint: Endpoint, kit: Kit) -> Beat | None:
     plain = replace(endpoint, login=None, imprint=ImprintKind.NONE)
     attempt = _attempt(plain, kit, [])
     await _run(attempt, endpoint.timeouts.session)
-    return Beat(id_moments=attempt.id_moments) if attempt.fault is None and attempt.id_moments else None
+    if attempt.fault is not None or not attempt.id_moments:
+        return None
+    return Beat(id_moments=attempt.id_moments, client=attempt.dialled.client if attempt.dialled else None)
 
 
 def _attempt(endpoint: Endpoint, kit: Kit, verbs: list[str], looked_up: LookedUp | None = None) -> _Attempt:

@@ -26,7 +26,7 @@ def pace(settings: Settings) -> Pace:
     """How often each endpoint is looked at."""
     schedule, limits = settings.schedule, settings.timeouts
     due = schedule.interval * (1 + schedule.jitter) + limits.session + limits.evidence
-    return Pace(due=due, lapse=due + MISSED * schedule.interval)
+    return Pace(interval=schedule.interval, due=due, lapse=due + MISSED * schedule.interval)
 
 
 def _target(settings: Settings, path: PathSettings, endpoint: EndpointSettings) -> Endpoint:

@@ -12,6 +12,7 @@ import pytest
 
 from probe.evidence.correlate import search
 from probe.evidence.events import Connected, Disconnected, FaultLine, IdSent, Line, Observed, Rejected, SessionId, Stamp
+from probe.evidence.moments import STRAYED
 from probe.evidence.ours import Ours
 from probe.evidence.scene import SETTLE, Clocks, Offset, Scene
 from probe.model import (
@@ -308,6 +309,23 @@ class TestRhythm:
         lines = rhythm_lines(session, IdMoment.NEEDED, random, jitter=0.0002, clock=0)[1:]
         stranger = stranger_line(session.id_moments[IdMoment.NEEDED].start, 5, random, address=OURS.address)
         assert sightings(session, stranger, *lines) == ()
+
+    @pytest.mark.parametrize(("address", "links"), [(OURS.address, []), (NODE, [Link.RHYTHM])])
+    def test_beats_that_went_another_way_in_are_known_by_their_own_address_and_port(
+        self, address: Address, links: list[Link]
+    ) -> None:
+        random = Random(5)
+        known = tuple(replace(beat, client=Peer(OURS.address, n)) for n, beat in enumerate(beats(4, random), 50_000))
+        session = imaps_session(beats=known)
+        masked, *_ = rhythm_lines(session, IdMoment.NEEDED, random, jitter=0.0002, clock=0)
+        later = [
+            stranger_line(beat.id_moments[IdMoment.NEEDED].start, n, random, address=address)
+            for n, beat in enumerate(known, 50_000)
+        ]
+        found = search(session, Scene(observed=[masked, *later], now=LATER))
+        assert [sighting.link for sighting in found.evidence.sightings] == links
+        assert found.strayed is not bool(links)
+        assert (STRAYED in found.evidence.reasons) is not bool(links)
 
     def test_a_logged_in_session_is_looked_for_among_its_user_s_lines(self) -> None:
         random = Random(6)

@@ -34,8 +34,21 @@ class Watched:
 
     def outages(self) -> list[dict[str, Any]]:
         """The daemon's outages, the latest first."""
-        outages: list[dict[str, Any]] = json.loads(self._get(LISTEN, "/api/v1/outages"))["outages"]
-        return outages
+        return self._listed("outages")
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """The daemon's sessions, the one that was judged last first."""
+        return self._listed("sessions")
+
+    def _listed(self, name: str) -> list[dict[str, Any]]:
+        """All of a list of the API, however many answers it takes."""
+        listed: list[dict[str, Any]] = []
+        where: str | None = f"/api/v1/{name}?limit=500"
+        while where:
+            page = json.loads(self._get(LISTEN, where))
+            listed += page[name]
+            where = page["next"]
+        return listed
 
     def verdicts(self) -> dict[str, str]:
         """The verdict of each service by the daemon's metrics."""

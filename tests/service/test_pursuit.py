@@ -1,0 +1,101 @@
+"""The search for an imaps session behind a node is over before the endpoint's next turn, as far as it can be."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from probe.demo.door import Arrival
+from probe.demo.scenes import Scene
+from probe.demo.world import CLIENT, DemoWorld, demo_world
+from probe.evidence.events import Stamp
+from probe.evidence.ours import Ours
+from probe.evidence.scene import AGREED, Offset
+from probe.evidence.session_id import encode
+from probe.evidence.sources.source import Lines
+from probe.model import Endpoint, IdMoment, ImprintKind, Link, Networks, Pace, Peer, Result, Service, Span, Verdict
+from probe.service.budget import BEATS
+from probe.service.cycle import probe_endpoint
+from probe.service.learnt import Learnt
+from probe.service.outfit import outfitted
+from probe.service.pursuit import pursue
+from probe.service.watch import Watch
+from probe.service.workshop import Workshop
+from probe.sessions.open import Kit
+from probe.sessions.tls import TlsContexts
+from probe.settings import load, targets
+from tests.builders import NODE, imaps_session
+from tests.service.running import free_port
+from tests.service.test_hearing import Script
+
+NOBODY = Endpoint(path="vip", service=Service.IMAPS, host="127.0.0.1", port=1, imprint=ImprintKind.SESSION)
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[DemoWorld]:
+    async with demo_world() as world:
+        yield world
+
+
+async def judged(world: DemoWorld, folder: Path) -> Result:
+    """One imaps session."""
+    content = {**world.config(), "timeouts": {"connect": "2s", "session": "12s", "evidence": "15s"}}
+    (config := folder / "mailprobe.yaml").write_text(json.dumps(content))
+    settings = load(config, environment={}, hostname="here")
+    (at,) = (one for one in targets(settings) if one.service is Service.IMAPS)
+    async with outfitted(settings, [at], time.time) as workshop:
+        return await probe_endpoint(at, workshop, Ours())
+
+
+async def test_where_the_way_in_changed_since_no_rhythm_is_waited_for(world: DemoWorld, tmp_path: Path) -> None:
+    """A node stands in the way of the first connection, and is gone when the beats come."""
+    masked, straight = world.way(Scene.BEHIND_NODE, Service.IMAPS), world.way(Scene.STRAIGHT, Service.IMAPS)
+    assert masked
+    assert straight
+    came: list[Arrival] = []
+
+    async def way(arrival: Arrival) -> None:
+        ours = str(arrival.client.address) == CLIENT
+        came.extend([arrival] if ours else [])
+        await (masked if ours and len(came) == 1 else straight)(arrival)
+
+    await world.junctions[Service.IMAPS].lead(way)
+    result = await judged(world, tmp_path)
+    assert result.judgement.verdict is Verdict.PRESERVED
+    assert len(came) == 1 + BEATS + 1
+
+
+LINE = "imap-login: Info: Aborted login (no auth attempts in 0 secs): user=<>, rip=%s, TLS, session=<%s>\n"
+
+
+@pytest.mark.parametrize(("interval", "words"), [(2.0, {"rhythm"}), (30.0, set())])
+async def test_time_is_waited_for_unless_it_tells_too_late_for_the_next_turn(interval: float, words: set[str]) -> None:
+    """The clock is known to 6 ms, as on a loaded machine, so that the only line tells after some 2.6 s."""
+    now = time.time()
+    moments = {moment: Span(now - 0.0005, now) for moment in IdMoment}
+    session = imaps_session(opened=now - 0.1, closed=now, id_moments=moments)
+    line = LINE % (NODE, encode(now, Peer(NODE, 40_000)))
+    source = Script(Lines(now, line.encode(), (Stamp(now, 1e-6),)))
+    clocks = {(source.name, IdMoment.NEEDED): Offset(-0.003, 0.003, AGREED)}
+    at = replace(NOBODY, port=free_port(), pace=Pace(interval=interval))
+    told: set[str] = set()
+    async with Watch([source], time.time) as watch:
+        workshop = Workshop(
+            kit=Kit(clock=time.time, token=lambda: "token", contexts=TlsContexts()),
+            watch=watch,
+            random=Random(1),
+            networks=Networks(),
+            learnt=Learnt(clock=time.time, clocks=clocks),
+            progress=lambda _, word: told.add(word),
+        )
+        with watch.needed_since(session.opened):
+            await source.told.wait()
+            found = await pursue(session, at, workshop, Ours())
+    assert [one.link for one in found.evidence.sightings] == [Link.TIME]  # for nobody answers a beat
+    assert told == words
