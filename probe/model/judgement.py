@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from probe.model.address import Address
+from probe.model.address import Address, Networks
 from probe.model.evidence import Evidence
 from probe.model.session import Session
 from probe.model.surroundings import Topology
@@ -40,13 +40,15 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Round:
-    """One cycle over all endpoints: what `--once` prints. `topology`: the facts last gathered, for metrics."""
+    """One cycle over all endpoints: what `--once` prints. `topology`: the facts last gathered, for metrics, `networks`
+    as they are configured."""
 
     vantage: str
     started: float
     seconds: float
     results: tuple[Result, ...] = field(default=())
     topology: Topology | None = None
+    networks: Networks = field(default_factory=Networks)
 
     @property
     def severity(self) -> Severity:

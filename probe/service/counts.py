@@ -23,8 +23,10 @@ def counted(name: EndpointName) -> Counted:
 
 @dataclass(kw_only=True, slots=True)
 class Counts:
-    """`seconds_of_outage` are those that this process saw.
+    """What was counted.
 
+    `seconds_of_outage`: those that this process was the first to know of, so one that goes on with an outage counts on
+    where the one before stopped, at the outage's last session. They never go back.
     `missed`: turns on which no session began, for the one before was under way, or waited for room, too long.
     """
 

@@ -47,6 +47,7 @@ async def run_round(endpoints: Sequence[Endpoint], workshop: Workshop, vantage: 
         seconds=workshop.kit.clock() - started,
         results=tuple(task.result() for task in tasks),
         topology=workshop.survey.topology,
+        networks=workshop.networks,
     )
 
 

@@ -25,7 +25,7 @@ from typing import TypeVar
 
 from probe.model import Change, Endpoint, EndpointName, Outage, Pace, Result, Severity
 from probe.service.counts import Counts, counted
-from probe.verdict.outage import joined, left, over, step
+from probe.verdict.outage import joined, left, longer, over, step
 
 DAY = 86_400.0
 MOST_CHANGES = 1_000
@@ -137,9 +137,7 @@ class Account:
     def record(self, result: Result) -> Entry:
         """Add one judged session."""
         before, after = self.outage, step(self.outage, result, self.pace.lapse)
-        outage = after.lasting or after.ended
-        if before is not None and outage is not None and self.looked is not None:  # what went before was not seen here
-            self.counts.seconds_of_outage += max(0.0, outage.seconds - before.seconds)
+        self.counts.seconds_of_outage += after.seconds
         if after.ended is not None:
             self.outages.append(after.ended)
         self.latest, self.outage = result, after.lasting
@@ -175,6 +173,12 @@ class Account:
             else:
                 after[after.index(begun)] = joined(lasting, begun, self.pace.lapse)
         return self._changes_after(changes, own), deque([*before, *after], maxlen=MOST_OUTAGES), outage
+
+    def missing(self, lasting: Outage | None) -> float:
+        """Seconds between an outage that is heard of now and the first session here, which nobody has counted."""
+        if lasting is None or self.looked is None or lasting.seen < self.since:
+            return 0.0
+        return longer(lasting, self.looked, self.pace.lapse)
 
     def _changes_after(self, changes: Sequence[Change], own: Change | None) -> deque[Change]:
         after = list(self.changes)
@@ -297,6 +301,7 @@ class Ledger:
             for name, account in accounts.items()
         }
         for name, account in accounts.items():
+            account.counts.seconds_of_outage += account.missing(lasting.get(name))
             account.changes, account.outages, account.outage = noted[name]
         for outage in restored.lasting:
             self._tell_if_over(outage)

@@ -24,6 +24,7 @@ from probe.model import (
     Topology,
     Verdict,
 )
+from probe.verdict.belonging import announced, is_outside
 
 VIRTUAL = ("00:00:5e:00:01:", "00:00:5e:00:02:")
 """Link addresses that VRRP moves from machine to machine (RFC 5798, section 7.3): they name no machine."""
@@ -31,7 +32,6 @@ VIRTUAL = ("00:00:5e:00:01:", "00:00:5e:00:02:")
 BROKEN = frozenset({Verdict.SILENT_DROP, Verdict.UNANNOUNCED, Verdict.REFUSED, Verdict.NO_GREETING})
 """Verdicts on sessions that never got as far as a greeting, for reasons that the session itself does not show."""
 
-OUTSIDE = frozenset({MaskedBy.PROXY, MaskedBy.GATEWAY})
 UNKNOWN = Topology(taken=0.0)
 
 
@@ -61,8 +61,8 @@ class Case:
 
     @property
     def outside(self) -> bool:
-        """Whether the session went to a proxy or a gateway, which no node announces."""
-        return self.session.address is not None and self.surroundings.networks.owner(self.session.address) in OUTSIDE
+        """Whether the session went to a proxy or a gateway: by which node it goes on from there is not known."""
+        return is_outside(self.session.address, self.surroundings.networks)
 
     @property
     def elsewhere(self) -> bool:
@@ -73,18 +73,24 @@ class Case:
 
     @property
     def leads_here(self) -> bool:
-        """Whether the address leads to the Service: by the API's word, as a node's, or as the only one there is."""
+        """Whether the address leads to the Service: by the API's word, as a node's, as the only one there is, or as the
+        only one that a node announces."""
         address = self.session.address
         if address is None or self.elsewhere:
             return False
         if self.outside or self.topology.service.addresses or self.topology.node_at(address) is not None:
             return True
-        by_node = any(announcer.node is not None for announcer in self.announced or ())
+        by_node = address in announced(self.topology, self.surroundings.networks)
         return by_node or not any(self._rivals(address, other) for other in self.surroundings.addresses)
+
+    @property
+    def enters(self) -> bool:
+        """Whether it matters which nodes have endpoints: the address is the Service's own, not of what is before it."""
+        return not self.outside and (self.leads_here or self.judgement.verdict is Verdict.MASKED)
 
     def _rivals(self, address: Address, other: Address) -> bool:
         """Whether this other address of a path may be the Service's as well as the session's: one of each family is."""
-        other_kind = self.topology.node_at(other) or self.surroundings.networks.owner(other) in OUTSIDE
+        other_kind = self.topology.node_at(other) or is_outside(other, self.surroundings.networks)
         return other != address and other.version == address.version and not other_kind
 
     # Endpoints.
@@ -175,7 +181,7 @@ class Case:
     @property
     def announcing_node(self) -> str | None:
         """The node that announces the address, if there is exactly one announcer and it is a known node."""
-        return self.announced[0].node if self.announced and len(self.announced) == 1 else None
+        return self.announced[0].node if self.announced and len(self.announced) == 1 and not self.outside else None
 
     @property
     def way_in(self) -> str | None:

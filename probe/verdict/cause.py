@@ -76,7 +76,7 @@ def _several_answer(case: Case) -> str | None:
         return None
     names = [str(announcer) for announcer in case.answering]
     both = "both " if len(names) == 2 else "all "
-    have = {str(announcer): case.has_endpoint(announcer.node) for announcer in case.answering}
+    have = {str(one): case.has_endpoint(one.node) if case.enters else None for one in case.answering}
     having = [name for name, has in have.items() if has]
     rest = f", and only {having[0]} has a local endpoint" if len(having) == 1 else ""
     rest = ", and none of them has a local endpoint" if not having else rest
@@ -187,8 +187,8 @@ def _way_in(case: Case) -> str:
 def _nobody_announces(case: Case) -> str | None:
     if not case.nobody_answers:
         return None
-    rest = f", although {place_of_pod(case.nodes_with_endpoint)}" if case.nodes_with_endpoint else ""
-    drain = f"; {_drain(case)}" if case.drained else ""
+    rest = f", although {place_of_pod(case.nodes_with_endpoint)}" if case.nodes_with_endpoint and case.enters else ""
+    drain = f"; {_drain(case)}" if case.drained and case.enters else ""
     return f"Nobody on this link answers for {case.session.address}{rest}{drain}"
 
 

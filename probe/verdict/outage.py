@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from probe.model import Outage, Result, Severity
+from probe.model import Outage, Result, Session, Severity
 
 RESENT = 1.0
 """Seconds after which a SYN without an answer is sent again (RFC 6298); before that, the first one was answered."""
@@ -27,10 +27,14 @@ NEVER = float("inf")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one session did to an endpoint's outage: the one that lasts after it, and the one that it ended."""
+    """What one session did to an endpoint's outage: the one that lasts after it, and the one that it ended.
+
+    `seconds`: by how much longer the outage that there was is known to have lasted since.
+    """
 
     lasting: Outage | None = None
     ended: Outage | None = None
+    seconds: float = 0.0
 
 
 def step(outage: Outage | None, result: Result, lapse: float = NEVER) -> Step:
@@ -38,11 +42,8 @@ def step(outage: Outage | None, result: Result, lapse: float = NEVER) -> Step:
     session, judgement = result.session, result.judgement
     if not session.took_place:
         return Step(lasting=outage)
-    unwatched = _unwatched(outage, session.opened, lapse) if outage else 0.0
     if judgement.verdict.severity is not Severity.CRITICAL:
-        connected = session.connected or session.opened
-        over = connected if connected >= session.opened + RESENT else session.opened
-        return Step(ended=replace(outage, ended=max(over, outage.seen), unwatched=unwatched) if outage else None)
+        return _ended(outage, session, lapse) if outage else Step()
     verdicts = outage.verdicts if outage else ()
     known = verdicts if judgement.verdict in verdicts else (*verdicts, judgement.verdict)
     return Step(
@@ -50,7 +51,7 @@ def step(outage: Outage | None, result: Result, lapse: float = NEVER) -> Step:
             endpoint=session.endpoint,
             began=outage.began if outage else session.opened,
             seen=max(session.opened, outage.seen) if outage else session.opened,
-            unwatched=unwatched,
+            unwatched=_unwatched(outage, session.opened, lapse) if outage else 0.0,
             first=outage.first if outage else session.id,
             verdicts=known,
             session=session.id,
@@ -58,8 +59,22 @@ def step(outage: Outage | None, result: Result, lapse: float = NEVER) -> Step:
             explanation=judgement.explanation,
             cause=judgement.cause,
             hint=judgement.hint,
-        )
+        ),
+        seconds=longer(outage, session.opened, lapse) if outage else 0.0,
     )
+
+
+def _ended(outage: Outage, session: Session, lapse: float) -> Step:
+    opened, connected = session.opened, session.connected or session.opened
+    until = connected if connected >= opened + RESENT else opened
+    ended = replace(over(outage, opened, lapse), ended=max(until, outage.seen))
+    return Step(ended=ended, seconds=longer(outage, opened, lapse) + max(0.0, until - max(opened, outage.seen)))
+
+
+def longer(outage: Outage, opened: float, lapse: float = NEVER) -> float:
+    """Seconds that it lasted on, as a session that was opened then shows: none of those in which nobody looked."""
+    since = opened - outage.seen
+    return max(0.0, since) if since <= lapse else 0.0
 
 
 def over(outage: Outage, opened: float, lapse: float = NEVER) -> Outage:

@@ -12,12 +12,12 @@ by the place of the probe alone. The verdict stays what the server saw; the doub
 from __future__ import annotations
 
 from probe.model import Address, Session, Surroundings, Topology, within
-from probe.verdict.case import OUTSIDE
+from probe.verdict.belonging import is_outside
 
 
 def doubt(session: Session, surroundings: Surroundings) -> str | None:
     """What to say where the session did not come from outside; None where nothing known says so."""
-    if session.address is None or surroundings.networks.owner(session.address) in OUTSIDE:
+    if session.address is None or is_outside(session.address, surroundings.networks):
         return None
     place = _place(session, surroundings)
     if place is None:

@@ -100,6 +100,11 @@ NOISE = (
         fires={"5m50s": {drop(): ""}, "6m40s": {drop(): ""}, "10m": {drop(): ""}},
     ),
     Case(
+        name="one session is lost, and the daemon restarts before the next one, which is well",
+        vantages=(lan("preserved 4m, silent_drop 30s, gone 30s, preserved 3m"),),
+        fires={"4m20s": {}, "5m20s": {short(): ""}, "7m": {short(): ""}},
+    ),
+    Case(
         name="a path out of the configuration, in the middle of its outage",
         vantages=(lan("preserved 20m", more={"old/smtp": "preserved 3m, silent_drop 3m, removed 14m"}),),
         fires={"5m": {drop('path="old",service="smtp"'): ""}, "9m": {}, "19m": {}},

@@ -486,11 +486,18 @@ def test_silence(why: str, session: Session, facts: Topology, addresses: tuple[s
     assert told(session, facts, *addresses) is None
 
 
+ANSWERING = (Announcer(mac=MAC_OTHER), BY_ONE, BY_TWO)
+"""Who may answer for a proxy's address: a machine of its own, or a node on which it runs, with a pod or without."""
+
+
 def test_who_announces_a_proxy_s_address_is_no_question() -> None:
     networks = replace(NETWORKS, proxies=(ip_network(VIP),))
     judgement = judge(DROPPED, seen(), networks)
-    for facts in (topology(*POD_ON_ONE), topology(*POD_ON_ONE, announcers=announced(Announcer(mac=MAC_OTHER)))):
+    for facts in (topology(*POD_ON_ONE), *(topology(*POD_ON_ONE, announcers=announced(one)) for one in ANSWERING)):
         assert cause(DROPPED, judgement, Surroundings(topology=facts, networks=networks)) is None
+    nobody = replace(topology(*POD_ON_ONE), announcers=announced())
+    said = cause(LOST, judge(LOST, seen(), networks), Surroundings(topology=nobody, networks=networks))
+    assert said == "Nobody on this link answers for 10.0.20.202."
 
 
 OTHER = ip_address("10.0.20.60")
@@ -516,6 +523,24 @@ def test_endpoints_explain_only_an_address_that_is_known_to_lead_to_the_service(
     assert [among(both, replace(NOWHERE, announcers=announced(BY_TWO)), one) for one in both] == [sentence, None]
     assert among(both, NOWHERE, VIP, aside) == sentence
     assert [among((VIP, v6, TWO), NOWHERE, one) for one in (VIP, v6, TWO)] == [sentence] * 3
+
+
+def test_no_endpoint_explains_an_address_that_may_be_another_service_s() -> None:
+    """MetalLB gives addresses to more Services than one: that nodes announce two tells nothing of either."""
+    dropped = replace(DROPPED, address=OTHER)
+    facts = topology(*POD_ON_ONE)
+    of_both = {**announced(BY_ONE), OTHER: announced(BY_TWO)[VIP]}
+    of_one = {**announced(), OTHER: announced(BY_TWO)[VIP]}
+    answered_twice = {**announced(BY_ONE), OTHER: announced(BY_ONE, BY_TWO)[VIP]}
+    for announcers, said in (
+        (of_both, None),
+        (of_one, None),
+        (answered_twice, "k8s-node1 and k8s-node2 both answer for 10.0.20.60."),
+    ):
+        surroundings = Surroundings(
+            topology=replace(facts, announcers=announcers), networks=NETWORKS, addresses=(VIP, OTHER)
+        )
+        assert cause(dropped, judge(dropped, seen(), NETWORKS), surroundings) == said
 
 
 def test_a_machine_among_the_nodes_networks_that_is_no_node_names_none() -> None:

@@ -17,7 +17,7 @@ from prometheus_client import Metric as Family
 from prometheus_client.registry import Collector
 
 from probe.evidence.health import Heard
-from probe.model import MaskedBy, Topology
+from probe.model import MaskedBy, Networks, Topology
 from probe.service.metrics import fill
 from probe.service.metrics.page import Page, Wall
 from probe.service.metrics.standing import Standing, standings
@@ -33,6 +33,7 @@ class Snapshot:
     endpoints: tuple[Standing, ...]
     heard: tuple[Heard, ...]
     topology: Topology | None
+    networks: Networks
     clients: Mapping[str, int]
     logins: float | None
     troubles: int
@@ -47,6 +48,7 @@ class Snapshot:
             endpoints=tuple(standings(station.ledger.accounts.values(), station.clock())),
             heard=station.heard(),
             topology=station.topology,
+            networks=station.settings.networks,
             clients={**dict.fromkeys(map(str, MaskedBy), 0), **station.clients},
             logins=station.logins,
             troubles=len(station.troubles) + len(besides),
@@ -70,7 +72,7 @@ class StationCollector(Collector):
         page = Page(now.vantage)
         fill.endpoints(page, now.endpoints, now.wall)
         fill.sources(page, now.heard, now.wall)
-        fill.cluster(page, now.topology)
+        fill.cluster(page, now.topology, now.networks)
         fill.build(page)
         for network, count in now.clients.items():
             page.tell("mailprobe_clients_total", count, network)

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import probe
 from probe.evidence.health import LAG_BUCKETS, Heard
-from probe.model import MaskedBy, Topology, Verdict
+from probe.model import MaskedBy, Networks, Topology, Verdict
 from probe.service.distribution import Distribution, summed
 from probe.service.metrics.page import Page, Wall
 from probe.service.metrics.standing import Standing
+from probe.verdict.belonging import announced
 
 
 def endpoints(page: Page, told: Iterable[Standing], wall: Wall) -> None:
@@ -45,15 +46,14 @@ def sources(page: Page, heard: Iterable[Heard], wall: Wall) -> None:
         page.tell("mailprobe_evidence_clock_offset_seconds", max(offsets, key=abs, default=None), name)
 
 
-def cluster(page: Page, topology: Topology | None) -> None:
-    """What is known of nodes. Whoever answers on the wire counts before who is said to."""
+def cluster(page: Page, topology: Topology | None, networks: Networks) -> None:
+    """What is known of nodes; who announces addresses of the Service, and of nothing else."""
     if topology is None:
         return
     counts = {node.name: node.local_endpoints.value for node in topology.nodes if node.local_endpoints}
     for name, count in counts.items():
         page.tell("mailprobe_node_local_endpoints", count, name)
-    most_telling = (told[0].value for told in topology.announcers.values() if told)
-    for name in sorted({one.node for announcers in most_telling for one in announcers if one.node}):
+    for name in sorted({name for names in announced(topology, networks).values() for name in names}):
         page.tell("mailprobe_announcer_info", 1, name)
 
 

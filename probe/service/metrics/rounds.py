@@ -7,13 +7,14 @@ Histograms hold the one session of each endpoint, so their `_sum` is what it too
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 from prometheus_client import Metric as Family
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from probe.model import EndpointName, Result, Round
+from probe.model import EndpointName, Round
 from probe.service.metrics import fill
 from probe.service.metrics.catalogue import OF_A_ROUND, VANTAGE
 from probe.service.metrics.page import Page, Wall
@@ -32,39 +33,31 @@ class _Told(Collector):
 
 def round_registry(done: Round, wall: Wall = float) -> CollectorRegistry:
     """Our metrics of one round. `wall`: what to call the moments of its sessions, as they are by default."""
-    page = _page(done.results, done.vantage, wall)
-    fill.cluster(page, done.topology)
-    return _registry(page.families(empty=False))
+    return _registry(_families(done, wall))
 
 
-def probe_registry(
-    result: Result | Sequence[Result],
-    vantage: str,
-    seconds: float,
-    wall: Wall = float,
-    unfinished: Collection[EndpointName] = (),
-) -> CollectorRegistry:
-    """What one request to `/probe` is answered with; `seconds` is how long the answer took.
+def probe_registry(done: Round, wall: Wall = float, unfinished: Collection[EndpointName] = ()) -> CollectorRegistry:
+    """What one request to `/probe` is answered with.
 
     `probe_success`: the session worked, whatever address the server saw, which is what other probers mean by it.
     `unfinished`: whose sessions were not judged in time. One without a result has not worked, and nothing more is told
     of its service on that path: what another port of it has would look like all of it.
     """
-    results = (result,) if isinstance(result, Result) else result
-    told = [one.session.endpoint for one in results]
+    told = [one.session.endpoint for one in done.results]
     untold = {(name.path, name.service) for name in unfinished if name not in told}
-    worked = bool(results) and not untold and all(one.session.fault is None for one in results)
-    known = [one for one in results if (one.session.path, one.session.service) not in untold]
-    in_time = _unfinished(vantage, [*told, *unfinished], unfinished)
-    own = _page(known, vantage, wall).families(empty=False)
-    return _registry([*_of_every_prober(float(worked), seconds), in_time, *own])
+    worked = bool(told) and not untold and all(one.session.fault is None for one in done.results)
+    known = tuple(one for one in done.results if (one.session.path, one.session.service) not in untold)
+    in_time = _unfinished(done.vantage, [*told, *unfinished], unfinished)
+    own = _families(replace(done, results=known), wall)
+    return _registry([*_of_every_prober(float(worked), done.seconds), in_time, *own])
 
 
-def _page(results: Sequence[Result], vantage: str, wall: Wall) -> Page:
-    page = Page(vantage, OF_A_ROUND)
-    fill.endpoints(page, standings_of(results), wall)
+def _families(done: Round, wall: Wall) -> Iterator[Family]:
+    page = Page(done.vantage, OF_A_ROUND)
+    fill.endpoints(page, standings_of(done.results), wall)
     fill.build(page)
-    return page
+    fill.cluster(page, done.topology, done.networks)
+    return page.families(empty=False)
 
 
 def _registry(families: Iterator[Family] | Sequence[Family]) -> CollectorRegistry:

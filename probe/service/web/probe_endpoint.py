@@ -22,7 +22,7 @@ from functools import lru_cache
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from probe.model import Address, EndpointName, Service, plain_address
+from probe.model import Address, EndpointName, Round, Service, plain_address
 from probe.report.text import one_line
 from probe.service.cycle import ATTEMPTS
 from probe.service.ledger import Account
@@ -179,9 +179,16 @@ def _refuse_a_part(probed: Probed) -> None:
 
 
 def _registry(site: Site, probed: Probed, took: float) -> CollectorRegistry:
-    results = [one.result for one in probed.values() if one.result is not None]
-    unfinished = [name for name, one in probed.items() if one.unfinished]
-    return probe_registry(results, site.station.settings.vantage.name, took, site.wall, unfinished)
+    station = site.station
+    done = Round(
+        vantage=station.settings.vantage.name,
+        started=station.clock() - took,
+        seconds=took,
+        results=tuple(one.result for one in probed.values() if one.result is not None),
+        topology=station.topology,
+        networks=station.settings.networks,
+    )
+    return probe_registry(done, site.wall, [name for name, one in probed.items() if one.unfinished])
 
 
 def _debug(site: Site, probed: Probed, took: float) -> str:

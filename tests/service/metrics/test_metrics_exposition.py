@@ -15,7 +15,7 @@ from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
 from probe.evidence.health import Heard
-from probe.model import Announcer, Endpoint, Known, MaskedBy, Node, Origin, Phase, PhaseTiming, Topology, Verdict
+from probe.model import Announcer, Endpoint, Known, MaskedBy, Node, Origin, Phase, PhaseTiming, Round, Topology, Verdict
 from probe.service.metrics import exposition, probe_registry, station_registry
 from probe.service.metrics.exposition import OPENMETRICS, PLAIN
 from tests.builders import OURS, result
@@ -77,7 +77,7 @@ def at_first(folder: Path) -> CollectorRegistry:
 
 
 def one_request(_: Path) -> CollectorRegistry:
-    return probe_registry(result(phases=PHASES), "lan-probe", 1.5)
+    return probe_registry(Round(vantage="lan-probe", started=100.0, seconds=1.5, results=(result(phases=PHASES),)))
 
 
 def test_openmetrics_is_what_its_parser_accepts(registry: CollectorRegistry) -> None:

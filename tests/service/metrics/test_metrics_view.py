@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,20 @@ from probe.model import (
     Address,
     Announcer,
     Announcers,
+    EndpointName,
     Failure,
     Known,
     MaskedBy,
+    Networks,
     Node,
     Origin,
     Pace,
     Phase,
     PhaseTiming,
     Result,
+    Round,
     Service,
+    ServiceFacts,
     Topology,
     Verdict,
 )
@@ -317,26 +322,58 @@ class TestSources:
         assert value(station, "mailprobe_evidence_lag_seconds_sum", source="kubernetes:mail") == 2.0
 
 
+VIP_ADDRESS, ANOTHER = ip_address("10.0.20.202"), ip_address("10.0.20.203")
+
+
+def _known(count: int) -> Known[int]:
+    return Known(count, Origin.HEALTH_CHECK, 5.0)
+
+
+NODES = (
+    Node(name="k8s-node1", addresses=(ip_address("10.0.20.101"),), local_endpoints=_known(1)),
+    Node(name="k8s-node2", local_endpoints=_known(0)),
+    Node(name="k8s-node3"),
+)
+
+
+def by(address: Address, *nodes: str | None) -> dict[Address, tuple[Announcers, ...]]:
+    """The address is answered for by these nodes; None: by a machine that is not known."""
+    found = tuple(Announcer(name, "02:00:00:00:00:99") for name in nodes)
+    return {address: (Known(found, Origin.NEIGHBOURS, 5.0),)}
+
+
 class TestCluster:
     def test_nodes_by_name_and_nobody_by_address(self, station: StandIn) -> None:
-        vip, mac = ip_address("10.0.20.202"), "02:00:00:00:00:01"
+        known = by(VIP_ADDRESS, "k8s-node2")[VIP_ADDRESS]
         told: dict[Address, tuple[Announcers, ...]] = {
-            vip: (
-                Known((Announcer("k8s-node2", mac),), Origin.NEIGHBOURS, 5.0),
-                Known((Announcer("k8s-node1"),), Origin.METALLB, 5.0),
-            ),
-            ip_address("10.0.20.203"): (Known((Announcer(None, "02:00:00:00:00:99"),), Origin.NEIGHBOURS, 5.0),),
-            ip_address("10.0.20.204"): (Known((), Origin.EXCHANGE, 5.0),),
+            VIP_ADDRESS: (*known, Known((Announcer("k8s-node1"),), Origin.METALLB, 5.0)),
+            **by(ANOTHER, None),
         }
-        nodes = (
-            Node(name="k8s-node1", addresses=(ip_address("10.0.20.101"),), local_endpoints=_known(1)),
-            Node(name="k8s-node2", local_endpoints=_known(0)),
-            Node(name="k8s-node3"),
-        )
-        station.topology = Topology(taken=5.0, nodes=nodes, announcers=told)
+        station.topology = Topology(taken=5.0, nodes=NODES, announcers=told)
         local = states(station, "mailprobe_node_local_endpoints", "node")
         assert local == {"k8s-node1": 1.0, "k8s-node2": 0.0}
         assert states(station, "mailprobe_announcer_info", "node") == {"k8s-node2": 1.0}
+
+    @pytest.mark.parametrize("of_the_service", [("k8s-node1",), ()])
+    @pytest.mark.parametrize("known_by", ["the API", "networks", "nothing"])
+    def test_who_announces_another_service_s_address_announces_no_mail(
+        self, station: StandIn, known_by: str, of_the_service: tuple[str, ...]
+    ) -> None:
+        """A proxy has its address from MetalLB too: its node has no endpoint of the mail server, and needs none."""
+        told = {**by(VIP_ADDRESS, *of_the_service), **by(ANOTHER, "k8s-node2")}
+        by_api = ServiceFacts(addresses=Known((VIP_ADDRESS,), Origin.KUBERNETES, 5.0))
+        service = by_api if known_by == "the API" else ServiceFacts()
+        station.topology = Topology(taken=5.0, nodes=NODES, service=service, announcers=told)
+        if known_by == "networks":
+            networks = replace(station.settings.networks, proxies=(ip_network(ANOTHER),))
+            station.settings = station.settings.model_copy(update={"networks": networks})
+        names = of_the_service if known_by != "nothing" else ()
+        assert states(station, "mailprobe_announcer_info", "node") == dict.fromkeys(names, 1.0)
+
+    def test_addresses_of_both_families_are_the_service_s(self, station: StandIn) -> None:
+        told = {**by(VIP_ADDRESS, "k8s-node1"), **by(ip_address("2001:db8:20::202"), "k8s-node2")}
+        station.topology = Topology(taken=5.0, nodes=NODES, announcers=told)
+        assert [*states(station, "mailprobe_announcer_info", "node")] == ["k8s-node1", "k8s-node2"]
 
     def test_nothing_is_told_of_a_cluster_that_is_not_known(self, station: StandIn) -> None:
         assert samples(station_registry(station), "mailprobe_node_local_endpoints") == []
@@ -399,11 +436,15 @@ class TestOneRequest:
     def one(self, verdict: str, **changes: Any) -> Result:
         return result(Verdict(verdict), **changes)
 
+    def told(self, *results: Result, unfinished: Sequence[EndpointName] = (), **around: Any) -> CollectorRegistry:
+        done = Round(vantage="lan-probe", started=100.0, seconds=1.5, results=results, **around)
+        return probe_registry(done, unfinished=unfinished)
+
     @pytest.mark.parametrize(
         ("verdict", "fault", "success"), [("preserved", None, 1.0), ("masked", None, 1.0), ("refused", FAULT, 0.0)]
     )
     def test_success_is_what_other_probers_call_so(self, verdict: str, fault: object, success: float) -> None:
-        registry = probe_registry(self.one(verdict, fault=fault), "lan-probe", 1.5)
+        registry = self.told(self.one(verdict, fault=fault))
         assert registry.get_sample_value("probe_success") == success
         assert registry.get_sample_value("probe_duration_seconds") == 1.5
         assert registry.get_sample_value("mailprobe_verdict", {**VIP, "verdict": verdict}) == 1.0
@@ -411,21 +452,30 @@ class TestOneRequest:
         assert registry.get_sample_value("mailprobe_session_duration_seconds_count", VIP) == 1.0
 
     def test_counters_and_what_no_session_tells_are_left_out(self) -> None:
-        registry = probe_registry(self.one("preserved"), "lan-probe", 1.5)
+        registry = self.told(self.one("preserved"))
         families = list(registry.collect())
         assert all(family.samples for family in families)
         assert not [family.name for family in families if family.type == "counter"]
 
     def test_several_services_of_a_path_succeed_together(self) -> None:
         imaps = self.one("refused", service=Service.IMAPS, port=993, fault=FAULT)
-        registry = probe_registry([self.one("preserved"), imaps], "lan-probe", 1.5)
+        registry = self.told(self.one("preserved"), imaps)
         assert registry.get_sample_value("probe_success") == 0.0
         assert registry.get_sample_value("mailprobe_up", VIP) == 1.0
-        assert probe_registry([], "lan-probe", 0.1).get_sample_value("probe_success") == 0.0
+        assert self.told().get_sample_value("probe_success") == 0.0
+
+    def test_nodes_are_told_as_the_daemon_itself_tells_them(self) -> None:
+        topology = Topology(taken=5.0, nodes=NODES, announcers=by(VIP_ADDRESS, "k8s-node2"))
+        proxy = Networks(proxies=(ip_network(VIP_ADDRESS),))
+        for networks, nodes in ((Networks(), ["k8s-node2"]), (proxy, [])):
+            registry = self.told(self.one("preserved"), topology=topology, networks=networks)
+            local = samples(registry, "mailprobe_node_local_endpoints")
+            assert [(one.labels["node"], one.value) for one in local] == [("k8s-node1", 1.0), ("k8s-node2", 0.0)]
+            assert [one.labels["node"] for one in samples(registry, "mailprobe_announcer_info")] == nodes
 
     def test_what_is_not_judged_in_time_is_said(self) -> None:
         early = self.one("unverified")
-        registry = probe_registry([early, self.one("masked", **THERE)], "lan-probe", 1.5, unfinished=[SMTP.name])
+        registry = self.told(early, self.one("masked", **THERE), unfinished=[SMTP.name])
         assert registry.get_sample_value("probe_success") == 1.0
         assert registry.get_sample_value("mailprobe_unfinished", VIP) == 1.0
         assert registry.get_sample_value("mailprobe_unfinished", {**VIP, "service": "imaps"}) == 0.0
@@ -435,14 +485,10 @@ class TestOneRequest:
     def test_no_verdict_is_made_up_of_a_session_that_is_still_open(self) -> None:
         """Nor is that of another port told as if it were the service's."""
         results = [self.one("preserved", port=2525), self.one("preserved", **THERE)]
-        registry = probe_registry(results, "lan-probe", 1.5, unfinished=[SMTP.name])
+        registry = self.told(*results, unfinished=[SMTP.name])
         assert registry.get_sample_value("probe_success") == 0.0
         assert registry.get_sample_value("mailprobe_unfinished", VIP) == 1.0
         assert {s.labels["service"] for f in registry.collect() for s in f.samples if s.name == "mailprobe_up"} == {
             "imaps"
         }
         assert registry.get_sample_value("mailprobe_verdict", {**VIP, "verdict": "preserved"}) is None
-
-
-def _known(count: int) -> Known[int]:
-    return Known(count, Origin.HEALTH_CHECK, 5.0)

@@ -62,6 +62,13 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- if and (not .Values.hostNetwork) (not .Values.podAddressIsSeen) (not $addresses) }}
 - Nothing says which address the mail server should see: a pod's is usually replaced by its node's, and every session would be called masked. Set hostNetwork: true, or name the addresses in config.vantage.addresses, or set podAddressIsSeen: true where pods are routed with their own.
 {{- end }}
+{{- if not (or .Values.hostNetwork .Values.podAnnotations) }}
+{{- range $index, $path := .Values.config.paths }}
+{{- if $path.source_address }}
+- config.paths[{{ $index }}].source_address is {{ $path.source_address | quote }}: a pod with a network of its own does not have that address, and no session could be opened from it. Set hostNetwork: true, or leave it out, or let podAnnotations give the pod the address (Multus, a fixed address of the network plugin).
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if and .Values.hostNetwork .Values.podAddressIsSeen }}
 - hostNetwork and podAddressIsSeen are both true: on the node's network the pod has no address of its own.
 {{- end }}
