@@ -232,8 +232,8 @@ class HistorySettings(Part):
     retention: Duration = key(default="30d", description="How long sessions are kept.", examples=["30d"])
     size: Size = key(
         default="2GB",
-        description="How big the file may get: beyond it the oldest sessions go before their time, first what a page "
-        "shows of them.",
+        description="How big the file may get: beyond it goes before its time what pages show of sessions that were "
+        "fine, then the oldest sessions.",
         examples=["500MB"],
     )
 
