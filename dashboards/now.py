@@ -17,8 +17,9 @@ NUMBERS = (
     (
         Said(
             title="Nobody gets in",
-            description="Endpoints with a verdict that keeps everybody out: dropped, refused, no greeting, TLS, login, "
-            "PROXY header. Each vantage's view of a service is one. No data: no probe reports.",
+            description="Endpoints with a verdict that keeps everybody out: dropped, refused, no greeting, TLS, "
+            "PROXY header. A refused login is not among them: it may be the probe's own password. Each vantage's view "
+            "of a service is one. No data: no probe reports.",
             steps=steps((1, COLOURS[Kind.SHUT])),
         ),
         questions.SHUT_OUT,
@@ -33,11 +34,12 @@ NUMBERS = (
     ),
     (
         Said(
-            title="Warnings",
-            description="Endpoints that are rate_limited or give a service_error.",
+            title="Some kept out",
+            description="Endpoints that are rate_limited, give a service_error at times, or refuse the probe's own "
+            "login (login_failed). It may be the probe alone, or everybody: see whether real users get in, below.",
             steps=steps((1, WARNING)),
         ),
-        questions.MILD,
+        questions.SOME_OUT,
     ),
     (
         Said(
@@ -50,13 +52,13 @@ NUMBERS = (
     ),
     (
         Said(
-            title="Longest outage",
-            description="The most seconds that one endpoint was critical within the picture's time. Short gaps count: "
-            "the daemon counts from session to session, not Prometheus.",
+            title="Most time out",
+            description="How long the worst endpoint was critical within the picture's time, all its outages together; "
+            "how long each was is on the status page. Short gaps count: the daemon counts from session to session.",
             unit="s",
             steps=steps((1, WARNING), (60, BAD)),
         ),
-        questions.LONGEST_OUTAGE,
+        questions.MOST_TIME_OUT,
     ),
     (
         Said(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dashboards.verdicts import CODES, CRITICAL, KEEPS_OUT, MILDER, NOT_JUDGED, WORST_FIRST
+from dashboards.verdicts import CODES, CRITICAL, KEEPS_OUT, MILDER, NOT_JUDGED, PERHAPS_THE_PROBE_ALONE, WORST_FIRST
 from probe.model import Verdict
 
 VANTAGE = 'vantage=~"$vantage"'
@@ -68,7 +68,7 @@ MATRIX = f'label_join({_MATRIX}, "endpoint", " / ", "path", "service")'
 
 SHUT_OUT = endpoints(KEEPS_OUT)
 MASKED = endpoints((Verdict.MASKED, Verdict.SPOOFABLE))
-MILD = endpoints((Verdict.RATE_LIMITED, Verdict.SERVICE_ERROR))
+SOME_OUT = endpoints(PERHAPS_THE_PROBE_ALONE)
 UNVERIFIED = endpoints((Verdict.UNVERIFIED,))
 QUIETEST = (
     f"max(time() - max by (vantage) (last_over_time(mailprobe_last_session_timestamp_seconds{{{ENDPOINT}}}[$__range])))"
@@ -76,7 +76,9 @@ QUIETEST = (
 DEAF = f"sum(1 - max by (vantage, source) (mailprobe_evidence_source_up{{{VANTAGE}}}))"
 _OUT = f"sum by ({BY_ENDPOINT}) (increase(mailprobe_outage_seconds_total{{{ENDPOINT}}}[$__range]))"
 """Seconds of an endpoint, of all processes that probed it one after the other: a new pod counts from 0."""
-LONGEST_OUTAGE = f"max({_OUT})"
+MOST_TIME_OUT = f"max({_OUT})"
+"""Of all its outages together: the counter does not tell one from the next."""
+
 _EXPIRY = f"mailprobe_tls_certificate_expiry_timestamp_seconds{{{ENDPOINT}}}"
 FIRST_EXPIRY = f"(min({_EXPIRY}) - time()) / 86400"
 EXPIRIES = f"sort(bottomk({MOST}, (min by (path, service) ({_EXPIRY}) - time()) / 86400))"

@@ -1,7 +1,8 @@
 """How a verdict is shown: a number to take the worst by, the contract's word, a colour of its kind. Pure.
 
 - The greater number is the worse: by severity; among critical ones those that keep everybody out come before those in
-  which mail goes on with a wrong address; then in the order of the closed set.
+  which mail goes on with a wrong address, and these before a login that may be the probe's trouble alone; then in the
+  order of the closed set.
 - The word always stands beside the colour. Eight colours are told apart by people who see no red, no green or no blue
   (a test measures them); sixteen would not be.
 """
@@ -62,15 +63,25 @@ KINDS = {
 }
 
 
-def _badness(verdict: Verdict) -> tuple[int, bool]:
-    return tuple(Severity).index(verdict.severity), KINDS[verdict] is Kind.WRONG_ADDRESS
+CRITICAL = tuple(verdict for verdict in Verdict if verdict.severity is Severity.CRITICAL)
+PERHAPS_THE_PROBE_ALONE = (Verdict.LOGIN_FAILED, Verdict.RATE_LIMITED, Verdict.SERVICE_ERROR)
+"""Where somebody is kept out, and others may well get in: a password that has expired is the probe's own."""
+
+KEEPS_OUT = tuple(
+    verdict
+    for verdict in CRITICAL
+    if KINDS[verdict] is not Kind.WRONG_ADDRESS and verdict not in PERHAPS_THE_PROBE_ALONE
+)
+MILDER = tuple(verdict for verdict in Verdict if verdict.severity in (Severity.WARNING, Severity.UNKNOWN))
+
+
+def _badness(verdict: Verdict) -> tuple[int, bool, bool]:
+    severity = tuple(Severity).index(verdict.severity)
+    return severity, verdict not in KEEPS_OUT, verdict in PERHAPS_THE_PROBE_ALONE
 
 
 WORST_FIRST = tuple(sorted(Verdict, key=_badness))
 CODES = {verdict: len(WORST_FIRST) - rank for rank, verdict in enumerate(WORST_FIRST)}
-CRITICAL = tuple(verdict for verdict in Verdict if verdict.severity is Severity.CRITICAL)
-KEEPS_OUT = tuple(verdict for verdict in CRITICAL if KINDS[verdict] is not Kind.WRONG_ADDRESS)
-MILDER = tuple(verdict for verdict in Verdict if verdict.severity in (Severity.WARNING, Severity.UNKNOWN))
 
 
 def colour(verdict: Verdict) -> str:

@@ -2,14 +2,12 @@
 # Drains a node only while mail is well, and watches it all the time: docs/drains.md.
 #
 #   1. before   probe --once --wait       not all ok: nothing is touched
-#   2. during   probe watch               kubectl drain begins when the watch has its baseline; an outage that is too long
-#                                         stops the drain; a drain that fails is told at once
-#   3. after    probe watch goes on until all has been ok for --stable seconds since the drain was over,
-#               then probe --once --wait  says what has become of the clients' addresses
+#   2. during   probe watch --while       kubectl drain begins when the watch has its baseline; an outage that is too long
+#                                         stops the drain, and nothing else does; a drain that fails is told at once
+#   3. after    the same watch goes on    until all has been ok for --stable seconds since the drain was over,
+#               probe --once --wait       says what has become of the clients' addresses
 #
-# A watch ends by itself when all has been ok for --stable seconds. If that is before the drain has done its work, another
-# one follows, which takes things as it finds them: let --stable be longer than the pod's terminationGracePeriodSeconds, and
-# one watch sees it all.
+# The watch has to know the drain's process before there is a drain: it is one that waits for a word, and becomes kubectl.
 #
 # What anybody tells goes to a file, and from there to standard error by a process of its own: so no terminal that nobody
 # reads (Ctrl-S, an ssh amid a change of the network) holds up the watch, its end, or a signal. Standard output is that of
@@ -20,7 +18,7 @@
 # groups, waits for them, and says what has become of the drain. For what runs elsewhere (ssh) that place has to answer. What
 # runs as another user (sudo in a wrapper) cannot be ended from here, so it is refused before anything is touched.
 #
-# No report takes the place of another: each watch gets the next number that is free.
+# No report takes the place of another: it gets the next number that is free.
 #
 # Run it where clients are, outside the cluster. Exit codes are probe's: 0 ok, 1 warning, 2 critical, 3 unknown, 64 usage;
 # and 70 where kubectl drain failed.
@@ -44,7 +42,7 @@ Usage: drain.sh [OPTION]... NODE [OPTION OF kubectl drain]...
   --after S         the same at the end (120)
   --stable S        the watch ends when all has been ok for so long (60)
   --max-outage S    stop at an outage of an endpoint longer than this (120)
-  --report NAME     the watch's report is NAME-1.html (drain-NODE), or the next number that is free; one for each watch
+  --report NAME     the watch's report is NAME-1.html (drain-NODE), or the next number that is free
 Without options of its own, kubectl drain is given --ignore-daemonsets; without a --timeout one of 30m, for a disruption
 budget may never let go of a pod. PROBE and KUBECTL name other programs, which have no terminal to ask for a password.
 END
@@ -116,6 +114,7 @@ for number in "$before" "$after" "$stable" "$most"; do
     esac
 done
 [ "$stable" -gt 0 ] || refuse '--stable has to be at least 1'
+GIVE_BACK="kubectl uncordon $node gives the node back"
 report=${report:-drain-$node}
 report=${report%.html}
 need "$PROBE" 'say where it is: PROBE=/path/to/it drain.sh …'
@@ -137,7 +136,8 @@ become_probe() {
 work=$(mktemp -d) || exit 70
 told=$work/told
 : >"$told" || exit 70
-probe='' drain='' begins='' begun='' drained='' written='' reports='' last_report=0
+probe='' drain='' begins='' begun='' drained='' written=''
+then="; watching until all has been ok for $stable s"
 
 # Prints what is told until all of it is, or whoever began this is gone. A terminal's signals are for others to heed.
 relay() {
@@ -207,7 +207,9 @@ gone() {
 }
 
 tell_end_of_drain() {
-    if gone "$drain"; then
+    if [ -z "$begun" ]; then
+        gone "$drain" || say "a process that waited to become kubectl drain was not ended: kill -s KILL $drain"
+    elif gone "$drain"; then
         say 'kubectl drain was ended before it was done; what it has evicted stays so'
     else
         say "kubectl drain WAS NOT ENDED, it may evict still: sudo kill -s KILL -- -$drain ends it"
@@ -227,6 +229,8 @@ end() {
     trap '' $SIGNALS
     # A signal may come between the begin of a program and the note of its number.
     if [ -n "$begins" ] && [ "$latest" != "$!" ]; then eval "$begins=$!"; fi
+    then=''
+    look_at_drain
     [ -z "$drain" ] || there "$drain" || drain=''
     [ -z "$drain" ] || signal "$drain" TERM
     [ -z "$probe" ] || kill "$probe" 2>/dev/null
@@ -239,8 +243,8 @@ end() {
 
 # dash ends on what is not caught here without another word.
 trap end EXIT
-trap 'say "interrupted; kubectl uncordon $node gives the node back"; exit 130' INT
-trap 'say "ended; kubectl uncordon $node gives the node back"; exit 143' HUP QUIT USR1 USR2 PIPE ALRM TERM
+trap 'say "interrupted; $GIVE_BACK"; exit 130' INT
+trap 'say "ended; $GIVE_BACK"; exit 143' HUP QUIT USR1 USR2 PIPE ALRM TERM
 
 # can_end NAME PROGRAM ARGUMENT…: refuses a program that, asked for something harmless, runs what this script could not end. That
 # takes it some 50 ms, so it is looked at without a pause, but not for ever.
@@ -271,13 +275,24 @@ gate() {
     probe=''
 }
 
-# The number is that of its group, so that the end of this script ends all of it.
+# Waits for a word, and then becomes kubectl drain: its number, which is that of its group too, is known before. The end of
+# this script ends all of it, and who ends it before that word has ended a drain that touched nothing.
+prepare_drain() {
+    latest=$! begins=drain
+    (
+        until [ -e "$work/go" ]; do
+            kill -0 $$ || exit
+            sleep "$TICK"
+        done
+        exec setsid "$KUBECTL" drain "$node" "$@"
+    ) </dev/null >&2 &
+    drain=$! begins=''
+}
+
 begin_drain() {
     say "kubectl drain $node $*"
-    latest=$! begins=drain
-    (exec setsid "$KUBECTL" drain "$node" "$@") </dev/null >&2 &
-    drain=$! begins=''
     begun=yes
+    : >"$work/go"
 }
 
 # One that failed may have evicted some pods, so the watch goes on; but nobody should have to wait for its end to hear of it.
@@ -285,13 +300,13 @@ look_at_drain() {
     if [ -z "$drain" ] || alive "$drain"; then return; fi
     wait "$drain"
     drained=$?
-    look_at_clock
-    over=$now
     drain=''
-    if [ "$drained" -eq 0 ]; then
-        say "kubectl drain has ended; watching until all has been ok for $stable s"
+    if [ -z "$begun" ]; then
+        return
+    elif [ "$drained" -eq 0 ]; then
+        say "kubectl drain has ended$then"
     else
-        say "kubectl drain failed (exit code $drained), see above; watching until all has been ok for $stable s"
+        say "kubectl drain failed (exit code $drained), see above$then; $GIVE_BACK"
     fi
 }
 
@@ -305,29 +320,24 @@ tell_how_to_tell_the_pager() {
         [ "$paths" -eq 0 ] || eval "of=\" path='\$path_$number'\""
         # shellcheck disable=SC2016 # the dates are for whoever types it
         say "  amtool alert add MailprobeMaintenance$of" '--start="$(date -u +%FT%TZ)"' \
-            '--end="$(date -u -d "+45 min" +%FT%TZ)"' "--annotation=summary='drain of $node'"
+            '--end="$(date -u -d "@$(($(date +%s) + 2700))" +%FT%TZ)"' "--annotation=summary='drain of $node'"
         [ "$number" -lt "$paths" ] || break
     done
 }
 
 # The next report that is not there yet.
 name_report() {
-    while :; do
-        last_report=$((last_report + 1))
-        written=$report-$last_report.html
-        [ -e "$written" ] || break
-    done
-    reports="$reports${reports:+, }$written"
+    number=1
+    while [ -e "$report-$number.html" ]; do number=$((number + 1)); done
+    written=$report-$number.html
 }
 
-# One watch to its end; the drain begins at the first baseline.
-watch_once() {
-    as_found=''
-    [ "$round" -eq 1 ] || as_found=--from-broken
+# The watch to its end; the drain begins at its baseline.
+watch() {
     name_report
+    prepare_drain "$@"
     latest=$! begins=probe
-    become_probe watch --until-stable "$stable" --max-outage "$most" --report "$written" \
-        ${as_found:+"$as_found"} >&2 &
+    become_probe watch --while "$drain" --until-stable "$stable" --max-outage "$most" --report "$written" >&2 &
     probe=$! begins=''
     while alive "$probe"; do
         if [ -z "$begun" ] && grep -q "$BASELINE" "$told"; then begin_drain "$@"; fi
@@ -352,34 +362,31 @@ elif [ "$code" -ne 0 ]; then
     exit "$code"
 fi
 
-round=0
-while :; do
-    round=$((round + 1))
-    watch_once "$@"
-    if [ -z "$begun" ]; then
-        [ "$code" -ne 0 ] || code=3
-        say "the watch did not begin (exit code $code): nothing was touched"
-        exit "$code"
-    fi
-    if [ "$code" -ne 0 ]; then
-        look_at_drain
-        say "the watch failed (exit code $code, $written); kubectl uncordon $node gives the node back"
-        exit "$code"
-    fi
-    # A watch that was stable while the drain was still at it has not seen what the drain does.
-    look_at_drain
-    if [ -n "$drained" ]; then
-        look_at_clock
-        [ $((now - over)) -lt $((stable * 100)) ] || break
-    fi
-    say "all was ok for $stable s, but the drain $([ -n "$drained" ] && echo 'has just ended' || echo 'goes on'): watching on"
-done
+watch "$@"
+watched=$code then=''
+if [ -z "$begun" ]; then
+    [ "$code" -ne 0 ] || code=3
+    say "the watch did not begin (exit code $code): nothing was touched"
+    exit "$code"
+fi
+look_at_drain
+if [ -n "$drain" ]; then
+    [ "$code" -ne 0 ] || code=3
+    say "the watch failed (exit code $code, $written); $GIVE_BACK"
+    exit "$code"
+fi
+[ "$watched" -eq 0 ] || say "the watch ended with exit code $watched, see above and $written; $GIVE_BACK"
 
 say "after: is all well?"
 gate "$after"
+what="the watch's is $watched, and probe says $code; what was watched is in $written"
 if [ "$drained" -ne 0 ]; then
-    say "kubectl drain failed (exit code $drained); probe's is $code; what was watched is in $reports"
+    say "kubectl drain failed (exit code $drained); $what; $GIVE_BACK"
     exit 70
 fi
-say "$node is drained, and probe says $code; what was watched is in $reports"
-exit "$code"
+say "$node is drained; $what"
+# The worse of both decides, in the order of probe's own codes.
+for worst in 2 1 3; do
+    if [ "$watched" -eq "$worst" ] || [ "$code" -eq "$worst" ]; then exit "$worst"; fi
+done
+exit "$((watched + code))"

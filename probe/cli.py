@@ -85,7 +85,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the contract
     push: str | None,
 ) -> None:
     """Prove whether the client's real address survives the way into a mail server."""
-    _expect_hang_ups(context.invoked_subcommand)
+    _expect_signals(context.invoked_subcommand)
     if run_once and context.invoked_subcommand is not None:
         raise click.UsageError(f"--once and {context.invoked_subcommand} exclude each other")
     if not run_once:
@@ -344,7 +344,7 @@ def main() -> None:
         if callable(interrupt):
             interrupt(signal.SIGINT, frame)
 
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # until it is known what that means
+    signal.pthread_sigmask(signal.SIG_BLOCK, TERMINATING)  # until it is known what they mean
     written = open_streams()
     _heed(terminate)
     try:
@@ -368,11 +368,17 @@ def main() -> None:
     leave(code if isinstance(code, int) else 0)
 
 
-def _expect_hang_ups(command: str | None) -> None:
-    """SIGHUP has `run` read its configuration again, which it has yet to read once; all else it ends."""
+def _expect_signals(command: str | None) -> None:
+    """A daemon that is told to end has done well, from its first moment on; all else is broken off.
+
+    SIGHUP has it read its configuration again, which it has yet to read once.
+    """
     if command == "run":
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda *_: sys.exit(0))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, TERMINATING)
 
 
 def _heed(terminate: Callable[[int, FrameType | None], None]) -> None:

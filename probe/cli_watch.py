@@ -24,6 +24,8 @@ from probe.report import table, watched_html, watched_json, watched_table
 from probe.report.board import shown
 from probe.report.watched_words import Times, ways_on
 from probe.service.outfit import UnusableCaFile
+from probe.service.vigil.pace import remarks
+from probe.service.vigil.process import Process
 from probe.service.vigil.run import Done, watch
 from probe.settings import Settings
 from probe.streams import FAREWELL, Behind, print_result, write_behind
@@ -37,7 +39,11 @@ def tell_behind() -> Behind:
 
 def watch_and_tell(settings: Settings, paths: tuple[str, ...], asked: Asked, console: Console, log: Behind) -> int:
     """Watch until it is over and tell it; the exit code."""
+    if asked.wanted.process is not None and not Process(asked.wanted.process).lives:
+        raise click.UsageError(f"--while {asked.wanted.process}: there is no such process on this machine")
     report = None if asked.report is None else _place_for(asked.report)
+    for remark in remarks(asked.wanted, settings.schedule.max_sessions_per_minute):
+        click.echo(f"probe: {remark}", err=True)
     zone = datetime.fromtimestamp(time.time()).astimezone().tzinfo or UTC
     with shown(sys.stderr, Times(zone), lambda: log.waits) as show:
         try:

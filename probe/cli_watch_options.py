@@ -35,6 +35,13 @@ OPTIONS = (
         metavar="S",
         help="Tolerate outages up to so long; fail at once past it. Without it any outage is critical.",
     ),
+    click.option(
+        "--while",
+        "process",
+        type=click.IntRange(min=1, max=2**22),
+        metavar="PID",
+        help="The process that makes the change: --until-stable counts only once it has ended.",
+    ),
     click.option("--report", type=click.Path(path_type=Path), metavar="FILE.html", help="Also write a report to keep."),
     click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True),
     click.option("--from-broken", is_flag=True, help="Watch even what is broken before anything is changed."),
@@ -68,4 +75,6 @@ def asked_for(*, report: Path | None, form: str, **wanted: Any) -> Asked:
     for name in FINITE:
         if wanted[name] is not None and not math.isfinite(wanted[name]):
             raise click.UsageError(f"--{name.replace('_', '-')} takes a number of seconds")
+    if wanted["process"] is not None and wanted["until_stable"] is None:
+        raise click.UsageError("--while says from when on --until-stable counts: give both")
     return Asked(Wanted(**wanted), report, form)

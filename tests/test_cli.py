@@ -172,11 +172,22 @@ class TestOnce:
             _, err = await asyncio.wait_for(shell.communicate(), 10)
         assert (shell.returncode, err.decode().strip()) == (code, "terminated")
 
-    @pytest.mark.parametrize(("what", "code"), [("run", 64), ("--once", 129)])
-    def test_a_hang_up_while_the_command_is_still_imported(self, tmp_path: Path, what: str, code: int) -> None:
-        """`run` reads its configuration after that anyway; here it finds none."""
-        hang_up = "signal.raise_signal(signal.SIGHUP) if event == 'import' and args[0] == 'probe.aside' else None"
-        child = f"import probe.cli, signal, sys; sys.addaudithook(lambda event, args: {hang_up}); probe.cli.main()"
+    @pytest.mark.parametrize(
+        ("what", "number", "code"),
+        [
+            ("run", signal.SIGHUP, 64),
+            ("run", signal.SIGTERM, 0),
+            ("run", signal.SIGINT, 0),
+            ("--once", signal.SIGHUP, 129),
+            ("--once", signal.SIGTERM, 143),
+        ],
+    )
+    def test_a_signal_while_the_command_is_still_imported(
+        self, tmp_path: Path, what: str, number: int, code: int
+    ) -> None:
+        """On SIGHUP `run` reads its configuration after that anyway; here it finds none."""
+        sent = f"signal.raise_signal({number}) if event == 'import' and args[0] == 'probe.aside' else None"
+        child = f"import probe.cli, signal, sys; sys.addaudithook(lambda event, args: {sent}); probe.cli.main()"
         command = [sys.executable, "-c", child, "--config", "none.yaml", what]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stderr

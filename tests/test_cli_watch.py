@@ -338,6 +338,8 @@ async def test_a_result_that_nobody_takes_holds_no_signal_up(
         (["--until-stable", "inf"], "number of seconds"),
         (["--max-outage", "-1"], "-1"),
         (["--format", "nagios"], "nagios"),
+        (["--while", "1"], "--while says from when on --until-stable counts: give both"),
+        (["--while", "4194304", "--until-stable", "1"], "--while 4194304: there is no such process on this machine"),
         (["--report", "nowhere/at/all.html"], "nowhere/at/all.html: No such file or directory"),
         (["--report", "."], "Is a directory"),
         (["--report", "pipe"], "pipe: neither a regular file nor a character device"),

@@ -194,7 +194,7 @@ class Session:
 
     @property
     def took_place(self) -> bool:
-        """False if the vantage itself could not open it: then nobody looked, whatever the endpoint does."""
+        """False if the vantage could not open it, or stood still amid it: nobody looked, whatever the endpoint does."""
         return self.fault is None or self.fault.failure is not Failure.VANTAGE
 
     @property

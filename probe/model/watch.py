@@ -100,7 +100,7 @@ class Gap:
 class Sample:
     """One judged session in brief. `aside`: it failed in a stretch without answers, and that is why.
 
-    `took_place`: False if the vantage itself could not open it.
+    `took_place`: False if the vantage itself could not open it. `failed`: it came to nothing, until it closed.
     """
 
     at: float
@@ -111,6 +111,7 @@ class Sample:
     seen: tuple[Address, ...] = ()
     aside: bool = False
     took_place: bool = True
+    failed: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -121,6 +122,23 @@ class Sample:
     def shown(self) -> float:
         """When the server was seen to be there: a SYN that was sent again may connect long after the first."""
         return self.at if self.connected is None else self.connected
+
+    @property
+    def seen_until(self) -> float:
+        """Until when it is certain that the server was as it found it: one that failed has waited until it closed."""
+        return self.closed if self.failed else self.at
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnderWay:
+    """A session that is not judged yet. `talking`: since when its conversation goes on, None where it is over.
+
+    `failed`: when it closed, of one that has come to nothing.
+    """
+
+    opened: float
+    talking: float | None = None
+    failed: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,7 +162,10 @@ class WatchedEndpoint:
     """One endpoint over the watch. `untold`: gaps beyond the most that are kept. `blind`: when nobody knocked.
 
     `knocked_since`: when the first knock left; before it nothing is known. `good_since`: since when every session was
-    as good as it must be; None while the latest was not.
+    as good as it must be; None while the latest was not. `in_doubt`: its last SYN was not answered, perhaps by chance.
+
+    `under_way`: its session that is not judged yet. `usual`: the most seconds from opening one that worked to its
+    verdict. `next_session`: when the next one is due.
     """
 
     name: EndpointName
@@ -157,7 +178,11 @@ class WatchedEndpoint:
     blind: tuple[Span, ...] = ()
     knocked_since: float | None = None
     good_since: float | None = None
+    in_doubt: bool = False
     baseline: Sample | None = None
+    under_way: UnderWay | None = None
+    usual: float = 0.0
+    next_session: float | None = None
 
     @property
     def lasting(self) -> Gap | None:
@@ -202,6 +227,16 @@ class Standing:
     node: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moved:
+    """A host's name came to mean another address; `before` None: it had not resolved yet."""
+
+    host: str
+    edge: Edge
+    before: Address | None
+    after: Address
+
+
 class Ending(StrEnum):
     """Why a watch ended."""
 
@@ -214,19 +249,24 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
-    """What the user asked for: seconds between knocks, of ok until the end, of the longest outage that is tolerated."""
+    """What the user asked for: seconds between knocks, of ok until the end, of the longest outage that is tolerated.
+
+    `process`: the number of the one that makes the change; what is ok counts for the end only once it has ended.
+    """
 
     interval: float = 0.2
     until_stable: float | None = None
     max_outage: float | None = None
     from_broken: bool = False
     no_limit: bool = False
+    process: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Watched:
     """A watch as a whole, from `started` to `until`. `began`: when the baseline was there. `ending` None: it goes on.
 
+    `change_over`: when the process that makes the change had ended, where one was named.
     `clients`: everybody who came in meanwhile by the servers' logs, by whose network they come from.
     """
 
@@ -235,10 +275,12 @@ class Watched:
     started: float
     until: float
     began: float | None = None
+    change_over: float | None = None
     ending: Ending | None = None
     endpoints: tuple[WatchedEndpoint, ...] = ()
     announcers: tuple[Standing, ...] = ()
     nodes: tuple[Standing, ...] = ()
+    moves: tuple[Moved, ...] = ()
     clients: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

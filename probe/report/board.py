@@ -20,13 +20,15 @@ from rich.text import Text
 from probe.model import Edge, Gap, GapKind, Severity, Watched, WatchedEndpoint
 from probe.report.table import STYLES
 from probe.report.text import both_ends, one_line, span
-from probe.report.watched_words import MARKS, Times, exactly, kind, length, proved, when
-from probe.verdict.watched import how, longest, stable_seconds, standing
+from probe.report.watched_words import MARKS, Times, ends, exactly, kind, length, moved, proved, when
+from probe.verdict.watched import awaited, closing, how, longest, standing
 
 Show = Callable[[Watched], None]
 
 BEGAN = "the baseline is there: watching, the change may begin"
 """What people and scripts wait for before they change anything."""
+
+OVER = "from now on --until-stable counts"
 
 STRIP_SECONDS, SHORTEST_STRIP = 180.0, 30.0
 """Seconds that a strip shows; of a watch that has just begun fewer, but so many at least."""
@@ -115,7 +117,7 @@ def board(watched: Watched, width: int, height: int) -> RenderableType:
     room = max(height - ROWS_AROUND, 1)
     hidden = max(0, len(rows) - room)
     if hidden:
-        worst = sorted(rows, key=lambda one: list(Severity).index(standing(one)[0]))[:room]
+        worst = sorted(rows, key=lambda one: list(Severity).index(standing(one, watched.until)[0]))[:room]
         rows = [one for one in rows if one in worst]
     widths = Widths.on(width, [str(one.name) for one in rows])
     grid = Table.grid(padding=(0, 1))
@@ -129,7 +131,7 @@ def board(watched: Watched, width: int, height: int) -> RenderableType:
 
 
 def _row(watched: Watched, endpoint: WatchedEndpoint, widths: Widths) -> tuple[Text, ...]:
-    severity, state = standing(endpoint)
+    severity, state = standing(endpoint, watched.until)
     gap = endpoint.lasting
     out = watched.until - gap.began.moment if gap else 0.0
     clock = f"{out:.{1 if out < TENTHS_UP_TO else 0}f} s" if gap else ""
@@ -180,17 +182,15 @@ def _head(watched: Watched, width: int) -> Text:
 
 
 def _foot(watched: Watched, width: int, *, legend: bool) -> list[Text]:
-    stable, wanted = stable_seconds(watched), watched.wanted
-    ends = []
-    if wanted.until_stable is not None:
-        ends.append(f"ok for {stable or 0.0:.0f} of {wanted.until_stable:g} s")
+    wanted = watched.wanted
+    told = [ends(watched)] if ends(watched) else []
     if wanted.max_outage is not None:
-        ends.append(f"fails past {wanted.max_outage:g} s out")
-    ends.append("Ctrl-C ends it and reports")
+        told.append(f"fails past {wanted.max_outage:g} s out")
+    told.append("Ctrl-C ends it and reports")
     latest = {str(one.address): one.value for one in watched.announcers}
     announcers = [f"{address} announced by {value}" for address, value in latest.items()]
     strips = f"{FINE} fine  {SESSION_BAD} session critical  {OUT} no answer" if legend else ""
-    lines = [*announcers, "; ".join(ends), strips]
+    lines = [*announcers, "; ".join(told), strips]
     return [Text(one_line(line, width), style="dim") for line in lines if line]
 
 
@@ -216,8 +216,15 @@ class Lines:
         for one in watched.announcers:
             key = ("announcer", one.address, one.edge.by)
             yield key, one.edge.by, f"{one.address} is announced by {one.value}"
+        for move in watched.moves:
+            yield ("moved", move.host, move.edge.by), move.edge.by, moved(move, self._times)
         if watched.began is not None and watched.ending is None:
             yield ("began",), watched.began, BEGAN
+        if watched.change_over is not None:
+            yield ("over",), watched.change_over, f"process {watched.wanted.process} has ended: {OVER}"
+        if awaited(watched):
+            last = ("closing", closing(watched))
+            yield last, watched.until, self._told.get(last) or ends(watched)
 
     def _of_endpoint(self, endpoint: WatchedEndpoint) -> Iterator[tuple[tuple[object, ...], float, str]]:
         for gap in endpoint.gaps:

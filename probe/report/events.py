@@ -13,6 +13,7 @@ from probe.report.json import timestamp
 
 ABANDONED = "the endpoint left the configuration while it lasted, so nobody looks any more"
 REPLACED = "the endpoint was configured differently while it lasted, so nobody looks at what failed any more"
+JOINED = "it is no outage of its own but goes on from one that was known of only later, so its time is counted there"
 LEFT = "it may last: verdicts of this vantage are told elsewhere, or by another name, since its configuration changed"
 
 

@@ -26,6 +26,7 @@ from probe.report.watched_words import (
     held,
     kind,
     length,
+    moved,
     proved,
     runs,
     sessions,
@@ -210,7 +211,8 @@ def _addresses(watched: Watched, times: Times) -> Html:
 
 
 def _cluster(watched: Watched, times: Times) -> Html:
-    told = [announced(one, times) for one in watched.announcers] + [held(one, times) for one in watched.nodes]
+    told = [moved(one, times) for one in watched.moves] + [announced(one, times) for one in watched.announcers]
+    told += [held(one, times) for one in watched.nodes]
     if not told:
         text = "Nothing is known: no topology is configured, or none of it can be seen from this vantage."
         return _section("cluster", "Who announced, and where the pod was", element("p", text))
@@ -221,7 +223,7 @@ def _cluster(watched: Watched, times: Times) -> Html:
 def _method(watched: Watched) -> Html:
     states = []
     for endpoint in watched.endpoints:
-        severity, state = standing(endpoint)
+        severity, state = standing(endpoint, watched.until)
         states.append(f"{endpoint.name} {MARKS[severity]} {state}")
     lines = [f"{name}: {what}." for name, what in cadences(watched)]
     lines.append(f"{sessions(watched)}.")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from probe.model import Edge, Gap, Sample, Standing, Watched, WatchedEndpoint
+from probe.model import Edge, Gap, Moved, Sample, Standing, Watched, WatchedEndpoint
 from probe.report.json import timestamp
 from probe.verdict.shared import Shared, shared
-from probe.verdict.watched import conclude, stable_seconds, standing
+from probe.verdict.watched import conclude, stable_seconds, standing, waits
 
 SCHEMA = 1
 
@@ -32,23 +32,26 @@ def as_object(watched: Watched, *, shift: float = 0.0) -> dict[str, object]:
         "rule": done.rule,
         "sentence": done.sentence,
         "ended_by": watched.ending,
-        "stable_seconds": None if stable is None else round(stable, 3),
+        "stable_seconds": _rounded(stable),
         "interval": wanted.interval,
         "until_stable": wanted.until_stable,
         "max_outage": wanted.max_outage,
+        "while": wanted.process,
+        "change_over": None if watched.change_over is None else timestamp(watched.change_over + shift),
         "from_broken": wanted.from_broken,
         "no_limit": wanted.no_limit,
-        "endpoints": [_endpoint(endpoint, shift) for endpoint in watched.endpoints],
+        "endpoints": [_endpoint(endpoint, watched.until, shift) for endpoint in watched.endpoints],
         "paths": [_shared(one, shift) for one in shared(watched.endpoints)],
         "announcers": [_standing(one, shift) for one in watched.announcers],
         "nodes": [_standing(one, shift) for one in watched.nodes],
+        "moves": [_moved(one, shift) for one in watched.moves],
         "clients": dict(watched.clients),
         "notes": list(watched.notes),
     }
 
 
-def _endpoint(endpoint: WatchedEndpoint, shift: float) -> dict[str, object]:
-    severity, state = standing(endpoint)
+def _endpoint(endpoint: WatchedEndpoint, until: float, shift: float) -> dict[str, object]:
+    severity, state = standing(endpoint, until)
     name, made = endpoint.name, endpoint.cadence
     return {
         "path": name.path,
@@ -71,8 +74,13 @@ def _endpoint(endpoint: WatchedEndpoint, shift: float) -> dict[str, object]:
         "outages": [_gap(gap, shift) for gap in endpoint.gaps],
         "outages_not_listed": endpoint.untold,
         "sessions": [_sample(sample, shift) for sample in endpoint.samples],
+        "waiting": _rounded(waits(endpoint, until)),
         "blind": [{"from": timestamp(one.start + shift), "to": timestamp(one.end + shift)} for one in endpoint.blind],
     }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
 
 
 def _gap(gap: Gap, shift: float) -> dict[str, object]:
@@ -108,7 +116,7 @@ def _shared(one: Shared, shift: float) -> dict[str, object]:
         "endpoints": one.endpoints,
         "began": _edge(one.began, shift),
         "ended": _edge(one.ended, shift) if one.ended else None,
-        "seconds": None if seconds is None else round(seconds, 3),
+        "seconds": _rounded(seconds),
         "bound": round(one.bound, 3),
     }
 
@@ -123,6 +131,15 @@ def _sample(sample: Sample, shift: float) -> dict[str, object]:
         "seen": [str(address) for address in sample.seen],
         "in_outage": sample.aside,
         "explanation": sample.judgement.explanation,
+    }
+
+
+def _moved(one: Moved, shift: float) -> dict[str, object]:
+    return {
+        "host": one.host,
+        "before": None if one.before is None else str(one.before),
+        "after": str(one.after),
+        "since": _edge(one.edge, shift),
     }
 
 

@@ -22,6 +22,7 @@ from probe.report.watched_words import (
     held,
     kind,
     length,
+    moved,
     sessions,
     total,
     when,
@@ -45,7 +46,7 @@ def as_renderable(watched: Watched, times: Times) -> RenderableType:
     if watched.ending is Ending.BASELINE:  # its sessions are told as those of `--once` are
         return Text()
     listed = _listed(watched)
-    parts: list[RenderableType] = [Rows(ENDPOINTS, [_of_endpoint(one) for one in watched.endpoints])]
+    parts: list[RenderableType] = [Rows(ENDPOINTS, [_of_endpoint(one, watched.until) for one in watched.endpoints])]
     if listed:
         parts += [Text(), _outages(watched, listed, times)]
         parts += [Text(total(watched, listed))] if total(watched, listed) else []
@@ -57,8 +58,8 @@ def as_renderable(watched: Watched, times: Times) -> RenderableType:
     )
 
 
-def _of_endpoint(endpoint: WatchedEndpoint) -> Row:
-    severity, state = standing(endpoint)
+def _of_endpoint(endpoint: WatchedEndpoint, until: float) -> Row:
+    severity, state = standing(endpoint, until)
     out = f"{endpoint.seconds_out:.1f} s" if endpoint.gaps else "-"
     port = "" if endpoint.name.port == endpoint.name.service.default_port else f":{endpoint.name.port}"
     path, service = one_line(endpoint.name.path), f"{endpoint.name.service}{port}"
@@ -116,6 +117,8 @@ def _said(gap: Gap) -> tuple[str, str | None, str | None]:
 
 
 def _beside(watched: Watched, times: Times) -> Iterator[str]:
+    for move in watched.moves:
+        yield moved(move, times)
     for standing_one in watched.announcers:
         yield announced(standing_one, times)
     for standing_one in watched.nodes:

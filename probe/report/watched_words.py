@@ -18,6 +18,7 @@ from probe.model import (
     Gap,
     GapKind,
     MaskedBy,
+    Moved,
     Sample,
     Severity,
     Standing,
@@ -26,7 +27,7 @@ from probe.model import (
     WatchedEndpoint,
 )
 from probe.report.text import counted
-from probe.verdict.watched import how, is_broken
+from probe.verdict.watched import awaited, changes, closing, how, is_broken
 
 MARKS = {Severity.OK: "✓", Severity.WARNING: "!", Severity.CRITICAL: "✗", Severity.UNKNOWN: "?"}
 
@@ -174,10 +175,32 @@ def sessions(watched: Watched) -> str:
     return f"{counted(count, 'session')}, {bound}"
 
 
+def ends(watched: Watched) -> str:
+    """What an end by --until-stable waits for; empty where none is asked for."""
+    wanted, moment = watched.wanted, closing(watched)
+    if wanted.until_stable is None:
+        return ""
+    if changes(watched):
+        return f"ends {wanted.until_stable:g} s after process {wanted.process}, if all are ok"
+    left = awaited(watched)
+    if not left:
+        stable = 0.0 if moment is None else watched.until - moment + wanted.until_stable
+        return f"ok for {stable:.0f} of {wanted.until_stable:g} s"
+    due = [0.0 if one.under_way else (one.next_session or 0.0) - watched.until for one in left]
+    when = f", due in {max(due):.0f} s" if max(due) >= 1 else ""
+    return f"ok for {wanted.until_stable:g} s; a last session of {counted(len(left), 'endpoint')} ends it{when}"
+
+
 def announced(standing: Standing, times: Times) -> str:
     """`10.0.20.202 by node2 since 17:00:40.9`."""
     since = _since(standing, times)
     return f"{standing.address} announced by {standing.value}{since}"
+
+
+def moved(move: Moved, times: Times) -> str:
+    """`mx.example.org means 10.0.20.203 since 17:00:40.9 (± 5.0 s), before that 10.0.20.202`."""
+    since = f"since {times.clock(move.edge.moment)} (± {max(move.edge.bound, 0.05):.1f} s)"
+    return f"{move.host} means {move.after} {since}" + (f", before that {move.before}" if move.before else "")
 
 
 def held(standing: Standing, times: Times) -> str:

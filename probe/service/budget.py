@@ -13,6 +13,8 @@
                                                  until as many as the last one opened may be
 
 Rules of this file:
+- A session may need more than a minute allows, as where it fails and `most` is 1 or 2. It begins where nothing was
+  opened for a minute, and the next one when all that came since then are no more than `most` a minute.
 - Servers count connections however they end (Postfix: smtpd_client_connection_rate_limit, anvil's window of 60 s).
 - Only Dovecot gets beats. It limits no connections that never log in, but guards read its log, so they are bounded.
 """
@@ -22,6 +24,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from math import inf
 
 from probe.model import EndpointName
 
@@ -41,25 +44,37 @@ Needs = Mapping[EndpointName, int]
 
 
 class Budget:
-    """The connections of one endpoint within WINDOW. `held`: those that sessions under way may still open."""
+    """The connections of one endpoint within WINDOW. `held`: those that sessions under way may still open.
+
+    `_burst`: since when there were how many within WINDOW, where they were too many.
+    """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.held = 0
         self._spent: deque[float] = deque()
+        self._burst = (-inf, 0)
 
     def room_at(self, now: float, connections: int = 1) -> float:
         """The first moment from `now` on at which so many fit (all that ever fit, if they are more than that)."""
-        while self._spent and self._spent[0] <= now - WINDOW:
-            self._spent.popleft()
+        self._forget(now)
+        return max(self._free_at(now, connections), self._paid_at(self._burst))
+
+    def _free_at(self, now: float, connections: int) -> float:
         too_many = len(self._spent) + self.held + min(connections, self.most) - self.most
         if too_many <= 0:
             return now
         return self._spent[too_many - 1] + WINDOW if too_many <= len(self._spent) else now + AGAIN
 
+    def _paid_at(self, burst: tuple[float, int]) -> float:
+        """When so many since then are no more than `most` a minute on average."""
+        first, connections = burst
+        return first + WINDOW * connections / self.most if connections > self.most else -inf
+
     def is_unspent(self, now: float) -> bool:
-        """Whether nothing is held, and nothing was spent within WINDOW."""
-        return not self.held and not (self._spent and self._spent[-1] > now - WINDOW)
+        """Whether nothing is held or owed, and nothing was spent within WINDOW."""
+        self._forget(now)
+        return not self.held and not self._spent and self._paid_at(self._burst) <= now
 
     def since(self, moment: float) -> int:
         """Connections opened since then, within WINDOW."""
@@ -68,6 +83,13 @@ class Budget:
     def spend(self, at: float, connections: int = 1) -> None:
         """Connections opened by `at`, which does not go back."""
         self._spent.extend([at] * connections)
+        self._forget(at)
+        if len(self._spent) > self.most:
+            self._burst = max(self._burst, (self._spent[0], len(self._spent)), key=self._paid_at)
+
+    def _forget(self, now: float) -> None:
+        while self._spent and self._spent[0] <= now - WINDOW:
+            self._spent.popleft()
 
 
 class Budgets:
@@ -97,7 +119,7 @@ class Budgets:
             return True
         if self.room_at(who, needs, now) > now:
             return False
-        self._held[who] = Counter({to: min(count, self.most) for to, count in needs.items()})
+        self._held[who] = Counter(needs)
         for to, count in self._held[who].items():
             self._budget(to).held += count
         return True
@@ -131,7 +153,7 @@ class Budgets:
         if self.most is None:
             return 0.0
         more = max(connections if connections > 1 else 0, beats / BEATS)
-        return WINDOW * min(more, self.most) / self.most
+        return WINDOW * more / self.most
 
     def limit(self, most: int) -> None:
         """From now on this many; what was spent stays spent."""

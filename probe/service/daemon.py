@@ -29,7 +29,7 @@ from probe.service.budget import Budgets
 from probe.service.clock import SteadyClock
 from probe.service.keeping import Keeping
 from probe.service.learnt import Learnt
-from probe.service.ledger import Entry, Ledger
+from probe.service.ledger import Ledger
 from probe.service.limits import raise_limit
 from probe.service.logbook import Logbook
 from probe.service.outfit import UnusableCaFile
@@ -210,10 +210,9 @@ class Daemon:
             self._web = await Web(self).__aenter__()
             self._keeping = await Keeping(self._settings, self.clock).__aenter__()
             ledger = Ledger(targets(self._settings))
-            ledger.listeners += [self._logbook.note, self._keep]
+            ledger.listeners.append(self._logbook.note)
             ledger.farewells.append(self._logbook.part)
-            ledger.take_up(self._keeping.history.restored)
-            self._keeping.history.when_found(ledger.take_up)
+            self._keeping.follow(ledger)
             self.ledger = ledger
             if self.past is not None:
                 await recall(self.past, self._learnt.budgets, targets(self._settings), self.clock)
@@ -312,10 +311,6 @@ class Daemon:
         self._chores.discard(chore)
         if not chore.cancelled() and (error := chore.exception()) is not None:
             tell_bug(error)
-
-    def _keep(self, entry: Entry) -> None:
-        if self._keeping is not None:
-            self._keeping.take(entry)
 
     def _stuck(self) -> tuple[EndpointName, ...]:
         """After a sleep of the machine nobody is, until each has had time for the turn that it slept through."""

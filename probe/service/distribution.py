@@ -39,6 +39,12 @@ class Distribution:
         self.total += seconds
         self.examples[bucket] = Example(session, seconds, at)
 
+    def copy(self) -> Distribution:
+        """As it is now."""
+        same = Distribution(self.bounds)
+        same.counts, same.total, same.examples = self.counts.copy(), self.total, self.examples.copy()
+        return same
+
 
 def summed(parts: Sequence[Distribution]) -> Distribution:
     """A distribution of its own with what several of the same bounds count together."""

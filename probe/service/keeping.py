@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from probe.model import EndpointName, Outage
 from probe.service.clock import SteadyClock
 from probe.service.history import History
-from probe.service.ledger import Entry, Restored
+from probe.service.ledger import Account, Entry, Ledger, Restored
 from probe.settings import Settings
 
 if TYPE_CHECKING:
@@ -75,8 +75,23 @@ class Keeping:
             self._sink.go_on(known)
             await self._sink.__aenter__()
 
-    def take(self, entry: Entry) -> None:
-        """Keep what one session changed in the books."""
+    def follow(self, ledger: Ledger) -> None:
+        """Keep what this ledger tells. It goes on where an earlier process stopped, however late that is found."""
+        ledger.listeners.append(self._take)
+        ledger.farewells.append(lambda outage: self._part(outage, ledger.accounts.get(outage.endpoint)))
+        ledger.take_up(self.history.restored)
+        self.history.when_found(lambda found: self._taken_up(ledger.take_up(found)))
+
+    def _taken_up(self, known: Restored) -> Restored:
+        if self._sink is not None:
+            self._sink.take_up(known)
+        return known
+
+    def _part(self, outage: Outage, account: Account | None) -> None:
+        if self._sink is not None:
+            self._sink.part(outage, account)
+
+    def _take(self, entry: Entry) -> None:
         self.history.take(entry)
         if self._sink is not None:
             self._sink.take(entry)
@@ -85,7 +100,7 @@ class Keeping:
         """Only these endpoints are probed from now on, and no other outages last (Ledger.lasting)."""
         self.history.configure(lasting)
         if self._sink is not None:
-            self._sink.configure(lasting)
+            self._sink.only(lasting)
 
     @property
     def troubles(self) -> tuple[str, ...]:

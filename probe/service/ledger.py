@@ -6,6 +6,7 @@ Rules of this file:
 - No I/O, no clock: times are those of the sessions, on the probe's clock.
 - Bounded: sessions by `Room` (failures longer than successes), changes by a DAY, whatever the number of endpoints.
 - Books are kept per endpoint (path, service, port); an endpoint that leaves the configuration takes its books along.
+- What was counted is the service's (counts.py): a port that leaves takes nothing of that along while another is there.
 - One that is configured differently (Endpoint.identity) is another endpoint: its counts go on, its outage ended where
   it was last seen, and no verdict or outage of the one before goes over to it.
 - Whoever keeps outages too (history, sink) goes by `lasting`: what lasts there and not here ended where last seen.
@@ -15,15 +16,15 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from math import inf
 from typing import TypeVar
 
-from probe.model import Change, Endpoint, EndpointName, Outage, Pace, Phase, Result, Severity, Verdict
-from probe.service.distribution import Distribution
+from probe.model import Change, Endpoint, EndpointName, Outage, Pace, Result, Severity
+from probe.service.counts import Counts, counted
 from probe.verdict.outage import joined, left, longer, over, step
 
 DAY = 86_400.0
@@ -81,11 +82,8 @@ Noted = tuple[deque[Change], deque[Outage], Outage | None]
 
 @dataclass(slots=True)
 class Account:
-    """The books of one endpoint.
+    """The books of one endpoint. `counts` are those of its service, whose other ports count there too.
 
-    `seconds_of_outage`: those that this process was the first to know of, so one that goes on with an outage counts on
-    where the one before stopped, at the outage's last session. They never go back.
-    `missed`: turns on which no session began, for the one before was under way, or waited for room, too long.
     `latest`: the latest session of this process to just this endpoint; `since`: from when on it was to have one.
     `looked`: when the first session of this process was opened that the vantage could open.
     """
@@ -99,11 +97,7 @@ class Account:
     latest: Result | None = None
     looked: float | None = None
     outage: Outage | None = None
-    seconds_of_outage: float = 0.0
-    missed: int = 0
-    counted: Counter[Verdict] = field(default_factory=Counter)
-    durations: Distribution = field(default_factory=Distribution)
-    phases: dict[Phase, Distribution] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
     changes: deque[Change] = field(default_factory=lambda: deque(maxlen=MOST_CHANGES))
     outages: deque[Outage] = field(default_factory=lambda: deque(maxlen=MOST_OUTAGES))
     successes: deque[Result] = field(default_factory=deque)
@@ -143,14 +137,13 @@ class Account:
     def record(self, result: Result) -> Entry:
         """Add one judged session."""
         before, after = self.outage, step(self.outage, result, self.pace.lapse)
-        self.seconds_of_outage += after.seconds
+        self.counts.seconds_of_outage += after.seconds
         if after.ended is not None:
             self.outages.append(after.ended)
         self.latest, self.outage = result, after.lasting
         if self.looked is None and result.session.took_place:
             self.looked = result.session.opened
-        self.counted[result.judgement.verdict] += 1
-        self._measure(result)
+        self.counts.add(result)
         self._keep(result)
         change = self._change(result)
         began = after.lasting if before is None else None
@@ -204,12 +197,6 @@ class Account:
         kept.append(result)
         while len(kept) > most:
             kept.popleft()
-
-    def _measure(self, result: Result) -> None:
-        session = result.session
-        self.durations.add(session.seconds, session.id, session.closed)
-        for timing in session.phases:
-            self.phases.setdefault(timing.phase, Distribution()).add(timing.seconds, session.id, session.closed)
 
     def _change(self, result: Result) -> Change | None:
         judgement, session = result.judgement, result.session
@@ -268,11 +255,12 @@ class Ledger:
     def configure(self, endpoints: Sequence[Endpoint], now: float = -inf) -> None:
         """From now on keep books for just these endpoints; names that were there keep theirs."""
         before, lasted, self._accounts = self._accounts, self.known.lasting, {}
-        room = Room.among(len(endpoints))
+        room, counts = Room.among(len(endpoints)), {counted(name): account.counts for name, account in before.items()}
         for endpoint in endpoints:
-            account = before.get(endpoint.name) or Account(endpoint=endpoint.name, host=endpoint.host, room=room)
+            name, own = endpoint.name, counts.setdefault(counted(endpoint.name), Counts())
+            account = before.get(name) or Account(endpoint=name, host=endpoint.host, room=room, counts=own)
             account.configure(endpoint, room, now)
-            self._accounts[endpoint.name] = account
+            self._accounts[name] = account
         for outage in lasted:
             if self.lasting.get(outage.endpoint) is None:
                 self._say_farewell(left(outage))
@@ -290,7 +278,7 @@ class Ledger:
     def miss(self, endpoint: EndpointName, turns: int) -> None:
         """So many turns went by without a session."""
         if (account := self._accounts.get(endpoint)) is not None:
-            account.missed += turns
+            account.counts.missed += turns
 
     def session(self, identity: str) -> Result | None:
         """A session that is kept."""
@@ -313,7 +301,7 @@ class Ledger:
             for name, account in accounts.items()
         }
         for name, account in accounts.items():
-            account.seconds_of_outage += account.missing(lasting.get(name))
+            account.counts.seconds_of_outage += account.missing(lasting.get(name))
             account.changes, account.outages, account.outage = noted[name]
         for outage in restored.lasting:
             self._tell_if_over(outage)

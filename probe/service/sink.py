@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Container
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -28,7 +28,7 @@ from probe.evidence.sources.loki_http import Bounds, LokiHttp, Server, Trouble
 from probe.model import EndpointName, Outage
 from probe.notices import warn
 from probe.service.clock import SteadyClock
-from probe.service.ledger import Entry, Restored
+from probe.service.ledger import Account, Entry, Restored
 from probe.service.sources import loki_server
 from probe.service.standing import Standing, rest
 from probe.service.telling import Telling, Told
@@ -141,10 +141,18 @@ class Sink:
         for told in self._telling.of(entry, self._clock.ahead):
             self._add(entry.result.session.endpoint, told)
 
-    def configure(self, lasting: Mapping[EndpointName, Outage | None]) -> None:
-        """Only these endpoints are probed from now on, and no other outages last (Ledger.lasting)."""
-        for name, told in self._telling.configure(lasting, self._clock.ahead):
+    def take_up(self, known: Restored) -> None:
+        """What an earlier process wrote down is found late; the ledger now knows this."""
+        for name, told in self._telling.take_up(known, self._clock.ahead):
             self._add(name, told)
+
+    def part(self, outage: Outage, account: Account | None) -> None:
+        """Push the end of an outage that no entry tells (Ledger.farewells); `account`: its endpoint's, if any."""
+        self._add(outage.endpoint, self._telling.part(outage, account, self._clock.ahead))
+
+    def only(self, names: Container[EndpointName]) -> None:
+        """No other endpoints are probed from now on."""
+        self._telling.only(names)
 
     def leave(self) -> None:
         """Nothing is told here from now on: outages end, as far as any reader will know."""

@@ -19,6 +19,7 @@ class Systemd:
         place = environment.get("NOTIFY_SOCKET", "")
         self._place = "\0" + place[1:] if place.startswith("@") else place
         self._watchdog = _watchdog_seconds(environment)
+        self._owes_ready = False
 
     @property
     def watchdog(self) -> float | None:
@@ -26,11 +27,12 @@ class Systemd:
         return self._watchdog
 
     def ready(self, status: str) -> None:
-        """The daemon is ready, or has taken its new configuration."""
-        self._notify(f"READY=1\nSTATUS={_line(status)}")
+        """The daemon is ready, or has taken its new configuration; said again, as a sign of life, until heard."""
+        self._owes_ready = not self._notify(f"READY=1\nSTATUS={_line(status)}")
 
     def reloading(self) -> None:
         """The configuration is being read again (Type=notify-reload wants the moment)."""
+        self._owes_ready = False
         self._notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
@@ -39,17 +41,23 @@ class Systemd:
 
     def alive(self, status: str) -> None:
         """A sign of life, with one line that `systemctl status` shows."""
+        if self._owes_ready:
+            self.ready(status)
         self._notify(f"WATCHDOG=1\nSTATUS={_line(status)}")
 
-    def _notify(self, text: str) -> None:
+    def _notify(self, text: str) -> bool:
+        """False where the manager has too much to hear now: nobody here waits for it."""
         if not self._place:
-            return
+            return True
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as speaker:
                 speaker.settimeout(0)
                 speaker.sendto(text.encode(), self._place)
+        except BlockingIOError:
+            return False
         except OSError:
-            return  # a manager that does not listen is none of the mail server's business
+            return True  # a manager that does not listen is none of the mail server's business
+        return True
 
 
 def _line(text: str) -> str:

@@ -4,19 +4,22 @@ Rules:
 - Whoever reads the sink alone must come to know what stands. Where a process begins, and where lines were lost, each
   endpoint's state is told again with its next session, as `standing`, unless that session brings it anyway.
 - A sink that goes on losing one endpoint's lines is told no more often than each RETOLD seconds.
-- An outage whose endpoint leaves the configuration, or is configured differently, ends where it was last seen: no
-  session will ever end it. So does each for whoever reads a sink that is left for another one, or by another name:
-  nobody tells its end there.
+- An outage that ends by no entry (`Ledger.farewells`) is told to have ended, and why. For whoever reads a sink that
+  is left for another one, or by another name, each ends where it was last seen: nobody tells its end there.
+- One whose begin was told, and that turns out to go on from one before this process, ends as it began: so no begin is
+  without an end, and no second is counted twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import replace
 from math import inf
 
 from probe.model import Ahead, EndpointName, Outage
 from probe.report.events import (
     ABANDONED,
+    JOINED,
     LEFT,
     REPLACED,
     abandoned_object,
@@ -24,7 +27,7 @@ from probe.report.events import (
     outage_object,
     standing_object,
 )
-from probe.service.ledger import Entry, Restored
+from probe.service.ledger import Account, Entry, Restored
 
 RETOLD = 600.0
 
@@ -66,22 +69,41 @@ class Telling:
         """Lines of these did not arrive."""
         self._known_there.difference_update(endpoints)
 
-    def configure(
-        self, lasting: Mapping[EndpointName, Outage | None], ahead: Ahead
-    ) -> Iterator[tuple[EndpointName, Told]]:
-        """Only these are told of from now on, and no other outages last: the ends of those that did, and why."""
-        for name in [name for name in self._lasting if lasting.get(name) is None]:
-            yield name, self._end(name, REPLACED if name in lasting else ABANDONED, ahead)
-        for name in [name for name in self._hosts if name not in lasting]:
+    def take_up(self, known: Restored, ahead: Ahead) -> Iterator[tuple[EndpointName, Told]]:
+        """What an earlier process wrote down is found late, and this is what the ledger now knows: what stands is told
+        again where that was not known."""
+        for outage in known.lasting:
+            name, told = outage.endpoint, self._lasting.get(outage.endpoint)
+            if told is not None and told.first == outage.first:
+                continue
+            if told is not None:
+                yield name, self._end(replace(told, seen=told.began), JOINED, ahead)
+            self._lasting[name] = outage
+            self.lost([name])
+
+    def part(self, outage: Outage, account: Account | None, ahead: Ahead) -> Told:
+        """An outage that ended by no entry; `account`: its endpoint's, None if that left the configuration."""
+        lasting = self._lasting.get(outage.endpoint)
+        if lasting is not None and lasting.first == outage.first:
+            del self._lasting[outage.endpoint]
+        found = account.latest if account is not None else None
+        if found is None or outage.ended is None or outage.ended == outage.seen:
+            return self._end(outage, ABANDONED if account is None else REPLACED, ahead)
+        return outage.ended, outage_object(outage, found, vantage=self._vantage, ahead=ahead)
+
+    def only(self, names: Container[EndpointName]) -> None:
+        """No other endpoints are left."""
+        for name in [name for name in self._hosts if name not in names]:
             self._known_there.discard(name)
             self._retold.pop(name, None)
             self._hosts.pop(name)
 
     def leave(self, ahead: Ahead) -> Iterator[tuple[EndpointName, Told]]:
         """Nothing is told any more: the ends of what lasts, as far as a reader will know."""
-        for name in list(self._lasting):
-            yield name, self._end(name, LEFT, ahead)
+        for name, outage in self._lasting.items():
+            yield name, self._end(outage, LEFT, ahead)
+        self._lasting = {}
 
-    def _end(self, name: EndpointName, why: str, ahead: Ahead) -> Told:
-        outage, host = self._lasting.pop(name), self._hosts.get(name)
+    def _end(self, outage: Outage, why: str, ahead: Ahead) -> Told:
+        host = self._hosts.get(outage.endpoint)
         return outage.seen, abandoned_object(outage, host, why, vantage=self._vantage, ahead=ahead)

@@ -36,6 +36,7 @@ from probe.model import (
     ProxyHeader,
     Session,
 )
+from probe.sessions.bound import Bound
 from probe.sessions.dial import RELEASE_SECONDS, Ports, connect
 from probe.sessions.faults import as_refusal, on_the_way
 from probe.sessions.journal import Journal
@@ -134,7 +135,7 @@ async def listen(endpoint: Endpoint, journal: Journal, seconds: float, ports: Po
     begun = journal.clock()
     fault: Fault | None = None
     try:
-        async with asyncio.timeout(CONTROL_SECONDS):
+        async with Bound(CONTROL_SECONDS):
             heard, closed = await _overhear(endpoint, journal, min(seconds, CONTROL_SECONDS - 1), ports, lookups)
         fault = _told(heard.decode("latin-1"), closed=closed)
     except Exception as error:
@@ -152,7 +153,7 @@ async def _overhear(
     reader, writer = await asyncio.open_connection(sock=dialled.sock, limit=8192)
     heard = b""
     try:
-        async with asyncio.timeout(seconds):
+        async with Bound(seconds):
             while len(heard) < 8192 and not _is_unasked(heard):
                 octets = await reader.read(1024)
                 if not octets:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from probe.model import AddressFamily, Endpoint, Failure, Peer, Phase, ProxyHeader, plain_address
+from probe.sessions.bound import Bound
 from probe.sessions.faults import Refusal, before_the_syn
 from probe.sessions.journal import Journal
 
@@ -198,7 +199,7 @@ async def _reach(sock: socket.socket, address: SocketAddress, seconds: float) ->
     if number != errno.EINPROGRESS:
         raise Refusal(before_the_syn(number), os.strerror(number))
     try:
-        async with asyncio.timeout(seconds):
+        async with Bound(seconds):
             await asyncio.get_running_loop().sock_connect(sock, address)  # waits for what is under way
     except ConnectionResetError:
         # Accepted, then reset: a refused connection says ECONNREFUSED. The next phase finds the connection closed.

@@ -75,7 +75,9 @@ def before_the_syn(number: int) -> Failure:
 
     EACCES: a route that prohibits, a security module (connect(2)). The network's comes later, as the socket's error.
     """
-    return Failure.VANTAGE if number == errno.EACCES else os_failure(OSError(number, os.strerror(number)))
+    if number == errno.EACCES:
+        return Failure.VANTAGE
+    return Failure.NO_ROUTE if number in UNREACHABLE else os_failure(OSError(number, os.strerror(number)))
 
 
 def on_the_way(failure: Failure, phase: Phase) -> Failure:

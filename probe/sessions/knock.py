@@ -40,6 +40,12 @@ PATIENCE = 0.9
 PAUSE = PATIENCE + 0.3
 """Seconds after a knock that was counted without another one: earlier ones may keep it from being told so long."""
 
+ALL_WITHIN = 1.0
+"""Seconds from the start within which every aim has had its first knock, however long the interval is."""
+
+BURST = 400.0
+"""First knocks a second at most."""
+
 FAREWELL = 5.0
 """Seconds for a server to let go of a connection that it has counted."""
 
@@ -59,13 +65,17 @@ SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
 @dataclass(slots=True)
 class Aim:
-    """Where to knock, and when next; `address` None: nowhere yet. `source`: the path's own source address."""
+    """Where to knock, and when next; `address` None: nowhere yet. `source`: the path's own source address.
+
+    `turn`: when its turn is, for the second knock; the first one may come before it.
+    """
 
     name: EndpointName
     family: int
     address: SocketAddress | None
     source: Address | None = None
     due: float = 0.0
+    turn: float = 0.0
     last: float | None = None
     held_until: float = 0.0
     paused_until: float = 0.0
@@ -114,13 +124,15 @@ class Knocker:
         self._stopped = threading.Event()
         self.failed: BaseException | None = None
         self.pauses = True
+        self._resting = False
         self._thread = threading.Thread(target=self._run, name="knock", daemon=True)
 
     def start(self) -> None:
-        """Begin, the aims evenly spread over the interval."""
-        now = self._clock()
+        """Begin, the aims evenly spread over the interval; where that is long, each is knocked at once beforehand."""
+        now, count = self._clock(), len(self._aims)
+        first = min(self._interval, max(ALL_WITHIN, count / BURST))
         for number, aim in enumerate(self._aims.values()):
-            aim.due = now + number * self._interval / len(self._aims)
+            aim.due, aim.turn = now + number * first / count, now + number * self._interval / count
         self._thread.start()
 
     def stop(self) -> None:
@@ -128,6 +140,22 @@ class Knocker:
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join()
+
+    @property
+    def hears(self) -> bool:
+        """Whether a knock is under way."""
+        return any(aim.sent for aim in self._aims.values())
+
+    def rest(self) -> None:
+        """Send no knock until `go_on`; those under way are heard."""
+        self._resting = True
+
+    def go_on(self) -> None:
+        """Knock again. Nobody has missed what was not sent meanwhile."""
+        now = self._clock()
+        for aim in self._aims.values():
+            aim.paused_until = max(aim.paused_until, now)
+        self._resting = False
 
     def hold(self, name: EndpointName, until: float) -> None:
         """Do not knock there before this moment."""
@@ -159,7 +187,7 @@ class Knocker:
     def _turn(self) -> None:
         now = self._clock()
         for aim in self._aims.values():
-            if aim.address is not None and now >= aim.next:
+            if aim.address is not None and now >= aim.next and not self._resting:
                 self._knock(aim, aim.address, now)
         for key, _ in self._selector.select(self._rest()):
             if isinstance(key.data, _Sent):
@@ -170,13 +198,14 @@ class Knocker:
 
     def _rest(self) -> float:
         """Seconds until something is to be done."""
-        moments = [aim.next for aim in self._aims.values() if aim.address is not None]
+        moments = [aim.next for aim in self._aims.values() if aim.address is not None and not self._resting]
         moments += [aim.sent[0].at + PATIENCE for aim in self._aims.values() if aim.sent]
         return min(max(0.0, min(moments, default=FOREVER) - self._clock()), LONGEST_REST)
 
     def _knock(self, aim: Aim, address: SocketAddress, now: float) -> None:
         waited = 0.0 if aim.last is None else max(aim.held_until, aim.paused_until) - aim.last
-        aim.due += self._interval
+        aim.due = aim.turn if aim.turn > now else aim.due + self._interval
+        aim.turn = 0.0
         if aim.due <= now:  # turns that passed are left out
             aim.due = now + self._interval
         one = _Sent(aim, now, now, max(self._interval, waited))
@@ -229,8 +258,8 @@ class Knocker:
             self._close(one)
         sent = one.aim.sent
         while sent and (found := sent[0].found) is not None:
-            sent.popleft()
             self._tell(one.aim.name, found)
+            sent.popleft()
 
     def _close(self, one: _Sent) -> None:
         if one.sock is not None:

@@ -20,6 +20,7 @@ from typing import cast
 
 from probe.aside import Threads, unheard
 from probe.model import AddressFamily, Clock, Endpoint, Failure, Phase
+from probe.sessions.bound import in_time
 from probe.sessions.dial import FAMILIES, SocketAddress
 from probe.sessions.faults import Refusal, as_refusal
 from probe.sessions.journal import Journal
@@ -74,10 +75,12 @@ class Lookups:
         """A failure of a lookup that was begun before is not taken: the resolver may be well again."""
         loop = asyncio.get_running_loop()
         asked = loop.time()
+        due = asked + seconds
         while True:
             lookup = self._shared(host, family)
-            await asyncio.wait([lookup.outcome], timeout=asked + seconds - loop.time())
+            await asyncio.wait([lookup.outcome], timeout=due - loop.time())
             if not lookup.outcome.done():
+                in_time(due, loop.time())
                 raise Refusal(Failure.TIMED_OUT, self._why_not_in_time())
             if lookup.begun >= asked or lookup.outcome.exception() is None:
                 return lookup.outcome.result()

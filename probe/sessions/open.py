@@ -40,6 +40,7 @@ from probe.model import (
     plain_address,
 )
 from probe.sessions import imap, smtp
+from probe.sessions.bound import Bound
 from probe.sessions.control import CONTROL_SECONDS, LISTEN_SECONDS, called_for, knock, listen
 from probe.sessions.dial import Dialled, Ports, connect, hand_over, send_header
 from probe.sessions.faults import Refusal, as_refusal, on_the_way
@@ -230,9 +231,8 @@ async def _run(attempt: _Attempt, seconds: float) -> None:
     The farewell comes after the timeout and has its own bound: a server slow to say goodbye has served well.
     """
     try:
-        async with AsyncExitStack() as farewell:
-            async with asyncio.timeout(seconds):
-                leave_behind = await _converse(attempt, farewell)
+        async with AsyncExitStack() as farewell, Bound(seconds):
+            leave_behind = await _converse(attempt, farewell)
         leave_behind()
     except Exception as error:
         refusal = as_refusal(error)

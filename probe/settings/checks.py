@@ -22,6 +22,7 @@ from probe.settings.faults import Location, dotted, shown, shown_name
 from probe.settings.loki import LokiAccess, LokiSource, LokiTls
 from probe.settings.pace import alerts, bans, pace, read_backs
 from probe.settings.paths import IMPRINTS
+from probe.settings.room import room
 from probe.settings.values import ReplyMode
 
 _VERSIONS = {AddressFamily.IPV4: 4, AddressFamily.IPV6: 6}
@@ -256,6 +257,7 @@ CHECKS: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
     _cluster_nodes,
     _log_sources,
     _loki,
+    room,
 )
 
 

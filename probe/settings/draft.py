@@ -8,7 +8,7 @@ from probe.model import Networks
 from probe.settings.evidence import EvidenceSettings
 from probe.settings.faults import Location
 from probe.settings.loki import LokiSink
-from probe.settings.parts import ScheduleSettings, TimeoutSettings, TopologySettings, VantageSettings
+from probe.settings.parts import HistorySettings, ScheduleSettings, TimeoutSettings, TopologySettings, VantageSettings
 from probe.settings.paths import EndpointSettings, PathSettings
 
 
@@ -49,4 +49,5 @@ class Draft:
     networks: Networks | None = None
     evidence: EvidenceSettings | None = None
     topology: TopologySettings | None = None
+    history: HistorySettings | None = None
     sink: LokiSink | None = None

@@ -32,6 +32,7 @@ from probe.settings.faults import (
 )
 from probe.settings.loki import LokiSink
 from probe.settings.parts import (
+    HistorySettings,
     NetworkSettings,
     ScheduleSettings,
     Settings,
@@ -232,6 +233,7 @@ def _whole_draft(settings: Settings) -> Draft:
         networks=settings.networks,
         evidence=settings.evidence,
         topology=settings.topology,
+        history=settings.history,
         sink=settings.sink,
     )
 
@@ -249,6 +251,7 @@ def _partial_draft(raw: object) -> Draft:
         networks=networks.as_networks() if networks else None,
         evidence=_part(EvidenceSettings, top.get("evidence")),
         topology=_part(TopologySettings, top.get("topology")),
+        history=_part(HistorySettings, top.get("history")),
         sink=_part(LokiSink, top["sink"]) if top.get("sink") is not None else None,
     )
 

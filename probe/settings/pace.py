@@ -57,7 +57,7 @@ def bans(draft: Draft) -> Iterator[Finding]:
     if most > USUAL_LIMIT:
         usual = f"servers usually allow ({USUAL_LIMIT} a minute)"
         yield Doubt(place, f"{most} is more than {usual}: raise theirs for this client first")
-    failing = min(most, FAILING * each)
+    failing = min(max(most, FAILING), FAILING * each)  # one session takes what it needs
     for (server, service), places in _servers(draft).items():
         if len(places) > 1 and len(places) * failing > USUAL_LIMIT:
             paths = f"{len(places)} endpoints are {service} of {server}"

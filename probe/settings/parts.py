@@ -72,7 +72,8 @@ class ScheduleSettings(Part):
     max_sessions_per_minute: Rate = key(
         default=6,
         description="Upper bound of connections per endpoint, whatever the interval says: sessions, control "
-        "connections after a failure, `/probe`, trust checks, and mailboxes read back. Servers limit connections per "
+        "connections after a failure, `/probe`, trust checks, and mailboxes read back. A session that fails takes up "
+        "to three, with 1 or 2 at once all the same, and the next one waits longer. Servers limit connections per "
         "client (10 a minute is a common setting), and behind masquerading all clients share one address and one "
         "limit. An imaps session whose line must be told from others by a rhythm opens beats besides, connections "
         "without a login, of which Dovecot counts none: at most four times this many a minute per endpoint, and 300 "
@@ -231,8 +232,8 @@ class HistorySettings(Part):
     retention: Duration = key(default="30d", description="How long sessions are kept.", examples=["30d"])
     size: Size = key(
         default="2GB",
-        description="How big the file may get: beyond it the oldest sessions go before their time, first what a page "
-        "shows of them.",
+        description="How big the file may get: beyond it goes before its time what pages show of sessions that were "
+        "fine, then the oldest sessions.",
         examples=["500MB"],
     )
 

@@ -172,13 +172,13 @@ class Findings:
             gaps = (*self.gaps[:-1], ended) if ended else self.gaps
             return replace(self, gaps=gaps, fine_at=sample.at)
         if gap is not None:
-            longer = replace(gap.also(sample.verdict, sample.at), judgement=sample.judgement)
+            longer = replace(gap.also(sample.verdict, sample.seen_until), judgement=sample.judgement)
             return replace(self, gaps=(*self.gaps[:-1], longer))
         new = Gap(
             endpoint=self.endpoint,
             kind=GapKind.CRITICAL,
             began=Edge(self.fine_at, sample.at),
-            seen=sample.at,
+            seen=sample.seen_until,
             how=(sample.verdict,),
             judgement=sample.judgement,
         )

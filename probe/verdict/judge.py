@@ -92,6 +92,10 @@ class Facts:
         """Whether the open connection went dead, and a new one failed in this way at once."""
         return self.failed(Failure.VANISHED) and self.control_failed(ControlKind.CONNECT, failure)
 
+    def failed_or_lost(self, failure: Failure) -> bool:
+        """Whether the session failed in this way, or a new one did once its connection had gone dead."""
+        return self.failed(failure) or self.lost_meanwhile(failure)
+
     def signed(self, sign: FaultSign) -> bool:
         """Whether the server's log named this fault while the session ran, and of nobody else that we know.
 
@@ -168,6 +172,7 @@ FOREGONE: tuple[Rule, ...] = (
     Rule("name-not-resolved", lambda f: f.failed_in(Phase.RESOLVE), Verdict.RESOLVE_FAILED),
     Rule("syn-unanswered", lambda f: f.failed_in(Phase.CONNECT) and f.failed(Failure.TIMED_OUT), Verdict.SILENT_DROP),
     Rule("nobody-answers", lambda f: f.failed_in(Phase.CONNECT) and f.failed(Failure.UNREACHABLE), Verdict.UNANNOUNCED),
+    Rule("no-route-from-here", lambda f: f.failed_or_lost(Failure.NO_ROUTE), Verdict.UNANNOUNCED),
     Rule("connection-refused", lambda f: f.failed_in(Phase.CONNECT), Verdict.REFUSED),
     # got there, and the way in was lost meanwhile
     Rule("dropped-meanwhile", lambda f: f.lost_meanwhile(Failure.TIMED_OUT), Verdict.SILENT_DROP),

@@ -4,21 +4,28 @@ Rule 1: a gap that lasts is critical, whatever is tolerated; one that is over is
         without that not at all. What was out before the watch began is held against nobody once it is over.
 Rule 2: of verdicts the latest counts: what they were amid the change is told, what they came to is the result.
 Rule 3: an endpoint is well only when a session showed so after its last gap: an answered SYN serves nobody.
-Rule 4: the worst row decides, in the contract's order: critical, warning, unknown, ok.
-Rule 5: nobody waits for ever: where nobody goes or comes back any more and yet all do not become well, it ends and says
+Rule 4: to be well takes new good news, not the absence of bad: a watch is stable once every endpoint has had a session
+        that was opened after the stretch that was asked for, and was good. A session that waits is no good news.
+Rule 5: the worst row decides, in the contract's order: critical, warning, unknown, ok.
+Rule 6: nobody waits for ever: where nobody goes or comes back any more and yet all do not become well, it ends and says
         what they are. An outage that is tolerated is given its time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from probe.model import Conclusion, Ending, Gap, GapKind, Severity, Verdict, Watched, WatchedEndpoint
+from probe.model import Conclusion, Edge, Ending, Gap, GapKind, Severity, Verdict, Watched, WatchedEndpoint
 
 LOSSY = 0.02
 FEW_LOST = 5
 """SYNs that go unanswered one by one are told as loss above so many, and above this share of all."""
+
+HANGS_TURNS = 2
+HANGS_SECONDS = 8.0
+"""A session that is not judged yet waits for something once it takes so many times what the others took, and so many
+seconds more: postscreen lets a client that it does not know wait for 6."""
 
 LEAST_PATIENCE = 300.0
 OUTAGE_PATIENCE = 900.0
@@ -34,15 +41,103 @@ def longest(watched: Watched) -> Gap | None:
 
 
 def too_long(watched: Watched) -> Gap | None:
-    """The gap that went past what is tolerated; one from the start counts from there while it lasts."""
+    """The gap that went past what is tolerated; one from the start counts from there while it lasts.
+
+    What a session under way has seen counts too: it is as certain as what it will be judged to be.
+    """
     most = watched.wanted.max_outage
-    gap = longest(watched)
+    waiting = [gap for one in watched.endpoints if (gap := waits_in(one, watched.until)) is not None]
+    gap = max([*_charged(watched), *waiting], key=lambda one: one.seconds, default=None)
     return gap if most is not None and gap is not None and gap.seconds > most else None
 
 
 def is_good(verdict: Verdict, baseline: Verdict | None) -> bool:
     """Whether a session is as good as it must be: proven, or no less so than before anything was changed."""
     return verdict.severity is Severity.OK or (verdict is baseline is Verdict.UNVERIFIED)
+
+
+def waits(endpoint: WatchedEndpoint, until: float) -> float | None:
+    """For how many seconds the session under way has gone on, where that is longer than it should be."""
+    if endpoint.under_way is None:
+        return None
+    seconds = until - endpoint.under_way.opened
+    return seconds if seconds > HANGS_TURNS * endpoint.usual + HANGS_SECONDS else None
+
+
+def waits_in(endpoint: WatchedEndpoint, until: float) -> Gap | None:
+    """The gap that a session under way has certainly seen so far: it waits, or waited until it closed."""
+    session = endpoint.under_way
+    if session is None or waits(endpoint, until) is None:
+        return None
+    since, seen = (session.opened, session.failed) if session.failed is not None else (session.talking, until)
+    known = endpoint.lasting
+    if since is None or seen is None or (known is not None and known.kind is GapKind.UNREACHABLE):
+        return None
+    if known is not None:
+        return replace(known, seen=max(known.seen, seen))
+    good = max((one.shown for one in endpoint.samples if not one.aside), default=None)
+    return Gap(endpoint=endpoint.name, kind=GapKind.CRITICAL, began=Edge(good, since), seen=seen, how=(WAITS,))
+
+
+WAITS = "a session waits"
+
+
+def as_ended(watched: Watched) -> Watched:
+    """The same; where an outage was too long, what sessions under way have seen of one is listed as such."""
+    if watched.ending is not Ending.MAX_OUTAGE:
+        return watched
+    return replace(watched, endpoints=tuple(_with_what_waits(one, watched.until) for one in watched.endpoints))
+
+
+def _with_what_waits(endpoint: WatchedEndpoint, until: float) -> WatchedEndpoint:
+    seen, known = waits_in(endpoint, until), endpoint.lasting
+    if seen is None:
+        return endpoint
+    return replace(endpoint, gaps=(*(gap for gap in endpoint.gaps if gap is not known), seen))
+
+
+def closing(watched: Watched) -> float | None:
+    """The moment from which on one good session of each endpoint ends the watch; None where all are not well."""
+    stable, wanted = stable_seconds(watched), watched.wanted.until_stable
+    if stable is None or wanted is None or changes(watched):
+        return None
+    return max(watched.until - stable, watched.change_over or 0.0) + wanted
+
+
+def changes(watched: Watched) -> bool:
+    """Whether the process that makes the change is still at it."""
+    return watched.wanted.process is not None and watched.change_over is None
+
+
+def unshown_since(watched: Watched, moment: float) -> tuple[WatchedEndpoint, ...]:
+    """Endpoints of which no session that was opened since then is judged yet, or one waits."""
+    return tuple(
+        one
+        for one in watched.endpoints
+        if one.latest is None or one.latest.at < moment or waits(one, watched.until) is not None
+    )
+
+
+def awaited(watched: Watched) -> tuple[WatchedEndpoint, ...]:
+    """Endpoints whose last session is all that the end waits for."""
+    moment = closing(watched)
+    return () if moment is None or watched.until < moment else unshown_since(watched, moment)
+
+
+def session_wanted(endpoint: WatchedEndpoint, watched: Watched) -> bool:
+    """Whether a session is wanted now, ahead of its turn: to show what the end waits for, or that an outage lasts."""
+    moments = [closing(watched), _too_long_at(endpoint, watched)]
+    due = max((moment for moment in moments if moment is not None and moment <= watched.until), default=None)
+    if due is None:
+        return False
+    opened = [one.at for one in endpoint.samples[-1:]] + ([endpoint.under_way.opened] if endpoint.under_way else [])
+    return max(opened, default=float("-inf")) < due
+
+
+def _too_long_at(endpoint: WatchedEndpoint, watched: Watched) -> float | None:
+    """When what only sessions see becomes too long, if it lasts."""
+    gap, most = endpoint.lasting, watched.wanted.max_outage
+    return None if gap is None or most is None or gap.kind is not GapKind.CRITICAL else gap.began.by + most
 
 
 def well_since(endpoint: WatchedEndpoint) -> float | None:
@@ -61,9 +156,10 @@ def stable_seconds(watched: Watched) -> float | None:
 
 
 def calm_seconds(watched: Watched, began: float) -> float:
-    """Seconds for which nobody has gone or come back, since the baseline at most."""
+    """Seconds for which nobody has gone or come back, since the baseline and the end of the change at most."""
     gaps = [gap for endpoint in watched.endpoints for gap in endpoint.gaps]
-    return watched.until - max(began, *(gap.began.by if gap.ended is None else gap.ended.moment for gap in gaps), began)
+    turns = (gap.began.by if gap.ended is None else gap.ended.moment for gap in gaps)
+    return watched.until - max(began, watched.change_over or began, *turns)
 
 
 def patience(watched: Watched, until_stable: float) -> float:
@@ -91,17 +187,18 @@ def why_over(watched: Watched) -> Ending | None:
         return Ending.BASELINE
     if too_long(watched) is not None:
         return Ending.MAX_OUTAGE
-    if wanted.until_stable is None:
+    if wanted.until_stable is None or changes(watched):
         return None
-    stable = stable_seconds(watched)
-    if stable is not None:
-        return Ending.STABLE if stable >= wanted.until_stable else None
+    moment = closing(watched)
+    if moment is not None:
+        unproven = watched.until < moment or any(one.in_doubt for one in watched.endpoints)
+        return None if unproven or unshown_since(watched, moment) else Ending.STABLE
     calm = calm_seconds(watched, watched.began)
     return Ending.UNPROVEN if calm >= patience(watched, wanted.until_stable) else None
 
 
-def standing(endpoint: WatchedEndpoint) -> tuple[Severity, str]:
-    """Where an endpoint stands, in a few words."""
+def standing(endpoint: WatchedEndpoint, until: float | None = None) -> tuple[Severity, str]:
+    """Where an endpoint stands at this moment, in a few words."""
     gap, latest = endpoint.lasting, endpoint.latest
     if gap is not None:
         return Severity.CRITICAL, how(gap)
@@ -109,6 +206,9 @@ def standing(endpoint: WatchedEndpoint) -> tuple[Severity, str]:
         return Severity.UNKNOWN, "no session yet"
     if endpoint.awaits_session:
         return Severity.UNKNOWN, "back, no session yet"
+    waiting = None if until is None else waits(endpoint, until)
+    if waiting is not None and latest.verdict.severity in (Severity.OK, Severity.UNKNOWN):
+        return Severity.UNKNOWN, f"{WAITS}: {waiting:.0f} s"
     masked = latest.judgement.masked_by
     return latest.verdict.severity, f"{latest.verdict} by {masked}" if masked else latest.verdict
 
@@ -125,6 +225,7 @@ def how(gap: Gap) -> str:
 KNOCKS = {
     "timed_out": "no answer",
     "unreachable": "unreachable",
+    "no_route": "no route from here",
     "refused": "refused",
     "reset": "reset",
 }
@@ -204,7 +305,11 @@ def _latest(severity: Severity) -> Callable[[Watched], str | None]:
 
 def _unshown(watched: Watched) -> str | None:
     names = [str(one.name) for one in watched.endpoints if one.awaits_session]
-    return f"no session has shown how {', '.join(names)} serves" if names else None
+    if names:
+        return f"no session has shown how {', '.join(names)} serves"
+    waiting = [(one.name, seconds) for one in watched.endpoints if (seconds := waits(one, watched.until)) is not None]
+    told = ", ".join(f"{name} for {seconds:.0f} s" for name, seconds in waiting)
+    return f"a session has waited, and has shown nothing yet: {told}" if waiting else None
 
 
 def _blind(watched: Watched) -> str | None:

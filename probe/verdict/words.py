@@ -73,8 +73,9 @@ _REFUSED = (
 
 WORDS: dict[str, Words] = {
     "vantage-cannot-open": Words(
-        "The probe itself could not open the connection: {detail}.",
-        "This is about the vantage, not the server: check source_address, local firewall and file limits there.",
+        "The probe itself saw nothing of {where}: {detail}.",
+        "This is about the vantage, not the server: check source_address, local firewall and file limits there; "
+        "where it stood still, what stopped it (a backup that freezes it, memory swapped out, a paused machine).",
     ),
     "name-not-resolved": Words(
         "{host} could not be resolved: {detail}.",
@@ -87,6 +88,11 @@ WORDS: dict[str, Words] = {
     "nobody-answers": Words(
         "{where} is unreachable ({detail}): nobody answers for the address.",
         _UNANNOUNCED,
+    ),
+    "no-route-from-here": Words(
+        "This machine itself has no way to {where} ({detail}), so nothing was sent there.",
+        "The fault is on the vantage: look at `ip route get {place}` and `ip -brief address` there; a lease, a link or "
+        "a VPN may be gone.",
     ),
     "connection-refused": Words("{where} refused the connection{how}.", _REFUSED),
     "dropped-meanwhile": Words(
@@ -208,6 +214,7 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
     connected = session.connected if session.connected is not None else session.opened
     return {
         "where": f"{session.service} at {socket}",
+        "place": place,
         "socket": socket,
         "host": session.host,
         "server": session.server_name or session.host,

@@ -7,6 +7,7 @@ at once.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -26,9 +27,8 @@ number=$(grep -c "^{name} $1" "$STAGE/asked")
 exit 0
 """
 BASELINE = 'echo "12:00:00 the baseline is there: watching, the change may begin" >&2\n'
-UNTIL_DRAINED = 'while [ ! -e "$STAGE/over" ]; do sleep 0.02; done\n'
-STABLE = BASELINE + 'while ! grep -q "kubectl drain [hf]a" /proc/$$/fd/2; do sleep 0.02; done\nsleep 1.02\n'
-"""A watch that reads what is told until the drain's end is, and is then stable for the second of --stable 1."""
+STABLE = BASELINE + 'while kill -0 "$3" 2>/dev/null; do sleep 0.02; done\nsleep 0.1\n'
+"""A watch that lasts until the process of its --while has ended, and is then stable."""
 
 OVER = ': >"$STAGE/over"\n'
 IS_THERE = 'echo $$ >"$STAGE/hanging"\nmv "$STAGE/hanging" "$STAGE/hangs"\n'
@@ -111,7 +111,8 @@ class Stage:
         """Every call so far, but those that only show whose processes these are."""
         file = self.directory / "asked"
         calls = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        return [call for call in calls if call not in ("probe --version", "kubectl version --client")]
+        told = [call for call in calls if call not in ("probe --version", "kubectl version --client")]
+        return [re.sub(r"--while \d+", "--while PID", call) for call in told]
 
     def has(self, name: str) -> bool:
         return (self.directory / name).exists()

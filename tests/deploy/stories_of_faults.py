@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from probe.model import MaskedBy
 from tests.deploy.case import LAN, SMTP, Case, asked, differs, down, drop, lan, office, vps
+from tests.deploy.story import Vantage
 
 LASTING = {
     "refused": ("MailprobeRefused", "connections are refused"),
@@ -28,13 +29,15 @@ LASTING = {
 }
 """Verdicts that wait a minute: alert and words of its summary."""
 
+DIFFERS_IMAPS = differs().replace("smtp", "imaps")
+
 ONCE = (*LASTING, "silent_drop", "unannounced", "masked")
 
 VERDICTS = (
     Case(name="all is well", vantages=(lan("preserved 12m"),), fires={"30s": {}, "5m": {}, "11m": {}}),
     Case(
         name="silent drop pages with its second session, and says why",
-        vantages=(lan("preserved 4m, silent_drop 5m, preserved 4m"),),
+        vantages=(lan("preserved 4m, silent_drop 5m, preserved 7m"),),
         series={
             'mailprobe_announcer_info{vantage="lan",node="node2"}': "1x80",
             'mailprobe_node_local_endpoints{vantage="lan",node="node1"}': "1x80",
@@ -54,12 +57,13 @@ VERDICTS = (
                 ),
             },
             "10m30s": {drop(): "", 'MailprobeAnnouncerWithoutEndpoint{node="node2"}': ""},
-            "12m": {},
+            "14m50s": {drop(): ""},
+            "15m40s": {},
         },
     ),
     Case(
         name="unannounced pages with its second session",
-        vantages=(lan("preserved 4m, unannounced 5m, preserved 4m"),),
+        vantages=(lan("preserved 4m, unannounced 2m, preserved 7m"),),
         fires={
             "4m20s": {},
             "4m40s": {
@@ -67,12 +71,12 @@ VERDICTS = (
                     "vip/smtp: nobody answers for the address (unannounced), seen from lan"
                 )
             },
-            "12m": {},
+            "12m40s": {},
         },
     ),
     Case(
         name="masked pages with its second session, and names the network",
-        vantages=(lan("preserved 4m, masked 5m, preserved 4m", masked_by=MaskedBy.GATEWAY),),
+        vantages=(lan("preserved 4m, masked 2m, preserved 7m", masked_by=MaskedBy.GATEWAY),),
         fires={
             "4m20s": {},
             "4m40s": {
@@ -81,7 +85,7 @@ VERDICTS = (
                     "(masked), seen from lan"
                 )
             },
-            "12m": {},
+            "12m40s": {},
         },
     ),
     Case(
@@ -98,7 +102,7 @@ VERDICTS = (
     ),
     Case(
         name="one proof of a forged header is enough",
-        vantages=(lan("preserved 4m, spoofable 5m, preserved 10m"), vps("preserved 19m"), office("preserved 19m")),
+        vantages=(lan("preserved 4m, spoofable 2m, preserved 7m"), vps("preserved 13m"), office("preserved 13m")),
         fires={
             "3m50s": {},
             "4m": {
@@ -106,15 +110,15 @@ VERDICTS = (
                     "vip/smtp: the listener believed a forged PROXY header (spoofable), sent from lan"
                 )
             },
-            "12m": {},
+            "12m40s": {},
         },
     ),
     Case(
         name="what restarts do for a moment pages after a minute",
         vantages=(
             lan(
-                "preserved 10m",
-                more={f"{verdict}/smtp": f"preserved 3m, {verdict} 3m, preserved 4m" for verdict in LASTING},
+                "preserved 13m",
+                more={f"{verdict}/smtp": f"preserved 3m, {verdict} 3m, preserved 7m" for verdict in LASTING},
             ),
         ),
         fires={
@@ -124,7 +128,7 @@ VERDICTS = (
                 f'{alert}{{path="{verdict}",service="smtp"}}': f"{verdict}/smtp: {words} ({verdict}), seen from lan"
                 for verdict, (alert, words) in LASTING.items()
             },
-            "9m": {},
+            "12m40s": {},
         },
     ),
 )
@@ -205,9 +209,40 @@ QUORUM = (
         },
     ),
     Case(
-        name="the other vantage is gone: its vote is remembered for eight minutes",
-        vantages=(lan("preserved 4m, silent_drop 9m"), vps("preserved 4m, gone 9m")),
-        fires={"4m50s": {}, "7m": {differs(): ""}, "12m20s": {drop(): "", differs(): "", **down("vps")}},
+        name="the other vantage is gone with the server: a daemon's vote is kept for 3 minutes, that of rounds for 8",
+        vantages=(
+            lan("preserved 4m, silent_drop 9m", more={"vip/imaps": "preserved 4m, silent_drop 9m"}),
+            vps("preserved 4m, gone 9m"),
+            Vantage(name="cron", scripts={"vip/imaps": "preserved 4m, gone 9m"}, counts=False),
+        ),
+        fires={
+            "4m50s": {},
+            "6m": {
+                differs(): "vip/smtp: only lan sees it as silent_drop; no other vantage can tell just now",
+                DIFFERS_IMAPS: "vip/imaps: only lan sees it as silent_drop; no other vantage can tell just now",
+            },
+            "7m30s": {drop(): "", differs(): "", DIFFERS_IMAPS: ""},
+            "11m30s": {drop(): "", differs(): "", DIFFERS_IMAPS: "", **down("vps"), **down("cron")},
+            "12m50s": {
+                drop(): "",
+                drop('path="vip",service="imaps"'): "",
+                DIFFERS_IMAPS: "",
+                **down("vps"),
+                **down("cron"),
+            },
+        },
+    ),
+    Case(
+        name="the other vantage loses its interface with the outage, and cannot open sessions any more",
+        vantages=(lan("preserved 4m, refused 5m"), vps("preserved 4m, unable 5m")),
+        fires={
+            "6m": {differs(): "vip/smtp: only lan sees it as refused; no other vantage can tell just now"},
+            "8m50s": {
+                f"MailprobeRefused{{{SMTP}}}": "",
+                differs(): "",
+                f'MailprobeStale{{{SMTP},vantage="vps"}}': "",
+            },
+        },
     ),
     Case(
         name="the other vantage hangs with its last good verdict: it has no vote",
@@ -260,8 +295,19 @@ QUORUM = (
     ),
     Case(
         name="masked, and every other session for minutes without a proof: one page",
-        vantages=(lan("preserved 2m, masked 2m, unverified 4m, masked 1m, unverified 3m"),),
-        fires={at: {f"MailprobeMasked{{{SMTP}}}": ""} for at in ("3m40s", "5m", "7m", "8m", "8m40s", "10m", "11m50s")},
+        vantages=(lan("preserved 2m, masked 2m, unverified 4m, masked 1m, unverified 7m"),),
+        fires={
+            **{
+                at: {f"MailprobeMasked{{{SMTP}}}": ""}
+                for at in ("3m40s", "5m", "7m", "8m", "8m40s", "10m", "11m50s", "15m50s")
+            },
+            "15m": {
+                f"MailprobeMasked{{{SMTP}}}": (
+                    "vip/smtp: the server sees the address of another in place of the client's, by network: node "
+                    "(masked), seen from lan"
+                )
+            },
+        },
     ),
     Case(
         name="one of three differs, two of three page",

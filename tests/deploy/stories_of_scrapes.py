@@ -203,7 +203,13 @@ RARE = (
                 'MailprobeAbsent{path="out"}': "",
                 drop('path="out",service="smtp"'): "",
             },
-            "33m": {**down("lan"), **down("vps"), **ABSENT, 'MailprobeAbsent{path="out"}': ""},
+            "33m": {
+                **down("lan"),
+                **down("vps"),
+                **ABSENT,
+                'MailprobeAbsent{path="out"}': "",
+                drop('path="out",service="smtp"'): "",
+            },
         },
     ),
     Case(

@@ -47,6 +47,13 @@ def test_a_daemon_that_leaves_the_pace_to_prometheus_may_be_seldom_itself() -> N
     assert render(merged(MINIMAL, merged(change, {"probeResources": {"enabled": True}}))).manifests
 
 
+@pytest.mark.parametrize("place", [{"hostNetwork": True}, {"podAnnotations": {"k8s.v1.cni.cncf.io/networks": "lan"}}])
+def test_a_source_address_stands_where_the_pod_may_have_it(place: dict[str, Any]) -> None:
+    path = {"name": "vip", "host": "10.0.20.202", "source_address": "192.168.1.10", "endpoints": [{"service": "smtp"}]}
+    config = {"vantage": {"addresses": ["192.168.1.10"]}, "paths": [path]}
+    assert render(merged(MINIMAL, {"hostNetwork": False, "config": config, **place})).manifests
+
+
 def test_all_are_told_at_once() -> None:
     change = {"podAddressIsSeen": True, "syslogService": {"enabled": True}, "config": {"history": {"file": "/h.db"}}}
     assert len(sentences(refusal(merged(MINIMAL, change)))) == 3

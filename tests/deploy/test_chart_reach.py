@@ -154,6 +154,8 @@ def test_only_what_the_configuration_names_is_reached() -> None:
     assert _reached(rendered("network-policy").one("NetworkPolicy")) == {
         ("any", 53, "UDP"),
         ("any", 53, "TCP"),
+        ("any", 5353, "UDP"),
+        ("any", 5353, "TCP"),
         ("10.0.20.202/32", 25, "TCP"),
         ("10.0.20.202/32", 993, "TCP"),
         ("any", 587, "TCP"),

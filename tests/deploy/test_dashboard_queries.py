@@ -167,7 +167,7 @@ class TestWhatTheyShow:
 
     def test_numbers(self, told: Told) -> None:
         assert [told.of("Wrong address")[0].latest, told.of("Nobody gets in")[0].latest] == [SERVICES, 0]
-        assert told.of("Longest outage")[0].latest > 0
+        assert told.of("Most time out")[0].latest > 0
         assert 0 <= told.of("Quietest probe")[0].latest < 30
         assert told.of("Sources down")[0].latest == 0
         assert 39 < told.of("Next certificate")[0].latest <= 40

@@ -26,7 +26,6 @@ from tests.deploy.drain_stage import (
     PATIENCE,
     SCRIPT,
     STABLE,
-    UNTIL_DRAINED,
     WATCHES_ON,
     WRAPPED,
     Stage,
@@ -54,7 +53,7 @@ def test_a_drain_is_gated_before_watched_and_gated_after(stage: Stage, shell: st
     assert called[:2] == ["probe --version", "kubectl version --client"]
     assert stage.asked == [
         "probe once --once --wait 5",
-        "probe watch --until-stable 1 --max-outage 90 --report drain-node1-1.html",
+        "probe watch --while PID --until-stable 1 --max-outage 90 --report drain-node1-1.html",
         "kubectl drain node1 --ignore-daemonsets --timeout=30m",
         "probe once --once --wait 6",
     ]
@@ -63,7 +62,7 @@ def test_a_drain_is_gated_before_watched_and_gated_after(stage: Stage, shell: st
     (pager,) = [line for line in errors.splitlines() if "amtool" in line]
     assert pager == (
         'drain.sh:   amtool alert add MailprobeMaintenance --start="$(date -u +%FT%TZ)" '
-        """--end="$(date -u -d "+45 min" +%FT%TZ)" --annotation=summary='drain of node1'"""
+        """--end="$(date -u -d "@$(($(date +%s) + 2700))" +%FT%TZ)" --annotation=summary='drain of node1'"""
     )
 
 
@@ -74,7 +73,7 @@ def test_arguments_reach_who_they_are_for(stage: Stage) -> None:
     assert code == 0, errors
     selection = "--config my file.yaml --path vip --path the other"
     assert stage.asked[0] == f"probe once --once --wait 60 {selection}"
-    assert stage.asked[1] == f"probe watch --until-stable 1 --max-outage 120 --report r-1.html {selection}"
+    assert stage.asked[1] == f"probe watch --while PID --until-stable 1 --max-outage 120 --report r-1.html {selection}"
     assert stage.asked[2] == "kubectl drain node1 --timeout 2m --pod-selector=app=mail server"
     assert [line.split(" --start")[0] for line in errors.splitlines() if "amtool" in line] == [
         "drain.sh:   amtool alert add MailprobeMaintenance path='vip'",
@@ -85,12 +84,11 @@ def test_arguments_reach_who_they_are_for(stage: Stage) -> None:
 def test_no_report_takes_the_place_of_another(stage: Stage) -> None:
     for number in (1, 2, 4):
         (stage.directory / f"drain-node1-{number}.html").touch()
-    stage.plays(watch_1=BASELINE + UNTIL_DRAINED, drain_1=OVER, watch_2=BASELINE + "sleep 2\n")
+    stage.plays(watch_1=STABLE, drain_1=OVER)
     code, errors = stage.run("--stable", "1", "node1")
     assert code == 0, errors
-    written = [call.split("--report ")[1].split()[0] for call in stage.asked if call.startswith("probe watch")]
-    assert written == ["drain-node1-3.html", "drain-node1-5.html"]
-    assert "what was watched is in drain-node1-3.html, drain-node1-5.html" in errors
+    assert stage.asked[1].endswith("--report drain-node1-3.html")
+    assert "what was watched is in drain-node1-3.html" in errors
 
 
 @pytest.mark.parametrize("verdict", [1, 2, 3])
@@ -163,48 +161,63 @@ def test_a_drain_that_becomes_another_user_s_is_not_said_to_be_ended(tmp_path: P
     play_at_once(tmp_path, play, product(("sh", "bash"), BENEATH_OR_IN_PLACE))
 
 
-def test_a_watch_that_ends_before_the_drain_has_done_its_work_is_followed_by_another(stage: Stage) -> None:
-    slow = 'while ! grep -q "report drain-node1-2" "$STAGE/asked"; do sleep 0.02; done\n'
-    hasty = BASELINE + 'while ! grep -q "^kubectl drain" "$STAGE/asked"; do sleep 0.02; done\n'
-    stage.plays(watch_1=hasty, drain_1=slow + OVER, watch_2=STABLE)
+def test_one_watch_lasts_as_long_as_the_drain(stage: Stage) -> None:
+    """Whatever it comes to afterwards is told, and the clients' addresses are looked at all the same."""
+    slow = 'while [ ! -e "$STAGE/on" ]; do sleep 0.02; done\n'
+    watch = BASELINE + 'while ! grep -q "^kubectl drain" "$STAGE/asked"; do sleep 0.02; done\n: >"$STAGE/on"\n'
+    stage.plays(watch_1=watch + STABLE + "exit 1\n", drain_1=slow)
     code, errors = stage.run("--stable", "1", "node1")
-    assert code == 0, errors
+    assert code == 1, errors
     assert [call.split()[:2] for call in stage.asked] == [
         ["probe", "once"],
         ["probe", "watch"],
         ["kubectl", "drain"],
-        ["probe", "watch"],
         ["probe", "once"],
     ]
-    assert "the drain goes on: watching on" in errors
-
-
-def test_a_watch_that_ends_with_the_drain_is_not_the_last(stage: Stage) -> None:
-    """The pod's successor is yet to come, and the address yet to move: a gap that comes then counts."""
-    stage.plays(watch_1=BASELINE + UNTIL_DRAINED, drain_1=OVER, watch_2=BASELINE + "exit 2\n")
-    code, errors = stage.run("--stable", "30", "node1")
-    assert code == 2
-    assert "drain-node1-2.html" in errors
+    assert "the watch ended with exit code 1" in errors
+    assert "node1 is drained; the watch's is 1, and probe says 0" in errors
     assert ENDED not in errors
-    assert stage.asked[-1] == "probe watch --until-stable 30 --max-outage 120 --report drain-node1-2.html --from-broken"
+
+
+@pytest.mark.parametrize(("watched", "once", "code"), [(3, 1, 1), (1, 2, 2), (2, 0, 2), (3, 0, 3), (0, 3, 3)])
+def test_the_worse_of_the_watch_and_of_the_end_is_the_result(stage: Stage, watched: int, once: int, code: int) -> None:
+    stage.plays(watch_1=STABLE + f"exit {watched}\n", drain_1=OVER, once_2=f"exit {once}\n")
+    assert stage.run("node1")[0] == code
+
+
+def test_a_watch_that_is_lost_amid_the_drain_ends_it(stage: Stage) -> None:
+    stage.plays(watch_1=FAILS_ONCE_IT_HANGS.replace("exit 2", "exit 0"), drain_1=HANGS)
+    code, errors = stage.run("node1")
+    assert (code, ENDED in errors) == (3, True)
+
+
+def test_who_is_interrupted_as_the_drain_ends_says_that_it_was_done(stage: Stage) -> None:
+    stage.plays(watch_1=WATCHES_ON, drain_1='kill -s TERM "$(cat "$STAGE/script")"\n')
+    with stage.begin("node1") as started:
+        (stage.directory / "script").write_text(f"{started.pid}")
+        _, errors = started.communicate(timeout=PATIENCE)
+    assert started.returncode == 143
+    assert ("kubectl drain has ended" in errors) is not (ENDED in errors)
 
 
 def test_addresses_that_are_masked_afterwards_are_the_result(stage: Stage) -> None:
     stage.plays(watch_1=STABLE, drain_1=OVER, once_2="exit 2\n")
     code, errors = stage.run("--stable", "1", "node1")
     assert code == 2
-    assert "node1 is drained, and probe says 2" in errors
+    assert "node1 is drained; the watch's is 0, and probe says 2" in errors
 
 
 def test_a_drain_that_failed_is_told_apart(stage: Stage) -> None:
     stage.plays(watch_1=STABLE, drain_1=OVER + "echo 'cannot evict' >&2; exit 1\n")
     code, errors = stage.run("--stable", "1", "node1")
     assert code == 70
-    assert "kubectl drain failed (exit code 1); probe's is 0" in errors
+    assert "kubectl drain failed (exit code 1); the watch's is 0, and probe says 0" in errors
+    assert errors.count("kubectl uncordon node1 gives the node back") == 2, "at once, and at the end"
 
 
 def test_a_drain_that_fails_is_told_at_once(stage: Stage) -> None:
     stage.plays(watch_1=STABLE, drain_1="echo 'cannot evict' >&2; exit 1\n")
+    stage.plays(watch_1=STABLE + 'while [ ! -e "$STAGE/over" ]; do sleep 0.02; done\n')
     told = stage.directory / "told"
     with told.open("w") as onto, stage.begin("--stable", "1", "node1", onto=onto.fileno()) as started:
         try:

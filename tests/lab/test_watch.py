@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from subprocess import PIPE
 
 import pytest
 
 from tests.lab import SCENARIOS, Lab, find_all
 from tests.lab.addresses import RATE_LIMITED, SERVICES
 from tests.lab.conftest import running_lab
-from tests.lab.drain import PROBE, unreachable, watched_drains
+from tests.lab.drain import PROBE, WATCHING, unreachable, watched_drains
 
 LATE = (1.2, 2.9, 1.7)
 """Seconds by which the address follows the pod; bench_drains.py plays more of them, and longer ones."""
@@ -56,11 +59,17 @@ def test_no_server_counts_a_knock(lab: Lab) -> None:
     changed = {**json.loads(case.config_file.read_text()), "schedule": {"interval": "2m", "max_sessions_per_minute": 1}}
     config.write_text(json.dumps(changed))
     before = len(lab.postfix_log.read_text())
-    done = lab.run([str(PROBE), "watch", "--config", str(config), "--until-stable", "2", "--format", "json"])
-    assert done.stdout, done.stderr
-    told = json.loads(done.stdout)
+    command = [str(PROBE), "watch", "--config", str(config), "--format", "json"]
+    with lab.popen(command, namespace="vantage", stdout=PIPE, stderr=PIPE) as watch:
+        assert watch.stderr is not None
+        assert any(WATCHING in line for line in watch.stderr)
+        time.sleep(2)  # for how long it is watched is what is asked for
+        watch.send_signal(signal.SIGINT)
+        out, err = watch.communicate(timeout=60)
+    assert out, err
+    told = json.loads(out)
     log = lab.postfix_log.read_text()[before:]
-    assert (done.returncode, told["sentence"]) == (0, "nobody was out")
+    assert (watch.returncode, told["sentence"]) == (0, "nobody was out")
     assert [[one["verdict"] for one in endpoint["sessions"]] for endpoint in told["endpoints"]] == [["preserved"]] * 3
     assert all(endpoint["cadence"]["sent"] >= 8 for endpoint in told["endpoints"])
     counted = sum(endpoint["cadence"]["counted"] for endpoint in told["endpoints"])

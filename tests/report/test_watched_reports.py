@@ -12,11 +12,11 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from probe.model import Cadence, Ending, EndpointName, Service, Span, Verdict, Wanted, Watched
+from probe.model import Cadence, Edge, Ending, EndpointName, Moved, Service, Span, Verdict, Wanted, Watched
 from probe.report import watched_html, watched_json, watched_table
 from probe.report.board import Lines, board
-from probe.report.watched_words import Times, cadence, clients, length, runs, ways_on, when
-from tests.watched import IMAPS, drained, endpoint, gap, judgement, sample, watched
+from probe.report.watched_words import Times, cadence, clients, ends, length, runs, ways_on, when
+from tests.watched import IMAPS, NODE, VIP, drained, endpoint, gap, judgement, sample, watched
 
 TIMES = Times(UTC)
 HOSTILE = "</style><script>alert(1)</script>\x1b[31m\u202e"
@@ -286,3 +286,34 @@ def test_texts_of_strangers_stay_texts() -> None:
     assert "<script" not in html
     assert not re.search("[\x1b\u202e]", html)
     assert "\x1b" not in printed(seen)
+
+
+def test_what_the_end_waits_for_is_told() -> None:
+    wanted = Wanted(until_stable=20.0, process=7)
+    seen = watched(ending=None, wanted=wanted)
+    assert ends(seen) == "ends 20 s after process 7, if all are ok"
+    over = replace(seen, change_over=1080.0)
+    assert ends(over) == "ok for 10 of 20 s", "since the change is over"
+    last = endpoint(samples=(sample(1000.0),), next_session=1102.0)
+    waiting = watched(last, ending=None, wanted=Wanted(until_stable=20.0))
+    told = "ok for 20 s; a last session of 1 endpoint ends it, due in 12 s"
+    assert ends(waiting) == told
+    stream = io.StringIO()
+    lines = Lines(stream, TIMES)
+    for one in (over, waiting, replace(waiting, until=1091.0)):
+        lines.show(one)
+    assert stream.getvalue().count("a last session") == 1
+    assert "process 7 has ended: from now on --until-stable counts" in stream.getvalue()
+
+
+def test_a_name_that_means_another_address_is_told_everywhere() -> None:
+    move = Moved(host="mx.example.org", edge=Edge(1010.0, 1020.0), before=VIP, after=NODE)
+    seen = watched(moves=(move,))
+    told = "mx.example.org means 10.0.20.102 since 00:16:55.0 (± 5.0 s), before that 10.0.20.202"
+    assert told in printed(seen)
+    assert told in watched_html.render(seen, TIMES)
+    stream = io.StringIO()
+    Lines(stream, TIMES).show(seen)
+    assert told in stream.getvalue()
+    (one,) = json.loads(watched_json.render(seen))["moves"]
+    assert (one["host"], one["before"], one["after"]) == ("mx.example.org", "10.0.20.202", "10.0.20.102")

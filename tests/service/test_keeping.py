@@ -16,6 +16,7 @@ import trustme
 import yaml
 
 from probe.model import Verdict
+from probe.report.json import timestamp
 from probe.service.clock import SteadyClock
 from probe.service.keeping import Keeping
 from probe.service.ledger import Ledger
@@ -56,8 +57,8 @@ async def kept(folder: Path, **content: Any) -> AsyncIterator[Desk]:
     content = {"paths": [path], "vantage": {"name": "one"}, "history": {"file": str(folder / "h.db")}, **content}
     settings, clock = settings_of(folder, content), SteadyClock(time.monotonic, time.time)
     async with Keeping(settings, clock) as keeping:
-        ledger = Ledger(targets(settings), keeping.history.restored)
-        ledger.listeners.append(keeping.take)
+        ledger = Ledger(targets(settings))
+        keeping.follow(ledger)
         yield Desk(keeping, ledger, clock, folder, content)
 
 
@@ -112,6 +113,33 @@ async def test_whoever_reads_what_is_left_hears_that_nobody_tells_there_how_an_o
         assert [line["event"] for line in found] == ([] if how == "removed" else ["standing"])
         if found:
             assert found[0]["outage_began"] == left[-1]["began"]
+
+
+@pytest.mark.parametrize("found", [Verdict.PRESERVED, Verdict.REFUSED])
+async def test_whoever_reads_the_sink_hears_the_end_of_an_outage_that_is_found_late(
+    tmp_path: Path, found: Verdict
+) -> None:
+    """An earlier process told its begin, and its history cannot be read until this one has had a session."""
+    (tmp_path / "aside").mkdir()
+    async with serving() as loki:
+        sink = {"kind": "loki", "url": loki.url}
+        async with kept(tmp_path, sink=sink, history={"file": str(tmp_path / "aside" / "h.db")}) as desk:
+            desk.session(Verdict.REFUSED, "begins")
+        async with kept(tmp_path, sink=sink, history={"file": str(tmp_path / "later" / "h.db")}) as desk:
+            desk.session(found, "first")
+            (tmp_path / "aside").rename(tmp_path / "later")
+            await until(lambda: desk.keeping.history.trouble is None)
+            desk.session(found, "goes on")
+            desk.session(Verdict.PRESERVED, "last")
+        lines = [line for _, _, line in held(loki)]
+    (whole,) = desk.ledger.accounts[targets(settings_of(tmp_path, desk.content))[0].name].outages
+    began = [line["began"] for line in lines if line["event"] == "outage_began"]
+    ended = {line["began"]: line for line in lines if line["event"] == "outage_ended"}
+    assert sorted(began) == sorted(ended)
+    told = ended.pop(timestamp(whole.began))
+    assert (told["seconds"], told["severity"]) == (round(whole.seconds, 3), "ok")
+    assert [line["seconds"] for line in ended.values()] == ([0.0] if found is Verdict.REFUSED else [])
+    assert [line["outage_began"] for line in lines if line["event"] == "standing"] == [told["began"]] * len(ended)
 
 
 async def test_another_login_of_a_sink_ends_nothing_and_loses_nothing_that_waited_for_it(tmp_path: Path) -> None:

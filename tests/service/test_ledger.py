@@ -51,7 +51,7 @@ def test_a_verdict_is_known_with_the_moment_it_began() -> None:
     assert account.change == Change(
         endpoint=SMTP.name, at=160.0, seen=160.0, verdict=Verdict.MASKED, session="bad", masked_by=MaskedBy.NODE
     )
-    assert account.counted == {Verdict.PRESERVED: 2, Verdict.MASKED: 1}
+    assert account.counts.sessions == {Verdict.PRESERVED: 2, Verdict.MASKED: 1}
 
 
 def test_whoever_masks_is_part_of_what_changes() -> None:
@@ -78,7 +78,7 @@ def test_seconds_of_outage_never_go_back_and_end_with_the_outage() -> None:
     seen = []
     for opened, verdict in ((10.0, "refused"), (40.0, "refused"), (70.0, "preserved"), (100.0, "masked")):
         account.record(result(Verdict(verdict), opened=opened))
-        seen.append(account.seconds_of_outage)
+        seen.append(account.counts.seconds_of_outage)
     assert seen == [0.0, 30.0, 60.0, 60.0]
 
 
@@ -93,16 +93,16 @@ def test_a_restart_ends_no_outage_and_counts_its_seconds_once() -> None:
     assert account.outage == before.outage
     assert account.change == before.change
     assert again.accounts[IMAPS.name].outage is None
-    assert account.seconds_of_outage == 0.0
+    assert account.counts.seconds_of_outage == 0.0
     entry = again.record(result(Verdict.SILENT_DROP, opened=100.0))
     assert entry is not None
     assert entry.began is None
-    assert account.seconds_of_outage == 60.0
+    assert account.counts.seconds_of_outage == 60.0
     entry = again.record(result(Verdict.PRESERVED, opened=130.0))
     assert entry is not None
     assert entry.ended is not None
     assert entry.ended.seconds == 120.0
-    assert before.seconds_of_outage + account.seconds_of_outage == 120.0
+    assert before.counts.seconds_of_outage + account.counts.seconds_of_outage == 120.0
 
 
 def test_the_same_verdict_after_a_time_in_which_nobody_looked_is_a_change() -> None:
@@ -119,7 +119,7 @@ def test_seconds_of_outage_leave_out_what_nobody_saw() -> None:
     account = Ledger([replace(SMTP, pace=Pace(due=75.0, lapse=135.0))]).accounts[SMTP.name]
     for opened in (100.0, 130.0, 1000.0, 1030.0):
         account.record(result(Verdict.REFUSED, opened=opened))
-    assert account.seconds_of_outage == 60.0
+    assert account.counts.seconds_of_outage == 60.0
     assert account.outage is not None
     assert account.outage.unwatched == 870.0
 
@@ -175,9 +175,9 @@ def test_a_session_that_could_not_be_opened_has_its_verdict_and_leaves_the_outag
     assert again.told(161.0) is None  # an outage that was, and a verdict that only a session can find again
     again.record(unable(190.0))
     again.record(result(Verdict.REFUSED, opened=220.0))
-    assert again.seconds_of_outage == 90.0  # since the last session that the process before had counted to
+    assert again.counts.seconds_of_outage == 90.0  # since the last session that the process before had counted to
     again.record(result(Verdict.PRESERVED, opened=250.0))
-    assert again.seconds_of_outage == 120.0
+    assert again.counts.seconds_of_outage == 120.0
 
 
 LOOKS = (Verdict.PRESERVED, Verdict.MASKED, Verdict.REFUSED, Verdict.UNVERIFIED, Verdict.SERVICE_ERROR, None)
@@ -208,7 +208,7 @@ def test_sessions_that_could_not_be_opened_move_no_outage_whoever_saw_them(
     later.take_up(replace(earlier.known, ended=ended))
     recorded(later, sessions[found:])
     assert outages_of(later) == outages_of(whole)
-    of_whole, *of_both = (ledger.accounts[SMTP.name].seconds_of_outage for ledger in (whole, earlier, later))
+    of_whole, *of_both = (ledger.accounts[SMTP.name].counts.seconds_of_outage for ledger in (whole, earlier, later))
     assert sum(of_both) == of_whole == sum(outage.seconds for outage in outages_of(whole))
 
 
@@ -313,7 +313,7 @@ def test_of_an_endpoint_that_is_configured_differently_the_books_tell_what_was(c
         ledger.configure([replace(one, **{changed: OTHERS[changed]})], now=101.0)
         assert ledger.accounts[one.name] is account
         assert (account.change, account.latest, account.since) == (before, None, 101.0)
-        assert account.counted == {verdict: 1}
+        assert account.counts.sessions == {verdict: 1}
         assert account.told(101.0) is None
         assert ledger.lasting == {one.name: None}
         assert [(outage.began, outage.ended) for outage in account.outages] == [(100.0, 100.0)] * len(account.outages)
@@ -343,10 +343,10 @@ def test_phases_are_counted_by_how_long_they_took_with_an_example() -> None:
     phases = (PhaseTiming(phase=Phase.CONNECT, seconds=0.002), PhaseTiming(phase=Phase.GREETING, seconds=70.0))
     ledger.record(result(phases=phases, id="slow"))
     account = ledger.accounts[SMTP.name]
-    connect, greeting = account.phases[Phase.CONNECT], account.phases[Phase.GREETING]
+    connect, greeting = account.counts.phases[Phase.CONNECT], account.counts.phases[Phase.GREETING]
     assert connect.counts[connect.bounds.index(0.0025)] == 1
     assert greeting.counts[-1] == 1
     example = greeting.examples[-1]
     assert example is not None
     assert (example.session, example.seconds) == ("slow", 70.0)
-    assert sum(account.durations.counts) == 1
+    assert sum(account.counts.durations.counts) == 1

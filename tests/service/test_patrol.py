@@ -177,11 +177,11 @@ async def test_who_cannot_wait_for_the_evidence_is_told_how_the_session_went(bea
     assert asked.result.session.fault is None
     assert asked.result.judgement.verdict is Verdict.UNVERIFIED
     assert asked.unfinished in asked.result.judgement.explanation
-    assert not beat.ledger.accounts[beat.name].counted
+    assert not beat.ledger.accounts[beat.name].counts.sessions
     recorded = (await beat.recorded.get()).result
     assert recorded.session.id == asked.result.session.id
     assert "time was up" not in recorded.judgement.explanation
-    assert dict(beat.ledger.accounts[beat.name].counted) == {Verdict.UNVERIFIED: 1}
+    assert dict(beat.ledger.accounts[beat.name].counts.sessions) == {Verdict.UNVERIFIED: 1}
     assert not patrol.workshop.closed
 
 
@@ -259,7 +259,7 @@ async def test_turns_that_a_session_outlasts_are_counted(beat: Beat) -> None:
     await beat.begin(interval="100ms", jitter="0%", most=600)
     async with asyncio.timeout(20):
         opened = [(await beat.recorded.get()).result.session.opened for _ in range(3)]
-    missed = beat.ledger.accounts[beat.name].missed
+    missed = beat.ledger.accounts[beat.name].counts.missed
     assert missed >= round((opened[-1] - opened[0]) / 0.1) - 2 > 0
 
 

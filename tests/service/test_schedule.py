@@ -85,6 +85,34 @@ def test_no_minute_holds_more_than_the_budget(most: int, asks: list[tuple[int, i
         assert sum(at - WINDOW < other <= at for other in opened) <= most
 
 
+@pytest.mark.parametrize("most", [1, 2, 3, 6])
+def test_a_session_that_takes_three_comes_as_often_as_check_config_says(most: int) -> None:
+    """Also where it is asked for all the time."""
+    budget, begun = Budget(most), list[float]()
+    while len(begun) < 7:
+        begun.append(budget.room_at(begun[-1] if begun else 0.0, 3))
+        budget.spend(begun[-1], 3)
+    assert begun[-1] == 6 * 180 / most
+
+
+@given(st.integers(1, 3), st.lists(st.tuples(st.integers(0, 200), st.integers(1, 3), st.integers(0, 2)), max_size=40))
+def test_sessions_that_need_more_than_the_budget_keep_to_it_on_average(
+    most: int, sessions: list[tuple[int, int, int]]
+) -> None:
+    """Each opens all that it had room for, and some control connections more."""
+    budget, now, begun = Budget(most), 0.0, list[tuple[float, int]]()
+    for pause, wanted, more in sessions:
+        now = budget.room_at(now + pause, wanted)
+        begun.append((now, wanted + more))
+        for _ in range(wanted + more):
+            budget.spend(now)
+            now += 1.0
+    for first, (since, _) in enumerate(begun):
+        for last, (until, _) in enumerate(begun[first:], first):
+            opened = sum(count for _, count in begun[first:last])
+            assert opened <= most * ((until - since) / WINDOW + 1), (begun[first:last], until)
+
+
 NEEDS: Needs = {SMTP: 1, IMAPS: 1}
 """Of a message that is read back."""
 
@@ -126,7 +154,11 @@ def test_what_was_opened_without_room_is_owed() -> None:
     for at in (0.0, 1.0, 2.0):  # a session and its control connections
         budgets.opened(SMTP, at, by=SMTP)
     budgets.let_go(SMTP)
-    assert budgets.room_at(SMTP, {SMTP: 1}, 3.0) == 61.0
+    assert budgets.room_at(SMTP, {SMTP: 1}, 3.0) == 90.0
+    budgets.only([], 89.0)
+    assert budgets.room_at(SMTP, {SMTP: 1}, 89.0) == 90.0, "what is owed is not forgotten with the minute"
+    budgets.limit(3)
+    assert budgets.room_at(SMTP, {SMTP: 1}, 89.0) == 89.0
 
 
 def test_who_stands_in_line_comes_before_those_that_came_later() -> None:
@@ -183,6 +215,6 @@ def test_beats_have_bounds_of_one_endpoint_and_of_all() -> None:
 
 def test_sessions_that_need_several_connections_are_spread() -> None:
     budgets = Budgets(6)
-    assert [budgets.pace(connections) for connections in (1, 2, 3, 99)] == [0.0, 20.0, 30.0, 60.0]
+    assert [budgets.pace(connections) for connections in (1, 2, 3, 7)] == [0.0, 20.0, 30.0, 70.0]
     assert [budgets.pace(1, beats) for beats in (4, 8, 12)] == [10.0, 20.0, 30.0]
     assert Budgets().pace(3, 12) == 0.0

@@ -64,6 +64,7 @@ async def pushing(
     async with sink:
         ledger = Ledger([SMTP], known)
         ledger.listeners.append(sink.take)
+        ledger.farewells.append(lambda outage: sink.part(outage, ledger.accounts.get(outage.endpoint)))
         yield Desk(sink, ledger, said, clock)
 
 
@@ -339,8 +340,8 @@ async def test_an_outage_whose_endpoint_leaves_the_configuration_ends() -> None:
         desk.session(Verdict.REFUSED)
         desk.session(Verdict.REFUSED)
         seen = desk.ledger.known.lasting[0].seen
-        desk.sink.configure({})
-        desk.sink.configure({})
+        desk.ledger.configure([])
+        desk.ledger.configure([])
         await desk.until(lambda: desk.sink.pushed == 3)
         line = held(loki)[-1][2]
         assert (line["event"], line["path"], line["host"]) == ("outage_ended", "vip", SMTP.host)
@@ -352,7 +353,6 @@ async def test_an_outage_of_an_endpoint_that_is_configured_differently_ends() ->
     async with serving() as loki, pushing(loki.url) as desk:
         desk.session(Verdict.REFUSED)
         desk.ledger.configure([replace(SMTP, host="10.0.20.203")], now=desk.clock())
-        desk.sink.configure(desk.ledger.lasting)
         desk.session(Verdict.REFUSED, host="10.0.20.203")
         await desk.until(lambda: desk.sink.pushed == 5)
         lines = [line for _, _, line in held(loki)]
@@ -368,7 +368,7 @@ async def test_an_outage_of_an_earlier_process_whose_endpoint_is_gone_ends() -> 
             desk.session(Verdict.REFUSED)
             known = desk.ledger.known
         async with pushing(loki.url, known=known) as desk:
-            desk.sink.configure({})
+            desk.ledger.configure([])
             await desk.until(lambda: desk.sink.pushed == 1)
         assert [line["event"] for _, _, line in held(loki)][-1] == "outage_ended"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,23 @@ def test_every_word_arrives(listener: tuple[socket.socket, str]) -> None:
     assert words[1] == "WATCHDOG=1\nSTATUS=fine"
     assert words[2].startswith("RELOADING=1\nMONOTONIC_USEC=")
     assert words[3] == "STOPPING=1"
+
+
+def test_a_manager_that_hears_too_much_is_told_again_that_we_are_ready(listener: tuple[socket.socket, str]) -> None:
+    heard, name = listener
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as others, suppress(BlockingIOError):
+        others.settimeout(0)
+        while True:
+            others.sendto(b"STATUS=others", heard.getsockname())
+    systemd = Systemd({"NOTIFY_SOCKET": name})
+    systemd.ready("fine")
+    heard.settimeout(0)
+    with suppress(BlockingIOError):
+        while True:
+            assert heard.recv(1024) == b"STATUS=others"
+    for words in ([b"READY=1", b"WATCHDOG=1"], [b"WATCHDOG=1"]):
+        systemd.alive("fine")
+        assert [heard.recv(1024).split(b"\n")[0] for _ in words] == words
 
 
 def test_without_systemd_or_with_a_dead_one_nothing_happens(tmp_path: Path) -> None:

@@ -173,6 +173,33 @@ async def test_a_session_that_hangs_from_before_a_gap_holds_up_nothing(world: De
         assert asyncio.get_running_loop().time() - began < 8
 
 
+async def test_a_server_that_hangs_after_the_baseline_is_not_stable_and_fails_past_what_is_tolerated(
+    world: DemoWorld, tmp_path: Path
+) -> None:
+    """The next session in its turn would come after 15 s, and would wait for 12 s."""
+    async with vigil_over(world, tmp_path, Wanted(until_stable=0.5, max_outage=5.0)) as one:
+        await one.has_begun()
+        await world.change_to(Scene.DEAD)
+        async with asyncio.timeout(30):
+            seen = await one.task
+    done = conclude(seen)
+    assert (seen.ending, done.rule) == (Ending.MAX_OUTAGE, "outage-too-long"), done
+    assert "(a session waits), and it lasts" in done.sentence
+    assert all(len(endpoint.samples) == 1 for endpoint in seen.endpoints)
+
+
+async def test_what_goes_right_before_the_end_is_heard(world: DemoWorld, tmp_path: Path) -> None:
+    """A knock is given up after 0.9 s: none of those that nobody answers is known yet."""
+    async with vigil_over(world, tmp_path, Wanted()) as one:
+        await one.has_begun()
+        await world.change_to(Scene.SILENT)
+        since = one.vigil.told().until
+        await until(lambda: one.vigil.told().until > since + 0.5, "half a second")
+        seen = await one.end()
+    assert conclude(seen).rule == "outage-lasts"
+    assert all(endpoint.lasting and endpoint.lasting.kind is GapKind.UNREACHABLE for endpoint in seen.endpoints)
+
+
 async def test_a_name_that_does_not_resolve_is_a_broken_baseline(world: DemoWorld, tmp_path: Path) -> None:
     config: dict[str, Any] = world.config()
     config["paths"] = [{**config["paths"][0], "host": "no-such-host.invalid"}]

@@ -7,10 +7,11 @@ import gc
 import itertools
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,6 +66,20 @@ def endpoint(peer: Peer, *, session: float = LONGEST) -> Endpoint:
 def judged(session: Session) -> Judgement:
     """The verdict of a session of which no log says anything."""
     return judge(session, Evidence(), Networks())
+
+
+@contextmanager
+def deaf() -> Iterator[int]:
+    """A listener whose queue is full: Linux drops further SYNs in silence."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.settimeout(0)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
 
 
 @dataclass(kw_only=True)

@@ -9,8 +9,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -21,7 +19,7 @@ from probe.sessions.open import open_session
 from tests.sessions.acts import wants_header
 from tests.sessions.moment import Moment
 from tests.sessions.peers import Peer, Town
-from tests.sessions.running import VERBS, endpoint, judged, kit
+from tests.sessions.running import VERBS, deaf, endpoint, judged, kit
 
 SOURCE = ip_address("127.3.2.1")
 LOOPBACKS = {"127.0.0.1": AddressFamily.IPV4, "::1": AddressFamily.IPV6}
@@ -77,7 +75,7 @@ async def test_a_source_address_that_is_not_ours_is_the_vantages_fault(town: Tow
 async def test_a_source_address_that_cannot_reach_is_the_vantages_fault() -> None:
     """Linux says EINVAL to a loopback source and a target elsewhere; that is not a refused connection."""
     at = replace(endpoint(Peer(service=Service.SMTP, host="192.0.2.1", port=25)), source_address=SOURCE)
-    assert (await _end(at))[:2] in (("unverified", "vantage-cannot-open"), ("unannounced", "nobody-answers"))
+    assert (await _end(at))[:2] in (("unverified", "vantage-cannot-open"), ("unannounced", "no-route-from-here"))
 
 
 FORBIDDEN = textwrap.dedent(
@@ -88,7 +86,7 @@ FORBIDDEN = textwrap.dedent(
     from tests.sessions.running import judged, kit
 
     async def main():
-        for host in ("::1", "fd97::1", "10.97.0.1"):
+        for host in ("::1", "fd97::1", "10.97.0.1", "10.98.0.1"):
             session = await open_session(Endpoint(path="lab", service=Service.SMTP, host=host, port=25), kit(), [])
             print(host, judged(session).verdict, judged(session).rule, session.fault.detail, sep=", ")
 
@@ -114,6 +112,7 @@ def test_what_a_firewall_forbids_is_told_and_what_this_machine_forbids_is_the_va
         "::1, unannounced, nobody-answers, administratively prohibited, says a firewall or router on the way",
         "fd97::1, unverified, vantage-cannot-open, Permission denied",
         "10.97.0.1, unverified, vantage-cannot-open, Permission denied",
+        "10.98.0.1, unannounced, no-route-from-here, Network is unreachable",
     ], done.stderr
 
 
@@ -135,23 +134,9 @@ async def test_a_refused_connection() -> None:
 
 
 async def test_syns_that_nobody_answers() -> None:
-    with _deaf() as port:
+    with deaf() as port:
         at = replace(endpoint(Peer(service=Service.IMAPS, port=port)), timeouts=Timeouts(connect=0.3, session=2))
         assert (await _end(at))[:2] == ("silent_drop", "syn-unanswered")
-
-
-@contextmanager
-def _deaf() -> Iterator[int]:
-    """A listener whose queue is full: Linux drops further SYNs in silence."""
-    with ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(4):
-            filler = stack.enter_context(socket.socket())
-            filler.settimeout(0)
-            filler.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
 
 
 @pytest.mark.parametrize("service", list(Service))

@@ -106,7 +106,7 @@ def test_every_exception_of_the_libraries_is_a_fault(kind: type[Exception]) -> N
 def test_what_connect_forbids_before_a_syn_has_left_is_the_vantage_s(number: int) -> None:
     """EACCES is the network's word once a SYN has left, and this machine's as long as none has."""
     assert before_the_syn(number) is Failure.VANTAGE
-    assert before_the_syn(errno.ENETUNREACH) is Failure.UNREACHABLE
+    assert before_the_syn(errno.ENETUNREACH) is Failure.NO_ROUTE
 
 
 @pytest.mark.parametrize("phase", list(Phase))

@@ -149,3 +149,26 @@ def test_a_source_address_that_is_not_ours_says_nothing_about_the_server(listene
     source = ip_address("2001:db8::1" if listener.family == socket.AF_INET6 else "192.0.2.1")
     with Heard([Aim(SMTP, listener.family, listener.getsockname(), source=source)]) as heard:
         assert heard.next()[1].failure is Failure.VANTAGE
+
+
+def test_everybody_is_knocked_at_soon_however_long_the_interval(listener: socket.socket) -> None:
+    began = time.time()
+    with Heard([aim_at(listener), aim_at(listener, IMAPS)], interval=60.0) as heard:
+        assert {heard.next()[0] for _ in range(2)} == {SMTP, IMAPS}
+    assert time.time() - began < SOON
+
+
+def test_at_rest_no_knock_is_sent_and_nobody_has_missed_it(listener: socket.socket) -> None:
+    with Heard([aim_at(listener)], interval=0.2) as heard:
+        heard.next()
+        heard.knocker.rest()
+        while heard.knocker.hears:
+            time.sleep(0.001)  # a thread's turn, of which nobody tells
+        last = time.time()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                assert heard._told.get(timeout=0.5)[1].at <= last
+        heard.knocker.go_on()
+        knock = heard.next()[1]
+        assert knock.at - last < 3 * knock.spacing, "the pause was meant"
+        assert knock.spacing > 0.4

@@ -139,6 +139,14 @@ def test_several_paths_to_one_server_share_its_limit(tmp_path: Path) -> None:
         ]
 
 
+def test_a_session_that_fails_takes_its_connections_at_once_however_few_a_minute(tmp_path: Path) -> None:
+    paths = ", ".join(f"{{name: p{number}, host: 10.0.20.202, endpoints: [{{service: smtp}}]}}" for number in range(4))
+    schedule = "schedule: {interval: 60s, max_sessions_per_minute: 1}"
+    told = warnings_of(tmp_path, f"paths: [{paths}]\n{QUIET}{schedule}")
+    assert any("with up to 12 connections a minute in all while they fail" in one for one in told), told
+    assert any("so it has one in 180s while it fails" in one for one in told), told
+
+
 def test_an_interval_that_an_endpoint_cannot_keep_to_while_it_fails(tmp_path: Path) -> None:
     (told,) = warnings_of(tmp_path, f"{VIP}{QUIET}schedule: {{interval: 10s}}")
     assert told.startswith(
@@ -181,3 +189,31 @@ def test_refused_recipients_that_a_guard_may_count(tmp_path: Path) -> None:
         "tell fail2ban and the like to ignore us"
     ]
     assert warnings_of(tmp_path, f"{path}{QUIET}schedule: {{interval: 5m}}") == []
+
+
+def test_a_history_that_cannot_hold_what_the_schedule_makes(tmp_path: Path) -> None:
+    """By the figures of docs/bench-history.md 47 endpoints are 799 MB as they usually are, 48 are 816."""
+    for count, size, interval in ((47, "800MB", "30s"), (117, "2GB", "30s"), (95, "800MB", "61s")):
+        assert warnings_of(tmp_path, f"{_many(count)}{_kept(size)}schedule: {{interval: {interval}}}") == []
+    assert warnings_of(tmp_path, f"{_many(48)}{_kept('800MB')}") == [
+        "line 3, history.size: 48 endpoints with a session in 30s each make 4,147,200 of 150 bytes in 30d, and 1,400 "
+        "bytes more for each of the last day: 820MB while all is well; beyond 800MB what pages show of sessions goes "
+        "early, first of the fine ones, then the oldest: size: 820MB, or retention: 29d, holds all"
+    ]
+    (told,) = warnings_of(tmp_path, f"{_many(900)}{_kept('2GB')}")
+    assert "beyond 2GB" in told
+    assert told.endswith("then the oldest: size: 16GB holds all")
+    remedied = f"{_many(900)}{_kept('16GB')}"
+    assert warnings_of(tmp_path, remedied) == []
+    assert warnings_of(tmp_path, f"{_many(48)}{_kept('800MB', '29d')}") == []
+
+
+def _many(count: int) -> str:
+    paths = ", ".join(
+        f"{{name: p{one}, host: mail{one}.example.org, endpoints: [{{service: imaps}}]}}" for one in range(count)
+    )
+    return f"paths: [{paths}]\n{QUIET}"
+
+
+def _kept(size: str, retention: str = "30d") -> str:
+    return f"history: {{size: {size}, retention: {retention}}}\n"

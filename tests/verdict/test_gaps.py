@@ -132,6 +132,13 @@ def test_sessions_make_gaps_of_their_own() -> None:
     assert last.judgement is not None
 
 
+def test_a_session_that_waited_in_vain_has_seen_the_outage_until_it_closed() -> None:
+    folded = findings((1000, Verdict.PRESERVED)).after(sample(1010, Verdict.NO_GREETING, closed=1040.0, failed=True))
+    assert (folded.gap and folded.gap.seconds) == 30.0
+    masked = findings((1000, Verdict.PRESERVED)).after(sample(1010, Verdict.MASKED, closed=1040.0))
+    assert (masked.gap and masked.gap.seconds) == 0.0
+
+
 def test_a_session_set_aside_changes_nothing() -> None:
     folded = findings((1000, Verdict.PRESERVED))
     assert folded.after(sample(1010.0, Verdict.NO_GREETING, aside=True)) == folded

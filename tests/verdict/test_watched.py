@@ -7,9 +7,35 @@ from typing import Any
 
 import pytest
 
-from probe.model import Cadence, Edge, Ending, Gap, GapKind, Severity, Span, Verdict, Wanted, Watched, WatchedEndpoint
+from probe.model import (
+    Cadence,
+    Edge,
+    Ending,
+    Gap,
+    GapKind,
+    Severity,
+    Span,
+    UnderWay,
+    Verdict,
+    Wanted,
+    Watched,
+    WatchedEndpoint,
+)
 from probe.verdict.shared import shared
-from probe.verdict.watched import RULES, conclude, is_good, stable_seconds, standing, too_long, well_since, why_over
+from probe.verdict.watched import (
+    RULES,
+    as_ended,
+    awaited,
+    closing,
+    conclude,
+    is_good,
+    session_wanted,
+    stable_seconds,
+    standing,
+    too_long,
+    well_since,
+    why_over,
+)
 from tests.watched import IMAPS, SMTP, drained, endpoint, gap, sample, watched
 
 TOLERANT = Wanted(max_outage=30.0)
@@ -158,6 +184,74 @@ STABLE = Wanted(until_stable=20.0, max_outage=30.0)
 )
 def test_when_it_ends_by_itself(seen: Watched, ending: Ending | None) -> None:
     assert why_over(seen) is ending
+
+
+def hangs(opened: float, **more: Any) -> UnderWay:
+    return UnderWay(opened=opened, talking=opened, **more)
+
+
+def test_it_is_stable_only_once_a_session_after_the_stretch_has_shown_so() -> None:
+    """Whatever the pace of sessions is: none at all may have come since the baseline."""
+    old, new = endpoint(samples=(sample(1000.0),)), endpoint(IMAPS, samples=(sample(1000.0), sample(1021.5)))
+    seen = watched(old, new, wanted=STABLE)
+    assert (closing(seen), why_over(seen), awaited(seen)) == (1021.0, None, (old,))
+    assert [session_wanted(one, seen) for one in seen.endpoints] == [True, False]
+    asked = replace(old, under_way=hangs(1089.0))
+    assert not session_wanted(asked, watched(asked, new, wanted=STABLE)), "it is under way"
+    shown = replace(old, samples=(*old.samples, sample(1089.0)))
+    assert why_over(watched(shown, new, wanted=STABLE)) is Ending.STABLE
+    assert why_over(watched(shown, replace(new, in_doubt=True), wanted=STABLE)) is None
+    assert why_over(watched(shown, replace(new, under_way=hangs(1060.0)), wanted=STABLE)) is None
+    assert why_over(watched(shown, replace(new, under_way=hangs(1089.5)), wanted=STABLE)) is Ending.STABLE
+
+
+def test_a_session_that_waits_is_an_outage_so_far_and_makes_nobody_well() -> None:
+    waiting = endpoint(under_way=hangs(1055.0))
+    done = conclude(watched(waiting))
+    told = "a session has waited, and has shown nothing yet: vip/smtp for 35 s"
+    assert (done.rule, done.severity, done.sentence) == ("not-shown-after", Severity.UNKNOWN, told)
+    assert standing(waiting, 1090.0) == (Severity.UNKNOWN, "a session waits: 35 s")
+    seen = watched(waiting, wanted=TOLERANT)
+    assert why_over(seen) is Ending.MAX_OUTAGE
+    told = "vip/smtp was out for at least 35.0 s (a session waits), and it lasts; 30 s are tolerated"
+    assert conclude(seen).sentence == told
+    assert [one.gaps for one in as_ended(seen).endpoints] == [()]
+    (listed,) = as_ended(replace(seen, ending=Ending.MAX_OUTAGE)).endpoints
+    assert [(one.began, one.ended, one.seconds) for one in listed.gaps] == [(Edge(1050.0, 1055.0), None, 35.0)]
+    assert standing(listed, 1090.0) == (Severity.CRITICAL, "a session waits")
+    assert as_ended(replace(seen, endpoints=(listed,), ending=Ending.MAX_OUTAGE)).endpoints == (listed,)
+    usual = replace(waiting, usual=14.0)
+    assert (why_over(watched(usual, wanted=TOLERANT)), conclude(watched(usual)).rule) == (None, "well")
+    judging = replace(waiting, under_way=UnderWay(opened=1055.0, failed=1086.0))
+    assert why_over(watched(judging, wanted=TOLERANT)) is Ending.MAX_OUTAGE, "it has failed, and is not judged yet"
+    evidence = replace(waiting, under_way=UnderWay(opened=1055.0))
+    assert why_over(watched(evidence, wanted=TOLERANT)) is None, "it worked, and waits for its lines"
+    critical = gap(1020.0, None, kind=GapKind.CRITICAL, seen=1045.0)
+    assert why_over(watched(replace(waiting, gaps=(critical,)), wanted=Wanted(max_outage=60.0))) is Ending.MAX_OUTAGE
+
+
+def test_what_only_sessions_see_is_looked_at_when_it_becomes_too_long() -> None:
+    critical = endpoint(gaps=(gap(1050.0, None, kind=GapKind.CRITICAL, seen=1050.1),), samples=(sample(1050.1),))
+    wanted = Wanted(max_outage=35.0)
+    assert not session_wanted(critical, watched(critical, wanted=wanted, until=1085.0))
+    assert session_wanted(critical, watched(critical, wanted=wanted, until=1085.2))
+    assert not session_wanted(critical, watched(critical, until=1085.2))
+
+
+CHANGED = Wanted(until_stable=20.0, max_outage=30.0, process=7)
+
+
+def test_as_long_as_the_change_goes_on_nothing_is_stable_and_nobody_is_given_up() -> None:
+    never = one(Verdict.RATE_LIMITED, good_since=None)
+    for seen in (watched(wanted=CHANGED), watched(never, wanted=CHANGED, until=2000.0)):
+        assert (closing(seen), why_over(seen), awaited(seen)) == (None, None, ())
+    assert why_over(watched(out(1010.0, 1045.0), wanted=CHANGED)) is Ending.MAX_OUTAGE
+    over = watched(wanted=CHANGED, change_over=1025.0)
+    assert (closing(over), why_over(over)) == (1045.0, Ending.STABLE)
+    late = watched(wanted=CHANGED, change_over=1060.0)
+    assert (closing(late), why_over(late), stable_seconds(late)) == (1080.0, None, 89.0)
+    assert why_over(watched(never, wanted=CHANGED, change_over=1700.0, until=1999.0)) is None
+    assert why_over(watched(never, wanted=CHANGED, change_over=1700.0, until=2001.0)) is Ending.UNPROVEN
 
 
 @pytest.mark.parametrize("verdict", [Verdict.UNVERIFIED, Verdict.RATE_LIMITED])

@@ -21,7 +21,9 @@ RECEIVE_BUFFER = 8 << 20
 SO_RCVBUFFORCE, SO_RXQ_OVFL = 33, 40  # linux/asm-generic/socket.h; Python names neither
 
 _REASONS: dict[int | None, str] = {
-    errno.EADDRINUSE: "is taken by another program: see `ss -lnp`, stop that one or listen on another port",
+    errno.EADDRINUSE: "is taken by another program (`ss -lnp` says which): if it is the daemon, leave it running and "
+    "give this command a configuration of its own, whose syslog has another port that the sender sends to as well, or "
+    "another source (docs/sources.md, Beside the daemon); if not, listen on another port",
     errno.EACCES: "may not be listened on: take a port from 1024 on, or give the probe CAP_NET_BIND_SERVICE",
     errno.EADDRNOTAVAIL: "is no address of this machine: listen on one that is, or on all with an empty host",
 }

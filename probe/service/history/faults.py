@@ -1,7 +1,7 @@
 """What can be wrong with the history's file, in words with a next step: a table of SQLite's result codes.
 
 `Remedy` says what becomes of it: most things are tried again, for a disk is cleared and a directory is made while the
-probe runs; on a full disk the oldest records make room; a broken file is moved aside; what is not ours is left alone.
+probe runs; on a full disk what is oldest makes room; a broken file is moved aside; what is not ours is left alone.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _BROKEN = _Words("broken", "the file is broken", Remedy.BEGIN_ANEW)
 _BY_CODE = {
     sqlite3.SQLITE_FULL: _Words(
         "full",
-        "the disk is full: make room; the oldest records go, and what finds no room waits in memory",
+        "the disk is full: make room; the oldest sessions go, and what finds no room waits in memory",
         Remedy.MAKE_ROOM,
     ),
     sqlite3.SQLITE_READONLY: _Words("readonly", "it may not be written: give the probe's user write access"),

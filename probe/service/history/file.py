@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 import aiosqlite
@@ -118,13 +118,19 @@ class HistoryFile:
         return most >= STEP or free > FEW_PAGES + PAGES_AT_ONCE
 
     async def shrink(self, size: float) -> bool:
-        """One step, if the file holds more bytes: the oldest go, records first. True if there is more to do."""
+        """One step, if the file holds more bytes: records of fine sessions, then whole sessions, the oldest first.
+
+        True if there is more to do."""
         pages = await number(self._writer, "PRAGMA page_count") - await number(self._writer, "PRAGMA freelist_count")
         if pages * await number(self._writer, "PRAGMA page_size") <= size:
             return False
         async with transaction(self._writer):
-            for statement in sql.OLDEST:
-                async with self._writer.execute(statement, (STEP,)) as cursor:
-                    if cursor.rowcount:
-                        return True
+            for statements in sql.OLDEST:
+                if sum([await self._changed(statement, (STEP,)) for statement in statements]):
+                    return True
         return False
+
+    async def _changed(self, statement: str, values: Iterable[object]) -> int:
+        """How many rows a statement changes."""
+        async with self._writer.execute(statement, tuple(values)) as cursor:
+            return cursor.rowcount

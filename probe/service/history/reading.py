@@ -55,7 +55,7 @@ class Reader:
             which, values = [*which, sql.OUTAGES_AFTER], [*values, wanted.after, _else(waits)]
         where = f"WHERE {' AND '.join(which)}" if which else ""
         found = await self._ask(f"{sql.OUTAGES} {where} ORDER BY o.number DESC LIMIT ?", (*values, most))
-        return rows.sound(rows.outage_of, found)
+        return await asyncio.to_thread(rows.sound, rows.outage_of, found)
 
     async def is_of_earlier(self, boot: str) -> bool:
         """True if all that is here was told by the clocks of earlier runs of the machine."""

@@ -55,10 +55,14 @@ SET_FORWARD = (
     "UPDATE reckoning SET ahead = ahead + ?1",
 )
 
-# What goes first where there is no room: what is large, then what is old.
+# What goes where there is no room: one step of the first of these that finds anything. What pages show of sessions that
+# were fine, then whole sessions by age: rows of a month ago are worth less than the transcript of what fails now.
 OLDEST = (
-    "DELETE FROM records WHERE number IN (SELECT number FROM records ORDER BY number LIMIT ?)",
-    "DELETE FROM sessions WHERE number IN (SELECT number FROM sessions ORDER BY opened LIMIT ?)",
+    ("DELETE FROM records WHERE number IN (SELECT number FROM records WHERE fine ORDER BY opened LIMIT ?)",),
+    (
+        "DELETE FROM records WHERE number IN (SELECT number FROM sessions ORDER BY number LIMIT ?)",
+        "DELETE FROM sessions WHERE number IN (SELECT number FROM sessions ORDER BY number LIMIT ?)",
+    ),
 )
 
 # A change stays as long as it tells what the verdict was as the time that is kept began.

@@ -9,8 +9,7 @@ sessions, cannot wait for that. Hence `snapshot_registry`, to be rendered in a t
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -19,7 +18,6 @@ from prometheus_client.registry import Collector
 
 from probe.evidence.health import Heard
 from probe.model import MaskedBy, Networks, Topology
-from probe.service.ledger import Account
 from probe.service.metrics import fill
 from probe.service.metrics.page import Page, Wall
 from probe.service.metrics.standing import Standing, standings
@@ -38,7 +36,6 @@ class Snapshot:
     networks: Networks
     clients: Mapping[str, int]
     logins: float | None
-    missed: Mapping[tuple[str, str], int]
     troubles: int
     reloaded: bool
 
@@ -54,7 +51,6 @@ class Snapshot:
             networks=station.settings.networks,
             clients={**dict.fromkeys(map(str, MaskedBy), 0), **station.clients},
             logins=station.logins,
-            missed=_missed(station.ledger.accounts.values()),
             troubles=len(station.troubles) + len(besides),
             reloaded=station.reload.fault is None,
         )
@@ -80,20 +76,12 @@ class StationCollector(Collector):
         fill.build(page)
         for network, count in now.clients.items():
             page.tell("mailprobe_clients_total", count, network)
-        for labels, turns in now.missed.items():
-            page.tell("mailprobe_turns_missed_total", turns, *labels)
+        for one in now.endpoints:
+            page.tell("mailprobe_turns_missed_total", one.counts.missed, one.path, one.service)
         page.tell("mailprobe_troubles", now.troubles)
         page.tell("mailprobe_dovecot_logins_total", now.logins)
         page.tell("mailprobe_config_last_reload_successful", now.reloaded)
         return page.families()
-
-
-def _missed(accounts: Iterable[Account]) -> Mapping[tuple[str, str], int]:
-    """By path and service, whose ports are told together."""
-    missed: Counter[tuple[str, str]] = Counter()
-    for account in accounts:
-        missed[account.endpoint.path, account.endpoint.service] += account.missed
-    return missed
 
 
 def station_registry(station: Station) -> CollectorRegistry:

@@ -23,11 +23,11 @@ def endpoints(page: Page, told: Iterable[Standing], wall: Wall) -> None:
         page.tell("mailprobe_up", one.up, *labels)
         page.tell("mailprobe_last_session_timestamp_seconds", _wall(one.last_session, wall), *labels)
         page.tell("mailprobe_tls_certificate_expiry_timestamp_seconds", one.certificate_expiry, *labels)
-        page.tell("mailprobe_outage_seconds_total", one.outage_seconds, *labels)
+        page.tell("mailprobe_outage_seconds_total", one.counts.seconds_of_outage, *labels)
         for verdict in Verdict:
-            page.tell("mailprobe_sessions_total", one.sessions.get(verdict, 0), *labels, verdict)
-        page.distribution("mailprobe_session_duration_seconds", one.durations, wall, *labels)
-        for phase, durations in one.phases.items():
+            page.tell("mailprobe_sessions_total", one.counts.sessions[verdict], *labels, verdict)
+        page.distribution("mailprobe_session_duration_seconds", one.counts.durations, wall, *labels)
+        for phase, durations in one.counts.phases.items():
             page.distribution("mailprobe_phase_duration_seconds", durations, wall, *labels, phase)
 
 

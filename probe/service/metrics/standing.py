@@ -3,18 +3,18 @@
 A path may have one service on several ports; metrics tell those together, the worst of them in what is a state:
 - The verdict is that of the worst severity, the first in the order of the closed set among equals.
 - Only what may be told as that of now is (`Account.told`): never that all is well without a session of this process.
-- Counts and durations are summed; the session opened longest ago and the certificate that expires first are told.
+- Counts and durations are those of all of them (counts.py); of sessions the one opened longest ago, of certificates
+  the one that expires first.
 - Nothing in a standing changes any more, while the accounts behind it go on: it may be told in another thread.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from probe.model import MaskedBy, Phase, Result, Service, Severity, Verdict
-from probe.service.distribution import Distribution, summed
+from probe.model import MaskedBy, Result, Service, Severity, Verdict
+from probe.service.counts import Counted, Counts, counted
 from probe.service.ledger import Account, Room
 
 ORDER = {verdict: rank for rank, verdict in enumerate(sorted(Verdict, key=lambda v: tuple(Severity).index(v.severity)))}
@@ -35,10 +35,7 @@ class Standing:
     up: bool | None
     last_session: float | None
     certificate_expiry: float | None
-    sessions: Mapping[Verdict, int]
-    outage_seconds: float
-    durations: Distribution
-    phases: Mapping[Phase, Distribution]
+    counts: Counts
 
     @property
     def preserved(self) -> bool | None:
@@ -48,17 +45,19 @@ class Standing:
 
 def standings(accounts: Iterable[Account], now: float = float("inf")) -> list[Standing]:
     """One for each path and service, in the order of the accounts. `now` is when; by default too late for what was."""
-    ports: dict[tuple[str, Service], list[Account]] = {}
+    ports: dict[Counted, list[Account]] = {}
     for account in accounts:
-        ports.setdefault((account.endpoint.path, account.endpoint.service), []).append(account)
+        ports.setdefault(counted(account.endpoint), []).append(account)
     return [_standing(path, service, several, now) for (path, service), several in ports.items()]
 
 
 def standings_of(results: Sequence[Result]) -> list[Standing]:
     """The same for sessions that no ledger keeps."""
-    accounts = []
+    accounts, counts = [], dict[Counted, Counts]()
     for result in results:
-        account = Account(endpoint=result.session.endpoint, host=result.session.host, room=Room())
+        name, host = result.session.endpoint, result.session.host
+        own = counts.setdefault(counted(name), Counts())
+        account = Account(endpoint=name, host=host, room=Room(), counts=own)
         account.record(result)
         accounts.append(account)
     return standings(accounts)
@@ -76,16 +75,5 @@ def _standing(path: str, service: Service, ports: Sequence[Account], now: float)
         up=all(session.fault is None for session in latest) if latest else None,
         last_session=min((session.opened for session in latest), default=None),
         certificate_expiry=min((expiry for expiry in expiries if expiry is not None), default=None),
-        sessions=sum((port.counted for port in ports), Counter[Verdict]()),
-        outage_seconds=sum(port.seconds_of_outage for port in ports),
-        durations=summed([port.durations for port in ports]),
-        phases=_phases(ports),
+        counts=ports[0].counts.copy(),
     )
-
-
-def _phases(ports: Sequence[Account]) -> dict[Phase, Distribution]:
-    return {
-        phase: summed([port.phases[phase] for port in ports if phase in port.phases])
-        for phase in Phase
-        if any(phase in port.phases for port in ports)
-    }

@@ -16,6 +16,7 @@ from probe.model import (
     Result,
     Sample,
     Span,
+    UnderWay,
     Verdict,
     WatchedEndpoint,
 )
@@ -49,7 +50,7 @@ class Post:
     """One endpoint. `connections`: how many its last session took; `why`: why knocks were slower than asked for.
 
     `counted_in_row`: knocks that the server counted, with none between that it did not. `held_until`: no knock is meant
-    to be sent before.
+    to be sent before. `next_session`: when the next session is due.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -60,6 +61,8 @@ class Post:
         self.counted_in_row = 0
         self.held_until = float("-inf")
         self.baseline: Sample | None = None
+        self.next_session: float | None = None
+        self._usual = 0.0
         self._prompt: deque[Span] = deque(maxlen=MOST_PROMPT)
         self._reach = Reach(endpoint=endpoint.name)
         self._findings = Findings(endpoint=endpoint.name)
@@ -71,10 +74,15 @@ class Post:
         """Whether nobody answers."""
         return self._reach.gap is not None
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether its last SYN was not answered, which may be chance."""
+        return self._reach.doubt is not None
+
     def knows_of(self, moment: float) -> bool:
         """Whether it is known if somebody answered then: no earlier knock is in doubt any more."""
         reach = self._reach
-        return reach.at is not None and reach.at >= moment and reach.doubt is None
+        return reach.at is not None and reach.at >= moment and not self.in_doubt
 
     @property
     def silent_until(self) -> float:
@@ -122,7 +130,10 @@ class Post:
             seen=tuple(sorted({one.address for one in result.evidence.sightings}, key=str)),
             aside=aside,
             took_place=session.took_place,
+            failed=session.fault is not None and judgement.verdict not in PROVEN,
         )
+        if session.fault is None:
+            self._usual = max(self._usual, judged - session.opened)
         self.connections = session.connections
         self.baseline = self.baseline or sample
         self._samples = (*self._samples, sample)[-MOST_SAMPLES:]
@@ -148,7 +159,7 @@ class Post:
         elif gap.judgement is None:
             self._reach = self._reach.named(gap, replace(judgement, cause=None))
 
-    def told(self, asked: float, over: Span | None = None) -> WatchedEndpoint:
+    def told(self, asked: float, over: Span | None = None, under_way: UnderWay | None = None) -> WatchedEndpoint:
         """All of it. `over`: when somebody should have knocked and nobody will again; each knock of it is known."""
         reach = self._reach
         if over is not None:
@@ -174,5 +185,9 @@ class Post:
             blind=reach.blind,
             knocked_since=reach.since,
             good_since=self._good_since,
+            in_doubt=self.in_doubt,
             baseline=self.baseline,
+            under_way=under_way,
+            usual=self._usual,
+            next_session=self.next_session,
         )

@@ -10,6 +10,7 @@ Rules of this file:
 - Sessions draw on the budget too. Two of a minute's connections are kept back for the moments that matter.
 - A session that hangs on a connection from before a gap is given up when the endpoint is back: it would hold up the
   one that proves what is there now.
+- It ends once the knocks under way are heard: what nobody heard of is not known to be well.
 - A session that failed is written down when the knocks of its time are known.
 """
 
@@ -32,36 +33,33 @@ from probe.model import (
     Result,
     Round,
     Span,
+    UnderWay,
     Wanted,
     Watched,
     in_all,
-    plain_address,
 )
 from probe.service.budget import WINDOW
 from probe.service.cycle import probe_endpoint
 from probe.service.vigil.landscape import Landscape
+from probe.service.vigil.pace import BRISK, KEPT_BACK, pace_of, remarks
 from probe.service.vigil.post import Post, Turn
+from probe.service.vigil.process import Process
+from probe.service.vigil.whereabouts import Whereabouts
 from probe.service.workshop import Workshop
-from probe.sessions.dial import SocketAddress
-from probe.sessions.faults import as_refusal
-from probe.sessions.journal import Journal
-from probe.sessions.knock import PATIENCE, Aim, Knocker, Make, quiet_socket
-from probe.sessions.lookup import resolve
-from probe.verdict.watched import why_over
+from probe.sessions.knock import PATIENCE, Knocker, Make, quiet_socket
+from probe.verdict.watched import as_ended, session_wanted, why_over
 
 TICK = 0.1
+BRIEF = 0.01
+AT_ONCE = (Ending.MAX_OUTAGE, Ending.BASELINE)
+"""Ends that nothing a knock under way may tell would change."""
+
 SHOWN_EVERY = 0.25
 SHOWING_SHARE = 0.2
 """The part of the time that showing may take: sessions wait for it, and many endpoints with many gaps are costly."""
 
 MOST_KNOCKS = 400.0
 """Knocks a second over all endpoints; more endpoints are knocked at less often."""
-
-KEPT_BACK = 2
-"""Connections of a minute that are kept for the moments at which an endpoint goes and comes back."""
-
-BRISK = 1.0
-"""Seconds between two sessions at least, whatever there is no limit of."""
 
 TRANSITION = 0.5
 """Seconds after which what replaced a way that is gone may be looked at: rules are written table by table."""
@@ -73,13 +71,13 @@ PATIENT = 5.0
 """Seconds for which a session that failed waits for what the knocks of its time find, where those are held."""
 
 LOOK_EVERY, ASK_API_EVERY = 1.0, 5.0
-RESOLVE_EVERY = 10.0
 
 COUNTED = "this machine completes handshakes, so the server counts them: spaced to max_sessions_per_minute"
 CONTRADICTED = (
     "{count} sessions connected at once while knocks went unanswered: something on the way drops some SYNs, perhaps "
     "for their number; try a longer --interval"
 )
+DOUBTED = "the last SYN to {names} was not answered, and none followed that would tell whether it was chance"
 MANY = "so many endpoints: {most:g} knocks a second are sent in all"
 
 Show = Callable[[Watched], None]
@@ -87,17 +85,18 @@ Show = Callable[[Watched], None]
 
 @dataclass(slots=True)
 class _Beat:
-    """How one endpoint's sessions go on. `opened`: when the one under way began; `talking`: it does not wait for lines.
+    """How one endpoint's sessions go on. `opened`: when the one under way, which is not judged yet, began.
 
-    `given_up`: it was broken off, for the endpoint is back.
+    `talking`: since when its conversation goes on; None: it waits for lines. `given_up`: it was broken off, for the
+    endpoint is back.
     """
 
     post: Post
-    opened: float = 0.0
+    opened: float | None = None
     given_up: bool = False
     wanted_now: asyncio.Event = field(default_factory=asyncio.Event)
     running: asyncio.Task[Result] | None = None
-    talking: bool = False
+    talking: float | None = None
 
 
 class Vigil:
@@ -120,11 +119,15 @@ class Vigil:
         self._interval = max(wanted.interval, len(endpoints) / MOST_KNOCKS)
         self._beats = {endpoint.name: _Beat(Post(endpoint)) for endpoint in endpoints}
         self._landscape = Landscape()
+        self._whereabouts = Whereabouts(workshop)
         self._others = Ours()
         self._started = self._clock()
         self._began: float | None = None
         self._ending: Ending | None = None
+        self._change = None if wanted.process is None else Process(wanted.process)
+        self._change_over: float | None = None
         self._knocked: Span | None = None
+        self._unfinished: dict[EndpointName, UnderWay | None] = {}
         self._results: dict[EndpointName, Result] = {}
         self._clients: Mapping[str, int] = {}
         self._longest = max((one.timeouts.session + one.timeouts.evidence for one in endpoints), default=0.0)
@@ -141,7 +144,8 @@ class Vigil:
     async def run(self, stop: asyncio.Event, show: Show) -> Watched:
         """Watch until it is over; what was seen."""
         loop = asyncio.get_running_loop()
-        aims = await asyncio.gather(*(self._aim(beat.post) for beat in self._beats.values()))
+        posts = [beat.post for beat in self._beats.values()]
+        aims = await asyncio.gather(*map(self._whereabouts.aim, posts))
 
         def heard(name: EndpointName, knock: Knock) -> None:
             loop.call_soon_threadsafe(self._heard, name, knock, knocker)
@@ -150,39 +154,52 @@ class Vigil:
         knocker.pauses = not self._wanted.no_limit
         self._clients = self._counted()
         chores = [self._walk(beat, knocker) for beat in self._beats.values()]
-        chores += [self._look_around(), self._follow_names(knocker)]
+        chores += [self._look_around(), self._whereabouts.follow(posts, knocker)]
         knocker.start()
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(chore) for chore in chores]
                 await self._until_over(stop, show, knocker)
+                ended = await self._heard_out(knocker)
+                self._unfinished = {name: self._under_way(beat) for name, beat in self._beats.items()}
                 for task in tasks:
                     task.cancel()
-            ended = self._clock() - PATIENCE
         finally:
             await asyncio.to_thread(knocker.stop)
             await self._give_up_sessions()
         await asyncio.sleep(0)  # what the thread told last
         self._knocked = Span(self._began or ended, ended)
-        return self.told(over=True)
+        return as_ended(self.told(over=True))
 
     def told(self, *, over: bool = False) -> Watched:
         """What has been seen so far."""
-        before = self._clients
-        now = self._counted() if over else before
+        now, before = self._clock(), self._clients
+        after = self._counted() if over else before
         return Watched(
             vantage=self._vantage,
             wanted=self._wanted,
             started=self._started,
-            until=self._clock(),
+            until=now,
             began=self._began,
+            change_over=self._change_over,
             ending=self._ending,
-            endpoints=tuple(beat.post.told(self._interval, self._knocked) for beat in self._beats.values()),
+            endpoints=tuple(
+                beat.post.told(self._interval, self._knocked, self._unfinished.get(name, self._under_way(beat)))
+                for name, beat in self._beats.items()
+            ),
             announcers=self._landscape.announcers,
             nodes=self._landscape.nodes,
-            clients={network: count - before.get(network, 0) for network, count in now.items()},
+            moves=self._whereabouts.moves,
+            clients={network: count - before.get(network, 0) for network, count in after.items()},
             notes=tuple(self._notes()),
         )
+
+    def _under_way(self, beat: _Beat) -> UnderWay | None:
+        if beat.opened is None:
+            return None
+        closed = self._workshop.closed.get(beat.post.endpoint.name)
+        failed = closed.closed if closed is not None and closed.fault is not None else None
+        return UnderWay(opened=beat.opened, talking=beat.talking, failed=failed)
 
     # When it is over.
 
@@ -196,11 +213,38 @@ class Vigil:
                 raise knocker.failed
             if self._began is None and all(beat.post.baseline for beat in self._beats.values()):
                 self._began = self._clock()
-            self._ending = Ending.INTERRUPTED if stop.is_set() else why_over(self.told())
+            if self._change is not None and self._change_over is None and not self._change.lives:
+                self._change_over = self._clock()
+            self._ending = Ending.INTERRUPTED if stop.is_set() else await self._why_over(knocker)
             now = self._clock()
             if self._ending is not None or now >= due:
                 show(self.told())
                 due = now + max(SHOWN_EVERY, (self._clock() - now) / SHOWING_SHARE)
+
+    async def _why_over(self, knocker: Knocker) -> Ending | None:
+        told = self.told()
+        for endpoint in told.endpoints:
+            if session_wanted(endpoint, told):
+                self._beats[endpoint.name].wanted_now.set()
+        ending = why_over(told)
+        if ending is not Ending.STABLE:
+            return ending
+        await self._heard_out(knocker)
+        ending = why_over(self.told())
+        if ending is None:
+            knocker.go_on()
+        return ending
+
+    async def _heard_out(self, knocker: Knocker) -> float:
+        """No more knocks; wait for those under way, unless they are no matter any more. Up to when all are known."""
+        knocker.rest()
+        ended = self._clock()
+        if self._ending in AT_ONCE:
+            return ended - PATIENCE
+        while knocker.hears and knocker.failed is None and self._clock() < ended + PATIENCE + TICK:  # noqa: ASYNC110
+            await asyncio.sleep(BRIEF)
+        await asyncio.sleep(0)  # what the thread told last
+        return ended
 
     # Knocks.
 
@@ -220,7 +264,9 @@ class Vigil:
             self._release(beat.post, knocker)
 
     def _give_up_what_hangs(self, beat: _Beat) -> None:
-        if beat.running is not None and beat.talking and beat.opened <= beat.post.silent_until:
+        if beat.running is None or beat.opened is None or beat.talking is None:
+            return
+        if beat.opened <= beat.post.silent_until:
             beat.given_up = True
             beat.running.cancel()
 
@@ -240,50 +286,25 @@ class Vigil:
         post.held_until = float("-inf")
         knocker.release(post.endpoint.name)
 
-    async def _aim(self, post: Post) -> Aim:
-        family, address = await self._resolved(post)
-        return Aim(post.endpoint.name, family, address, source=post.endpoint.source_address)
-
-    async def _resolved(self, post: Post) -> tuple[int, SocketAddress | None]:
-        """Where the endpoint is; None while its name does not resolve, of which sessions tell."""
-        endpoint = post.endpoint
-        try:
-            async with asyncio.timeout(endpoint.timeouts.connect):
-                family, address = await resolve(endpoint, Journal(self._clock), self._workshop.kit.lookups)
-        except Exception as error:
-            if as_refusal(error) is None:
-                raise
-            return 0, None
-        post.address = plain_address(address[0])
-        return family, address
-
-    async def _follow_names(self, knocker: Knocker) -> None:
-        """Names may come to mean another address while something is moved."""
-        while True:
-            await asyncio.sleep(RESOLVE_EVERY)
-            for name, beat in self._beats.items():
-                before = beat.post.address
-                family, address = await self._resolved(beat.post)
-                if address is not None and beat.post.address != before:
-                    knocker.lead(name, family, address)
-
     # Sessions.
 
     async def _walk(self, beat: _Beat, knocker: Knocker) -> None:
         post = beat.post
         while True:
-            beat.wanted_now.clear()
             await self._until_room(post)
+            beat.wanted_now.clear()
             beat.opened, beat.given_up = self._clock(), False
             beat.running = asyncio.create_task(self._probe(beat))
             await asyncio.wait([beat.running])
             if beat.running.cancelled():
+                beat.opened = None
                 if not beat.given_up:  # a cancellation that nobody asked for
                     await asyncio.sleep(BRISK)
                 continue
             await self._write_down(post, beat.running.result(), knocker)
+            post.next_session, beat.opened = beat.opened + self._pace(post), None
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, beat.opened + self._pace(post) - self._clock())):
+                async with asyncio.timeout(max(0.0, post.next_session - self._clock())):
                     await beat.wanted_now.wait()
 
     async def _probe(self, beat: _Beat) -> Result:
@@ -293,13 +314,13 @@ class Vigil:
         try:
             return await probe_endpoint(endpoint, self._workshop, self._others)
         finally:
-            beat.talking = False
+            beat.talking = None
 
     def stage(self, endpoint: Endpoint, stage: str) -> None:
         """What a session does right now (a `Progress` for the workshop)."""
         beat = self._beats.get(endpoint.name)
         if beat is not None:
-            beat.talking = stage == "session"
+            beat.talking = self._clock() if stage == "session" else None
 
     async def _write_down(self, post: Post, result: Result, knocker: Knocker) -> None:
         fault = result.session.fault
@@ -317,13 +338,13 @@ class Vigil:
             await asyncio.sleep(TICK)
 
     def _pace(self, post: Post) -> float:
-        most = self._workshop.learnt.budgets.most
-        return BRISK if most is None else WINDOW * post.connections / max(most - KEPT_BACK, 1)
+        return pace_of(self._workshop.learnt.budgets.most, post.connections)
 
     async def _until_room(self, post: Post) -> None:
         while True:
             now, name = self._clock(), post.endpoint.name
             room = self._workshop.learnt.budgets.room_at(name, {name: post.connections}, now)
+            post.next_session = room
             if room <= now:
                 return
             await asyncio.sleep(room - now)
@@ -360,7 +381,11 @@ class Vigil:
         unsent = sum(beat.post.unsent for beat in self._beats.values())
         said = [f"{unsent} knocks could not be sent by this machine"] if unsent else []
         contradicted = sum(beat.post.contradicted for beat in self._beats.values())
+        said += remarks(self._wanted, self._workshop.learnt.budgets.most)
         said += [CONTRADICTED.format(count=contradicted)] if contradicted else []
+        doubted = [str(name) for name, beat in self._beats.items() if beat.post.in_doubt]
+        if self._knocked is not None and doubted:
+            said.append(DOUBTED.format(names=", ".join(doubted)))
         behind = [name for name, beat in self._beats.items() if beat.post.endpoint.proxy_header is not ProxyHeader.NONE]
         if behind and any(self._beats[name].post.why == COUNTED for name in behind):
             said.append("where a PROXY header is expected, the server notes each counted knock as one without a header")

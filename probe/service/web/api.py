@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,13 +27,13 @@ async def sessions(request: web.Request) -> web.Response:
     site = site_of(request)
     wanted = wanted_of(request)
     with _kept():
-        return _listed(request, "sessions", _found(site, wanted, await records.sessions(site, wanted)))
+        return await _listed(request, "sessions", _found(site, wanted, await records.sessions(site, wanted)))
 
 
 async def session(request: web.Request) -> web.Response:
     """One session, whole."""
     record = await known_session(request)
-    return _json({"schema": SCHEMA, "vantage": site_of(request).station.settings.vantage.name, "session": record})
+    return await _json({"schema": SCHEMA, "vantage": site_of(request).station.settings.vantage.name, "session": record})
 
 
 async def outages(request: web.Request) -> web.Response:
@@ -40,7 +41,7 @@ async def outages(request: web.Request) -> web.Response:
     site = site_of(request)
     wanted = wanted_of(request)
     with _kept():
-        return _listed(request, "outages", _found(site, wanted, await records.outages(site, wanted)))
+        return await _listed(request, "outages", _found(site, wanted, await records.outages(site, wanted)))
 
 
 def wanted_of(request: web.Request) -> Wanted:
@@ -78,16 +79,17 @@ async def known_session(request: web.Request) -> Record:
     """The session that the path of the request names, or a Refusal."""
     record = await records.session_record(site_of(request), request.match_info["id"])
     if record is None:
-        text = "No session of that id is kept. Failures are kept longer than successes, all of them history.retention."
+        kept = "Failures are kept longer than successes, as history.retention and history.size allow"
+        text = f"No session of that id is kept. {kept}."
         raise Refusal(404, text, links=(("/", "the status page"), ("/api/v1/sessions", "sessions that are kept")))
     return record
 
 
-def _listed(request: web.Request, name: str, listed: Listed) -> web.Response:
+async def _listed(request: web.Request, name: str, listed: Listed) -> web.Response:
     following = None
     if listed.more is not None:
         following = f"{request.path}?{urlencode({**request.query, 'after': listed.more})}"
-    return _json(
+    return await _json(
         {
             "schema": SCHEMA,
             "vantage": site_of(request).station.settings.vantage.name,
@@ -98,6 +100,7 @@ def _listed(request: web.Request, name: str, listed: Listed) -> web.Response:
     )
 
 
-def _json(value: object) -> web.Response:
-    """ASCII only: what nobody can see is written as its number."""
-    return web.Response(text=json.dumps(value) + "\n", content_type="application/json")
+async def _json(value: object) -> web.Response:
+    """ASCII only: what nobody can see is written as its number. In a thread, for a list may be long."""
+    text = await asyncio.to_thread(json.dumps, value)
+    return web.Response(text=text + "\n", content_type="application/json")

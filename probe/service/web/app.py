@@ -181,7 +181,10 @@ class Web:
         for route in ROUTES:
             seconds = PAGE_SECONDS if route.places != "probes" else None
             handler = seated(places.get(route.places), seconds)(route.handler)
-            application.router.add_route(route.method, route.path, handler)
-            if route.method == "GET":
-                application.router.add_route("HEAD", route.path, handler)
+            for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+                application.router.add_route(method, route.path, handler, expect_handler=_whatever_is_expected)
         return application
+
+
+async def _whatever_is_expected(_: web.Request) -> None:
+    """Nothing comes before the guard, no 100 Continue either: no body is waited for (RFC 9110 section 10.1.1)."""

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.web_protocol import RequestHandler
 
 from probe.service.web.headers import SECURITY
@@ -66,9 +66,16 @@ class Dialogue(RequestHandler):
             raise ConnectionError("an answer is under way already")
         broken = "This is no HTTP request, or one with longer or more header lines than are read here.\n"
         answer = web.Response(status=status, text=broken if status == 400 else "The daemon failed on this request.\n")
-        answer.headers.update(SECURITY)
         answer.force_close()
         return answer
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write an answer, also one that no guard has seen, such as aiohttp's own, with the headers of every answer."""
+        if hdrs.SERVER not in resp.headers:
+            resp.headers.update(SECURITY)
+        return await super().finish_response(request, resp, start_time)
 
 
 class Connection(asyncio.Protocol):

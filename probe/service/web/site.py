@@ -20,7 +20,7 @@ class Site:
     reload_seconds: float
     """After which whoever asks for a reload hears that it is under way."""
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while metrics are written: a page of many endpoints takes a processor for seconds."""
+    """Held while a thread writes metrics or the configuration: of many endpoints that takes a processor for seconds."""
 
     def now(self) -> float:
         """Wall time of this moment, as everything that is shown to people and programs."""

@@ -234,12 +234,14 @@ def alike_outages(outages: Sequence[Outage], settings: Settings) -> list[list[Ou
     """Outages of one path that began together and alike are one to a person; the latest first."""
     apart = 2 * settings.schedule.interval
     groups: list[list[Outage]] = []
+    earliest: dict[tuple[object, ...], list[Outage]] = {}
     for one in sorted(outages, key=lambda one: one.began, reverse=True):
-        group = next((held for held in groups if _alike(held[0], one) and held[0].began - one.began <= apart), None)
-        if group is None:
-            groups.append([one])
-        else:
-            group.append(one)
+        kind = (one.endpoint.path, one.verdict, one.masked_by)
+        group = earliest.get(kind)
+        if group is None or group[0].began - one.began > apart:
+            groups.append(group := [])
+            earliest[kind] = group
+        group.append(one)
     return groups
 
 
@@ -248,11 +250,6 @@ def services_of(outages: Sequence[Outage]) -> str:
     order = list(Service)
     held = sorted(outages, key=lambda one: order.index(one.endpoint.service))
     return ", ".join(dict.fromkeys(_service(one.endpoint) for one in held))
-
-
-def _alike(one: Outage, other: Outage) -> bool:
-    ours, theirs = ((each.endpoint.path, each.verdict, each.masked_by) for each in (one, other))
-    return ours == theirs
 
 
 def _headline(cells: Sequence[Cell], severity: Severity) -> tuple[str, str]:

@@ -6,7 +6,8 @@ It is whole without scripts; live.js asks for the same page again and puts the d
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from probe.evidence.health import Heard
 from probe.model import Outage, Service, Severity, Topology
@@ -14,6 +15,7 @@ from probe.report.markup import NOTHING, Content, Html, element, html, prose
 from probe.report.text import counted, span
 from probe.service.ledger import Account
 from probe.service.web import timeline
+from probe.service.web.days import day_of, days_section
 from probe.service.web.layout import (
     MARKS,
     Frame,
@@ -32,12 +34,12 @@ from probe.service.web.layout import (
 from probe.service.web.site import Site
 from probe.service.web.status import Cell, Problem, Row, Status, alike_outages, services_of, status_of, words_of
 
+_Item = TypeVar("_Item")
+_Written = TypeVar("_Written")
+
 EVERY = 5.0
 ENDPOINTS_PER_SECOND = 50
 """The page of a large installation is looked at less often."""
-
-FEW = 24
-"""Endpoints whose strips are all shown; of more, only those whose day was not all well."""
 
 WHOSE = {"node": "cluster nodes", "pod": "pods", "gateway": "gateways", "proxy": "proxies", "other": "other addresses"}
 """Networks of clients, for people."""
@@ -55,17 +57,22 @@ NAMED = 12
 
 
 async def status_page(site: Site) -> str:
-    """The whole document. It is written in parts: a thousand endpoints take a tenth of a second, sessions are timed."""
+    """The whole document. It is written in parts: a thousand endpoints take a fifth of a second, sessions are timed.
+
+    (Not in a thread, as metrics are: it shows the ledger's own books, which change, and a copy of them costs as much.)
+    """
     status = status_of(site)
-    now = site.now()
+    now, moment_now = site.now(), site.station.clock()
     accounts = list(site.station.ledger.accounts.values())
+    rows = await _each(status.rows, lambda row: _row(row, status.services, now))
+    days = await _each(accounts, lambda account: day_of(account, moment_now))
     parts: tuple[Callable[[], Html], ...] = (
         lambda: _hero(status, now),
         lambda: _problems(status, now),
         lambda: _doubts(status, now),
         lambda: _notices(site, status),
-        lambda: _matrix(status, now),
-        lambda: _days(site, accounts),
+        lambda: _matrix(status, rows),
+        lambda: days_section(days),
         lambda: _pair(_sources(site, now), _recent(site, accounts), _clients(site, now), _cluster(site, now)),
         lambda: _about(site, now),
     )
@@ -77,6 +84,15 @@ async def status_page(site: Site) -> str:
     every = max(EVERY, len(accounts) / ENDPOINTS_PER_SECOND)
     frame = Frame(vantage=site.station.settings.vantage.name, severity=status.severity, every=every, now=now)
     return page(title, html(main), frame)
+
+
+async def _each(items: Iterable[_Item], write: Callable[[_Item], _Written]) -> list[_Written]:
+    """What is written of each; in between all else goes on."""
+    written = []
+    for one in items:
+        written.append(write(one))
+        await asyncio.sleep(0)
+    return written
 
 
 def _pair(*sections: Html) -> Html:
@@ -174,9 +190,8 @@ def _problem(one: Problem, now: float) -> Html:
     )
 
 
-def _matrix(status: Status, now: float) -> Html:
+def _matrix(status: Status, rows: Sequence[Html]) -> Html:
     headings = [element("th", name, scope="col", role="columnheader") for name in ("path", *map(str, status.services))]
-    rows = [_row(row, status.services, now) for row in status.rows]
     made = element(
         "table",
         element("caption", "Verdict of every service on every path", class_="unseen"),
@@ -220,56 +235,6 @@ def _cell(cell: Cell, now: float, *, several: bool) -> Html:
 
 def _looked(cell: Cell, now: float) -> Html | str:
     return ago(cell.looked, now) if cell.looked is not None else "not since the daemon began"
-
-
-def _days(site: Site, accounts: Sequence[Account]) -> Html:
-    now = site.station.clock()
-    days = [(account, timeline.stretches(account, now)) for account in accounts]
-    shown = [(account, day) for account, day in days if len(days) <= FEW or timeline.share(day) != 1.0]
-    named = {account.endpoint for account, _ in shown}
-    calm = [one for one in days if one[0].endpoint not in named]
-    more = None
-    if calm:
-        summary = element("summary", f"{counted(len(calm), 'endpoint')} more, preserved whenever looked at")
-        more = element("details", summary, _strips(calm), id="calm")
-    title = "The last day"
-    return section(title, _strips(shown) if shown else None, more, _legend(), identity="days")
-
-
-def _strips(days: Sequence[tuple[Account, tuple[timeline.Stretch, ...]]]) -> Html:
-    rows = []
-    for account, day in days:
-        part = timeline.share(day)
-        rows.append(
-            element(
-                "li",
-                element("span", str(account.endpoint), class_="name"),
-                timeline.strip(str(account.endpoint), day),
-                _part(part, timeline.known(day)),
-            )
-        )
-    scale = [element("span", words) for words in ("24 h ago", "18 h", "12 h", "6 h", "now")]
-    return html(element("ul", rows, class_="days"), element("p", scale, class_="scale", aria_hidden="true"))
-
-
-def _part(part: float | None, known: float) -> Html:
-    """Its words are the strip's for whoever does not see it."""
-    if part is None:
-        return element("span", "–", class_="part", aria_hidden="true")
-    of = element("span", f"of {span(known)}", class_="known") if known < timeline.WHOLE else None
-    return element("span", timeline.percentage(part), " preserved", of, class_="part", aria_hidden="true")
-
-
-def _legend() -> Html:
-    meanings = (
-        (Severity.OK, "preserved"),
-        (Severity.UNKNOWN, "unverified"),
-        (Severity.WARNING, "warning"),
-        (Severity.CRITICAL, "outage"),
-    )
-    return element(
-        "ul", [element("li", words, class_=str(one)) for one, words in meanings], class_="legend", aria_hidden="true"
-    )
 
 
 def _sources(site: Site, now: float) -> Html:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import socket
+import textwrap
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,11 +15,15 @@ import pytest
 from probe.evidence.read import events
 from probe.evidence.sources.listening import Listening
 from probe.evidence.sources.syslog import SyslogSource
-from tests.evidence.expectations import NOW, plain, samples
+from tests.evidence.expectations import NOW, Sample, plain, samples
 from tests.evidence.sources.reading import consuming
 from tests.evidence.sources.relays import USABLE, Rsyslog, forwarding
 
 pytestmark = pytest.mark.skipif(not USABLE, reason="no rsyslogd here")
+SOURCES = Path(__file__).parents[3] / "docs/sources.md"
+LOGGED = re.compile(rb"([A-Z][a-z]{2} [ \d]\d [\d:]{8} )\S+ (postfix|dovecot)")
+"""What a server hands to its syslog, but for the host name that this adds."""
+
 BATCH = 256
 """Lines that rsyslog takes from its queue at once."""
 
@@ -35,6 +42,12 @@ def receiver(transport: str, port: int = 0) -> SyslogSource:
     return SyslogSource(Listening(transport=transport, host="127.0.0.1", port=port), clock=time.time)
 
 
+def say_the_same(lines: Sequence[bytes], as_logged: Sequence[Sample]) -> None:
+    for raw, sample in zip(lines, as_logged, strict=True):
+        expected = {key: value for key, value in (sample.expected or {}).items() if key != "pattern"}
+        assert [plain(found.event) for found in events(raw, now=NOW)] == ([expected] if expected else [])
+
+
 @pytest.mark.parametrize(("transport", "framing"), WAYS)
 async def test_real_lines_say_the_same(tmp_path: Path, relays: list[Rsyslog], transport: str, framing: str) -> None:
     log = tmp_path / "mail.log"
@@ -47,9 +60,36 @@ async def test_real_lines_say_the_same(tmp_path: Path, relays: list[Rsyslog], tr
             writer.write(b"".join(sample.raw + b"\n" for sample in real))
         await consumer.until(lambda: len(consumer.lines) == len(real))
         assert (source.health.gaps, source.health.cut) == (0, 0)
-    for raw, sample in zip(consumer.lines, real, strict=True):
-        expected = {key: value for key, value in (sample.expected or {}).items() if key != "pattern"}
-        assert [plain(found.event) for found in events(raw, now=NOW)] == ([expected] if expected else [])
+    say_the_same(consumer.lines, real)
+
+
+def documented(*, naming: str, ports: dict[str, int]) -> str:
+    """The block of docs/sources.md that has these words, sending to other ports, on this machine."""
+    blocks = re.findall(r"^ *```\w*\n(.*?)^ *```$", SOURCES.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    (block,) = [one for one in blocks if naming in one]
+    block = textwrap.dedent(block).replace("192.168.1.10", "127.0.0.1")
+    return re.sub(r'(?<=port=")\d+', lambda port: str(ports[port[0]]), block)
+
+
+async def test_the_documented_actions_send_what_the_server_logs_to_both_ports(
+    tmp_path: Path, relays: list[Rsyslog]
+) -> None:
+    """rsyslog takes a line apart and its template puts it together again: neither name nor process id may be cut."""
+    logged = [sample for sample in samples() if LOGGED.match(sample.raw)]
+    assert len(logged) > 100
+    first, second = receiver("udp"), receiver("udp")
+    async with consuming(first) as daemon, consuming(second) as beside:
+        actions = documented(naming='port="5515"', ports={"5514": first.port, "5515": second.port})
+        place = tmp_path / "log"
+        listen = f'input(type="imuxsock" socket="{place}" rateLimit.interval="0")\n'
+        relays.append(Rsyslog(tmp_path / "relay", [], f'module(load="imuxsock" sysSock.use="off")\n{listen}{actions}'))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+            await beside.until(lambda: server.connect_ex(str(place)) == 0)
+            for sample in logged:
+                server.send(LOGGED.sub(rb"<22>\1\2", sample.raw))
+        await beside.until(lambda: len(daemon.lines) == len(beside.lines) == len(logged))
+    for raws in (daemon.lines, beside.lines):
+        say_the_same(raws, logged)
 
 
 @pytest.mark.parametrize("framing", ["traditional", "octet-counted"])

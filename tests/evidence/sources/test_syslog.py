@@ -255,6 +255,7 @@ async def test_a_port_in_use_is_said_and_tried_again(transport: str) -> None:
         async with consuming(source) as consumer:
             assert source.health.state is State.FAILED
             assert source.health.reason.startswith(f"{transport}://127.0.0.1:{port} is taken by another program")
+            assert "if it is the daemon, leave it running" in source.health.reason
             other.close()
             await consumer.until(lambda: source.health.state is State.FOLLOWING)
             with (udp_sender if transport == "udp" else tcp_sender)(source) as sender:

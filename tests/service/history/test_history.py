@@ -18,7 +18,7 @@ import pytest
 from probe.model import MaskedBy, Pace, Spoken, Verdict
 from probe.report.record import record_object
 from probe.service.history.backlog import AT_ONCE, Backlog, News
-from probe.service.history.file import FEW_PAGES
+from probe.service.history.file import FEW_PAGES, STEP, HistoryFile
 from probe.service.history.schema import APPLICATION, MIGRATIONS, VERSION
 from probe.service.history.statements import BEFORE, CHANGES
 from probe.service.history.writer import UPGRADES
@@ -397,7 +397,7 @@ async def test_the_file_keeps_to_its_size_the_oldest_go(tmp_path: Path) -> None:
         noise = random.Random(1)
         for number in range(1200):
             said = tuple(Spoken(0.1, ours=False, text=noise.randbytes(500).hex()) for _ in range(25))
-            desk.session(Verdict.MASKED, id=f"{number}", transcript=said)
+            desk.session(Verdict.MASKED if number % 3 else Verdict.PRESERVED, id=f"{number}", transcript=said)
             if number % 100 == 99:
                 await desk.writes(number + 1)
         parts = ("page_count", "freelist_count", "page_size")
@@ -408,11 +408,31 @@ async def test_the_file_keeps_to_its_size_the_oldest_go(tmp_path: Path) -> None:
             return int((pages - free) * each)
 
         await desk.until(lambda: used() <= 10_000_000)
-        held = asked(file, "SELECT min(number), max(number) FROM records")[0]
-        assert held[0] > 100
-        assert held[1] == 1200
-    assert len(identities(file)) == 1200
-    assert [row[0] for row in asked(file, "SELECT ended FROM outages")] == [None]
+    left = identities(file)
+    assert left == [str(number) for number in range(1200 - len(left), 1200)]
+    assert 300 < len(left) < 1200
+    bare = "SELECT DISTINCT verdict FROM sessions LEFT JOIN records USING (number) WHERE record IS NULL"
+    assert asked(file, bare) == [("preserved",)]
+    assert asked(file, "SELECT count(*) FROM outages WHERE ended IS NULL") == [(1,)]
+
+
+async def test_where_there_is_no_room_the_newest_failure_is_the_last_to_go(tmp_path: Path) -> None:
+    file = tmp_path / "h.db"
+    async with keeping(file) as desk:
+        for number in range(2 * STEP + 100):
+            desk.session(id=f"fine{number}", transcript=())
+            if number % 100 == 99:
+                await desk.writes(number + 1)
+        for number in range(50):
+            desk.session(Verdict.REFUSED, id=f"failed{number}", transcript=())
+    held, opened = [], await HistoryFile.opened(file, lambda: None)
+    try:
+        while await opened.shrink(0):
+            held.append(asked(file, "SELECT (SELECT count(*) FROM sessions), count(*), sum(fine) FROM records")[0])
+    finally:
+        await opened.close()
+    fine = [(2 * STEP + 150, STEP + 150, STEP + 100), (2 * STEP + 150, 150, 100), (2 * STEP + 150, 50, 0)]
+    assert held == [*fine, (STEP + 150, 50, 0), (150, 50, 0), (0, 0, None)]
 
 
 def of_the_first_version(connection: sqlite3.Connection) -> None:

@@ -232,6 +232,28 @@ class TestPortsOfOneService:
         told = samples(station_registry(station), "mailprobe_session_duration_seconds_bucket")
         assert [(s.value, s.exemplar.labels) for s in told if s.exemplar] == [(2.0, {"session_id": "too"})]
 
+    def test_a_port_that_leaves_the_configuration_takes_no_count_along(self, station: StandIn) -> None:
+        """To Prometheus a counter that falls began anew, and all that is left would be added once more."""
+        for number in range(3):
+            station.ledger.record(result(Verdict.REFUSED, opened=160.0 + 30 * number, port=2525, id=f"too{number}"))
+        station.ledger.miss(SMTP_TOO.name, 2)
+
+        def counts() -> list[tuple[str, dict[str, str], float]]:
+            told = [s for family in station_registry(station).collect() for s in family.samples]
+            kinds = ("_total", "_count", "_sum", "_bucket")
+            return [(s.name, s.labels, s.value) for s in told if "service" in s.labels and s.name.endswith(kinds)]
+
+        before = counts()
+        assert ("mailprobe_outage_seconds_total", VIP, 90.0) in before
+        assert ("mailprobe_turns_missed_total", VIP, 2.0) in before
+        station.ledger.configure([SMTP], now=300.0)
+        assert counts() == before
+        station.ledger.configure([SMTP_TOO], now=400.0)  # the other port in its place, in one reload
+        assert counts() == before
+        station.ledger.configure([], now=500.0)
+        station.ledger.configure([SMTP], now=600.0)
+        assert not any(number for _, _, number in counts())
+
     def test_one_that_does_not_work_is_enough(self, station: StandIn) -> None:
         assert value(station, "mailprobe_up", path="vip", service="smtp") == 1.0
         station.ledger.record(result(Verdict.REFUSED, opened=160.0, fault=FAULT))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from dataclasses import replace
@@ -25,6 +26,10 @@ from probe.model import (
 )
 from probe.report.record import record_object
 from probe.service.ledger import Ledger, Restored
+from probe.service.web.site import Site
+from probe.service.web.standing import Standing
+from probe.service.web.status import alike_outages
+from probe.service.web.status_page import status_page
 from probe.settings import targets
 from probe.verdict.judge import RULES, judge
 from tests.builders import failed
@@ -104,6 +109,49 @@ async def test_many_paths_that_fail_alike_are_one_problem(tmp_path: Path) -> Non
     assert page.count("<article") == 1
     assert "p10, p11 and 48 more: smtp for" in words(page)
     assert "Of p0: " in words(page)
+
+
+async def test_while_the_page_of_many_endpoints_is_written_all_else_goes_on(tmp_path: Path) -> None:
+    """Between the rows of any two endpoints, and their days: sessions are timed meanwhile."""
+    station, turns = many_paths(tmp_path), 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    turning = asyncio.create_task(turn())
+    await status_page(Site(station=station, standing=Standing(lambda: None), reload_seconds=1.0))
+    turning.cancel()
+    assert turns >= 2 * PATHS
+
+
+def test_outages_that_began_together_and_alike_are_one(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)  # a session each 10 minutes
+    kinds = [("vip", Verdict.REFUSED), ("haproxy", Verdict.REFUSED), ("vip", Verdict.MASKED)]
+    outages = [
+        replace(an_outage(verdict, began), endpoint=EndpointName(path, Service.SMTP, 25))
+        for began in (0.0, 1_199.0, 1_201.0, 2_402.0, 9_000.0)
+        for path, verdict in kinds
+    ]
+    groups = alike_outages(outages, settings)
+    began = [[one.began for one in group] for group in groups]
+    assert began == [[9_000.0]] * 3 + [[2_402.0]] * 3 + [[1_201.0, 1_199.0]] * 3 + [[0.0]] * 3
+    assert [(group[0].endpoint.path, group[0].verdict) for group in groups] == kinds * 4
+
+
+def an_outage(verdict: Verdict, began: float) -> Outage:
+    return Outage(
+        endpoint=SMTP,
+        began=began,
+        seen=began,
+        first=f"{verdict} {began}",
+        verdicts=(verdict,),
+        session="s",
+        explanation="",
+        hint="",
+    )
 
 
 async def test_problems_that_differ_do_not_push_the_matrix_away(tmp_path: Path) -> None:

@@ -62,6 +62,13 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- if and (not .Values.hostNetwork) (not .Values.podAddressIsSeen) (not $addresses) }}
 - Nothing says which address the mail server should see: a pod's is usually replaced by its node's, and every session would be called masked. Set hostNetwork: true, or name the addresses in config.vantage.addresses, or set podAddressIsSeen: true where pods are routed with their own.
 {{- end }}
+{{- if not (or .Values.hostNetwork .Values.podAnnotations) }}
+{{- range $index, $path := .Values.config.paths }}
+{{- if $path.source_address }}
+- config.paths[{{ $index }}].source_address is {{ $path.source_address | quote }}: a pod with a network of its own does not have that address, and no session could be opened from it. Set hostNetwork: true, or leave it out, or let podAnnotations give the pod the address (Multus, a fixed address of the network plugin).
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if and .Values.hostNetwork .Values.podAddressIsSeen }}
 - hostNetwork and podAddressIsSeen are both true: on the node's network the pod has no address of its own.
 {{- end }}
@@ -263,13 +270,15 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- if .Values.prometheusRule.enabled }}
 {{- $paces := dict }}
 {{- if not .Values.probeResources.enabled }}{{ $_ := set $paces "config.schedule.interval" (.Values.config.schedule | default dict).interval }}{{ end }}
-{{- range list "serviceMonitor" "probeResources" }}
-{{- $scrape := get $.Values . }}
-{{- if $scrape.enabled }}{{ $_ := set $paces (printf "%s.interval" .) $scrape.interval }}{{ end }}
+{{- if .Values.probeResources.enabled }}{{ $_ := set $paces "probeResources.interval" .Values.probeResources.interval }}{{ end }}
+{{- with .Values.serviceMonitor }}
+{{- if and .enabled (gt (include "mailprobe.milliseconds" .interval | float64) 120000.0) }}
+- serviceMonitor.interval is {{ .interval }}, and the alerts of prometheusRule want a daemon's metrics every 2m or more often: a scrape that fails would take its vantage's vote. Make it 2m or less; sessions may be 5m apart all the same.
+{{- end }}
 {{- end }}
 {{- range $name, $pace := $paces }}
 {{- if and $pace (gt (include "mailprobe.milliseconds" $pace | float64) 300000.0) }}
-- {{ $name }} is {{ $pace }}, and the alerts of prometheusRule want sessions and scrapes every 5m or more often: above it they come late, or not at all. Make it 5m or less.
+- {{ $name }} is {{ $pace }}, and the alerts of prometheusRule want sessions every 5m or more often: above it they come late, or not at all. Make it 5m or less.
 {{- end }}
 {{- end }}
 {{- end }}
