@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from probe.demo.door import Arrival
 from probe.demo.header import Missing, NoHeader
-from probe.demo.listener import IDLE_SECONDS, Guest, Listener, believed, until_done
+from probe.demo.listener import IDLE_SECONDS, Guest, Listener, believed, hand_over, until_done
 from probe.evidence.session_id import encode
 
 LONGEST_LINE = 8192
@@ -171,7 +171,7 @@ async def _open(conversation: Conversation) -> tuple[asyncio.StreamReader, async
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
     tls = conversation.listener.house.tls
     try:
-        transport, _ = await loop.connect_accepted_socket(lambda: protocol, conversation.guest.arrival.sock, ssl=tls)
+        transport = await hand_over(conversation.guest.arrival, lambda: protocol, tls)
     except OSError as error:
         conversation.end = f"Connection closed: SSL_accept() failed: {error}"
         raise

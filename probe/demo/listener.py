@@ -8,9 +8,10 @@ A listener that wants a PROXY header (a *twin* of the plain one) waits for it as
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from probe.demo.door import Arrival
@@ -69,6 +70,23 @@ async def believed(listener: Listener, arrival: Arrival) -> Peer | NoHeader:
     if listener.header_seconds is None:
         return arrival.client
     return await read_header(arrival.sock, arrival.client, listener.header_seconds)
+
+
+async def hand_over(
+    arrival: Arrival, protocol: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None
+) -> asyncio.Transport:
+    """Give the connection to a protocol; with a context the TLS handshake comes first.
+
+    The transport gets a number of its own: whoever is cancelled as a handshake begins leaves one behind, which would go
+    on with ours though it were another's by then. What is shut down ends it.
+    """
+    try:
+        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(protocol, arrival.sock.dup(), ssl=tls)
+    except BaseException:
+        with suppress(OSError):
+            arrival.sock.shutdown(socket.SHUT_RDWR)
+        raise
+    return transport
 
 
 async def hang_up(writer: asyncio.StreamWriter) -> None:

@@ -18,7 +18,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword, TLSSetupException
 
 from probe.demo.door import Arrival
 from probe.demo.header import Missing, NoHeader, escaped
-from probe.demo.listener import IDLE_SECONDS, Guest, Listener, believed, until_done
+from probe.demo.listener import IDLE_SECONDS, Guest, Listener, believed, hand_over, until_done
 from probe.demo.smtp_count import CommandCount
 from probe.model import Service
 
@@ -196,9 +196,8 @@ async def _converse(listener: Listener, guest: Guest) -> None:
 
 async def _open(smtpd: Smtpd) -> None:
     tls = smtpd.listener.house.tls if smtpd.listener.service.tls_first else None
-    loop = asyncio.get_running_loop()
     try:
-        await loop.connect_accepted_socket(lambda: smtpd, smtpd.guest.arrival.sock, ssl=tls)
+        await hand_over(smtpd.guest.arrival, lambda: smtpd, tls)
     except OSError:
         smtpd.log(f"SSL_accept error from {smtpd.client}: -1")
         raise

@@ -50,7 +50,7 @@ def _disconnected(message: str, _now: float) -> Event | None:
     return Disconnected(client=client_at(client), tally=_tally(tally))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _tally(text: str) -> Tally:
     """`rset=2 rcpt=0/1 commands=3`: a count without a slash was accepted in full."""
     if not _TALLY.fullmatch(text):
