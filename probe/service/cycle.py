@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from probe.evidence.ours import Ours
-from probe.model import Endpoint, Evidence, Networks, Result, Round, Session
+from probe.model import Endpoint, Evidence, Networks, Result, Round, Session, Verdict
 from probe.service.pursuit import Pursued, pursue
 from probe.service.workshop import Workshop
 from probe.sessions.lookup import LookedUp
@@ -26,6 +26,12 @@ from probe.verdict.judge import foregone, judge
 SIDE_BY_SIDE = 64
 ATTEMPTS = 3
 """Sessions that may be opened for one verdict, where lines came but nothing told which was ours, or how old it was."""
+
+ONLY_SOME = (
+    "of our connections on this turn only some were seen under our own address: the way in changed meanwhile, or part "
+    "of it hides clients"
+)
+"""Why what is `preserved` proves nothing: else a way that masks every second connection would never be told."""
 
 
 async def run_round(endpoints: Sequence[Endpoint], workshop: Workshop, vantage: str) -> Round:
@@ -61,12 +67,16 @@ async def probe_endpoint(endpoint: Endpoint, workshop: Workshop, of_this_round: 
 
 
 async def _probe(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) -> Result:
+    strayed = False
     for left in reversed(range(ATTEMPTS)):
         pursued = await _attempt(endpoint, workshop, of_this_round)
         if not (left and pursued.undecided and workshop.take(endpoint)):
             break
+        strayed = strayed or pursued.strayed
         await asyncio.sleep(pursued.again_at - workshop.kit.clock())
     evidence = pursued.evidence
+    if strayed and judge(pursued.session, evidence, workshop.networks).verdict is Verdict.PRESERVED:
+        evidence = replace(evidence, sightings=(), reasons=(ONLY_SOME,))
     if workshop.trust is not None:
         forged = await workshop.trust.after(pursued.session, endpoint, workshop, of_this_round)
         evidence = replace(evidence, forged=forged)

@@ -69,6 +69,7 @@ class Pursued:
     session: Session
     evidence: Evidence
     undecided: bool = False
+    strayed: bool = False
     again_at: float = -inf
 
 
@@ -90,7 +91,8 @@ async def pursue(session: Session, endpoint: Endpoint, workshop: Workshop, other
         told = (*troubles(session, heard, since, endpoint.timeouts.evidence), *told)
         mend = tuple(to_mend(session, heard, since))
     evidence = replace(pursued.evidence, sightings=sightings, reasons=told, to_mend=mend)
-    return replace(pursued, evidence=evidence, undecided=pursued.undecided and not sightings)
+    undecided = pursued.undecided and not sightings
+    return replace(pursued, evidence=evidence, undecided=undecided, strayed=undecided and pursued.strayed)
 
 
 class _Pursuit:
@@ -130,8 +132,9 @@ class _Pursuit:
         Not one that would send another message.
         """
         undated = found.dated_from > -inf and self._session.fault is None and self._session.delivery is None
-        undecided = undated or self._is_undecided(found, now)
-        return Pursued(self._session, self._told(found, now), undecided=undecided, again_at=found.dated_from)
+        told = self._told(found, now)
+        undecided = undated or self._is_undecided(now)
+        return Pursued(self._session, told, undecided=undecided, strayed=found.strayed, again_at=found.dated_from)
 
     async def _wait(self, told: asyncio.Event, found: Search, now: float) -> None:
         """Until there is something to look at: a line that bears on the session, or a moment that decides."""
@@ -164,12 +167,12 @@ class _Pursuit:
         return (
             settled
             or given_up
-            or self._is_undecided(found, now)
+            or self._is_undecided(now)
             or (now >= self._deadline and not self._awaits_beats(found, now))
         )
 
-    def _is_undecided(self, found: Search, now: float) -> bool:
-        return found.strayed or bool(self._session.beats and not self._rounds_left and now >= self._beats_from)
+    def _is_undecided(self, now: float) -> bool:
+        return bool(self._session.beats) and not self._rounds_left and now >= self._beats_from
 
     def _is_open(self, found: Search) -> bool:
         """A line fits, and a rival of it may be on its way. Of a failed session only fault lines are waited for."""

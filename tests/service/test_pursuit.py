@@ -20,8 +20,7 @@ from probe.evidence.scene import AGREED, Offset
 from probe.evidence.session_id import encode
 from probe.evidence.sources.source import Lines
 from probe.model import Endpoint, IdMoment, ImprintKind, Link, Networks, Pace, Peer, Result, Service, Span, Verdict
-from probe.service.budget import BEATS
-from probe.service.cycle import probe_endpoint
+from probe.service.cycle import ONLY_SOME, probe_endpoint
 from probe.service.learnt import Learnt
 from probe.service.outfit import outfitted
 from probe.service.pursuit import pursue
@@ -53,8 +52,11 @@ async def judged(world: DemoWorld, folder: Path) -> Result:
         return await probe_endpoint(at, workshop, Ours())
 
 
-async def test_where_the_way_in_changed_since_no_rhythm_is_waited_for(world: DemoWorld, tmp_path: Path) -> None:
-    """A node stands in the way of the first connection, and is gone when the beats come."""
+@pytest.mark.parametrize("every", [2, 1000])
+async def test_what_hides_only_some_of_our_connections_is_not_preserved(
+    world: DemoWorld, tmp_path: Path, every: int
+) -> None:
+    """A node stands in the way of the first connection, and is gone when the beats come; or of every second one."""
     masked, straight = world.way(Scene.BEHIND_NODE, Service.IMAPS), world.way(Scene.STRAIGHT, Service.IMAPS)
     assert masked
     assert straight
@@ -63,12 +65,12 @@ async def test_where_the_way_in_changed_since_no_rhythm_is_waited_for(world: Dem
     async def way(arrival: Arrival) -> None:
         ours = str(arrival.client.address) == CLIENT
         came.extend([arrival] if ours else [])
-        await (masked if ours and len(came) == 1 else straight)(arrival)
+        await (masked if ours and len(came) % every == 1 else straight)(arrival)
 
     await world.junctions[Service.IMAPS].lead(way)
     result = await judged(world, tmp_path)
-    assert result.judgement.verdict is Verdict.PRESERVED
-    assert len(came) == 1 + BEATS + 1
+    assert result.judgement.verdict is Verdict.UNVERIFIED
+    assert ONLY_SOME in result.judgement.explanation
 
 
 LINE = "imap-login: Info: Aborted login (no auth attempts in 0 secs): user=<>, rip=%s, TLS, session=<%s>\n"
