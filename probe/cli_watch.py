@@ -24,9 +24,9 @@ from probe.report import table, watched_html, watched_json, watched_table
 from probe.report.board import shown
 from probe.report.watched_words import Times, ways_on
 from probe.service.outfit import UnusableCaFile
-from probe.service.vigil.pace import remarks
+from probe.service.vigil.pace import busiest, remarks
 from probe.service.vigil.process import Process
-from probe.service.vigil.run import Done, watch
+from probe.service.vigil.run import Done, chosen_of, watch
 from probe.settings import Settings
 from probe.streams import FAREWELL, Behind, print_result, write_behind
 from probe.verdict.watched import conclude
@@ -42,7 +42,8 @@ def watch_and_tell(settings: Settings, paths: tuple[str, ...], asked: Asked, con
     if asked.wanted.process is not None and not Process(asked.wanted.process).lives:
         raise click.UsageError(f"--while {asked.wanted.process}: there is no such process on this machine")
     report = None if asked.report is None else _place_for(asked.report)
-    for remark in remarks(asked.wanted, settings.schedule.max_sessions_per_minute):
+    most = settings.schedule.max_sessions_per_minute
+    for remark in remarks(asked.wanted, most, busiest(chosen_of(settings, paths))):
         click.echo(f"probe: {remark}", err=True)
     zone = datetime.fromtimestamp(time.time()).astimezone().tzinfo or UTC
     with shown(sys.stderr, Times(zone), lambda: log.waits) as show:

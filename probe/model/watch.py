@@ -165,7 +165,7 @@ class WatchedEndpoint:
     as good as it must be; None while the latest was not. `in_doubt`: its last SYN was not answered, perhaps by chance.
 
     `under_way`: its session that is not judged yet. `usual`: the most seconds from opening one that worked to its
-    verdict. `next_session`: when the next one is due.
+    verdict. `next_session`: when the next one is due; `pace`: seconds between two of them.
     """
 
     name: EndpointName
@@ -183,6 +183,7 @@ class WatchedEndpoint:
     under_way: UnderWay | None = None
     usual: float = 0.0
     next_session: float | None = None
+    pace: float = 0.0
 
     @property
     def lasting(self) -> Gap | None:

@@ -26,7 +26,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from math import inf
 
-from probe.model import EndpointName
+from probe.model import Endpoint, EndpointName
 
 WINDOW = 60.0
 
@@ -41,6 +41,12 @@ AGAIN = 1.0
 
 Needs = Mapping[EndpointName, int]
 """How many connections a session needs to which endpoints: to its own, and to that of the mailbox it reads back."""
+
+
+def needs_of(endpoint: Endpoint, connections: int) -> Needs:
+    """What a session needs that is likely to take so many connections to its own endpoint."""
+    read_back = {endpoint.mailbox.reader.name: 1} if endpoint.mailbox is not None else {}
+    return {endpoint.name: connections, **read_back}
 
 
 class Budget:

@@ -21,7 +21,7 @@ from functools import partial
 
 from probe.model import Endpoint, EndpointName, Result
 from probe.notices import tell_bug
-from probe.service.budget import Needs
+from probe.service.budget import Needs, needs_of
 from probe.service.cycle import probe_endpoint, so_far
 from probe.service.ledger import Ledger
 from probe.service.schedule import Course, Turns, anchors
@@ -50,9 +50,7 @@ class Post:
     @property
     def needs(self) -> Needs:
         """The connections that the next session is likely to need."""
-        mailbox = self.endpoint.mailbox
-        read_back = {mailbox.reader.name: 1} if mailbox is not None else {}
-        return {self.endpoint.name: self.course.connections, **read_back}
+        return needs_of(self.endpoint, self.course.connections)
 
     @property
     def bound(self) -> float:

@@ -30,9 +30,13 @@ seconds more: postscreen lets a client that it does not know wait for 6."""
 LEAST_PATIENCE = 300.0
 OUTAGE_PATIENCE = 900.0
 PATIENCE_TURNS = 5
-"""Waiting for all to be well goes on for so many seconds in which nobody goes or comes back, and so many times
---until-stable. Where somebody is not served, it goes on for the longer one, and so many times --max-outage: Kubernetes
-takes a volume from a node that is gone after six minutes, and only then does the pod start elsewhere."""
+"""Waiting for all to be well, or for the sessions that show so, goes on for so many seconds in which nobody goes or
+comes back, and so many times --until-stable. Where somebody is not served, it goes on for the longer one, and so many
+times --max-outage: Kubernetes takes a volume from a node that is gone after six minutes, and only then does the pod
+start elsewhere."""
+
+LATE_TURNS = 2
+"""The sessions that the end waits for are waited for as long as LEAST_PATIENCE, and so many times their pace."""
 
 
 def longest(watched: Watched) -> Gap | None:
@@ -191,10 +195,20 @@ def why_over(watched: Watched) -> Ending | None:
         return None
     moment = closing(watched)
     if moment is not None:
-        unproven = watched.until < moment or any(one.in_doubt for one in watched.endpoints)
-        return None if unproven or unshown_since(watched, moment) else Ending.STABLE
+        return _last_shown(watched, moment)
     calm = calm_seconds(watched, watched.began)
     return Ending.UNPROVEN if calm >= patience(watched, wanted.until_stable) else None
+
+
+def _last_shown(watched: Watched, moment: float) -> Ending | None:
+    """Once all have been well until this moment: whether all have shown so since, or are not waited for any more."""
+    if watched.until < moment:
+        return None
+    if not unshown_since(watched, moment) and not any(one.in_doubt for one in watched.endpoints):
+        return Ending.STABLE
+    pace = max((one.pace for one in watched.endpoints), default=0.0)
+    late = watched.until - moment >= max(LEAST_PATIENCE, LATE_TURNS * pace)
+    return Ending.UNPROVEN if late else None
 
 
 def standing(endpoint: WatchedEndpoint, until: float | None = None) -> tuple[Severity, str]:
@@ -304,7 +318,8 @@ def _latest(severity: Severity) -> Callable[[Watched], str | None]:
 
 
 def _unshown(watched: Watched) -> str | None:
-    names = [str(one.name) for one in watched.endpoints if one.awaits_session]
+    late = awaited(watched) if watched.ending is Ending.UNPROVEN else ()
+    names = [str(one.name) for one in watched.endpoints if one.awaits_session or one in late]
     if names:
         return f"no session has shown how {', '.join(names)} serves"
     waiting = [(one.name, seconds) for one in watched.endpoints if (seconds := waits(one, watched.until)) is not None]

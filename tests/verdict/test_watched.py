@@ -205,6 +205,19 @@ def test_it_is_stable_only_once_a_session_after_the_stretch_has_shown_so() -> No
     assert why_over(watched(shown, replace(new, under_way=hangs(1089.5)), wanted=STABLE)) is Ending.STABLE
 
 
+def test_last_sessions_that_do_not_come_are_not_waited_for_for_ever() -> None:
+    """Where the budget never has room for one: no endpoint is called well by what was seen before."""
+    old, new = endpoint(samples=(sample(1000.0),)), endpoint(IMAPS, samples=(sample(1000.0), sample(1021.5)))
+    assert why_over(watched(old, new, wanted=STABLE, until=1320.0)) is None
+    seen = watched(old, new, wanted=STABLE, until=1322.0)
+    assert why_over(seen) is Ending.UNPROVEN
+    done = conclude(replace(seen, ending=Ending.UNPROVEN))
+    assert (done.severity, done.rule) == (Severity.UNKNOWN, "not-shown-after")
+    assert done.sentence == "no session has shown how vip/smtp serves"
+    assert why_over(watched(replace(old, pace=400.0), new, wanted=STABLE, until=1822.0)) is Ending.UNPROVEN
+    assert why_over(watched(replace(old, pace=400.0), new, wanted=STABLE, until=1820.0)) is None, "its turn is seldom"
+
+
 def test_a_session_that_waits_is_an_outage_so_far_and_makes_nobody_well() -> None:
     waiting = endpoint(under_way=hangs(1055.0))
     done = conclude(watched(waiting))

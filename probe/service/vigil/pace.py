@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from probe.model import Wanted
-from probe.service.budget import WINDOW
+from collections import Counter
+from collections.abc import Iterable
+
+from probe.model import Endpoint, EndpointName, Wanted
+from probe.service.budget import WINDOW, Needs, needs_of
 
 KEPT_BACK = 2
 """Connections of a minute that are kept for the moments that matter: an endpoint goes, comes back, has to be shown."""
@@ -25,13 +28,27 @@ SELDOM_KNOCKS = (
 
 
 def pace_of(most: int | None, connections: int = 1) -> float:
-    """Seconds between two sessions that take so many connections."""
+    """Seconds between two sessions, where one of everybody takes so many connections to the busiest endpoint."""
     return BRISK if most is None else WINDOW * connections / max(most - KEPT_BACK, 1)
 
 
-def remarks(wanted: Wanted, most: int | None) -> list[str]:
+def loads(needs: Iterable[Needs]) -> Counter[EndpointName]:
+    """How many connections each endpoint gets in all, if each of these sessions comes once."""
+    total: Counter[EndpointName] = Counter()
+    for one in needs:
+        total.update(one)
+    return total
+
+
+def busiest(endpoints: Iterable[Endpoint]) -> int:
+    """Connections that one session of each takes at the endpoint that gets the most: a mailbox is read by many."""
+    return max(loads(needs_of(one, 1) for one in endpoints).values(), default=1)
+
+
+def remarks(wanted: Wanted, most: int | None, connections: int = 1) -> list[str]:
     """What somebody should know beforehand who asks for this, with so many sessions a minute."""
-    pace, stable, longest = pace_of(None if wanted.no_limit else most), wanted.until_stable, wanted.max_outage
+    limit, stable, longest = None if wanted.no_limit else most, wanted.until_stable, wanted.max_outage
+    pace = pace_of(limit, connections)
     said = []
     if longest is not None and longest < pace:
         said.append(SELDOM.format(pace=pace, longest=longest))

@@ -20,6 +20,7 @@ from probe.model import (
     Verdict,
     WatchedEndpoint,
 )
+from probe.service.budget import Needs, needs_of
 from probe.verdict.gaps import Findings, Reach
 from probe.verdict.outage import RESENT
 from probe.verdict.watched import is_good
@@ -50,7 +51,7 @@ class Post:
     """One endpoint. `connections`: how many its last session took; `why`: why knocks were slower than asked for.
 
     `counted_in_row`: knocks that the server counted, with none between that it did not. `held_until`: no knock is meant
-    to be sent before. `next_session`: when the next session is due.
+    to be sent before. `next_session`: when the next session is due; `pace`: seconds between two of them.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -62,12 +63,18 @@ class Post:
         self.held_until = float("-inf")
         self.baseline: Sample | None = None
         self.next_session: float | None = None
+        self.pace = 0.0
         self._usual = 0.0
         self._prompt: deque[Span] = deque(maxlen=MOST_PROMPT)
         self._reach = Reach(endpoint=endpoint.name)
         self._findings = Findings(endpoint=endpoint.name)
         self._samples: tuple[Sample, ...] = ()
         self._good_since: float | None = None
+
+    @property
+    def needs(self) -> Needs:
+        """The connections that the next session is likely to need."""
+        return needs_of(self.endpoint, self.connections)
 
     @property
     def is_out(self) -> bool:
@@ -190,4 +197,5 @@ class Post:
             under_way=under_way,
             usual=self._usual,
             next_session=self.next_session,
+            pace=self.pace,
         )

@@ -32,9 +32,14 @@ class Done:
     shift: float = 0.0
 
 
+def chosen_of(settings: Settings, paths: Sequence[str]) -> list[Endpoint]:
+    """The endpoints of these paths; all, if none is named."""
+    return [endpoint for endpoint in targets(settings) if not paths or endpoint.path in paths]
+
+
 async def watch(settings: Settings, paths: Sequence[str], wanted: Wanted, show: Show) -> Done:
     """Watch the endpoints of these paths; all, if none is named. Raises UnusableCaFile before the first packet."""
-    chosen = [endpoint for endpoint in targets(settings) if not paths or endpoint.path in paths]
+    chosen = chosen_of(settings, paths)
     raise_limit()
     clock = steady_clock()
     stage: list[Callable[[Endpoint, str], None]] = []

@@ -41,7 +41,7 @@ from probe.model import (
 from probe.service.budget import WINDOW
 from probe.service.cycle import probe_endpoint
 from probe.service.vigil.landscape import Landscape
-from probe.service.vigil.pace import BRISK, KEPT_BACK, pace_of, remarks
+from probe.service.vigil.pace import BRISK, KEPT_BACK, busiest, loads, pace_of, remarks
 from probe.service.vigil.post import Post, Turn
 from probe.service.vigil.process import Process
 from probe.service.vigil.whereabouts import Whereabouts
@@ -130,6 +130,7 @@ class Vigil:
         self._unfinished: dict[EndpointName, UnderWay | None] = {}
         self._results: dict[EndpointName, Result] = {}
         self._clients: Mapping[str, int] = {}
+        self._busiest = busiest(endpoints)
         self._longest = max((one.timeouts.session + one.timeouts.evidence for one in endpoints), default=0.0)
         if self._interval > wanted.interval:
             for beat in self._beats.values():
@@ -302,7 +303,8 @@ class Vigil:
                     await asyncio.sleep(BRISK)
                 continue
             await self._write_down(post, beat.running.result(), knocker)
-            post.next_session, beat.opened = beat.opened + self._pace(post), None
+            post.pace = self._pace(post)
+            post.next_session, beat.opened = beat.opened + post.pace, None
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, post.next_session - self._clock())):
                     await beat.wanted_now.wait()
@@ -338,16 +340,18 @@ class Vigil:
             await asyncio.sleep(TICK)
 
     def _pace(self, post: Post) -> float:
-        return pace_of(self._workshop.learnt.budgets.most, post.connections)
+        everybody = loads(beat.post.needs for beat in self._beats.values())
+        return pace_of(self._workshop.learnt.budgets.most, max(everybody[name] for name in post.needs))
 
     async def _until_room(self, post: Post) -> None:
-        while True:
-            now, name = self._clock(), post.endpoint.name
-            room = self._workshop.learnt.budgets.room_at(name, {name: post.connections}, now)
-            post.next_session = room
-            if room <= now:
-                return
-            await asyncio.sleep(room - now)
+        """Wait in line until there is room for all that the session needs, and take it."""
+        budgets, name, needs = self._workshop.learnt.budgets, post.endpoint.name, post.needs
+        with budgets.in_line(name, needs):
+            while not budgets.take(name, needs, self._clock()):
+                now = self._clock()
+                post.next_session = budgets.room_at(name, needs, now)
+                await asyncio.sleep(post.next_session - now)
+        post.next_session = self._clock()
 
     async def _give_up_sessions(self) -> None:
         running = [beat.running for beat in self._beats.values() if beat.running is not None]
@@ -381,7 +385,7 @@ class Vigil:
         unsent = sum(beat.post.unsent for beat in self._beats.values())
         said = [f"{unsent} knocks could not be sent by this machine"] if unsent else []
         contradicted = sum(beat.post.contradicted for beat in self._beats.values())
-        said += remarks(self._wanted, self._workshop.learnt.budgets.most)
+        said += remarks(self._wanted, self._workshop.learnt.budgets.most, self._busiest)
         said += [CONTRADICTED.format(count=contradicted)] if contradicted else []
         doubted = [str(name) for name, beat in self._beats.items() if beat.post.in_doubt]
         if self._knocked is not None and doubted:
