@@ -131,14 +131,14 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnderWay:
-    """A session that is not judged yet. `talking`: since when its conversation goes on, None where it is over.
+    """A session that is not written down yet. `failed`: when it closed, of one that has come to nothing.
 
-    `failed`: when it closed, of one that has come to nothing.
+    `verdict`: what one that failed proves without its evidence.
     """
 
     opened: float
-    talking: float | None = None
     failed: float | None = None
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

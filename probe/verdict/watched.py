@@ -5,7 +5,8 @@ Rule 1: a gap that lasts is critical, whatever is tolerated; one that is over is
 Rule 2: of verdicts the latest counts: what they were amid the change is told, what they came to is the result.
 Rule 3: an endpoint is well only when a session showed so after its last gap: an answered SYN serves nobody.
 Rule 4: to be well takes new good news, not the absence of bad: a watch is stable once every endpoint has had a session
-        that was opened after the stretch that was asked for, and was good. A session that waits is no good news.
+        that was opened after the stretch that was asked for, and was good. A session that waits is no good news,
+        and no outage either: what it will come to is not known until it has failed.
 Rule 5: the worst row decides, in the contract's order: critical, warning, unknown, ok.
 Rule 6: nobody waits for ever: where nobody goes or comes back any more and yet all do not become well, it ends and says
         what they are. An outage that is tolerated is given its time.
@@ -47,11 +48,11 @@ def longest(watched: Watched) -> Gap | None:
 def too_long(watched: Watched) -> Gap | None:
     """The gap that went past what is tolerated; one from the start counts from there while it lasts.
 
-    What a session under way has seen counts too: it is as certain as what it will be judged to be.
+    What a session that failed has seen counts too, though its evidence is still looked for.
     """
     most = watched.wanted.max_outage
-    waiting = [gap for one in watched.endpoints if (gap := waits_in(one, watched.until)) is not None]
-    gap = max([*_charged(watched), *waiting], key=lambda one: one.seconds, default=None)
+    failed = [gap for one in watched.endpoints if (gap := failed_in(one)) is not None]
+    gap = max([*_charged(watched), *failed], key=lambda one: one.seconds, default=None)
     return gap if most is not None and gap is not None and gap.seconds > most else None
 
 
@@ -61,40 +62,39 @@ def is_good(verdict: Verdict, baseline: Verdict | None) -> bool:
 
 
 def waits(endpoint: WatchedEndpoint, until: float) -> float | None:
-    """For how many seconds the session under way has gone on, where that is longer than it should be."""
-    if endpoint.under_way is None:
-        return None
-    seconds = until - endpoint.under_way.opened
-    return seconds if seconds > HANGS_TURNS * endpoint.usual + HANGS_SECONDS else None
-
-
-def waits_in(endpoint: WatchedEndpoint, until: float) -> Gap | None:
-    """The gap that a session under way has certainly seen so far: it waits, or waited until it closed."""
+    """For how many seconds the session under way has gone on, where it failed, or that is longer than it should be."""
     session = endpoint.under_way
-    if session is None or waits(endpoint, until) is None:
+    if session is None:
         return None
-    since, seen = (session.opened, session.failed) if session.failed is not None else (session.talking, until)
-    known = endpoint.lasting
-    if since is None or seen is None or (known is not None and known.kind is GapKind.UNREACHABLE):
+    seconds = until - session.opened
+    is_long = seconds > HANGS_TURNS * endpoint.usual + HANGS_SECONDS
+    return seconds if is_long or session.failed is not None else None
+
+
+def failed_in(endpoint: WatchedEndpoint) -> Gap | None:
+    """The gap that a session has certainly seen which failed, critically, and is not written down yet."""
+    session, known = endpoint.under_way, endpoint.lasting
+    if session is None or session.failed is None or session.verdict is None:
+        return None
+    unreachable = known is not None and known.kind is GapKind.UNREACHABLE
+    if unreachable or session.verdict.severity is not Severity.CRITICAL:
         return None
     if known is not None:
-        return replace(known, seen=max(known.seen, seen))
+        return replace(known, seen=max(known.seen, session.failed))
     good = max((one.shown for one in endpoint.samples if not one.aside), default=None)
-    return Gap(endpoint=endpoint.name, kind=GapKind.CRITICAL, began=Edge(good, since), seen=seen, how=(WAITS,))
-
-
-WAITS = "a session waits"
+    began, how = Edge(good, session.opened), (str(session.verdict),)
+    return Gap(endpoint=endpoint.name, kind=GapKind.CRITICAL, began=began, seen=session.failed, how=how)
 
 
 def as_ended(watched: Watched) -> Watched:
-    """The same; where an outage was too long, what sessions under way have seen of one is listed as such."""
+    """The same; where an outage was too long, what sessions have seen of one that failed is listed as such."""
     if watched.ending is not Ending.MAX_OUTAGE:
         return watched
-    return replace(watched, endpoints=tuple(_with_what_waits(one, watched.until) for one in watched.endpoints))
+    return replace(watched, endpoints=tuple(_with_what_failed(one) for one in watched.endpoints))
 
 
-def _with_what_waits(endpoint: WatchedEndpoint, until: float) -> WatchedEndpoint:
-    seen, known = waits_in(endpoint, until), endpoint.lasting
+def _with_what_failed(endpoint: WatchedEndpoint) -> WatchedEndpoint:
+    seen, known = failed_in(endpoint), endpoint.lasting
     if seen is None:
         return endpoint
     return replace(endpoint, gaps=(*(gap for gap in endpoint.gaps if gap is not known), seen))
@@ -128,9 +128,15 @@ def awaited(watched: Watched) -> tuple[WatchedEndpoint, ...]:
     return () if moment is None or watched.until < moment else unshown_since(watched, moment)
 
 
-def session_wanted(endpoint: WatchedEndpoint, watched: Watched) -> bool:
-    """Whether a session is wanted now, ahead of its turn: to show what the end waits for, or that an outage lasts."""
-    moments = [closing(watched), _too_long_at(endpoint, watched)]
+def sessions_wanted(watched: Watched) -> tuple[WatchedEndpoint, ...]:
+    """Endpoints of which a session is wanted now, ahead of its turn: to show what the end waits for, or that an outage
+    lasts."""
+    moment = closing(watched)
+    return tuple(one for one in watched.endpoints if _is_wanted(one, watched, moment))
+
+
+def _is_wanted(endpoint: WatchedEndpoint, watched: Watched, closing_at: float | None) -> bool:
+    moments = [closing_at, _too_long_at(endpoint, watched)]
     due = max((moment for moment in moments if moment is not None and moment <= watched.until), default=None)
     if due is None:
         return False
@@ -222,7 +228,7 @@ def standing(endpoint: WatchedEndpoint, until: float | None = None) -> tuple[Sev
         return Severity.UNKNOWN, "back, no session yet"
     waiting = None if until is None else waits(endpoint, until)
     if waiting is not None and latest.verdict.severity in (Severity.OK, Severity.UNKNOWN):
-        return Severity.UNKNOWN, f"{WAITS}: {waiting:.0f} s"
+        return Severity.UNKNOWN, f"a session waits: {waiting:.0f} s"
     masked = latest.judgement.masked_by
     return latest.verdict.severity, f"{latest.verdict} by {masked}" if masked else latest.verdict
 

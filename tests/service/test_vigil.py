@@ -25,6 +25,7 @@ from probe.model import (
     Node,
     Origin,
     Question,
+    Severity,
     Surroundings,
     Topology,
     Verdict,
@@ -37,6 +38,7 @@ from probe.service.outfit import outfitted
 from probe.service.survey import Survey
 from probe.service.vigil.landscape import NOBODY, Landscape
 from probe.service.vigil.vigil import COUNTED, Vigil
+from probe.service.workshop import Workshop
 from probe.sessions.knock import Aim, Make, quiet_socket
 from probe.settings import load, targets
 from probe.verdict.watched import conclude
@@ -55,8 +57,9 @@ async def world() -> AsyncIterator[DemoWorld]:
 class Running:
     """A vigil under way."""
 
-    def __init__(self, vigil: Vigil, task: asyncio.Task[Watched], stop: asyncio.Event) -> None:
+    def __init__(self, vigil: Vigil, shop: Workshop, task: asyncio.Task[Watched], stop: asyncio.Event) -> None:
         self.vigil = vigil
+        self.shop = shop
         self.task = task
         self._stop = stop
 
@@ -89,7 +92,7 @@ async def vigil_over(
         stop = asyncio.Event()
         task = asyncio.create_task(vigil.run(stop, shown.append))
         try:
-            yield Running(vigil, task, stop)
+            yield Running(vigil, shop, task, stop)
         finally:
             stop.set()
             await asyncio.gather(task, return_exceptions=True)
@@ -176,7 +179,7 @@ async def test_a_session_that_hangs_from_before_a_gap_holds_up_nothing(world: De
 async def test_a_server_that_hangs_after_the_baseline_is_not_stable_and_fails_past_what_is_tolerated(
     world: DemoWorld, tmp_path: Path
 ) -> None:
-    """The next session in its turn would come after 15 s, and would wait for 12 s."""
+    """The next session in its turn would come after 15 s. One that waits is out once it has failed, after 12 s."""
     async with vigil_over(world, tmp_path, Wanted(until_stable=0.5, max_outage=5.0)) as one:
         await one.has_begun()
         await world.change_to(Scene.DEAD)
@@ -184,8 +187,29 @@ async def test_a_server_that_hangs_after_the_baseline_is_not_stable_and_fails_pa
             seen = await one.task
     done = conclude(seen)
     assert (seen.ending, done.rule) == (Ending.MAX_OUTAGE, "outage-too-long"), done
-    assert "(a session waits), and it lasts" in done.sentence
-    assert all(len(endpoint.samples) == 1 for endpoint in seen.endpoints)
+    assert "and it lasts; 5 s are tolerated" in done.sentence
+    assert seen.until - max(endpoint.samples[0].at for endpoint in seen.endpoints) > 12.0
+
+
+async def test_what_is_judged_right_before_the_end_counts_though_no_knock_of_its_time_is_known(
+    world: DemoWorld, tmp_path: Path
+) -> None:
+    """Knocks come each 10 s: a session that failed waits for one of them until it is written down."""
+    async with vigil_over(world, tmp_path, Wanted(interval=10.0, no_limit=True), most=None) as one:
+        await one.has_begun()
+        await world.change_to(Scene.HEADER_SENT)
+
+        def judged() -> bool:
+            under_way = [
+                end.under_way for end in one.vigil.told().endpoints if end.latest and end.latest.failed is False
+            ]
+            return bool(under_way) and not one.shop.closed and all(known and known.failed for known in under_way)
+
+        await until(judged, "verdicts that nobody has written down", 20.0)
+        seen = await one.end()
+    assert conclude(seen).severity is Severity.CRITICAL
+    assert all(endpoint.latest and endpoint.latest.failed for endpoint in seen.endpoints)
+    assert not any(endpoint.under_way for endpoint in seen.endpoints)
 
 
 async def test_what_goes_right_before_the_end_is_heard(world: DemoWorld, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from probe.verdict.watched import (
     closing,
     conclude,
     is_good,
-    session_wanted,
+    sessions_wanted,
     stable_seconds,
     standing,
     too_long,
@@ -187,7 +187,7 @@ def test_when_it_ends_by_itself(seen: Watched, ending: Ending | None) -> None:
 
 
 def hangs(opened: float, **more: Any) -> UnderWay:
-    return UnderWay(opened=opened, talking=opened, **more)
+    return UnderWay(opened=opened, **more)
 
 
 def test_it_is_stable_only_once_a_session_after_the_stretch_has_shown_so() -> None:
@@ -195,9 +195,9 @@ def test_it_is_stable_only_once_a_session_after_the_stretch_has_shown_so() -> No
     old, new = endpoint(samples=(sample(1000.0),)), endpoint(IMAPS, samples=(sample(1000.0), sample(1021.5)))
     seen = watched(old, new, wanted=STABLE)
     assert (closing(seen), why_over(seen), awaited(seen)) == (1021.0, None, (old,))
-    assert [session_wanted(one, seen) for one in seen.endpoints] == [True, False]
+    assert sessions_wanted(seen) == (old,)
     asked = replace(old, under_way=hangs(1089.0))
-    assert not session_wanted(asked, watched(asked, new, wanted=STABLE)), "it is under way"
+    assert sessions_wanted(watched(asked, new, wanted=STABLE)) == (), "it is under way"
     shown = replace(old, samples=(*old.samples, sample(1089.0)))
     assert why_over(watched(shown, new, wanted=STABLE)) is Ending.STABLE
     assert why_over(watched(shown, replace(new, in_doubt=True), wanted=STABLE)) is None
@@ -218,37 +218,47 @@ def test_last_sessions_that_do_not_come_are_not_waited_for_for_ever() -> None:
     assert why_over(watched(replace(old, pace=400.0), new, wanted=STABLE, until=1820.0)) is None, "its turn is seldom"
 
 
-def test_a_session_that_waits_is_an_outage_so_far_and_makes_nobody_well() -> None:
+def test_a_session_that_waits_makes_nobody_well_and_is_no_outage() -> None:
+    """A server may be slow: what it will come to is not known before timeouts.session has passed."""
     waiting = endpoint(under_way=hangs(1055.0))
     done = conclude(watched(waiting))
     told = "a session has waited, and has shown nothing yet: vip/smtp for 35 s"
     assert (done.rule, done.severity, done.sentence) == ("not-shown-after", Severity.UNKNOWN, told)
     assert standing(waiting, 1090.0) == (Severity.UNKNOWN, "a session waits: 35 s")
-    seen = watched(waiting, wanted=TOLERANT)
+    seen = watched(waiting, wanted=TOLERANT, ending=Ending.MAX_OUTAGE)
+    assert (too_long(seen), why_over(seen)) == (None, None)
+    assert [one.gaps for one in as_ended(seen).endpoints] == [()]
+    usual = replace(waiting, usual=14.0)
+    assert (why_over(watched(usual, wanted=TOLERANT)), conclude(watched(usual)).rule) == (None, "well")
+
+
+def test_a_session_that_failed_counts_before_its_evidence_is_there() -> None:
+    failed = endpoint(under_way=hangs(1055.0, failed=1086.0, verdict=Verdict.NO_GREETING))
+    seen = watched(failed, wanted=TOLERANT)
     assert why_over(seen) is Ending.MAX_OUTAGE
-    told = "vip/smtp was out for at least 35.0 s (a session waits), and it lasts; 30 s are tolerated"
+    told = "vip/smtp was out for at least 31.0 s (no_greeting), and it lasts; 30 s are tolerated"
     assert conclude(seen).sentence == told
     assert [one.gaps for one in as_ended(seen).endpoints] == [()]
     (listed,) = as_ended(replace(seen, ending=Ending.MAX_OUTAGE)).endpoints
-    assert [(one.began, one.ended, one.seconds) for one in listed.gaps] == [(Edge(1050.0, 1055.0), None, 35.0)]
-    assert standing(listed, 1090.0) == (Severity.CRITICAL, "a session waits")
+    assert [(one.began, one.ended, one.seconds) for one in listed.gaps] == [(Edge(1050.0, 1055.0), None, 31.0)]
+    assert standing(listed, 1090.0) == (Severity.CRITICAL, "no_greeting")
     assert as_ended(replace(seen, endpoints=(listed,), ending=Ending.MAX_OUTAGE)).endpoints == (listed,)
-    usual = replace(waiting, usual=14.0)
-    assert (why_over(watched(usual, wanted=TOLERANT)), conclude(watched(usual)).rule) == (None, "well")
-    judging = replace(waiting, under_way=UnderWay(opened=1055.0, failed=1086.0))
-    assert why_over(watched(judging, wanted=TOLERANT)) is Ending.MAX_OUTAGE, "it has failed, and is not judged yet"
-    evidence = replace(waiting, under_way=UnderWay(opened=1055.0))
-    assert why_over(watched(evidence, wanted=TOLERANT)) is None, "it worked, and waits for its lines"
     critical = gap(1020.0, None, kind=GapKind.CRITICAL, seen=1045.0)
-    assert why_over(watched(replace(waiting, gaps=(critical,)), wanted=Wanted(max_outage=60.0))) is Ending.MAX_OUTAGE
+    assert why_over(watched(replace(failed, gaps=(critical,)), wanted=Wanted(max_outage=60.0))) is Ending.MAX_OUTAGE
+
+
+def test_a_failure_that_is_not_critical_is_no_outage_and_yet_no_good_news() -> None:
+    refused = endpoint(under_way=hangs(1088.0, failed=1089.0, verdict=Verdict.SERVICE_ERROR))
+    assert why_over(watched(refused, wanted=replace(STABLE, max_outage=0.5))) is None
+    assert conclude(watched(refused)).rule == "not-shown-after", "however young it is"
 
 
 def test_what_only_sessions_see_is_looked_at_when_it_becomes_too_long() -> None:
     critical = endpoint(gaps=(gap(1050.0, None, kind=GapKind.CRITICAL, seen=1050.1),), samples=(sample(1050.1),))
     wanted = Wanted(max_outage=35.0)
-    assert not session_wanted(critical, watched(critical, wanted=wanted, until=1085.0))
-    assert session_wanted(critical, watched(critical, wanted=wanted, until=1085.2))
-    assert not session_wanted(critical, watched(critical, until=1085.2))
+    assert sessions_wanted(watched(critical, wanted=wanted, until=1085.0)) == ()
+    assert sessions_wanted(watched(critical, wanted=wanted, until=1085.2)) == (critical,)
+    assert sessions_wanted(watched(critical, until=1085.2)) == ()
 
 
 CHANGED = Wanted(until_stable=20.0, max_outage=30.0, process=7)

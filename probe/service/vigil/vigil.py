@@ -11,7 +11,8 @@ Rules of this file:
 - A session that hangs on a connection from before a gap is given up when the endpoint is back: it would hold up the
   one that proves what is there now.
 - It ends once the knocks under way are heard: what nobody heard of is not known to be well.
-- A session that failed is written down when the knocks of its time are known.
+- A session that failed is written down when the knocks of its time are known, and whatever is judged before an end is
+  told.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from probe.evidence.ours import Ours
 from probe.model import (
@@ -40,6 +40,7 @@ from probe.model import (
 )
 from probe.service.budget import WINDOW
 from probe.service.cycle import probe_endpoint
+from probe.service.vigil.beat import Beat
 from probe.service.vigil.landscape import Landscape
 from probe.service.vigil.pace import BRISK, KEPT_BACK, busiest, loads, pace_of, remarks
 from probe.service.vigil.post import Post, Turn
@@ -47,7 +48,7 @@ from probe.service.vigil.process import Process
 from probe.service.vigil.whereabouts import Whereabouts
 from probe.service.workshop import Workshop
 from probe.sessions.knock import PATIENCE, Knocker, Make, quiet_socket
-from probe.verdict.watched import as_ended, session_wanted, why_over
+from probe.verdict.watched import as_ended, sessions_wanted, why_over
 
 TICK = 0.1
 BRIEF = 0.01
@@ -83,22 +84,6 @@ MANY = "so many endpoints: {most:g} knocks a second are sent in all"
 Show = Callable[[Watched], None]
 
 
-@dataclass(slots=True)
-class _Beat:
-    """How one endpoint's sessions go on. `opened`: when the one under way, which is not judged yet, began.
-
-    `talking`: since when its conversation goes on; None: it waits for lines. `given_up`: it was broken off, for the
-    endpoint is back.
-    """
-
-    post: Post
-    opened: float | None = None
-    given_up: bool = False
-    wanted_now: asyncio.Event = field(default_factory=asyncio.Event)
-    running: asyncio.Task[Result] | None = None
-    talking: float | None = None
-
-
 class Vigil:
     """One watch over these endpoints."""
 
@@ -117,7 +102,7 @@ class Vigil:
         self._wanted = wanted
         self._vantage = vantage
         self._interval = max(wanted.interval, len(endpoints) / MOST_KNOCKS)
-        self._beats = {endpoint.name: _Beat(Post(endpoint)) for endpoint in endpoints}
+        self._beats = {endpoint.name: Beat(Post(endpoint)) for endpoint in endpoints}
         self._landscape = Landscape()
         self._whereabouts = Whereabouts(workshop)
         self._others = Ours()
@@ -162,6 +147,7 @@ class Vigil:
                 tasks = [group.create_task(chore) for chore in chores]
                 await self._until_over(stop, show, knocker)
                 ended = await self._heard_out(knocker)
+                self._write_down_all()
                 self._unfinished = {name: self._under_way(beat) for name, beat in self._beats.items()}
                 for task in tasks:
                     task.cancel()
@@ -195,12 +181,8 @@ class Vigil:
             notes=tuple(self._notes()),
         )
 
-    def _under_way(self, beat: _Beat) -> UnderWay | None:
-        if beat.opened is None:
-            return None
-        closed = self._workshop.closed.get(beat.post.endpoint.name)
-        failed = closed.closed if closed is not None and closed.fault is not None else None
-        return UnderWay(opened=beat.opened, talking=beat.talking, failed=failed)
+    def _under_way(self, beat: Beat) -> UnderWay | None:
+        return beat.under_way(self._workshop.closed.get(beat.post.endpoint.name), self._workshop.networks)
 
     # When it is over.
 
@@ -224,9 +206,8 @@ class Vigil:
 
     async def _why_over(self, knocker: Knocker) -> Ending | None:
         told = self.told()
-        for endpoint in told.endpoints:
-            if session_wanted(endpoint, told):
-                self._beats[endpoint.name].wanted_now.set()
+        for endpoint in sessions_wanted(told):
+            self._beats[endpoint.name].wanted_now.set()
         ending = why_over(told)
         if ending is not Ending.STABLE:
             return ending
@@ -264,7 +245,7 @@ class Vigil:
         if knock.failure is not None:
             self._release(beat.post, knocker)
 
-    def _give_up_what_hangs(self, beat: _Beat) -> None:
+    def _give_up_what_hangs(self, beat: Beat) -> None:
         if beat.running is None or beat.opened is None or beat.talking is None:
             return
         if beat.opened <= beat.post.silent_until:
@@ -289,7 +270,7 @@ class Vigil:
 
     # Sessions.
 
-    async def _walk(self, beat: _Beat, knocker: Knocker) -> None:
+    async def _walk(self, beat: Beat, knocker: Knocker) -> None:
         post = beat.post
         while True:
             await self._until_room(post)
@@ -309,7 +290,7 @@ class Vigil:
                 async with asyncio.timeout(max(0.0, post.next_session - self._clock())):
                     await beat.wanted_now.wait()
 
-    async def _probe(self, beat: _Beat) -> Result:
+    async def _probe(self, beat: Beat) -> Result:
         endpoint = beat.post.endpoint
         self._others.forget(self._clock() - 2 * self._longest)
         self._workshop.begin([endpoint])
@@ -331,6 +312,16 @@ class Vigil:
         judged = self._clock()
         if fault is not None:
             await self._until_known(post, judged)
+        self._record(post, result, judged)
+
+    def _write_down_all(self) -> None:
+        """What is judged counts, though more knocks of its time might have come: nobody waits for them any more."""
+        for beat in self._beats.values():
+            if beat.judged is not None:
+                self._record(beat.post, beat.judged, self._clock())
+                beat.opened = None
+
+    def _record(self, post: Post, result: Result, judged: float) -> None:
         if post.baseline is None:
             self._results[post.endpoint.name] = result
         post.recorded(result, judged)

@@ -1,0 +1,44 @@
+"""How one endpoint's sessions go on during a watch: the one under way, and what is known of it so far."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from probe.model import Evidence, Networks, Result, Session, UnderWay
+from probe.service.vigil.post import Post
+from probe.verdict.judge import judge
+
+
+@dataclass(slots=True)
+class Beat:
+    """`opened`: when the session under way, which is not written down yet, began.
+
+    `talking`: since when its conversation goes on; None: it waits for lines. `given_up`: it was broken off, for the
+    endpoint is back.
+    """
+
+    post: Post
+    opened: float | None = None
+    given_up: bool = False
+    wanted_now: asyncio.Event = field(default_factory=asyncio.Event)
+    running: asyncio.Task[Result] | None = None
+    talking: float | None = None
+
+    @property
+    def judged(self) -> Result | None:
+        """The session that is judged, and not written down yet."""
+        if self.opened is None or self.running is None or not self.running.done() or self.running.cancelled():
+            return None
+        return self.running.result()
+
+    def under_way(self, closed: Session | None, networks: Networks) -> UnderWay | None:
+        """What is known of the session; `closed`: it is over, and its evidence is looked for."""
+        judged = self.judged
+        session = closed if judged is None else judged.session
+        if self.opened is None:
+            return None
+        if session is None or session.fault is None:
+            return UnderWay(opened=self.opened)
+        judgement = judge(session, Evidence(), networks) if judged is None else judged.judgement
+        return UnderWay(opened=self.opened, failed=session.closed, verdict=judgement.verdict)
