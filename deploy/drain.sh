@@ -136,7 +136,7 @@ become_probe() {
 work=$(mktemp -d) || exit 70
 told=$work/told
 : >"$told" || exit 70
-probe='' drain='' begins='' begun='' drained='' written=''
+probe='' drain='' begins='' begun='' drained='' written='' left='nothing was touched'
 then="; watching until all has been ok for $stable s"
 
 # Prints what is told until all of it is, or whoever began this is gone. A terminal's signals are for others to heed.
@@ -243,8 +243,8 @@ end() {
 
 # dash ends on what is not caught here without another word.
 trap end EXIT
-trap 'say "interrupted; $GIVE_BACK"; exit 130' INT
-trap 'say "ended; $GIVE_BACK"; exit 143' HUP QUIT USR1 USR2 PIPE ALRM TERM
+trap 'say "interrupted; $left"; exit 130' INT
+trap 'say "ended; $left"; exit 143' HUP QUIT USR1 USR2 PIPE ALRM TERM
 
 # can_end NAME PROGRAM ARGUMENT…: refuses a program that, asked for something harmless, runs what this script could not end. That
 # takes it some 50 ms, so it is looked at without a pause, but not for ever.
@@ -291,7 +291,7 @@ prepare_drain() {
 
 begin_drain() {
     say "kubectl drain $node $*"
-    begun=yes
+    begun=yes left=$GIVE_BACK
     : >"$work/go"
 }
 

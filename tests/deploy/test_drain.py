@@ -109,6 +109,18 @@ def test_without_a_baseline_nothing_is_touched(stage: Stage, ended: int, told: i
     assert [call for call in stage.asked if call.startswith("kubectl")] == []
 
 
+def test_who_is_interrupted_before_anything_is_touched_is_not_told_to_uncordon(stage: Stage) -> None:
+    """Somebody else may have cordoned the node."""
+    stage.plays(once_1=': >"$STAGE/asking"\nwhile :; do sleep 0.02; done\n')
+    with stage.begin("node1") as started:
+        wait_for(lambda: stage.has("asking"))
+        started.send_signal(signal.SIGINT)
+        _, errors = started.communicate(timeout=PATIENCE)
+    assert started.returncode == 130
+    assert "interrupted; nothing was touched" in errors
+    assert "uncordon" not in errors
+
+
 def test_an_outage_that_is_too_long_stops_the_drain(tmp_path: Path) -> None:
     """One that heeds SIGTERM, and one that does not."""
 
