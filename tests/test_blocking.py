@@ -39,6 +39,7 @@ ASIDE = {
 NO_LOOP = {
     "service/clock.py": "the kernel's own words in /proc, once",
     "service/metrics/textfile.py": "after the round, whose loop has ended",
+    "service/vigil/process.py": "the kernel's own words in /proc, of one process",
     "service/saved_logs.py": "`probe explain` has no loop",
     "service/web/assets.py": "what comes with the package, once",
     "topology/http_get.py": "the system's authorities, once",

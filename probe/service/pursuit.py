@@ -38,6 +38,7 @@ from probe.model import (
 from probe.service.budget import BEATS
 from probe.service.rhythms import APART
 from probe.service.workshop import Workshop
+from probe.sessions.bound import STOOD_STILL
 
 BREATH = 0.001
 PATIENT = 8
@@ -137,13 +138,20 @@ class _Pursuit:
         return Pursued(self._session, told, undecided=undecided, strayed=found.strayed, again_at=found.dated_from)
 
     async def _wait(self, told: asyncio.Event, found: Search, now: float) -> None:
-        """Until there is something to look at: a line that bears on the session, or a moment that decides."""
+        """Until there is something to look at: a line that bears on the session, or a moment that decides.
+
+        While this process stood still no line could come: that time is none of the search's (sessions/bound.py).
+        """
         seconds = max(self._decides(found, now) - now, BREATH)
+        until = now + seconds
         if self._session.service is Service.IMAPS:  # every login bears on it
             breath = min(seconds, (now - self._session.closed) / PATIENT)
             await asyncio.sleep(breath)
             seconds -= breath
         await self._workshop.watch.wait(told, seconds)
+        late = self._workshop.kit.clock() - until
+        if late > STOOD_STILL:
+            self._deadline += late
 
     def _decides(self, found: Search, now: float) -> float:
         """The next moment at which time alone may decide. What is known of clocks may change unseen: look at times."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -29,7 +30,7 @@ from probe.service.workshop import Workshop
 from probe.sessions.open import Kit
 from probe.sessions.tls import TlsContexts
 from probe.settings import load, targets
-from tests.builders import NODE, imaps_session
+from tests.builders import NODE, OURS, imaps_session
 from tests.service.running import free_port
 from tests.service.test_hearing import Script
 
@@ -101,3 +102,40 @@ async def test_time_is_waited_for_unless_it_tells_too_late_for_the_next_turn(int
             found = await pursue(session, at, workshop, Ours())
     assert [one.link for one in found.evidence.sightings] == [Link.TIME]  # for nobody answers a beat
     assert told == words
+
+
+class Late(Script):
+    """A source that has read nothing yet."""
+
+    async def follow(self) -> AsyncIterator[Lines]:
+        await self.told.wait()
+        for lines in self._given:
+            yield lines
+        await self._closed.wait()
+
+
+async def test_the_time_for_lines_does_not_run_while_the_process_stands_still() -> None:
+    """Twenty seconds of one that a line may take; it lies in the log, and is read when the process goes on."""
+    now = time.time()
+    session = imaps_session(
+        opened=now - 0.1, closed=now, id_moments={moment: Span(now - 0.01, now) for moment in IdMoment}
+    )
+    line = LINE % (OURS.address, encode(now, OURS))
+    source = Late(Lines(now, line.encode(), (Stamp(now, 1e-6),)))
+    at = replace(NOBODY, port=free_port(), timeouts=replace(NOBODY.timeouts, evidence=1.0))
+    stood = 0.0
+    async with Watch([source], time.time) as watch:
+        workshop = Workshop(
+            kit=Kit(clock=lambda: time.time() + stood, token=lambda: "token", contexts=TlsContexts()),
+            watch=watch,
+            random=Random(1),
+            networks=Networks(),
+            learnt=Learnt(clock=time.time),
+        )
+        with watch.needed_since(session.opened):
+            pursuing = asyncio.create_task(pursue(session, at, workshop, Ours()))
+            await asyncio.sleep(0)
+            stood = 20.0
+            asyncio.get_running_loop().call_later(0.4, source.told.set)
+            found = await pursuing
+    assert [one.address for one in found.evidence.sightings] == [OURS.address]
