@@ -76,9 +76,9 @@ class Stage:
             (self.directory / f"{program}-{verb}-{number}").write_text(fragment, encoding="utf-8")
 
     def begin(self, *arguments: str, onto: int = subprocess.PIPE) -> subprocess.Popen[str]:
-        """In a process group of its own, as from a shell's prompt."""
+        """In a process group of its own, as from a shell's prompt: no signal is ignored, be the tests run by nohup."""
         return subprocess.Popen(
-            [*(MERE_USER if self.mere_user else ()), self.shell, str(SCRIPT), *arguments],
+            [*(MERE_USER if self.mere_user else ()), "env", "--default-signal", self.shell, str(SCRIPT), *arguments],
             env={"PATH": f"{self.directory}:{os.environ['PATH']}", "STAGE": str(self.directory), **self.wrappers},
             cwd=self.directory,
             stdin=subprocess.DEVNULL,
