@@ -143,13 +143,14 @@ class _Pursuit:
         While this process stood still no line could come: that time is none of the search's (sessions/bound.py).
         """
         seconds = max(self._decides(found, now) - now, BREATH)
-        until = now + seconds
+        passing = asyncio.get_running_loop().time
+        until = passing() + seconds
         if self._session.service is Service.IMAPS:  # every login bears on it
             breath = min(seconds, (now - self._session.closed) / PATIENT)
             await asyncio.sleep(breath)
             seconds -= breath
         await self._workshop.watch.wait(told, seconds)
-        late = self._workshop.kit.clock() - until
+        late = passing() - until
         if late > STOOD_STILL:
             self._deadline += late
 
