@@ -77,6 +77,11 @@ async def test_what_hides_only_some_of_our_connections_is_not_preserved(
 LINE = "imap-login: Info: Aborted login (no auth attempts in 0 secs): user=<>, rip=%s, TLS, session=<%s>\n"
 
 
+def furnished(watch: Watch, learnt: Learnt) -> Workshop:
+    kit = Kit(clock=time.time, token=lambda: "token", contexts=TlsContexts())
+    return Workshop(kit=kit, watch=watch, random=Random(1), networks=Networks(), learnt=learnt)
+
+
 @pytest.mark.parametrize(("interval", "words"), [(2.0, {"rhythm"}), (30.0, set())])
 async def test_time_is_waited_for_unless_it_tells_too_late_for_the_next_turn(interval: float, words: set[str]) -> None:
     """The clock is known to 6 ms, as on a loaded machine, so that the only line tells after some 2.6 s."""
@@ -89,14 +94,8 @@ async def test_time_is_waited_for_unless_it_tells_too_late_for_the_next_turn(int
     at = replace(NOBODY, port=free_port(), pace=Pace(interval=interval))
     told: set[str] = set()
     async with Watch([source], time.time) as watch:
-        workshop = Workshop(
-            kit=Kit(clock=time.time, token=lambda: "token", contexts=TlsContexts()),
-            watch=watch,
-            random=Random(1),
-            networks=Networks(),
-            learnt=Learnt(clock=time.time, clocks=clocks),
-            progress=lambda _, word: told.add(word),
-        )
+        learnt = Learnt(clock=time.time, clocks=clocks)
+        workshop = replace(furnished(watch, learnt), progress=lambda _, word: told.add(word))
         with watch.needed_since(session.opened):
             await source.told.wait()
             found = await pursue(session, at, workshop, Ours())
@@ -124,13 +123,7 @@ async def test_the_time_for_lines_does_not_run_while_the_process_stands_still() 
     source = Late(Lines(now, line.encode(), (Stamp(now, 1e-6),)))
     at = replace(NOBODY, port=free_port(), timeouts=replace(NOBODY.timeouts, evidence=0.5))
     async with Watch([source], time.time) as watch:
-        workshop = Workshop(
-            kit=Kit(clock=time.time, token=lambda: "token", contexts=TlsContexts()),
-            watch=watch,
-            random=Random(1),
-            networks=Networks(),
-            learnt=Learnt(clock=time.time),
-        )
+        workshop = furnished(watch, Learnt(clock=time.time))
         with watch.needed_since(session.opened):
             pursuing = asyncio.create_task(pursue(session, at, workshop, Ours()))
             asyncio.get_running_loop().call_later(0.1, time.sleep, 1.8)
