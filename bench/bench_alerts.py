@@ -5,8 +5,8 @@
     python bench/bench_alerts.py beside         a drop beside masking, once silenced and once paging
 
 Rule 1: rules, routes and inhibitions are the files of deploy/prometheus, with all their times; schedule and timeouts of
-        the daemons are the defaults. Only what an alert is kept for once its fault is over (`keep_firing_for`) is at most
-        KEPT, and the rest of it is added to what was measured, as `+ 840`.
+        the daemons are the defaults. Only what an alert is kept for once its fault is over (`keep_firing_for`) is KEPT
+        at most, and the rest of it is added to what was measured, as `+ 840`.
 Rule 2: a fault counts from when it is in force, a notification from when the webhook has it. Faults are put on at
         random moments of the interval.
 """
