@@ -21,7 +21,8 @@ from probe.model import Edge, Gap, GapKind, Severity, Watched, WatchedEndpoint
 from probe.report.table import STYLES
 from probe.report.text import both_ends, one_line, span
 from probe.report.watched_words import MARKS, Times, ends, exactly, kind, length, moved, proved, when
-from probe.verdict.watched import awaited, closing, how, longest, standing
+from probe.verdict.shown import how, standing
+from probe.verdict.watched import awaited, closing, longest
 
 Show = Callable[[Watched], None]
 

@@ -28,7 +28,8 @@ from probe.report.watched_words import (
     when,
 )
 from probe.verdict.shared import shared
-from probe.verdict.watched import conclude, standing
+from probe.verdict.shown import standing
+from probe.verdict.watched import conclude
 
 MOST_LISTED = 40
 """Outages that are listed, the longest first to be chosen."""

@@ -27,7 +27,9 @@ from probe.model import (
     WatchedEndpoint,
 )
 from probe.report.text import counted
-from probe.verdict.watched import awaited, changes, closing, how, is_broken
+from probe.verdict import shown
+from probe.verdict.shown import how
+from probe.verdict.watched import awaited, changes, closing, is_broken
 
 MARKS = {Severity.OK: "✓", Severity.WARNING: "!", Severity.CRITICAL: "✗", Severity.UNKNOWN: "?"}
 
@@ -126,10 +128,8 @@ def exactly(edge: Edge, times: Times, digits: int = 1) -> str:
 
 
 def length(gap: Gap) -> str:
-    """How long a gap was: `39.9 s ± 0.2`, `at least 12.0 s`."""
-    if gap.from_the_start or gap.ended is None:
-        return f"at least {gap.seconds:.1f} s" + ("" if gap.ended else ", lasting")
-    return f"{gap.seconds:.1f} s ± {max(gap.bound, 0.05):.1f}"
+    """How long a gap was: `39.9 s ± 0.2`, `at least 12.0 s, lasting`."""
+    return shown.length(gap) + ("" if gap.ended else ", lasting")
 
 
 def kind(gap: Gap) -> str:

@@ -67,7 +67,7 @@ def test_no_width_costs_a_time_a_verdict_or_an_address(width: int) -> None:
     for part in (
         "went 00:17:18.0, came back 00:17:30.0 (UTC)" if width < 69 else "00:17:18.0",
         "before 00:16:40.1",
-        "at least 11.9 s",
+        "at least 11.8 s",
         "✗ masked by node",
         "silent_drop",
     ):
@@ -87,7 +87,7 @@ def test_lengths_and_edges_in_words() -> None:
     lasting, before = gap(1010.0, None), gap(1000.0, 1012.0)
     assert length(lasting) == "at least 4.9 s, lasting"
     began = replace(before, began=replace(before.began, after=None))
-    assert (when(began.began, TIMES), length(began)) == ("before 00:16:40.1", "at least 11.9 s")
+    assert (when(began.began, TIMES), length(began)) == ("before 00:16:40.1", "at least 11.8 s")
 
 
 def test_a_cadence_says_how_often_and_why_no_oftener() -> None:

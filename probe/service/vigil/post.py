@@ -23,7 +23,7 @@ from probe.model import (
 from probe.service.budget import Needs, needs_of
 from probe.verdict.gaps import Findings, Reach
 from probe.verdict.outage import RESENT
-from probe.verdict.watched import is_good
+from probe.verdict.shown import is_good
 
 MOST_SAMPLES = 1_000
 MOST_PROMPT = 100
@@ -64,7 +64,6 @@ class Post:
         self.baseline: Sample | None = None
         self.next_session: float | None = None
         self.pace = 0.0
-        self._usual = 0.0
         self._prompt: deque[Span] = deque(maxlen=MOST_PROMPT)
         self._reach = Reach(endpoint=endpoint.name)
         self._findings = Findings(endpoint=endpoint.name)
@@ -131,6 +130,7 @@ class Post:
         sample = Sample(
             at=session.opened,
             closed=session.closed,
+            judged=judged,
             connected=session.connected,
             session=session.id,
             judgement=judgement,
@@ -139,8 +139,6 @@ class Post:
             took_place=session.took_place,
             failed=session.fault is not None and judgement.verdict not in PROVEN,
         )
-        if session.fault is None:
-            self._usual = max(self._usual, judged - session.opened)
         self.connections = session.connections
         self.baseline = self.baseline or sample
         self._samples = (*self._samples, sample)[-MOST_SAMPLES:]
@@ -195,7 +193,6 @@ class Post:
             in_doubt=self.in_doubt,
             baseline=self.baseline,
             under_way=under_way,
-            usual=self._usual,
             next_session=self.next_session,
             pace=self.pace,
         )
