@@ -30,6 +30,9 @@ comes back, and so many times --until-stable. Where somebody is not served, it g
 times --max-outage: Kubernetes takes a volume from a node that is gone after six minutes, and only then does the pod
 start elsewhere."""
 
+QUIET = 60.0
+"""Seconds in which nobody goes or comes back until the end that comes of that is told."""
+
 LATE_TURNS = 2
 """The sessions that the end waits for are waited for as long as LEAST_PATIENCE, and so many times their pace."""
 
@@ -172,6 +175,14 @@ def is_stable(watched: Watched) -> bool:
     if moment is None or watched.until < moment:
         return False
     return not unshown_since(watched, moment) and not any(one.in_doubt for one in watched.endpoints)
+
+
+def nears_its_end(watched: Watched) -> float | None:
+    """When it ends though all are not well, once that has gone on for so long that it should be told; else None."""
+    if watched.began is None or closing(watched) is not None:
+        return None
+    quiet = watched.until - calm_since(watched, watched.began)
+    return given_up_at(watched) if quiet >= QUIET else None
 
 
 def given_up_at(watched: Watched) -> float | None:
