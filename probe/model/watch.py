@@ -106,7 +106,9 @@ class Gap:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
     """One judged session in brief: opened `at`, `closed` when its talk was over, `judged` when its evidence was there,
-    or not waited for any more. `aside`: it failed in a stretch without answers, and that is why.
+    or not waited for any more. `answered`: when the server's first octet came, or where none did, when it connected.
+
+    `aside`: it failed in a stretch without answers, and that is why.
 
     `took_place`: False if the vantage itself could not open it. `failed`: it came to nothing, until it closed.
     """
@@ -114,7 +116,7 @@ class Sample:
     at: float
     closed: float
     judged: float
-    connected: float | None = None
+    answered: float | None = None
     session: str
     judgement: Judgement
     seen: tuple[Address, ...] = ()
@@ -129,8 +131,8 @@ class Sample:
 
     @property
     def shown(self) -> float:
-        """When the server was seen to be there: a SYN that was sent again may connect long after the first."""
-        return self.at if self.connected is None else self.connected
+        """When the server was seen to be there: it may serve what waited for it, and a SYN may be sent again."""
+        return self.at if self.answered is None else self.answered
 
     @property
     def seen_until(self) -> float:

@@ -10,9 +10,11 @@ Rule 4: good news ages: where no session has come for longer than two of them sh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from probe.model import Edge, Gap, GapKind, Lack, Severity, UnderWay, Verdict, Wait, WatchedEndpoint
+from probe.verdict import gaps
 
 LATEST = 20
 """Sessions that the one under way is compared with."""
@@ -77,6 +79,26 @@ def well_since(endpoint: WatchedEndpoint) -> float | None:
     if endpoint.lasting or endpoint.good_since is None or endpoint.awaits_session:
         return None
     return max(endpoint.good_since, endpoint.last_back or endpoint.good_since)
+
+
+def outages(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:
+    """Its outages, each as one gap: what changes its kind meanwhile, from refused to not greeted, is still the same."""
+    if len({gap.kind for gap in endpoint.gaps}) < len(GapKind):
+        return endpoint.gaps
+    return tuple(map(_as_one, gaps.outages(endpoint.gaps)))
+
+
+def _as_one(parts: Sequence[Gap]) -> Gap:
+    if len(parts) == 1:
+        return parts[0]
+    ends, seen = [part.ended.by for part in parts if part.ended is not None], max(part.seen for part in parts)
+    return replace(
+        parts[0],
+        seen=seen,
+        ended=Edge(seen, max(ends)) if len(ends) == len(parts) else None,
+        how=tuple(dict.fromkeys(map(how, parts))),
+        judgement=None,
+    )
 
 
 STATES = {

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from probe.model import Conclusion, Ending, Gap, GapKind, Lack, Severity, Verdict, Watched, WatchedEndpoint
-from probe.verdict.shown import failed_in, how, length, waits, well_since
+from probe.verdict.shown import failed_in, how, length, outages, waits, well_since
 
 LOSSY = 0.02
 FEW_LOST = 5
@@ -38,18 +38,18 @@ LATE_TURNS = 2
 
 
 def longest(watched: Watched) -> Gap | None:
-    """The longest gap of all endpoints, of those that began while somebody watched or last."""
-    return max(_charged(watched), key=lambda gap: gap.seconds, default=None)
+    """The longest outage of all endpoints, of those that began while somebody watched or last."""
+    return max(_charged(watched.endpoints), key=lambda gap: gap.seconds, default=None)
 
 
 def too_long(watched: Watched) -> Gap | None:
-    """The gap that went past what is tolerated; one from the start counts from there while it lasts.
+    """The outage that went past what is tolerated; one from the start counts from there while it lasts.
 
     What a session that failed has seen counts too, though its evidence is still looked for.
     """
     most = watched.wanted.max_outage
-    failed = [gap for one in watched.endpoints if (gap := failed_in(one)) is not None]
-    gap = max([*_charged(watched), *failed], key=lambda one: one.seconds, default=None)
+    failed = (_with_what_failed(one) for one in watched.endpoints)
+    gap = max(_charged(failed), key=lambda one: one.seconds, default=None)
     return gap if most is not None and gap is not None and gap.seconds > most else None
 
 
@@ -114,7 +114,9 @@ def _is_wanted(endpoint: WatchedEndpoint, watched: Watched, closing_at: float | 
 def _too_long_at(endpoint: WatchedEndpoint, watched: Watched) -> float | None:
     """When what only sessions see becomes too long, if it lasts."""
     gap, most = endpoint.lasting, watched.wanted.max_outage
-    return None if gap is None or most is None or gap.kind is not GapKind.CRITICAL else gap.began.by + most
+    if gap is None or most is None or gap.kind is not GapKind.CRITICAL:
+        return None
+    return outages(endpoint)[-1].began.by + most
 
 
 def stable_since(watched: Watched) -> float | None:
@@ -234,7 +236,7 @@ def _was_out(watched: Watched) -> str | None:
     gap = longest(watched)
     if watched.wanted.max_outage is not None or gap is None:
         return None
-    out = {one.endpoint for one in _charged(watched)}
+    out = {one.endpoint for one in _charged(watched.endpoints)}
     rest = f" (the longest: {gap.endpoint}, {how(gap)})" if len(out) > 1 else f" ({how(gap)})"
     names = f"{len(out)} endpoints were" if len(out) > 1 else f"{gap.endpoint} was"
     return f"{names} out for {length(gap)}{rest}; nothing is tolerated without --max-outage"
@@ -297,7 +299,7 @@ def _well(watched: Watched) -> str | None:
 
 
 def _well_since_the_start(watched: Watched) -> str:
-    before = [gap for endpoint in watched.endpoints for gap in endpoint.gaps if gap.from_the_start]
+    before = [gap for endpoint in watched.endpoints for gap in outages(endpoint) if gap.from_the_start]
     if not before:
         return "nobody was out"
     gap = max(before, key=lambda one: one.seconds)
@@ -329,7 +331,7 @@ def conclude(watched: Watched) -> Conclusion:
     return Conclusion(severity=Severity.UNKNOWN, rule="nothing-seen", sentence="nothing was watched")
 
 
-def _charged(watched: Watched) -> Iterable[Gap]:
-    """Gaps that count: not those from the start that are over."""
-    gaps = (gap for endpoint in watched.endpoints for gap in endpoint.gaps)
-    return (gap for gap in gaps if gap.ended is None or not gap.from_the_start)
+def _charged(endpoints: Iterable[WatchedEndpoint]) -> Iterable[Gap]:
+    """Outages that count: not those from the start that are over."""
+    known = (gap for endpoint in endpoints for gap in outages(endpoint))
+    return (gap for gap in known if gap.ended is None or not gap.from_the_start)

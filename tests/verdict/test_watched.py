@@ -125,7 +125,7 @@ def test_stable_counts_from_the_last_return_once_a_session_has_shown_it() -> Non
     unproven = out(1060.0, 1065.0)
     assert (well_since(unproven), stable_seconds(watched(unproven))) == (None, None)
     assert standing(unproven, 1090.0) == (Severity.UNKNOWN, "back, no session yet")
-    resent = endpoint(gaps=(gap(1060.0, 1065.0),), samples=(sample(1060.5, connected=1065.3),))
+    resent = endpoint(gaps=(gap(1060.0, 1065.0),), samples=(sample(1060.5, answered=1065.3),))
     assert well_since(resent) == 1065.0, "a session that connected by a SYN sent again shows what is there now"
 
 
@@ -144,6 +144,28 @@ def test_an_outage_past_what_is_tolerated_is_found_while_it_lasts() -> None:
     )
     assert too_long(watched(out(1050.0, None), wanted=Wanted(max_outage=6.0))) is None
     assert too_long(watched(out(1050.0, None))) is None
+
+
+def test_an_outage_that_changes_its_kind_is_one_outage() -> None:
+    """Refused, and then not greeted: nobody was served for 40 s, of which 30 are tolerated."""
+    refused = gap(1010.0, 1030.0, how=("refused",))
+    mute = Gap(endpoint=SMTP, kind=GapKind.CRITICAL, began=Edge(1029.9, 1030.1), seen=1048.0, how=("no_greeting",))
+    served = replace(mute, ended=Edge(1048.0, 1052.0))
+    seen = watched(endpoint(gaps=(refused, served)), wanted=TOLERANT)
+    told = "vip/smtp was out for 40.0 s ± 2.1 (refused, no_greeting); 30 s are tolerated"
+    assert (conclude(seen).rule, conclude(seen).sentence) == ("outage-too-long", told)
+    assert why_over(watched(endpoint(gaps=(refused, mute)), wanted=TOLERANT)) is Ending.MAX_OUTAGE
+    failed = UnderWay(opened=1030.2, closed=1045.0, failed=Verdict.NO_GREETING)
+    good = (sample(1000.0),)
+    assert too_long(watched(endpoint(gaps=(refused,), samples=good, under_way=failed), wanted=TOLERANT)) is not None
+    between = replace(served, began=Edge(1030.4, 1040.0))
+    assert too_long(watched(endpoint(gaps=(refused, between)), wanted=TOLERANT)) is None, "somebody was served"
+    masked = replace(served, began=Edge(1000.0, 1005.0), seen=1009.0, ended=Edge(1009.0, 1030.4), how=("masked",))
+    one = too_long(watched(endpoint(gaps=(masked, gap(1010.0, 1030.0))), wanted=Wanted(max_outage=25.0)))
+    assert one is not None
+    assert (one.began, one.ended) == (masked.began, Edge(1029.9, 1030.4))
+    before = replace(masked, ended=Edge(1005.5, 1006.0), seen=1005.5)
+    assert too_long(watched(endpoint(gaps=(before, gap(1010.0, 1030.0))), wanted=Wanted(max_outage=25.0))) is None
 
 
 STABLE = Wanted(until_stable=20.0, max_outage=30.0)

@@ -21,7 +21,7 @@ from probe.model import (
     WatchedEndpoint,
 )
 from probe.service.budget import Needs, needs_of
-from probe.verdict.gaps import Findings, Reach
+from probe.verdict.gaps import Findings, Reach, after_one_another
 from probe.verdict.outage import RESENT
 from probe.verdict.shown import is_good
 
@@ -131,7 +131,7 @@ class Post:
             at=session.opened,
             closed=session.closed,
             judged=judged,
-            connected=session.connected,
+            answered=session.answered,
             session=session.id,
             judgement=judgement,
             seen=tuple(sorted({one.address for one in result.evidence.sightings}, key=str)),
@@ -170,7 +170,6 @@ class Post:
         if over is not None:
             spacing = max(asked, self.held_until - (reach.at or over.start))
             reach = reach.finished(over.end, spacing, over.start)
-        gaps = sorted((*reach.gaps, *self._findings.gaps), key=lambda gap: gap.began.by)
         return WatchedEndpoint(
             name=self.endpoint.name,
             host=self.endpoint.host,
@@ -184,7 +183,7 @@ class Post:
                 counted=reach.counted,
                 why=self.why,
             ),
-            gaps=tuple(gaps),
+            gaps=after_one_another((*reach.gaps, *self._findings.gaps)),
             untold=reach.untold + self._findings.untold,
             samples=self._samples,
             blind=reach.blind,
