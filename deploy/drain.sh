@@ -7,7 +7,8 @@
 #   3. after    the same watch goes on    until all has been ok for --stable seconds since the drain was over,
 #               probe --once --wait       says what has become of the clients' addresses
 #
-# The watch has to know the drain's process before there is a drain: it is one that waits for a word, and becomes kubectl.
+# The watch has to know the drain's process before there is a drain: it is one that waits for a word, and becomes kubectl. Who
+# takes the word, a file, takes it for good: so whether anything was touched is known at any moment, and the word can be taken back.
 #
 # What anybody tells goes to a file, and from there to standard error by a process of its own: so no terminal that nobody
 # reads (Ctrl-S, an ssh amid a change of the network) holds up the watch, its end, or a signal. Standard output is that of
@@ -104,10 +105,7 @@ done
 node=$1
 shift
 [ $# -gt 0 ] || set -- --ignore-daemonsets
-case " $*" in
-    *' --timeout'*) ;;
-    *) set -- "$@" --timeout=30m ;;
-esac
+case " $*" in *' --timeout'*) ;; *) set -- "$@" --timeout=30m ;; esac
 for number in "$before" "$after" "$stable" "$most"; do
     case $number in
         '' | *[!0-9]*) refuse "'$number' is no number of whole seconds" ;;
@@ -136,7 +134,7 @@ become_probe() {
 work=$(mktemp -d) || exit 70
 told=$work/told
 : >"$told" || exit 70
-probe='' drain='' begins='' begun='' drained='' written='' left='nothing was touched'
+probe='' drain='' begins='' begun='' drained='' written=''
 then="; watching until all has been ok for $stable s"
 
 # Prints what is told until all of it is, or whoever began this is gone. A terminal's signals are for others to heed.
@@ -178,7 +176,14 @@ foreign() {
     esac
 }
 
-alive() { kill -s 0 "$1" 2>/dev/null || foreign "$1"; }
+# A zombie is not; where /proc hides it, nobody can tell.
+alive() {
+    if { read -r stat <"/proc/$1/stat"; } 2>/dev/null; then
+        case ${stat##*) } in [XZ]*) return 1 ;; esac
+    else
+        kill -s 0 "$1" 2>/dev/null || foreign "$1"
+    fi
+}
 
 # /proc may hide what is another user's (hidepid).
 there() { [ -n "$(members "$1")" ] || foreign "-$1"; }
@@ -206,13 +211,26 @@ gone() {
     ! lasts 2 ours "$1" && ! there "$1"
 }
 
+# Takes the word back where nobody has taken it.
+is_touched() {
+    rm -f "$work/go"
+    [ -e "$work/taken" ]
+}
+
+tell() {
+    if is_touched; then say "$1; $GIVE_BACK"; else say "$1; nothing was touched"; fi
+}
+
+# Who ends with 0 was done, whatever signal came meanwhile.
 tell_end_of_drain() {
-    if [ -z "$begun" ]; then
+    if ! is_touched; then
         gone "$drain" || say "a process that waited to become kubectl drain was not ended: kill -s KILL $drain"
-    elif gone "$drain"; then
-        say 'kubectl drain was ended before it was done; what it has evicted stays so'
-    else
+    elif ! gone "$drain"; then
         say "kubectl drain WAS NOT ENDED, it may evict still: sudo kill -s KILL -- -$drain ends it"
+    elif wait "$drain"; then
+        say 'kubectl drain has ended'
+    else
+        say 'kubectl drain was ended before it was done; what it has evicted stays so'
     fi
 }
 
@@ -231,7 +249,6 @@ end() {
     if [ -n "$begins" ] && [ "$latest" != "$!" ]; then eval "$begins=$!"; fi
     then=''
     look_at_drain
-    [ -z "$drain" ] || there "$drain" || drain=''
     [ -z "$drain" ] || signal "$drain" TERM
     [ -z "$probe" ] || kill "$probe" 2>/dev/null
     [ -z "$drain" ] || tell_end_of_drain
@@ -243,8 +260,8 @@ end() {
 
 # dash ends on what is not caught here without another word.
 trap end EXIT
-trap 'say "interrupted; $left"; exit 130' INT
-trap 'say "ended; $left"; exit 143' HUP QUIT USR1 USR2 PIPE ALRM TERM
+trap 'tell interrupted; exit 130' INT
+trap 'tell ended; exit 143' HUP QUIT USR1 USR2 PIPE ALRM TERM
 
 # can_end NAME PROGRAM ARGUMENT…: refuses a program that, asked for something harmless, runs what this script could not end. That
 # takes it some 50 ms, so it is looked at without a pause, but not for ever.
@@ -275,23 +292,19 @@ gate() {
     probe=''
 }
 
-# Waits for a word, and then becomes kubectl drain: its number, which is that of its group too, is known before. The end of
-# this script ends all of it, and who ends it before that word has ended a drain that touched nothing.
+# Waits for a word, and then becomes kubectl drain: its number, which is that of its group too, is known before, and no signal of
+# a terminal is for it. The end of this script ends all of it.
+# shellcheck disable=SC2016 # what the other shell expands
+WAITS='until [ -e "$1/go" ] && mv "$1/go" "$1/taken"; do kill -0 "$2" || exit; sleep "$3"; done 2>/dev/null; shift 3; exec "$@"'
 prepare_drain() {
     latest=$! begins=drain
-    (
-        until [ -e "$work/go" ]; do
-            kill -0 $$ || exit
-            sleep "$TICK"
-        done
-        exec setsid "$KUBECTL" drain "$node" "$@"
-    ) </dev/null >&2 &
+    setsid sh -c "$WAITS" drain.sh "$work" $$ "$TICK" "$KUBECTL" drain "$node" "$@" </dev/null >&2 &
     drain=$! begins=''
 }
 
 begin_drain() {
     say "kubectl drain $node $*"
-    begun=yes left=$GIVE_BACK
+    begun=yes
     : >"$work/go"
 }
 
@@ -301,8 +314,8 @@ look_at_drain() {
     wait "$drain"
     drained=$?
     drain=''
-    if [ -z "$begun" ]; then
-        return
+    if ! is_touched; then
+        say "the process that was to become kubectl drain was lost (exit code $drained); nothing was touched"
     elif [ "$drained" -eq 0 ]; then
         say "kubectl drain has ended$then"
     else
@@ -342,6 +355,7 @@ watch() {
     while alive "$probe"; do
         if [ -z "$begun" ] && grep -q "$BASELINE" "$told"; then begin_drain "$@"; fi
         look_at_drain
+        [ -n "$drain" ] || is_touched || exit 70
         sleep "$TICK"
     done
     wait "$probe"
@@ -354,25 +368,19 @@ can_end KUBECTL "$KUBECTL" version --client
 tell_how_to_tell_the_pager
 say "before: is all well?"
 gate "$before"
-if [ "$code" -eq 64 ]; then
-    say "probe was called wrongly, see above (exit code 64): nothing was touched"
-    exit 64
-elif [ "$code" -ne 0 ]; then
-    say "not all is well (exit code $code): nothing was touched"
+what='not all is well'
+[ "$code" -ne 64 ] || what='probe was called wrongly, see above'
+if [ "$code" -ne 0 ]; then
+    say "$what (exit code $code): nothing was touched"
     exit "$code"
 fi
 
 watch "$@"
 watched=$code then=''
-if [ -z "$begun" ]; then
-    [ "$code" -ne 0 ] || code=3
-    say "the watch did not begin (exit code $code): nothing was touched"
-    exit "$code"
-fi
 look_at_drain
-if [ -n "$drain" ]; then
+if [ -n "$drain" ] || ! is_touched; then
     [ "$code" -ne 0 ] || code=3
-    say "the watch failed (exit code $code, $written); $GIVE_BACK"
+    tell "the watch failed (exit code $code, $written)"
     exit "$code"
 fi
 [ "$watched" -eq 0 ] || say "the watch ended with exit code $watched, see above and $written; $GIVE_BACK"

@@ -19,9 +19,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
+from probe.cli_watch import look_at_process
 from probe.demo.scenes import Scene
 from probe.demo.world import CLIENT, DemoWorld, demo_world
 from probe.model import Service
@@ -354,3 +356,13 @@ def test_wrong_usage_is_64_before_the_first_packet(tmp_path: Path, arguments: li
     assert (done.returncode, done.stdout) == (64, "")
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_watch_that_would_wait_for_itself_is_refused_and_one_that_may_is_told_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(click.UsageError, match="that is this watch, and it would wait for its own end"):
+        look_at_process(os.getpid())
+    look_at_process(os.getppid())
+    told = f"probe: process {os.getppid()} (--while) began this watch: if it waits for it, neither ends\n"
+    assert capsys.readouterr().err == told

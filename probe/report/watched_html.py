@@ -34,7 +34,8 @@ from probe.report.watched_words import (
     when,
 )
 from probe.verdict.shared import shared
-from probe.verdict.watched import conclude, how, standing
+from probe.verdict.shown import how, standing
+from probe.verdict.watched import conclude
 
 MOST_LISTED = 100
 """Outages that are listed, the longest of all."""

@@ -13,12 +13,16 @@ Rule 5: what this machine could not send says nothing, be it a SYN or a session.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from probe.model import Edge, EndpointName, Failure, Gap, GapKind, Judgement, Knock, Sample, Severity, Span
 
 MOST_GAPS = 200
 """Gaps of each kind that are kept for one endpoint; more are counted."""
+
+AHEAD = 1.0
+"""Seconds by which a server may end its connections before its listener, as it ends."""
 
 MOST_BLIND = 100
 MOST_ANSWERS = 20
@@ -103,7 +107,8 @@ class Reach:
         """The gap that a session of this time fell into, if any."""
         for gap in reversed(self.gaps):
             end = gap.ended.by if gap.ended else float("inf")
-            if opened <= end and closed >= gap.began.moment:
+            since = gap.began.by if gap.began.after is None else gap.began.after - AHEAD
+            if opened <= end and closed >= since:
                 return gap
         return None
 
@@ -150,7 +155,10 @@ class Reach:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Findings:
-    """What sessions say of one endpoint, folded one by one. `fine_at`: when the last was opened that was fine."""
+    """What sessions say of one endpoint, folded one by one. `fine_at`: when the last that was fine was answered.
+
+    A server that hung may serve what waited for it: until it answered, that session shows no end of an outage.
+    """
 
     endpoint: EndpointName
     gaps: tuple[Gap, ...] = ()
@@ -168,9 +176,9 @@ class Findings:
             return self
         gap = self.gap
         if sample.verdict.severity is not Severity.CRITICAL:
-            ended = replace(gap, ended=Edge(gap.seen, max(sample.at, gap.seen))) if gap else None
+            ended = replace(gap, ended=Edge(gap.seen, max(sample.shown, gap.seen))) if gap else None
             gaps = (*self.gaps[:-1], ended) if ended else self.gaps
-            return replace(self, gaps=gaps, fine_at=sample.at)
+            return replace(self, gaps=gaps, fine_at=sample.shown)
         if gap is not None:
             longer = replace(gap.also(sample.verdict, sample.seen_until), judgement=sample.judgement)
             return replace(self, gaps=(*self.gaps[:-1], longer))
@@ -184,6 +192,45 @@ class Findings:
         )
         kept, untold = _kept((*self.gaps, new), self.untold)
         return replace(self, gaps=kept, untold=untold)
+
+
+def after_one_another(gaps: Sequence[Gap]) -> tuple[Gap, ...]:
+    """The same, in their order; what sessions found after a gap of knocks began where that ended, if nobody was served.
+
+    Who was refused and is then not greeted is out all the time.
+    """
+    told: list[Gap] = []
+    for gap in sorted(gaps, key=lambda one: one.began.by):
+        before = next((one.ended for one in reversed(told) if _goes_on(one, gap)), None)
+        told.append(gap if before is None else replace(gap, began=before))
+    return tuple(told)
+
+
+def _goes_on(before: Gap, gap: Gap) -> bool:
+    if before.kind is not GapKind.UNREACHABLE or gap.kind is not GapKind.CRITICAL or before.ended is None:
+        return False
+    served_before = gap.began.after is None or gap.began.after <= before.seen
+    return served_before and before.ended.by <= gap.began.by
+
+
+def outages(gaps: Sequence[Gap]) -> tuple[tuple[Gap, ...], ...]:
+    """Gaps of one endpoint that are one outage are together: no session between them was fine, whatever they were."""
+    told: list[tuple[Gap, ...]] = []
+    for gap in gaps:
+        if told and any(_is_same(before, gap) for before in told[-1]):
+            told[-1] = (*told[-1], gap)
+        else:
+            told.append((gap,))
+    return tuple(told)
+
+
+def _is_same(before: Gap, gap: Gap) -> bool:
+    match before.kind, gap.kind:
+        case GapKind.UNREACHABLE, GapKind.CRITICAL:
+            return gap.began.after is None or gap.began.after <= before.seen
+        case GapKind.CRITICAL, GapKind.UNREACHABLE:
+            return before.ended is None or before.ended.by >= gap.began.by
+    return False
 
 
 def _kept(gaps: tuple[Gap, ...], untold: int) -> tuple[tuple[Gap, ...], int]:

@@ -1,14 +1,12 @@
-"""A watch as a whole -> where each endpoint stands, whether it may end, and what it comes to. Pure.
+"""A watch as a whole -> whether it may end, and what it comes to. Pure; what endpoints have shown is `shown`'s to say.
 
 Rule 1: a gap that lasts is critical, whatever is tolerated; one that is over is tolerated up to `--max-outage`, and
         without that not at all. What was out before the watch began is held against nobody once it is over.
 Rule 2: of verdicts the latest counts: what they were amid the change is told, what they came to is the result.
-Rule 3: an endpoint is well only when a session showed so after its last gap: an answered SYN serves nobody.
-Rule 4: to be well takes new good news, not the absence of bad: a watch is stable once every endpoint has had a session
-        that was opened after the stretch that was asked for, and was good. A session that waits is no good news,
-        and no outage either: what it will come to is not known until it has failed.
-Rule 5: the worst row decides, in the contract's order: critical, warning, unknown, ok.
-Rule 6: nobody waits for ever: where nobody goes or comes back any more and yet all do not become well, it ends and says
+Rule 3: to be well takes new good news, not the absence of bad: a watch is stable once every endpoint has had a session
+        that was opened after the stretch that was asked for, and was good; and at any end what lacks news is unknown.
+Rule 4: the worst row decides, in the contract's order: critical, warning, unknown, ok.
+Rule 5: nobody waits for ever: where nobody goes or comes back any more and yet all do not become well, it ends and says
         what they are. An outage that is tolerated is given its time.
 """
 
@@ -17,16 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from probe.model import Conclusion, Edge, Ending, Gap, GapKind, Severity, Verdict, Watched, WatchedEndpoint
+from probe.model import Conclusion, Ending, Gap, GapKind, Lack, Severity, Verdict, Watched, WatchedEndpoint
+from probe.verdict.shown import failed_in, how, length, outages, waits, well_since
 
 LOSSY = 0.02
 FEW_LOST = 5
 """SYNs that go unanswered one by one are told as loss above so many, and above this share of all."""
-
-HANGS_TURNS = 2
-HANGS_SECONDS = 8.0
-"""A session that is not judged yet waits for something once it takes so many times what the others took, and so many
-seconds more: postscreen lets a client that it does not know wait for 6."""
 
 LEAST_PATIENCE = 300.0
 OUTAGE_PATIENCE = 900.0
@@ -36,54 +30,27 @@ comes back, and so many times --until-stable. Where somebody is not served, it g
 times --max-outage: Kubernetes takes a volume from a node that is gone after six minutes, and only then does the pod
 start elsewhere."""
 
+QUIET = 60.0
+"""Seconds in which nobody goes or comes back until the end that comes of that is told."""
+
 LATE_TURNS = 2
 """The sessions that the end waits for are waited for as long as LEAST_PATIENCE, and so many times their pace."""
 
 
 def longest(watched: Watched) -> Gap | None:
-    """The longest gap of all endpoints, of those that began while somebody watched or last."""
-    return max(_charged(watched), key=lambda gap: gap.seconds, default=None)
+    """The longest outage of all endpoints, of those that began while somebody watched or last."""
+    return max(_charged(watched.endpoints), key=lambda gap: gap.seconds, default=None)
 
 
 def too_long(watched: Watched) -> Gap | None:
-    """The gap that went past what is tolerated; one from the start counts from there while it lasts.
+    """The outage that went past what is tolerated; one from the start counts from there while it lasts.
 
     What a session that failed has seen counts too, though its evidence is still looked for.
     """
     most = watched.wanted.max_outage
-    failed = [gap for one in watched.endpoints if (gap := failed_in(one)) is not None]
-    gap = max([*_charged(watched), *failed], key=lambda one: one.seconds, default=None)
+    failed = (_with_what_failed(one) for one in watched.endpoints)
+    gap = max(_charged(failed), key=lambda one: one.seconds, default=None)
     return gap if most is not None and gap is not None and gap.seconds > most else None
-
-
-def is_good(verdict: Verdict, baseline: Verdict | None) -> bool:
-    """Whether a session is as good as it must be: proven, or no less so than before anything was changed."""
-    return verdict.severity is Severity.OK or (verdict is baseline is Verdict.UNVERIFIED)
-
-
-def waits(endpoint: WatchedEndpoint, until: float) -> float | None:
-    """For how many seconds the session under way has gone on, where it failed, or that is longer than it should be."""
-    session = endpoint.under_way
-    if session is None:
-        return None
-    seconds = until - session.opened
-    is_long = seconds > HANGS_TURNS * endpoint.usual + HANGS_SECONDS
-    return seconds if is_long or session.failed is not None else None
-
-
-def failed_in(endpoint: WatchedEndpoint) -> Gap | None:
-    """The gap that a session has certainly seen which failed, critically, and is not written down yet."""
-    session, known = endpoint.under_way, endpoint.lasting
-    if session is None or session.failed is None or session.verdict is None:
-        return None
-    unreachable = known is not None and known.kind is GapKind.UNREACHABLE
-    if unreachable or session.verdict.severity is not Severity.CRITICAL:
-        return None
-    if known is not None:
-        return replace(known, seen=max(known.seen, session.failed))
-    good = max((one.shown for one in endpoint.samples if not one.aside), default=None)
-    began, how = Edge(good, session.opened), (str(session.verdict),)
-    return Gap(endpoint=endpoint.name, kind=GapKind.CRITICAL, began=began, seen=session.failed, how=how)
 
 
 def as_ended(watched: Watched) -> Watched:
@@ -102,10 +69,10 @@ def _with_what_failed(endpoint: WatchedEndpoint) -> WatchedEndpoint:
 
 def closing(watched: Watched) -> float | None:
     """The moment from which on one good session of each endpoint ends the watch; None where all are not well."""
-    stable, wanted = stable_seconds(watched), watched.wanted.until_stable
+    stable, wanted = stable_since(watched), watched.wanted.until_stable
     if stable is None or wanted is None or changes(watched):
         return None
-    return max(watched.until - stable, watched.change_over or 0.0) + wanted
+    return max(stable, watched.change_over or stable) + wanted
 
 
 def changes(watched: Watched) -> bool:
@@ -114,7 +81,7 @@ def changes(watched: Watched) -> bool:
 
 
 def unshown_since(watched: Watched, moment: float) -> tuple[WatchedEndpoint, ...]:
-    """Endpoints of which no session that was opened since then is judged yet, or one waits."""
+    """Endpoints of which no session that was opened since then is judged yet, or that lack another one."""
     return tuple(
         one
         for one in watched.endpoints
@@ -147,29 +114,30 @@ def _is_wanted(endpoint: WatchedEndpoint, watched: Watched, closing_at: float | 
 def _too_long_at(endpoint: WatchedEndpoint, watched: Watched) -> float | None:
     """When what only sessions see becomes too long, if it lasts."""
     gap, most = endpoint.lasting, watched.wanted.max_outage
-    return None if gap is None or most is None or gap.kind is not GapKind.CRITICAL else gap.began.by + most
-
-
-def well_since(endpoint: WatchedEndpoint) -> float | None:
-    """Since when it was reachable and its sessions good; None where it is not, or no session has shown it yet."""
-    if endpoint.lasting or endpoint.good_since is None or endpoint.awaits_session:
+    if gap is None or most is None or gap.kind is not GapKind.CRITICAL:
         return None
-    return max(endpoint.good_since, endpoint.last_back or endpoint.good_since)
+    return outages(endpoint)[-1].began.by + most
 
 
-def stable_seconds(watched: Watched) -> float | None:
-    """Seconds for which all endpoints have been well, since the baseline at most; None where one is not."""
+def stable_since(watched: Watched) -> float | None:
+    """Since when all endpoints have been well, since the baseline at most; None where one is not."""
     since = [well_since(endpoint) for endpoint in watched.endpoints]
     if watched.began is None or None in since:
         return None
-    return watched.until - max(watched.began, *(moment for moment in since if moment is not None))
+    return max(watched.began, *(moment for moment in since if moment is not None))
 
 
-def calm_seconds(watched: Watched, began: float) -> float:
-    """Seconds for which nobody has gone or come back, since the baseline and the end of the change at most."""
+def stable_seconds(watched: Watched) -> float | None:
+    """Seconds for which all endpoints have been well."""
+    since = stable_since(watched)
+    return None if since is None else watched.until - since
+
+
+def calm_since(watched: Watched, began: float) -> float:
+    """Since when nobody has gone or come back, since the baseline and the end of the change at most."""
     gaps = [gap for endpoint in watched.endpoints for gap in endpoint.gaps]
     turns = (gap.began.by if gap.ended is None else gap.ended.moment for gap in gaps)
-    return watched.until - max(began, watched.change_over or began, *turns)
+    return max(began, watched.change_over or began, *turns)
 
 
 def patience(watched: Watched, until_stable: float) -> float:
@@ -197,59 +165,37 @@ def why_over(watched: Watched) -> Ending | None:
         return Ending.BASELINE
     if too_long(watched) is not None:
         return Ending.MAX_OUTAGE
-    if wanted.until_stable is None or changes(watched):
-        return None
-    moment = closing(watched)
-    if moment is not None:
-        return _last_shown(watched, moment)
-    calm = calm_seconds(watched, watched.began)
-    return Ending.UNPROVEN if calm >= patience(watched, wanted.until_stable) else None
-
-
-def _last_shown(watched: Watched, moment: float) -> Ending | None:
-    """Once all have been well until this moment: whether all have shown so since, or are not waited for any more."""
-    if watched.until < moment:
-        return None
-    if not unshown_since(watched, moment) and not any(one.in_doubt for one in watched.endpoints):
+    if is_stable(watched):
         return Ending.STABLE
+    given_up = given_up_at(watched)
+    return Ending.UNPROVEN if given_up is not None and given_up <= watched.until else None
+
+
+def is_stable(watched: Watched) -> bool:
+    """Whether all have been well for as long as was asked for, and have shown so since."""
+    moment = closing(watched)
+    if moment is None or watched.until < moment:
+        return False
+    return not unshown_since(watched, moment) and not any(one.in_doubt for one in watched.endpoints)
+
+
+def nears_its_end(watched: Watched) -> float | None:
+    """When it ends though all are not well, once that has gone on for so long that it should be told; else None."""
+    if watched.began is None or closing(watched) is not None:
+        return None
+    quiet = watched.until - calm_since(watched, watched.began)
+    return given_up_at(watched) if quiet >= QUIET else None
+
+
+def given_up_at(watched: Watched) -> float | None:
+    """When it ends though not all have shown that they are well, if nobody goes or comes back any more."""
+    wanted, moment = watched.wanted, closing(watched)
+    if watched.began is None or wanted.until_stable is None or changes(watched):
+        return None
+    if moment is None:
+        return calm_since(watched, watched.began) + patience(watched, wanted.until_stable)
     pace = max((one.pace for one in watched.endpoints), default=0.0)
-    late = watched.until - moment >= max(LEAST_PATIENCE, LATE_TURNS * pace)
-    return Ending.UNPROVEN if late else None
-
-
-def standing(endpoint: WatchedEndpoint, until: float | None = None) -> tuple[Severity, str]:
-    """Where an endpoint stands at this moment, in a few words."""
-    gap, latest = endpoint.lasting, endpoint.latest
-    if gap is not None:
-        return Severity.CRITICAL, how(gap)
-    if latest is None:
-        return Severity.UNKNOWN, "no session yet"
-    if endpoint.awaits_session:
-        return Severity.UNKNOWN, "back, no session yet"
-    waiting = None if until is None else waits(endpoint, until)
-    if waiting is not None and latest.verdict.severity in (Severity.OK, Severity.UNKNOWN):
-        return Severity.UNKNOWN, f"a session waits: {waiting:.0f} s"
-    masked = latest.judgement.masked_by
-    return latest.verdict.severity, f"{latest.verdict} by {masked}" if masked else latest.verdict
-
-
-def how(gap: Gap) -> str:
-    """What a gap was, in a few words: the verdict of a session in it, or how its knocks failed."""
-    judgement = gap.judgement
-    if judgement is not None and judgement.verdict.severity is Severity.CRITICAL:
-        masked = f" by {judgement.masked_by}" if judgement.masked_by else ""
-        return f"{judgement.verdict}{masked}"
-    return ", ".join(KNOCKS.get(one, one) for one in gap.how)
-
-
-KNOCKS = {
-    "timed_out": "no answer",
-    "unreachable": "unreachable",
-    "no_route": "no route from here",
-    "refused": "refused",
-    "reset": "reset",
-}
-"""Failures of knocks, for people; a verdict is a session's to give."""
+    return moment + max(LEAST_PATIENCE, LATE_TURNS * pace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +224,7 @@ def _too_long(watched: Watched) -> str | None:
     if gap is None:
         return None
     so_far = "" if gap.ended else ", and it lasts"
-    return f"{gap.endpoint} was out for {_length(gap)} ({how(gap)}){so_far}; {most:g} s are tolerated"
+    return f"{gap.endpoint} was out for {length(gap)} ({how(gap)}){so_far}; {most:g} s are tolerated"
 
 
 def _lasts(watched: Watched) -> str | None:
@@ -290,16 +236,10 @@ def _was_out(watched: Watched) -> str | None:
     gap = longest(watched)
     if watched.wanted.max_outage is not None or gap is None:
         return None
-    out = {one.endpoint for one in _charged(watched)}
+    out = {one.endpoint for one in _charged(watched.endpoints)}
     rest = f" (the longest: {gap.endpoint}, {how(gap)})" if len(out) > 1 else f" ({how(gap)})"
     names = f"{len(out)} endpoints were" if len(out) > 1 else f"{gap.endpoint} was"
-    return f"{names} out for {_length(gap)}{rest}; nothing is tolerated without --max-outage"
-
-
-def _length(gap: Gap) -> str:
-    if gap.ended is None or gap.from_the_start:
-        return f"at least {gap.seconds:.1f} s"
-    return f"{gap.seconds:.1f} s ± {max(gap.bound, 0.05):.1f}"
+    return f"{names} out for {length(gap)}{rest}; nothing is tolerated without --max-outage"
 
 
 def _loses(watched: Watched) -> str | None:
@@ -323,14 +263,26 @@ def _latest(severity: Severity) -> Callable[[Watched], str | None]:
     return says
 
 
+UNSHOWN = {
+    Lack.SERVER: "a session has waited for its server, and has shown nothing yet",
+    Lack.EVIDENCE: "a session has worked, and its evidence has not come yet (no line in a log)",
+    Lack.VERDICT: "a session has failed, and is not judged yet",
+    Lack.SESSION: "no session has come for long",
+}
+
+
 def _unshown(watched: Watched) -> str | None:
     late = awaited(watched) if watched.ending is Ending.UNPROVEN else ()
-    names = [str(one.name) for one in watched.endpoints if one.awaits_session or one in late]
-    if names:
-        return f"no session has shown how {', '.join(names)} serves"
-    waiting = [(one.name, seconds) for one in watched.endpoints if (seconds := waits(one, watched.until)) is not None]
-    told = ", ".join(f"{name} for {seconds:.0f} s" for name, seconds in waiting)
-    return f"a session has waited, and has shown nothing yet: {told}" if waiting else None
+    never, told = list[str](), dict[str, list[str]]()
+    for one in watched.endpoints:
+        wait = None if one.awaits_session else waits(one, watched.until)
+        if wait is not None:
+            told.setdefault(UNSHOWN[wait.lack], []).append(f"{one.name} for {wait.seconds:.0f} s")
+        elif one.awaits_session or one in late:
+            never.append(str(one.name))
+    parts = [f"no session has shown how {', '.join(never)} serves"] if never else []
+    parts += [f"{what}: {', '.join(names)}" for what, names in told.items()]
+    return "; ".join(parts) or None
 
 
 def _blind(watched: Watched) -> str | None:
@@ -343,16 +295,16 @@ def _well(watched: Watched) -> str | None:
     gap = longest(watched)
     if gap is None:
         return _well_since_the_start(watched) if watched.began is not None else None
-    return f"the longest outage was {_length(gap)} ({gap.endpoint}: {how(gap)}), which is tolerated, and all are back"
+    return f"the longest outage was {length(gap)} ({gap.endpoint}: {how(gap)}), which is tolerated, and all are back"
 
 
 def _well_since_the_start(watched: Watched) -> str:
-    before = [gap for endpoint in watched.endpoints for gap in endpoint.gaps if gap.from_the_start]
+    before = [gap for endpoint in watched.endpoints for gap in outages(endpoint) if gap.from_the_start]
     if not before:
         return "nobody was out"
     gap = max(before, key=lambda one: one.seconds)
     longer = "longest " if len({one.endpoint for one in before}) > 1 else ""
-    return f"what was out from the start is back ({longer}{gap.endpoint}: {_length(gap)}), and nobody was out since"
+    return f"what was out from the start is back ({longer}{gap.endpoint}: {length(gap)}), and nobody was out since"
 
 
 RULES: tuple[Rule, ...] = (
@@ -379,7 +331,7 @@ def conclude(watched: Watched) -> Conclusion:
     return Conclusion(severity=Severity.UNKNOWN, rule="nothing-seen", sentence="nothing was watched")
 
 
-def _charged(watched: Watched) -> Iterable[Gap]:
-    """Gaps that count: not those from the start that are over."""
-    gaps = (gap for endpoint in watched.endpoints for gap in endpoint.gaps)
-    return (gap for gap in gaps if gap.ended is None or not gap.from_the_start)
+def _charged(endpoints: Iterable[WatchedEndpoint]) -> Iterable[Gap]:
+    """Outages that count: not those from the start that are over."""
+    known = (gap for endpoint in endpoints for gap in outages(endpoint))
+    return (gap for gap in known if gap.ended is None or not gap.from_the_start)

@@ -22,18 +22,17 @@ from probe.model import (
     WatchedEndpoint,
 )
 from probe.verdict.shared import shared
+from probe.verdict.shown import length, standing, well_since
 from probe.verdict.watched import (
     RULES,
     as_ended,
     awaited,
     closing,
     conclude,
-    is_good,
+    given_up_at,
     sessions_wanted,
     stable_seconds,
-    standing,
     too_long,
-    well_since,
     why_over,
 )
 from tests.watched import IMAPS, SMTP, drained, endpoint, gap, sample, watched
@@ -94,10 +93,10 @@ def test_what_was_out_before_counts_only_while_it_lasts() -> None:
     before = gap(1000.0, 1040.0)
     over = endpoint(gaps=(_from_start(before),))
     done = conclude(watched(over))
-    back = "what was out from the start is back (vip/smtp: at least 40.0 s), and nobody was out since"
+    back = "what was out from the start is back (vip/smtp: at least 39.9 s), and nobody was out since"
     assert (done.severity, done.sentence) == (Severity.OK, back)
     shorter = endpoint(IMAPS, gaps=(_from_start(gap(1000.0, 1030.0, endpoint=IMAPS)),))
-    assert "(longest vip/smtp: at least 40.0 s)" in conclude(watched(shorter, over)).sentence
+    assert "(longest vip/smtp: at least 39.9 s)" in conclude(watched(shorter, over)).sentence
     lasting = endpoint(gaps=(_from_start(gap(1000.0, None, seen=1089.0)),))
     assert conclude(watched(lasting)).rule == "outage-lasts"
     assert conclude(watched(lasting, wanted=TOLERANT)).rule == "outage-too-long"
@@ -117,21 +116,6 @@ def test_nothing_at_all_is_unknown() -> None:
     assert conclude(nothing).severity is Severity.UNKNOWN
 
 
-@pytest.mark.parametrize(
-    ("verdict", "baseline", "good"),
-    [
-        (Verdict.PRESERVED, Verdict.PRESERVED, True),
-        (Verdict.PRESERVED, Verdict.UNVERIFIED, True),
-        (Verdict.UNVERIFIED, Verdict.UNVERIFIED, True),
-        (Verdict.UNVERIFIED, Verdict.PRESERVED, False),
-        (Verdict.MASKED, Verdict.MASKED, False),
-        (Verdict.RATE_LIMITED, Verdict.RATE_LIMITED, False),
-    ],
-)
-def test_a_session_must_be_no_worse_than_the_baseline(verdict: Verdict, baseline: Verdict, *, good: bool) -> None:
-    assert is_good(verdict, baseline) is good
-
-
 def test_stable_counts_from_the_last_return_once_a_session_has_shown_it() -> None:
     assert stable_seconds(watched()) == 89.0
     assert stable_seconds(watched(began=None)) is None
@@ -140,8 +124,8 @@ def test_stable_counts_from_the_last_return_once_a_session_has_shown_it() -> Non
     assert stable_seconds(watched(back, endpoint(IMAPS))) == 45.0
     unproven = out(1060.0, 1065.0)
     assert (well_since(unproven), stable_seconds(watched(unproven))) == (None, None)
-    assert standing(unproven) == (Severity.UNKNOWN, "back, no session yet")
-    resent = endpoint(gaps=(gap(1060.0, 1065.0),), samples=(sample(1060.5, connected=1065.3),))
+    assert standing(unproven, 1090.0) == (Severity.UNKNOWN, "back, no session yet")
+    resent = endpoint(gaps=(gap(1060.0, 1065.0),), samples=(sample(1060.5, answered=1065.3),))
     assert well_since(resent) == 1065.0, "a session that connected by a SYN sent again shows what is there now"
 
 
@@ -160,6 +144,28 @@ def test_an_outage_past_what_is_tolerated_is_found_while_it_lasts() -> None:
     )
     assert too_long(watched(out(1050.0, None), wanted=Wanted(max_outage=6.0))) is None
     assert too_long(watched(out(1050.0, None))) is None
+
+
+def test_an_outage_that_changes_its_kind_is_one_outage() -> None:
+    """Refused, and then not greeted: nobody was served for 40 s, of which 30 are tolerated."""
+    refused = gap(1010.0, 1030.0, how=("refused",))
+    mute = Gap(endpoint=SMTP, kind=GapKind.CRITICAL, began=Edge(1029.9, 1030.1), seen=1048.0, how=("no_greeting",))
+    served = replace(mute, ended=Edge(1048.0, 1052.0))
+    seen = watched(endpoint(gaps=(refused, served)), wanted=TOLERANT)
+    told = "vip/smtp was out for 40.0 s ± 2.1 (refused, no_greeting); 30 s are tolerated"
+    assert (conclude(seen).rule, conclude(seen).sentence) == ("outage-too-long", told)
+    assert why_over(watched(endpoint(gaps=(refused, mute)), wanted=TOLERANT)) is Ending.MAX_OUTAGE
+    failed = UnderWay(opened=1030.2, closed=1045.0, failed=Verdict.NO_GREETING)
+    good = (sample(1000.0),)
+    assert too_long(watched(endpoint(gaps=(refused,), samples=good, under_way=failed), wanted=TOLERANT)) is not None
+    between = replace(served, began=Edge(1030.4, 1040.0))
+    assert too_long(watched(endpoint(gaps=(refused, between)), wanted=TOLERANT)) is None, "somebody was served"
+    masked = replace(served, began=Edge(1000.0, 1005.0), seen=1009.0, ended=Edge(1009.0, 1030.4), how=("masked",))
+    one = too_long(watched(endpoint(gaps=(masked, gap(1010.0, 1030.0))), wanted=Wanted(max_outage=25.0)))
+    assert one is not None
+    assert (one.began, one.ended) == (masked.began, Edge(1029.9, 1030.4))
+    before = replace(masked, ended=Edge(1005.5, 1006.0), seen=1005.5)
+    assert too_long(watched(endpoint(gaps=(before, gap(1010.0, 1030.0))), wanted=Wanted(max_outage=25.0))) is None
 
 
 STABLE = Wanted(until_stable=20.0, max_outage=30.0)
@@ -186,23 +192,19 @@ def test_when_it_ends_by_itself(seen: Watched, ending: Ending | None) -> None:
     assert why_over(seen) is ending
 
 
-def hangs(opened: float, **more: Any) -> UnderWay:
-    return UnderWay(opened=opened, **more)
-
-
 def test_it_is_stable_only_once_a_session_after_the_stretch_has_shown_so() -> None:
     """Whatever the pace of sessions is: none at all may have come since the baseline."""
     old, new = endpoint(samples=(sample(1000.0),)), endpoint(IMAPS, samples=(sample(1000.0), sample(1021.5)))
     seen = watched(old, new, wanted=STABLE)
     assert (closing(seen), why_over(seen), awaited(seen)) == (1021.0, None, (old,))
     assert sessions_wanted(seen) == (old,)
-    asked = replace(old, under_way=hangs(1089.0))
+    asked = replace(old, under_way=UnderWay(opened=1089.0))
     assert sessions_wanted(watched(asked, new, wanted=STABLE)) == (), "it is under way"
     shown = replace(old, samples=(*old.samples, sample(1089.0)))
     assert why_over(watched(shown, new, wanted=STABLE)) is Ending.STABLE
     assert why_over(watched(shown, replace(new, in_doubt=True), wanted=STABLE)) is None
-    assert why_over(watched(shown, replace(new, under_way=hangs(1060.0)), wanted=STABLE)) is None
-    assert why_over(watched(shown, replace(new, under_way=hangs(1089.5)), wanted=STABLE)) is Ending.STABLE
+    assert why_over(watched(shown, replace(new, under_way=UnderWay(opened=1060.0)), wanted=STABLE)) is None
+    assert why_over(watched(shown, replace(new, under_way=UnderWay(opened=1089.5)), wanted=STABLE)) is Ending.STABLE
 
 
 def test_last_sessions_that_do_not_come_are_not_waited_for_for_ever() -> None:
@@ -210,30 +212,43 @@ def test_last_sessions_that_do_not_come_are_not_waited_for_for_ever() -> None:
     old, new = endpoint(samples=(sample(1000.0),)), endpoint(IMAPS, samples=(sample(1000.0), sample(1021.5)))
     assert why_over(watched(old, new, wanted=STABLE, until=1320.0)) is None
     seen = watched(old, new, wanted=STABLE, until=1322.0)
-    assert why_over(seen) is Ending.UNPROVEN
+    assert (given_up_at(seen), why_over(seen)) == (1321.0, Ending.UNPROVEN)
     done = conclude(replace(seen, ending=Ending.UNPROVEN))
     assert (done.severity, done.rule) == (Severity.UNKNOWN, "not-shown-after")
-    assert done.sentence == "no session has shown how vip/smtp serves"
+    assert "no session has come for long: vip/smtp for 322 s" in done.sentence
+    brief = replace(old, samples=(sample(1300.0),), in_doubt=True)
+    seen = watched(brief, wanted=replace(STABLE, until_stable=310.0), until=1322.0, ending=Ending.UNPROVEN)
+    assert conclude(seen).sentence == "no session has shown how vip/smtp serves"
     assert why_over(watched(replace(old, pace=400.0), new, wanted=STABLE, until=1822.0)) is Ending.UNPROVEN
     assert why_over(watched(replace(old, pace=400.0), new, wanted=STABLE, until=1820.0)) is None, "its turn is seldom"
 
 
 def test_a_session_that_waits_makes_nobody_well_and_is_no_outage() -> None:
     """A server may be slow: what it will come to is not known before timeouts.session has passed."""
-    waiting = endpoint(under_way=hangs(1055.0))
+    waiting = endpoint(under_way=UnderWay(opened=1055.0))
     done = conclude(watched(waiting))
-    told = "a session has waited, and has shown nothing yet: vip/smtp for 35 s"
+    told = "a session has waited for its server, and has shown nothing yet: vip/smtp for 35 s"
     assert (done.rule, done.severity, done.sentence) == ("not-shown-after", Severity.UNKNOWN, told)
-    assert standing(waiting, 1090.0) == (Severity.UNKNOWN, "a session waits: 35 s")
     seen = watched(waiting, wanted=TOLERANT, ending=Ending.MAX_OUTAGE)
     assert (too_long(seen), why_over(seen)) == (None, None)
     assert [one.gaps for one in as_ended(seen).endpoints] == [()]
-    usual = replace(waiting, usual=14.0)
-    assert (why_over(watched(usual, wanted=TOLERANT)), conclude(watched(usual)).rule) == (None, "well")
+
+
+def test_each_endpoint_that_has_shown_nothing_is_told_with_what_it_lacks() -> None:
+    late = endpoint(IMAPS, under_way=UnderWay(opened=1070.0, closed=1070.2))
+    seldom = endpoint(replace(SMTP, port=2525), samples=(sample(1000.0),), pace=15.0)
+    back = out(1060.0, 1062.0)
+    done = conclude(watched(late, seldom, back, wanted=TOLERANT))
+    assert (done.rule, done.sentence) == (
+        "not-shown-after",
+        "no session has shown how vip/smtp serves; "
+        "a session has worked, and its evidence has not come yet (no line in a log): vip/imaps for 20 s; "
+        "no session has come for long: vip/smtp:2525 for 90 s",
+    )
 
 
 def test_a_session_that_failed_counts_before_its_evidence_is_there() -> None:
-    failed = endpoint(under_way=hangs(1055.0, failed=1086.0, verdict=Verdict.NO_GREETING))
+    failed = endpoint(under_way=UnderWay(opened=1055.0, closed=1086.0, failed=Verdict.NO_GREETING))
     seen = watched(failed, wanted=TOLERANT)
     assert why_over(seen) is Ending.MAX_OUTAGE
     told = "vip/smtp was out for at least 31.0 s (no_greeting), and it lasts; 30 s are tolerated"
@@ -248,7 +263,7 @@ def test_a_session_that_failed_counts_before_its_evidence_is_there() -> None:
 
 
 def test_a_failure_that_is_not_critical_is_no_outage_and_yet_no_good_news() -> None:
-    refused = endpoint(under_way=hangs(1088.0, failed=1089.0, verdict=Verdict.SERVICE_ERROR))
+    refused = endpoint(under_way=UnderWay(opened=1088.0, closed=1089.0, failed=Verdict.SERVICE_ERROR))
     assert why_over(watched(refused, wanted=replace(STABLE, max_outage=0.5))) is None
     assert conclude(watched(refused)).rule == "not-shown-after", "however young it is"
 
@@ -315,6 +330,17 @@ def test_what_stays_masked_is_not_waited_for_for_ever() -> None:
 def test_overlapping_gaps_count_once() -> None:
     both = endpoint(gaps=(gap(1010.0, 1020.0), gap(1015.0, 1030.0, kind=GapKind.CRITICAL)))
     assert both.seconds_out == pytest.approx(20.0)
+
+
+def test_what_is_not_bounded_on_both_sides_has_the_seconds_that_are_certain() -> None:
+    """Between two sessions 15 s apart the middle says nothing of an outage from the start."""
+    before = Gap(
+        endpoint=SMTP, kind=GapKind.CRITICAL, began=Edge(None, 1000.0), seen=1000.1, ended=Edge(1000.1, 1015.0)
+    )
+    assert (length(before), round(before.seconds, 3)) == ("at least 0.1 s", 0.1)
+    lasting = Gap(endpoint=SMTP, kind=GapKind.CRITICAL, began=Edge(1000.0, 1015.0), seen=1025.0)
+    assert (length(lasting), lasting.seconds) == ("at least 10.0 s", 10.0)
+    assert [endpoint(gaps=(one,)).seconds_out for one in (before, lasting)] == [before.seconds, lasting.seconds]
 
 
 def test_a_path_out_as_a_whole_narrows_its_edges() -> None:
