@@ -1,6 +1,6 @@
-"""Knocks and sessions over time -> the stretches in which an endpoint was out. Pure.
+"""Knocks over time -> the stretches in which nobody answered an endpoint. Pure; `timeline` has sessions too.
 
-Rule 1: knocks tell whether somebody answers, sessions what the server serves and sees. Neither speaks for the other.
+Rule 1: knocks tell whether somebody answers, never what the server serves and sees.
 Rule 2: one SYN without an answer may be lost by chance; two in a row are a gap, and so is one that was refused or said
         to be unreachable. One answer in a gap may be a fluke; two in a row end it, and so does a whole handshake.
 Rule 3: an edge lies between the last SYN before a change and the first one after it. A knock never sends its SYN
@@ -13,10 +13,11 @@ Rule 5: what this machine could not send says nothing, be it a SYN or a session.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
-from probe.model import Edge, EndpointName, Failure, Gap, GapKind, Judgement, Knock, Sample, Severity, Span
+from probe.model import Edge, EndpointName, Failure, Gap, GapKind, Judgement, Knock, Span
 
 MOST_GAPS = 200
 """Gaps of each kind that are kept for one endpoint; more are counted."""
@@ -73,9 +74,22 @@ class Reach:
         )
         return seen._answered(knock) if knock.failure is None else seen._failed(knock, knock.failure)
 
+    def knows(self, moment: float) -> bool:
+        """Whether it is known if somebody answered then: no earlier knock is in doubt any more."""
+        return self.at is not None and self.at >= moment and self.doubt is None
+
     def silent_at(self, start: float, end: float) -> bool:
         """Whether all of this time lies in a gap, as far as it is certain."""
-        return any(gap.began.by <= start and end <= gap.seen for gap in self.gaps)
+        gap = next(self._since(start), None)
+        return gap is not None and gap.began.by <= start and end <= gap.seen
+
+    def in_flight(self, start: float, end: float) -> bool:
+        """Whether a connection of this time was open as a gap began, or in it."""
+        return any(gap.began.earliest <= end for gap in self._since(start))
+
+    def _since(self, start: float) -> Iterator[Gap]:
+        """Gaps that were not over by then, the latest first: gaps of knocks follow one another."""
+        return takewhile(lambda gap: gap.seen >= start, reversed(self.gaps))
 
     def reached(self, at: float) -> Reach:
         """A session's SYN of this moment was answered: where knocks are few it narrows when a gap began.
@@ -139,8 +153,8 @@ class Reach:
         began = Edge(self.up_at, first.left)
         how = tuple(dict.fromkeys(str(one.failure) for one in (first, knock)))
         gap = Gap(endpoint=self.endpoint, kind=GapKind.UNREACHABLE, began=began, seen=knock.at, how=how)
-        kept, untold = _kept((*self.gaps, gap), self.untold)
-        return replace(self, gaps=kept, untold=untold, doubt=None, back=None)
+        gaps, untold = kept((*self.gaps, gap), self.untold)
+        return replace(self, gaps=gaps, untold=untold, doubt=None, back=None)
 
     def _closed(self, by: float) -> Reach:
         gap = self.gaps[-1]
@@ -153,87 +167,7 @@ class Reach:
         return (*self.blind, Span(last, until))[-MOST_BLIND:]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Findings:
-    """What sessions say of one endpoint, folded one by one. `fine_at`: when the last that was fine was answered.
-
-    A server that hung may serve what waited for it: until it answered, that session shows no end of an outage.
-    """
-
-    endpoint: EndpointName
-    gaps: tuple[Gap, ...] = ()
-    untold: int = 0
-    fine_at: float | None = None
-
-    @property
-    def gap(self) -> Gap | None:
-        """The gap that lasts."""
-        return self.gaps[-1] if self.gaps and self.gaps[-1].ended is None else None
-
-    def after(self, sample: Sample) -> Findings:
-        """Go on by one session; one that is set aside, or did not take place, changes nothing."""
-        if sample.aside or not sample.took_place:
-            return self
-        gap = self.gap
-        if sample.verdict.severity is not Severity.CRITICAL:
-            ended = replace(gap, ended=Edge(gap.seen, max(sample.shown, gap.seen))) if gap else None
-            gaps = (*self.gaps[:-1], ended) if ended else self.gaps
-            return replace(self, gaps=gaps, fine_at=sample.shown)
-        if gap is not None:
-            longer = replace(gap.also(sample.verdict, sample.seen_until), judgement=sample.judgement)
-            return replace(self, gaps=(*self.gaps[:-1], longer))
-        new = Gap(
-            endpoint=self.endpoint,
-            kind=GapKind.CRITICAL,
-            began=Edge(self.fine_at, sample.at),
-            seen=sample.seen_until,
-            how=(sample.verdict,),
-            judgement=sample.judgement,
-        )
-        kept, untold = _kept((*self.gaps, new), self.untold)
-        return replace(self, gaps=kept, untold=untold)
-
-
-def after_one_another(gaps: Sequence[Gap]) -> tuple[Gap, ...]:
-    """The same, in their order; what sessions found after a gap of knocks began where that ended, if nobody was served.
-
-    Who was refused and is then not greeted is out all the time.
-    """
-    told: list[Gap] = []
-    for gap in sorted(gaps, key=lambda one: one.began.by):
-        before = next((one.ended for one in reversed(told) if _goes_on(one, gap)), None)
-        told.append(gap if before is None else replace(gap, began=before))
-    return tuple(told)
-
-
-def _goes_on(before: Gap, gap: Gap) -> bool:
-    if before.kind is not GapKind.UNREACHABLE or gap.kind is not GapKind.CRITICAL or before.ended is None:
-        return False
-    served_before = gap.began.after is None or gap.began.after <= before.seen
-    return served_before and before.ended.by <= gap.began.by
-
-
-def outages(gaps: Sequence[Gap]) -> tuple[tuple[Gap, ...], ...]:
-    """Gaps of one endpoint that are one outage are together: no session between them was fine, whatever they were."""
-    told: list[tuple[Gap, ...]] = []
-    for gap in gaps:
-        if told and any(_is_same(before, gap) for before in told[-1]):
-            told[-1] = (*told[-1], gap)
-        else:
-            told.append((gap,))
-    return tuple(told)
-
-
-def _is_same(before: Gap, gap: Gap) -> bool:
-    match before.kind, gap.kind:
-        case GapKind.UNREACHABLE, GapKind.CRITICAL:
-            return gap.began.after is None or gap.began.after <= before.seen
-        case GapKind.CRITICAL, GapKind.UNREACHABLE:
-            return before.ended is None or before.ended.by >= gap.began.by
-    return False
-
-
-def _kept(gaps: tuple[Gap, ...], untold: int) -> tuple[tuple[Gap, ...], int]:
+def kept(gaps: tuple[Gap, ...], untold: int) -> tuple[tuple[Gap, ...], int]:
     """The latest of so many gaps, and how many were let go of."""
     over = max(0, len(gaps) - MOST_GAPS)
     return gaps[over:], untold + over

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from probe.model import Edge, Gap, GapKind, Lack, Severity, UnderWay, Verdict, Wait, WatchedEndpoint
-from probe.verdict import gaps
+from probe.verdict import timeline
 
 LATEST = 20
 """Sessions that the one under way is compared with."""
@@ -70,7 +70,8 @@ def failed_in(endpoint: WatchedEndpoint) -> Gap | None:
     if known is not None:
         return replace(known, seen=max(known.seen, session.closed))
     good = max((one.shown for one in endpoint.samples if not one.aside), default=None)
-    began, how = Edge(good, session.opened), (str(session.failed),)
+    by = session.closed if session.broke else session.opened
+    began, how = timeline.began(endpoint.gaps, good, by), (str(session.failed),)
     return Gap(endpoint=endpoint.name, kind=GapKind.CRITICAL, began=began, seen=session.closed, how=how)
 
 
@@ -83,9 +84,7 @@ def well_since(endpoint: WatchedEndpoint) -> float | None:
 
 def outages(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:
     """Its outages, each as one gap: what changes its kind meanwhile, from refused to not greeted, is still the same."""
-    if len({gap.kind for gap in endpoint.gaps}) < len(GapKind):
-        return endpoint.gaps
-    return tuple(map(_as_one, gaps.outages(endpoint.gaps)))
+    return tuple(map(_as_one, timeline.outages(endpoint.gaps)))
 
 
 def _as_one(parts: Sequence[Gap]) -> Gap:
@@ -133,21 +132,22 @@ def how(gap: Gap) -> str:
     if judgement is not None and judgement.verdict.severity is Severity.CRITICAL:
         masked = f" by {judgement.masked_by}" if judgement.masked_by else ""
         return f"{judgement.verdict}{masked}"
-    return ", ".join(KNOCKS.get(one, one) for one in gap.how)
+    return ", ".join(WORDS.get(one, one) for one in gap.how)
 
 
-KNOCKS = {
+WORDS = {
     "timed_out": "no answer",
     "unreachable": "unreachable",
     "no_route": "no route from here",
     "refused": "refused",
     "reset": "reset",
+    "waited": "served late",
 }
-"""Failures of knocks, for people; a verdict is a session's to give."""
+"""Failures of knocks, and a session that waited, for people; a verdict is a session's to give."""
 
 
 def length(gap: Gap) -> str:
     """How long a gap was: `39.9 s ± 0.2`, `at least 12.0 s`."""
-    if gap.ended is None or gap.from_the_start:
+    if gap.is_at_least:
         return f"at least {gap.seconds:.1f} s"
     return f"{gap.seconds:.1f} s ± {max(gap.bound, 0.05):.1f}"

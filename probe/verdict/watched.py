@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 from probe.model import Conclusion, Ending, Gap, GapKind, Lack, Severity, Verdict, Watched, WatchedEndpoint
 from probe.verdict.shown import failed_in, how, length, outages, waits, well_since
+from probe.verdict.timeline import in_order
 
 LOSSY = 0.02
 FEW_LOST = 5
@@ -64,7 +65,8 @@ def _with_what_failed(endpoint: WatchedEndpoint) -> WatchedEndpoint:
     seen, known = failed_in(endpoint), endpoint.lasting
     if seen is None:
         return endpoint
-    return replace(endpoint, gaps=(*(gap for gap in endpoint.gaps if gap is not known), seen))
+    others = (gap for gap in endpoint.gaps if gap is not known)
+    return replace(endpoint, gaps=in_order(*others, seen))
 
 
 def closing(watched: Watched) -> float | None:

@@ -1,0 +1,156 @@
+"""Knocks and sessions of one endpoint -> one timeline: its gaps, and which of them are one outage. Pure.
+
+Rule 1: an outage is the union of what knocks and sessions know, and may change what it is: who is refused and is then
+        not greeted is out all the time. It is over once a session was served, or once somebody answers knocks, if the
+        session after that is served at once.
+Rule 2: a session that was served shows the server well from its first octet on, not from its opening: a kernel accepts
+        for a program that hangs, and the program serves what has waited.
+Rule 3: what a session saw did not begin in time that was out otherwise: it goes on from there, if nobody was served in
+        between.
+Rule 4: a session that was served, and much later than those before it, is a gap as well: of the time that it waited,
+        for that is certain, though it may have begun any time after the server was last shown well.
+Rule 5: one in flight as its way went waits for that, and makes no gap of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from probe.model import Edge, EndpointName, Gap, GapKind, Knock, Sample, Severity
+from probe.verdict.gaps import Reach, kept
+
+LATE = 8.0
+"""Seconds by which a session must have waited longer than the first one and the one before it to be late: postscreen
+lets a client that it does not know wait for 6. A server that is slow each time (its resolver times out) is late once.
+"""
+
+NEVER = float("-inf")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timeline:
+    """What is known of one endpoint. `found`: gaps that sessions found. `served`: when the last was served first.
+
+    `waits`: seconds for which the first session, and the latest one, waited for the server's first octet.
+    """
+
+    reach: Reach
+    found: tuple[Gap, ...] = ()
+    unfound: int = 0
+    served: float | None = None
+    waits: tuple[float, ...] = ()
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """All of them in order, by when they had certainly begun."""
+        return in_order(*self.reach.gaps, *self.found)
+
+    @property
+    def untold(self) -> int:
+        """Gaps that were let go of."""
+        return self.reach.untold + self.unfound
+
+    def knocked(self, knock: Knock) -> Timeline:
+        """Go on by one knock."""
+        return replace(self, reach=self.reach.after(knock))
+
+    def after(self, sample: Sample) -> Timeline:
+        """Go on by one session, once the knocks of its time are known.
+
+        One that is set aside, or did not take place, changes nothing.
+        """
+        if sample.aside or not sample.took_place:
+            return self
+        if sample.verdict.severity is Severity.CRITICAL:
+            told = self._found_out(sample)
+        else:
+            told = replace(self._found_well(sample), served=sample.shown)
+        if sample.waited is None:
+            return told
+        return replace(told, waits=(*self.waits[:1], sample.waited))
+
+    @property
+    def _lasting(self) -> Gap | None:
+        return self.found[-1] if self.found and self.found[-1].ended is None else None
+
+    def _found_out(self, sample: Sample) -> Timeline:
+        gap = self._lasting
+        if gap is not None:
+            longer = replace(gap.also(sample.verdict, sample.seen_until), judgement=sample.judgement)
+            return replace(self, found=(*self.found[:-1], longer))
+        return self._with(
+            Gap(
+                endpoint=self._name,
+                kind=GapKind.CRITICAL,
+                began=began(self.reach.gaps, self.served, sample.out_by),
+                seen=sample.seen_until,
+                how=(sample.verdict,),
+                judgement=sample.judgement,
+            )
+        )
+
+    def _found_well(self, sample: Sample) -> Timeline:
+        gap, late = self._lasting, self._lateness(sample)
+        if gap is not None:
+            seen = gap.seen if late is None else max(gap.seen, sample.shown - late.usual)
+            ended = replace(gap, seen=seen, ended=Edge(seen, max(seen, sample.shown)))
+            return replace(self, found=(*self.found[:-1], ended))
+        if late is None:
+            return self
+        back = Edge(sample.shown - late.usual, sample.shown)
+        since = began(self.reach.gaps, self.served, sample.shown - late.waited)
+        kind, how = GapKind.WAITED, (str(GapKind.WAITED),)
+        return self._with(Gap(endpoint=self._name, kind=kind, began=since, seen=back.earliest, ended=back, how=how))
+
+    def _lateness(self, sample: Sample) -> _Late | None:
+        if sample.waited is None or not self.waits or sample.waited <= max(self.waits) + LATE:
+            return None
+        in_flight = self.reach.in_flight(sample.shown - sample.waited, sample.shown)
+        return None if in_flight else _Late(sample.waited, max(self.waits))
+
+    def _with(self, gap: Gap) -> Timeline:
+        found, unfound = kept((*self.found, gap), self.unfound)
+        return replace(self, found=found, unfound=unfound)
+
+    @property
+    def _name(self) -> EndpointName:
+        return self.reach.endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class _Late:
+    waited: float
+    usual: float
+
+
+def in_order(*gaps: Gap) -> tuple[Gap, ...]:
+    """Gaps by when they had certainly begun."""
+    return tuple(sorted(gaps, key=lambda gap: gap.began.by))
+
+
+def began(gaps: Sequence[Gap], served: float | None, by: float) -> Edge:
+    """When that began which a session has certainly found by then (rule 3). `served`: when the last was, if any."""
+    ends = (gap.ended for gap in reversed(gaps) if gap.kind is GapKind.UNREACHABLE)
+    back = next((edge for edge in ends if edge is not None and edge.by <= by), None)
+    if back is not None and (served is None or served <= back.earliest):
+        return back
+    return Edge(served, by)
+
+
+def outages(gaps: Sequence[Gap]) -> Iterator[tuple[Gap, ...]]:
+    """Gaps of one endpoint, in order, that are one outage are together: nobody was served between them."""
+    told: list[Gap] = []
+    silent = served = NEVER
+    for gap in gaps:
+        knocks, after = gap.kind is GapKind.UNREACHABLE, NEVER if gap.began.after is None else gap.began.after
+        if told and not (served >= gap.began.by if knocks else silent >= after):
+            yield tuple(told)
+            told, silent, served = [], NEVER, NEVER
+        told.append(gap)
+        if knocks:
+            silent = max(silent, gap.seen)
+        else:
+            served = max(served, float("inf") if gap.ended is None else gap.ended.by)
+    if told:
+        yield tuple(told)
