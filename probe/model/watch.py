@@ -135,6 +135,11 @@ class Sample:
         return self.at if self.answered is None else self.answered
 
     @property
+    def waited(self) -> float:
+        """Seconds until the server answered."""
+        return self.shown - self.at
+
+    @property
     def seen_until(self) -> float:
         """Until when it is certain that the server was as it found it: one that failed has waited until it closed."""
         return self.closed if self.failed else self.at

@@ -24,6 +24,10 @@ MOST_GAPS = 200
 AHEAD = 1.0
 """Seconds by which a server may end its connections before its listener, as it ends."""
 
+ANSWERS_TURNS = 2
+ANSWERS_SECONDS = 1.0
+"""A server that is well again answers within so many times what it took before, and so many seconds."""
+
 MOST_BLIND = 100
 MOST_ANSWERS = 20
 BLIND_TURNS = 3
@@ -157,13 +161,15 @@ class Reach:
 class Findings:
     """What sessions say of one endpoint, folded one by one. `fine_at`: when the last that was fine was answered.
 
-    A server that hung may serve what waited for it: until it answered, that session shows no end of an outage.
+    A server that hung may serve what waited for it: until it answered, that session shows no end of an outage, but that
+    it lasted. `usual`: the most seconds that one that was fine waited for its answer, amid no outage.
     """
 
     endpoint: EndpointName
     gaps: tuple[Gap, ...] = ()
     untold: int = 0
     fine_at: float | None = None
+    usual: float = 0.0
 
     @property
     def gap(self) -> Gap | None:
@@ -176,9 +182,7 @@ class Findings:
             return self
         gap = self.gap
         if sample.verdict.severity is not Severity.CRITICAL:
-            ended = replace(gap, ended=Edge(gap.seen, max(sample.shown, gap.seen))) if gap else None
-            gaps = (*self.gaps[:-1], ended) if ended else self.gaps
-            return replace(self, gaps=gaps, fine_at=sample.shown)
+            return self._fine(sample)
         if gap is not None:
             longer = replace(gap.also(sample.verdict, sample.seen_until), judgement=sample.judgement)
             return replace(self, gaps=(*self.gaps[:-1], longer))
@@ -192,6 +196,15 @@ class Findings:
         )
         kept, untold = _kept((*self.gaps, new), self.untold)
         return replace(self, gaps=kept, untold=untold)
+
+    def _fine(self, sample: Sample) -> Findings:
+        gap = self.gap
+        if gap is None:
+            return replace(self, fine_at=sample.shown, usual=max(self.usual, sample.waited))
+        hung_until = sample.shown - ANSWERS_TURNS * self.usual - ANSWERS_SECONDS
+        seen = max(gap.seen, hung_until) if hung_until > sample.at else gap.seen
+        ended = replace(gap, seen=seen, ended=Edge(seen, max(sample.shown, seen)))
+        return replace(self, gaps=(*self.gaps[:-1], ended), fine_at=sample.shown)
 
 
 def after_one_another(gaps: Sequence[Gap]) -> tuple[Gap, ...]:

@@ -59,6 +59,13 @@ def _is_long(seconds: float, usual: float) -> bool:
     return seconds > SLOW_TURNS * usual + SLOW_SECONDS
 
 
+def late(endpoint: WatchedEndpoint) -> float | None:
+    """The most seconds for which a session waited until it was answered and served, if that was long for it."""
+    usual = endpoint.baseline.waited if endpoint.baseline is not None and not endpoint.baseline.failed else 0.0
+    waited = max((one.waited for one in endpoint.samples if one.took_place and not one.failed), default=0.0)
+    return waited if _is_long(waited, usual) else None
+
+
 def failed_in(endpoint: WatchedEndpoint) -> Gap | None:
     """The gap that a session has certainly seen which failed, critically, and is not written down yet."""
     session, known = endpoint.under_way, endpoint.lasting

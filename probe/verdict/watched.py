@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from probe.model import Conclusion, Ending, Gap, GapKind, Lack, Severity, Verdict, Watched, WatchedEndpoint
-from probe.verdict.shown import failed_in, how, length, outages, waits, well_since
+from probe.verdict.shown import failed_in, how, late, length, outages, waits, well_since
 
 LOSSY = 0.02
 FEW_LOST = 5
@@ -251,6 +251,18 @@ def _loses(watched: Watched) -> str | None:
     return f"SYNs were lost one by one: {', '.join(lossy)}" if lossy else None
 
 
+def _late(watched: Watched) -> tuple[float, WatchedEndpoint] | None:
+    waited = [(seconds, one) for one in watched.endpoints if (seconds := late(one)) is not None]
+    return max(waited, key=lambda each: each[0], default=None)
+
+
+def _answers_late(watched: Watched) -> str | None:
+    found, most = _late(watched), watched.wanted.max_outage or 0.0
+    if found is None or found[0] <= most:
+        return None
+    return f"{found[1].name} let a session wait for {found[0]:.1f} s until it answered; {most:g} s are tolerated"
+
+
 def _latest(severity: Severity) -> Callable[[Watched], str | None]:
     def says(watched: Watched) -> str | None:
         found = [
@@ -292,9 +304,17 @@ def _blind(watched: Watched) -> str | None:
 
 
 def _well(watched: Watched) -> str | None:
+    if watched.began is None:
+        return None
+    found = _late(watched)
+    waited = f"; the longest wait for an answer was {found[0]:.1f} s ({found[1].name})" if found else ""
+    return _best(watched) + waited
+
+
+def _best(watched: Watched) -> str:
     gap = longest(watched)
     if gap is None:
-        return _well_since_the_start(watched) if watched.began is not None else None
+        return _well_since_the_start(watched)
     return f"the longest outage was {length(gap)} ({gap.endpoint}: {how(gap)}), which is tolerated, and all are back"
 
 
@@ -314,6 +334,7 @@ RULES: tuple[Rule, ...] = (
     Rule("outage-seen", Severity.CRITICAL, _was_out),
     Rule("verdict-critical", Severity.CRITICAL, _latest(Severity.CRITICAL)),
     Rule("verdict-warning", Severity.WARNING, _latest(Severity.WARNING)),
+    Rule("answered-late", Severity.WARNING, _answers_late),
     Rule("syns-lost", Severity.WARNING, _loses),
     Rule("not-shown-after", Severity.UNKNOWN, _unshown),
     Rule("verdict-unknown", Severity.UNKNOWN, _latest(Severity.UNKNOWN)),

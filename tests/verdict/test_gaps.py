@@ -148,7 +148,7 @@ def test_a_session_that_was_served_late_ends_an_outage_when_it_was_served() -> N
     """A kernel accepts for a program that hangs, and the program serves what has waited."""
     folded = findings((1000, Verdict.PRESERVED)).after(sample(1010, Verdict.NO_GREETING, closed=1040.0, failed=True))
     folded = folded.after(sample(1040.0, answered=1062.0, closed=1062.5))
-    assert [(gap.ended, gap.seconds) for gap in folded.gaps] == [(Edge(1040.0, 1062.0), 46.0)]
+    assert [(gap.ended, gap.seconds) for gap in folded.gaps] == [(Edge(1061.0, 1062.0), 56.5)], "and hung until then"
     assert folded.after(sample(1070.0, Verdict.MASKED)).gaps[1].began == Edge(1062.0, 1070.0)
 
 
