@@ -21,8 +21,8 @@ from probe.model import Edge, Gap, GapKind, Severity, Watched, WatchedEndpoint
 from probe.report.table import STYLES
 from probe.report.text import both_ends, one_line, span
 from probe.report.watched_words import MARKS, Times, ends, exactly, kind, length, moved, proved, when
+from probe.verdict.ending import awaited, closing, given_up_at, longest, nears_its_end
 from probe.verdict.shown import how, standing
-from probe.verdict.watched import awaited, closing, given_up_at, longest, nears_its_end
 
 Show = Callable[[Watched], None]
 

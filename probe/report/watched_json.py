@@ -6,9 +6,10 @@ import json
 
 from probe.model import Edge, Gap, Moved, Sample, Standing, Watched, WatchedEndpoint
 from probe.report.json import timestamp
+from probe.verdict.ending import stable_seconds
 from probe.verdict.shared import Shared, shared
 from probe.verdict.shown import standing, waits
-from probe.verdict.watched import conclude, stable_seconds
+from probe.verdict.watched import conclude
 
 SCHEMA = 1
 

@@ -28,8 +28,8 @@ from probe.model import (
 )
 from probe.report.text import counted
 from probe.verdict import shown
+from probe.verdict.ending import awaited, changes, closing, is_broken, nears_its_end
 from probe.verdict.shown import how, waits
-from probe.verdict.watched import awaited, changes, closing, is_broken, nears_its_end
 
 MARKS = {Severity.OK: "✓", Severity.WARNING: "!", Severity.CRITICAL: "✗", Severity.UNKNOWN: "?"}
 
@@ -38,7 +38,7 @@ MOST_NAMED = 3
 
 ENDINGS = {
     Ending.STABLE: "it ended because all endpoints had been well for as long as was asked",
-    Ending.UNPROVEN: "it ended because minutes after anybody last went or came back all were not well yet",
+    Ending.UNPROVEN: "it ended because for minutes all had not become well, or had not stayed so",
     Ending.INTERRUPTED: "it was ended by a signal (Ctrl-C)",
     Ending.MAX_OUTAGE: "it ended at once, for an outage was longer than is tolerated",
     Ending.BASELINE: "it did not begin, for something was broken before anything was changed",

@@ -48,7 +48,7 @@ from probe.service.vigil.process import Process
 from probe.service.vigil.whereabouts import Whereabouts
 from probe.service.workshop import Workshop
 from probe.sessions.knock import PATIENCE, Knocker, Make, quiet_socket
-from probe.verdict.watched import as_ended, sessions_wanted, why_over
+from probe.verdict.ending import as_ended, sessions_wanted, why_over
 
 TICK = 0.1
 BRIEF = 0.01
