@@ -21,6 +21,7 @@ from probe.model import (
     Moved,
     Sample,
     Severity,
+    Span,
     Standing,
     Verdict,
     Watched,
@@ -33,6 +34,7 @@ from probe.verdict.shown import how, waits
 
 MARKS = {Severity.OK: "✓", Severity.WARNING: "!", Severity.CRITICAL: "✗", Severity.UNKNOWN: "?"}
 
+MOST_BLINDS = 10
 MOST_NAMED = 3
 """Paths that are well, as they are told where another is broken."""
 
@@ -253,6 +255,20 @@ def total(watched: Watched, listed: Sequence[Gap]) -> str:
     every = sum(len(one.gaps) for one in watched.endpoints)
     more = every - len(listed) + untold
     return f"and {counted(more, 'more outage')}" if more > 0 else ""
+
+
+def blinds(watched: Watched, times: Times) -> tuple[str, ...]:
+    """When nobody knocked: the latest such stretches, one of several endpoints once."""
+    found: dict[tuple[int, int], tuple[Span, list[str]]] = {}
+    for endpoint in watched.endpoints:
+        for span in endpoint.blind:
+            found.setdefault((round(span.start), round(span.end)), (span, []))[1].append(str(endpoint.name))
+    latest = sorted(found.values(), key=lambda one: one[0].start)[-MOST_BLINDS:]
+    return tuple(
+        f"nobody knocked at {names[0] if len(names) == 1 else counted(len(names), 'endpoint')} from "
+        f"{times.clock(span.start)} to {times.clock(span.end)} ({span.seconds:.1f} s): an outage may hide there"
+        for span, names in latest
+    )
 
 
 def ways_on(watched: Watched) -> str:

@@ -131,8 +131,12 @@ def _unshown(watched: Watched) -> str | None:
     return "; ".join(parts) or None
 
 
+def _blind_seconds(watched: Watched) -> float:
+    return max((span.seconds for one in watched.endpoints for span in one.blind), default=0.0)
+
+
 def _blind(watched: Watched) -> str | None:
-    seconds = max((span.seconds for one in watched.endpoints for span in one.blind), default=0.0)
+    seconds = _blind_seconds(watched)
     untold = seconds > (watched.wanted.max_outage or 0.0)
     return f"nobody knocked for {seconds:.1f} s, and an outage may hide there" if untold else None
 
@@ -142,7 +146,9 @@ def _well(watched: Watched) -> str | None:
         return None
     found = _late(watched)
     waited = f"; the longest wait for an answer was {found[0]:.1f} s ({found[1].name})" if found else ""
-    return _best(watched) + waited
+    seconds = _blind_seconds(watched)
+    blind = f"; nobody knocked for {seconds:.1f} s, and a shorter outage may hide there" if seconds else ""
+    return _best(watched) + waited + blind
 
 
 def _best(watched: Watched) -> str:
