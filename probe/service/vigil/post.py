@@ -64,6 +64,7 @@ class Post:
         self.baseline: Sample | None = None
         self.next_session: float | None = None
         self.pace = 0.0
+        self._moved_at = float("-inf")
         self._prompt: deque[Span] = deque(maxlen=MOST_PROMPT)
         self._reach = Reach(endpoint=endpoint.name)
         self._findings = Findings(endpoint=endpoint.name)
@@ -109,8 +110,15 @@ class Post:
         """Seconds until the next knock, after one that was counted."""
         return min(longest, FIRST_WAIT * 2.0 ** min(self.counted_in_row - 1, MOST_DOUBLED))
 
+    def moved(self, known: float, at: float) -> None:
+        """It is at another address since some moment between these; what knocks of before find says nothing of it."""
+        self._moved_at = at
+        self._reach = self._reach.moved(known, at)
+
     def knocked(self, knock: Knock) -> Turn | None:
         """Write down a knock; what it changed."""
+        if knock.at <= self._moved_at:
+            return None
         was_out = self.is_out
         self._reach = self._reach.after(knock)
         if self.is_out is was_out:
@@ -121,7 +129,8 @@ class Post:
         """Write down a session that was judged at this moment, once the knocks of that time are known."""
         session, judgement = result.session, result.judgement
         gap = self._gap_of(result)
-        if session.connected is not None and session.connected < session.opened + RESENT:
+        here = self.address in (None, session.address)
+        if here and session.connected is not None and session.connected < session.opened + RESENT:
             self._prompt.append(Span(session.opened, session.connected))
             self._reach = self._reach.reached(session.opened)
         aside = gap is not None and judgement.verdict not in PROVEN
