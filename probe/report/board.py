@@ -20,9 +20,9 @@ from rich.text import Text
 from probe.model import Edge, Gap, GapKind, Severity, Watched, WatchedEndpoint
 from probe.report.table import STYLES
 from probe.report.text import both_ends, one_line, span
-from probe.report.watched_words import MARKS, Times, ends, exactly, kind, length, moved, proved, when
+from probe.report.watched_words import MARKS, Times, blinds, ends, exactly, kind, length, moved, proved, when
+from probe.verdict.ending import awaited, closing, given_up_at, longest, nears_its_end
 from probe.verdict.shown import how, standing
-from probe.verdict.watched import awaited, closing, given_up_at, longest, nears_its_end
 
 Show = Callable[[Watched], None]
 
@@ -221,6 +221,8 @@ class Lines:
         for one in watched.announcers:
             key = ("announcer", one.address, one.edge.by)
             yield key, one.edge.by, f"{one.address} is announced by {one.value}"
+        for line in blinds(watched, self._times):
+            yield ("blind", line), watched.until, line
         for move in watched.moves:
             yield ("moved", move.host, move.edge.by), move.edge.by, moved(move, self._times)
         if watched.began is not None and watched.ending is None:

@@ -6,9 +6,10 @@ import json
 
 from probe.model import Edge, Gap, Moved, Sample, Standing, Watched, WatchedEndpoint
 from probe.report.json import timestamp
+from probe.verdict.ending import stable_seconds
 from probe.verdict.shared import Shared, shared
 from probe.verdict.shown import standing, waits
-from probe.verdict.watched import conclude, stable_seconds
+from probe.verdict.watched import conclude
 
 SCHEMA = 1
 
@@ -128,6 +129,7 @@ def _sample(sample: Sample, shift: float) -> dict[str, object]:
     return {
         "at": timestamp(sample.at + shift),
         "id": sample.session,
+        "answered_after": round(sample.shown - sample.at, 3),
         "verdict": sample.verdict,
         "severity": sample.verdict.severity,
         "masked_by": sample.judgement.masked_by,

@@ -17,6 +17,7 @@ from probe.report.watched_words import (
     Times,
     addresses,
     announced,
+    blinds,
     cadences,
     clients,
     held,
@@ -125,6 +126,7 @@ def _beside(watched: Watched, times: Times) -> Iterator[str]:
         yield announced(standing_one, times)
     for standing_one in watched.nodes:
         yield held(standing_one, times)
+    yield from blinds(watched, times)
     for name, what in cadences(watched):
         yield f"{name}: {what}"
     yield sessions(watched)

@@ -21,6 +21,7 @@ from probe.model import (
     Moved,
     Sample,
     Severity,
+    Span,
     Standing,
     Verdict,
     Watched,
@@ -28,17 +29,18 @@ from probe.model import (
 )
 from probe.report.text import counted
 from probe.verdict import shown
+from probe.verdict.ending import awaited, changes, closing, is_broken, nears_its_end
 from probe.verdict.shown import how, waits
-from probe.verdict.watched import awaited, changes, closing, is_broken, nears_its_end
 
 MARKS = {Severity.OK: "✓", Severity.WARNING: "!", Severity.CRITICAL: "✗", Severity.UNKNOWN: "?"}
 
+MOST_BLINDS = 10
 MOST_NAMED = 3
 """Paths that are well, as they are told where another is broken."""
 
 ENDINGS = {
     Ending.STABLE: "it ended because all endpoints had been well for as long as was asked",
-    Ending.UNPROVEN: "it ended because minutes after anybody last went or came back all were not well yet",
+    Ending.UNPROVEN: "it ended because for minutes all had not become well, or had not stayed so",
     Ending.INTERRUPTED: "it was ended by a signal (Ctrl-C)",
     Ending.MAX_OUTAGE: "it ended at once, for an outage was longer than is tolerated",
     Ending.BASELINE: "it did not begin, for something was broken before anything was changed",
@@ -258,6 +260,20 @@ def total(watched: Watched, listed: Sequence[Gap]) -> str:
     every = sum(len(one.gaps) for one in watched.endpoints)
     more = every - len(listed) + untold
     return f"and {counted(more, 'more outage')}" if more > 0 else ""
+
+
+def blinds(watched: Watched, times: Times) -> tuple[str, ...]:
+    """When nobody knocked: the latest such stretches, one of several endpoints once."""
+    found: dict[tuple[int, int], tuple[Span, list[str]]] = {}
+    for endpoint in watched.endpoints:
+        for span in endpoint.blind:
+            found.setdefault((round(span.start), round(span.end)), (span, []))[1].append(str(endpoint.name))
+    latest = sorted(found.values(), key=lambda one: one[0].start)[-MOST_BLINDS:]
+    return tuple(
+        f"nobody knocked at {names[0] if len(names) == 1 else counted(len(names), 'endpoint')} from "
+        f"{times.clock(span.start)} to {times.clock(span.end)} ({span.seconds:.1f} s): an outage may hide there"
+        for span, names in latest
+    )
 
 
 def ways_on(watched: Watched) -> str:

@@ -107,6 +107,16 @@ class Reach:
         settled = self.gap is None and self.doubt is None and (self.up_at is None or known > self.up_at)
         return replace(later, up_at=known) if settled else later
 
+    def moved(self, known: float, at: float) -> Reach:
+        """The endpoint has been at another address since some moment after `known`, which came out `at` this one.
+
+        Whether what began between them was of the endpoint, nobody can tell: it is blind, where it was long.
+        """
+        here = replace(self, at=at, doubt=None, back=None)
+        if self.gap is None or self.gap.began.by <= known:
+            return here
+        return replace(here, gaps=self.gaps[:-1], blind=self._blind_between(self.gap.began.by, at, 0.0))
+
     def finished(self, until: float, spacing: float = 0.0, since: float | None = None) -> Reach:
         """At the end: a single answer ends a gap after all, for nobody will knock again.
 

@@ -76,10 +76,11 @@ def failed_in(endpoint: WatchedEndpoint) -> Gap | None:
 
 
 def well_since(endpoint: WatchedEndpoint) -> float | None:
-    """Since when it was reachable and its sessions good; None where it is not, or no session has shown it yet."""
+    """Since when it was reachable and its sessions good, and somebody looked; None where it is not, or not shown."""
     if endpoint.lasting or endpoint.good_since is None or endpoint.awaits_session:
         return None
-    return max(endpoint.good_since, endpoint.last_back or endpoint.good_since)
+    looked = [span.end for span in endpoint.blind[-1:]]
+    return max(endpoint.good_since, endpoint.last_back or endpoint.good_since, *looked)
 
 
 def outages(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:

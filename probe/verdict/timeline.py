@@ -17,13 +17,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from probe.model import Edge, EndpointName, Gap, GapKind, Knock, Sample, Severity
+from probe.model import Edge, EndpointName, Gap, GapKind, Knock, Sample, Severity, Verdict
 from probe.verdict.gaps import Reach, kept
 
 LATE = 8.0
 """Seconds by which a session must have waited longer than the first one and the one before it to be late: postscreen
 lets a client that it does not know wait for 6. A server that is slow each time (its resolver times out) is late once.
 """
+
+QUEUED = 1.0
+"""Seconds within which a server that is well again serves what has waited, besides what it takes to serve at all."""
 
 NEVER = float("-inf")
 
@@ -91,23 +94,25 @@ class Timeline:
         )
 
     def _found_well(self, sample: Sample) -> Timeline:
-        gap, late = self._lasting, self._lateness(sample)
+        gap, waited = self._lasting, self._waited(sample)
+        hung_until = sample.shown - max(self.waits, default=0.0) - QUEUED
         if gap is not None:
-            seen = gap.seen if late is None else max(gap.seen, sample.shown - late.usual)
+            served_what_waited = sample.shown - waited < hung_until and not _is_served(gap)
+            seen = max(gap.seen, hung_until) if served_what_waited else gap.seen
             ended = replace(gap, seen=seen, ended=Edge(seen, max(seen, sample.shown)))
             return replace(self, found=(*self.found[:-1], ended))
-        if late is None:
+        if not self.waits or waited <= max(self.waits) + LATE:
             return self
-        back = Edge(sample.shown - late.usual, sample.shown)
-        since = began(self.reach.gaps, self.served, sample.shown - late.waited)
-        kind, how = GapKind.WAITED, (str(GapKind.WAITED),)
-        return self._with(Gap(endpoint=self._name, kind=kind, began=since, seen=back.earliest, ended=back, how=how))
+        since = began(self.reach.gaps, self.served, sample.shown - waited)
+        back, how = Edge(hung_until, sample.shown), (str(GapKind.WAITED),)
+        return self._with(
+            Gap(endpoint=self._name, kind=GapKind.WAITED, began=since, seen=hung_until, ended=back, how=how)
+        )
 
-    def _lateness(self, sample: Sample) -> _Late | None:
-        if sample.waited is None or not self.waits or sample.waited <= max(self.waits) + LATE:
-            return None
-        in_flight = self.reach.in_flight(sample.shown - sample.waited, sample.shown)
-        return None if in_flight else _Late(sample.waited, max(self.waits))
+    def _waited(self, sample: Sample) -> float:
+        """Seconds that it waited for the server, and not for its way."""
+        waited = sample.waited or 0.0
+        return 0.0 if self.reach.in_flight(sample.shown - waited, sample.shown) else waited
 
     def _with(self, gap: Gap) -> Timeline:
         found, unfound = kept((*self.found, gap), self.unfound)
@@ -118,10 +123,9 @@ class Timeline:
         return self.reach.endpoint
 
 
-@dataclass(frozen=True, slots=True)
-class _Late:
-    waited: float
-    usual: float
+def _is_served(gap: Gap) -> bool:
+    """Whether clients were served in it, though they were masked: nothing waited then."""
+    return gap.judgement is not None and gap.judgement.verdict is Verdict.MASKED
 
 
 def in_order(*gaps: Gap) -> tuple[Gap, ...]:

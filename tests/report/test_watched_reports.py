@@ -15,7 +15,7 @@ from rich.console import Console
 from probe.model import Cadence, Edge, Ending, EndpointName, Moved, Service, Span, UnderWay, Verdict, Wanted, Watched
 from probe.report import watched_html, watched_json, watched_table
 from probe.report.board import Lines, board
-from probe.report.watched_words import Times, cadence, clients, ends, length, runs, ways_on, when
+from probe.report.watched_words import Times, blinds, cadence, clients, ends, length, runs, ways_on, when
 from tests.watched import IMAPS, NODE, VIP, drained, endpoint, gap, judgement, sample, watched
 
 TIMES = Times(UTC)
@@ -350,3 +350,18 @@ def test_a_name_that_means_another_address_is_told_everywhere() -> None:
     assert told in stream.getvalue()
     (one,) = json.loads(watched_json.render(seen))["moves"]
     assert (one["host"], one["before"], one["after"]) == ("mx.example.org", "10.0.20.202", "10.0.20.102")
+
+
+def test_when_nobody_knocked_is_told_everywhere() -> None:
+    """A machine that slept, and an endpoint that could not be knocked at."""
+    slept = Span(1010.0, 1018.2)
+    seen = watched(endpoint(blind=(slept,)), endpoint(IMAPS, blind=(slept, Span(1040.0, 1043.0))))
+    told = (
+        "nobody knocked at 2 endpoints from 00:16:50.0 to 00:16:58.2 (8.2 s): an outage may hide there",
+        "nobody knocked at vip/imaps from 00:17:20.0 to 00:17:23.0 (3.0 s): an outage may hide there",
+    )
+    assert blinds(seen, TIMES) == told
+    stream = io.StringIO()
+    Lines(stream, TIMES).show(seen)
+    for place in (printed(seen), Page(watched_html.render(seen, TIMES)).text, stream.getvalue()):
+        assert all(line in place for line in told), place

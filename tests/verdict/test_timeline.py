@@ -95,19 +95,19 @@ REFUSED_10 = "-" * 50 + "r" * 50 + "-" * 10
 CASES = {
     "hung for a while, and served what waited": Case(
         samples=(served(1000), served(1015), served(1030.0, 22.0), served(1060)),
-        outages=[(21.95, 14.95)],
+        outages=[(21.45, 15.45)],
         kinds=["waited"],
     ),
     "hung past a session's time, and served the next one late": Case(
-        samples=(served(1000), hung(1010), served(1040.0, 22.0)), outages=[(56.9, 5.0)], kinds=["critical"]
+        samples=(served(1000), hung(1010), served(1040.0, 22.0)), outages=[(56.4, 5.5)], kinds=["critical"]
     ),
-    "slow once": Case(samples=(served(1000), served(1015, 13.0)), outages=[(12.95, 14.95)], kinds=["waited"]),
+    "slow once": Case(samples=(served(1000), served(1015, 13.0)), outages=[(12.45, 15.45)], kinds=["waited"]),
     "slow from now on: told once": Case(
-        samples=(served(1000), served(1015, 13.0), served(1030, 12.0), served(1045, 13.0)), outages=[(12.95, 14.95)]
+        samples=(served(1000), served(1015, 13.0), served(1030, 12.0), served(1045, 13.0)), outages=[(12.45, 15.45)]
     ),
     "slow, prompt, slow: told twice": Case(
         samples=(served(1000), served(1015, 13.0), served(1030), served(1045, 13.0)),
-        outages=[(12.95, 14.95), (12.95, 14.95)],
+        outages=[(12.45, 15.45), (12.45, 15.45)],
     ),
     "slow before anything was changed": Case(
         samples=(served(1000, 13.0), served(1030), served(1045, 13.0)), outages=[]
@@ -116,7 +116,7 @@ CASES = {
         samples=(served(1000), served(1015, 6.1), served(1030, 6.1)), outages=[]
     ),
     "postscreen always, and a hang": Case(
-        samples=(served(1000, 6.0), served(1015, 6.0), served(1030, 20.0)), outages=[(17.0, 12.0)]
+        samples=(served(1000, 6.0), served(1015, 6.0), served(1030, 20.0)), outages=[(16.5, 12.5)]
     ),
     "refused, then not greeted, then served": Case(
         knocks=REFUSED_10,
@@ -130,7 +130,7 @@ CASES = {
     "refused, and served late": Case(
         knocks=REFUSED_10,
         samples=(served(1005), served(1020.3, 20.0)),
-        outages=[(30.35, 0.15)],
+        outages=[(29.85, 0.65)],
         kinds=["unreachable", "waited"],
     ),
     "refused, served, and not greeted later": Case(
@@ -178,6 +178,6 @@ def test_a_connection_may_have_been_well_until_it_broke() -> None:
 def test_one_that_waited_shows_the_server_well_when_it_was_served() -> None:
     folded = timeline(served(1000), hung(1010), served(1040.0, 22.0), sample(1070.0, MASKED))
     assert [(gap.began, gap.ended) for gap in folded.gaps] == [
-        (Edge(1000.1, 1010.0), Edge(1061.9, 1062.0)),
+        (Edge(1000.1, 1010.0), Edge(1060.9, 1062.0)),
         (Edge(1062.0, 1070.0), None),
     ]

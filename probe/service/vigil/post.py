@@ -68,6 +68,7 @@ class Post:
         self.next_session: float | None = None
         self.pace = 0.0
         self.contradicted = 0
+        self._moved_at = float("-inf")
         self._prompt: deque[Span] = deque(maxlen=MOST_PROMPT)
         self._timeline = Timeline(reach=Reach(endpoint=endpoint.name))
         self._samples: tuple[Sample, ...] = ()
@@ -114,8 +115,15 @@ class Post:
         """Seconds until the next knock, after one that was counted."""
         return min(longest, FIRST_WAIT * 2.0 ** min(self.counted_in_row - 1, MOST_DOUBLED))
 
+    def moved(self, known: float, at: float) -> None:
+        """It is at another address since some moment between these; what knocks of before find says nothing of it."""
+        self._moved_at = at
+        self._reach = self._reach.moved(known, at)
+
     def knocked(self, knock: Knock) -> Turn | None:
         """Write down a knock; what it changed."""
+        if knock.at <= self._moved_at:
+            return None
         was_out = self.is_out
         self._timeline = self._timeline.knocked(knock)
         self._compare()
@@ -127,7 +135,8 @@ class Post:
         """Write down a session that was judged at this moment, once the knocks of that time are known."""
         session, judgement = result.session, result.judgement
         gap = self._gap_of(result)
-        if session.connected is not None and session.connected < session.opened + RESENT:
+        here = self.address in (None, session.address)
+        if here and session.connected is not None and session.connected < session.opened + RESENT:
             self._prompt.append(Span(session.opened, session.connected))
             self._reach = self._reach.reached(session.opened)
             self._compare()
