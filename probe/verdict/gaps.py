@@ -31,6 +31,9 @@ BLIND_TURNS = 3
 BLIND_SECONDS = 1.0
 """A pause in the knocks is blind if it is longer than this, and than three times what was meant."""
 
+HEARD_OF = 1.0
+"""Seconds until what became of a knock is known, at most."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reach:
@@ -86,6 +89,12 @@ class Reach:
     def in_flight(self, start: float, end: float) -> bool:
         """Whether a connection of this time was open as a gap began, or in it."""
         return any(gap.began.earliest <= end for gap in self._since(start))
+
+    def blind_in(self, start: float, end: float) -> bool:
+        """Whether nobody knocked for a part of this time, as when this machine stands still."""
+        pause = max(BLIND_SECONDS, BLIND_TURNS * self.longest) + HEARD_OF
+        is_now = self.at is not None and end - self.at > pause
+        return is_now or any(span.start < end and start < span.end for span in self.blind)
 
     def _since(self, start: float) -> Iterator[Gap]:
         """Gaps that were not over by then, the latest first: gaps of knocks follow one another."""

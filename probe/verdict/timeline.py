@@ -9,7 +9,8 @@ Rule 3: what a session saw did not begin in time that was out otherwise: it goes
         between.
 Rule 4: a session that was served, and much later than those before it, is a gap as well: of the time that it waited,
         for that is certain, though it may have begun any time after the server was last shown well.
-Rule 5: one in flight as its way went waits for that, and makes no gap of its own.
+Rule 5: one in flight as its way went waits for that, and makes no gap of its own; nor does one in whose time nobody
+        knocked, for this machine may have stood still.
 """
 
 from __future__ import annotations
@@ -110,9 +111,10 @@ class Timeline:
         )
 
     def _waited(self, sample: Sample) -> float:
-        """Seconds that it waited for the server, and not for its way."""
-        waited = sample.waited or 0.0
-        return 0.0 if self.reach.in_flight(sample.shown - waited, sample.shown) else waited
+        """Seconds that it waited for the server, and not for its way, or for this machine."""
+        waited, end = sample.waited or 0.0, sample.shown
+        start = end - waited
+        return 0.0 if self.reach.in_flight(start, end) or self.reach.blind_in(start, end) else waited
 
     def _with(self, gap: Gap) -> Timeline:
         found, unfound = kept((*self.found, gap), self.unfound)

@@ -172,7 +172,7 @@ def served_after(seconds: float, opened: float, *, fault: Fault | None = None) -
 
 def test_who_was_served_late_shows_that_the_server_is_well_when_it_answered() -> None:
     """A kernel accepts for a program that hangs, and the program serves what has waited."""
-    one = post("-")
+    one = post("-" * 500)
     one.recorded(session(Verdict.PRESERVED, 1000.0), 1001.0)
     hung = failed(Phase.FIRST_BYTE, Failure.TIMED_OUT)
     assert one.recorded(served_after(30.0, 1010.0, fault=hung), 1051.0).shown == 1010.5, (

@@ -89,7 +89,7 @@ class Case:
     kinds: list[str] = field(default_factory=list)
 
 
-REFUSED_10 = "-" * 50 + "r" * 50 + "-" * 10
+REFUSED_10 = "-" * 50 + "r" * 50 + "-" * 200
 """Refused from 1010 to 1020; edges are known to 0.2 s."""
 
 CASES = {
@@ -142,8 +142,12 @@ CASES = {
         knocks=REFUSED_10, samples=(served(1000), hung(1002, 6.0), served(1020.3)), outages=[(19.05, 1.25)]
     ),
     "served amid silence by a connection from before": Case(
-        knocks="-" * 50 + "x" * 50 + "-" * 10, samples=(served(1000), served(1009.0, 16.0)), outages=[(10.0, 0.2)]
+        knocks="-" * 50 + "x" * 50 + "-" * 50, samples=(served(1000), served(1009.0, 16.0)), outages=[(10.0, 0.2)]
     ),
+    "this machine stood still": Case(
+        knocks="-" * 50 + " " * 60 + "-" * 20, samples=(served(1000), served(1009.0, 14.0)), outages=[]
+    ),
+    "and has not knocked since": Case(knocks="-" * 50, samples=(served(1000), served(1009.0, 14.0)), outages=[]),
     "masked since it came back": Case(
         knocks=REFUSED_10,
         samples=(served(1005), sample(1020.3, MASKED), sample(1035, MASKED)),
