@@ -90,6 +90,10 @@ class Reach:
         """Whether a connection of this time was open as a gap began, or in it."""
         return any(gap.began.earliest <= end for gap in self._since(start))
 
+    def went_after(self, start: float) -> Edge | None:
+        """When the way of a connection that was open then went, if it did."""
+        return next((gap.began for gap in reversed([*self._since(start)]) if gap.began.by > start), None)
+
     def blind_in(self, start: float, end: float) -> bool:
         """Whether nobody knocked for a part of this time, as when this machine stands still."""
         pause = max(BLIND_SECONDS, BLIND_TURNS * self.longest) + HEARD_OF
@@ -136,12 +140,13 @@ class Reach:
         last = since if self.at is None else self.at
         return closed if last is None else replace(closed, blind=self._blind_between(last, until, spacing))
 
-    def amid(self, opened: float, closed: float) -> Gap | None:
-        """The gap that a session of this time fell into, if any."""
+    def amid(self, opened: float, closed: float, connected: float | None = None) -> Gap | None:
+        """The gap that a session of this time fell into, if any. One that connected after it did not fail for it."""
         for gap in reversed(self.gaps):
             end = gap.ended.by if gap.ended else float("inf")
             since = gap.began.by if gap.began.after is None else gap.began.after - AHEAD
-            if opened <= end and closed >= since:
+            over = opened > end if connected is None else gap.ended is not None and connected > gap.seen
+            if not over and closed >= since:
                 return gap
         return None
 

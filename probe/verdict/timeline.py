@@ -9,8 +9,8 @@ Rule 3: what a session saw did not begin in time that was out otherwise: it goes
         between.
 Rule 4: a session that was served, and much later than those before it, is a gap as well: of the time that it waited,
         for that is certain, though it may have begun any time after the server was last shown well.
-Rule 5: one in flight as its way went waits for that, and makes no gap of its own; nor does one in whose time nobody
-        knocked, for this machine may have stood still.
+Rule 5: one in flight as its way went waits for that, and shows a gap of its own only by what it waited before; nor is
+        one late in whose time nobody knocked, for this machine may have stood still.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from probe.model import Edge, EndpointName, Gap, GapKind, Knock, Sample, Severity, Verdict
+from probe.model import Edge, Gap, GapKind, Knock, Sample, Severity, Verdict
 from probe.verdict.gaps import Reach, kept
 
 LATE = 8.0
@@ -62,10 +62,10 @@ class Timeline:
     def after(self, sample: Sample) -> Timeline:
         """Go on by one session, once the knocks of its time are known.
 
-        One that is set aside, or did not take place, changes nothing.
+        One that did not take place changes nothing, nor does one that is set aside, but for what it waited before that.
         """
         if sample.aside or not sample.took_place:
-            return self
+            return self._found_before(sample) if sample.took_place else self
         if sample.verdict.severity is Severity.CRITICAL:
             told = self._found_out(sample)
         else:
@@ -83,16 +83,29 @@ class Timeline:
         if gap is not None:
             longer = replace(gap.also(sample.verdict, sample.seen_until), judgement=sample.judgement)
             return replace(self, found=(*self.found[:-1], longer))
-        return self._with(
-            Gap(
-                endpoint=self._name,
-                kind=GapKind.CRITICAL,
-                began=began(self.reach.gaps, self.served, sample.out_by),
-                seen=sample.seen_until,
-                how=(sample.verdict,),
-                judgement=sample.judgement,
-            )
+        return self._with(self._new(sample, by=sample.out_by))
+
+    def _new(self, sample: Sample, *, by: float) -> Gap:
+        return Gap(
+            endpoint=self.reach.endpoint,
+            kind=GapKind.CRITICAL,
+            began=began(self.reach.gaps, self.served, by),
+            seen=sample.seen_until,
+            how=(sample.verdict,),
+            judgement=sample.judgement,
         )
+
+    def _found_before(self, sample: Sample) -> Timeline:
+        """What one that is set aside has seen of a server that hung before its way went."""
+        went = self.reach.went_after(sample.shown)
+        if went is None or sample.answered is None or sample.waited is not None or self._lasting is not None:
+            return self
+        if not self._is_late(went.earliest - sample.shown):
+            return self
+        return self._with(replace(self._new(sample, by=sample.shown), seen=went.earliest, ended=went))
+
+    def _is_late(self, waited: float) -> bool:
+        return bool(self.waits) and waited > max(self.waits) + LATE
 
     def _found_well(self, sample: Sample) -> Timeline:
         gap, waited = self._lasting, self._waited(sample)
@@ -102,12 +115,12 @@ class Timeline:
             seen = max(gap.seen, hung_until) if served_what_waited else gap.seen
             ended = replace(gap, seen=seen, ended=Edge(seen, max(seen, sample.shown)))
             return replace(self, found=(*self.found[:-1], ended))
-        if not self.waits or waited <= max(self.waits) + LATE:
+        if not self._is_late(waited):
             return self
         since = began(self.reach.gaps, self.served, sample.shown - waited)
         back, how = Edge(hung_until, sample.shown), (str(GapKind.WAITED),)
         return self._with(
-            Gap(endpoint=self._name, kind=GapKind.WAITED, began=since, seen=hung_until, ended=back, how=how)
+            Gap(endpoint=self.reach.endpoint, kind=GapKind.WAITED, began=since, seen=hung_until, ended=back, how=how)
         )
 
     def _waited(self, sample: Sample) -> float:
@@ -119,10 +132,6 @@ class Timeline:
     def _with(self, gap: Gap) -> Timeline:
         found, unfound = kept((*self.found, gap), self.unfound)
         return replace(self, found=found, unfound=unfound)
-
-    @property
-    def _name(self) -> EndpointName:
-        return self.reach.endpoint
 
 
 def _is_served(gap: Gap) -> bool:

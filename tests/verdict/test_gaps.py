@@ -109,6 +109,8 @@ def test_a_session_is_told_of_the_gap_that_it_fell_into() -> None:
     assert folded.amid(1000.1, 1001.85) is gap, "the connection broke between two SYNs, before the middle"
     assert folded.amid(1000.1, 1001.0) is gap, "a server that ends its connections before its listener"
     assert folded.amid(1000.1, 1000.7) is None
+    assert folded.amid(1002.9, 1033.0, 1002.5) is gap, "it connected before it was over"
+    assert folded.amid(1002.9, 1033.0, 1003.1) is None, "its SYN was answered once it was over"
     assert folded.amid(1003.5, 1004.0) is None
     named = folded.named(gap, judgement(Verdict.SILENT_DROP))
     assert [one.judgement and one.judgement.verdict for one in named.gaps] == [Verdict.SILENT_DROP]

@@ -33,9 +33,9 @@ def served(at: float, waited: float = 0.1, **more: Any) -> Sample:
     return sample(at, **{"answered": moment, "waited": waited, "closed": moment + 0.3, "judged": moment + 0.4, **more})
 
 
-def hung(at: float, seconds: float = 30.0) -> Sample:
+def hung(at: float, seconds: float = 30.0, **more: Any) -> Sample:
     """A session that connected, and was not greeted."""
-    return sample(at, MUTE, answered=at, closed=at + seconds, judged=at + seconds, failed=True)
+    return sample(at, MUTE, answered=at, closed=at + seconds, judged=at + seconds, failed=True, **more)
 
 
 def whole(folded: Timeline) -> list[Gap]:
@@ -143,6 +143,17 @@ CASES = {
     ),
     "served amid silence by a connection from before": Case(
         knocks="-" * 50 + "x" * 50 + "-" * 50, samples=(served(1000), served(1009.0, 16.0)), outages=[(10.0, 0.2)]
+    ),
+    "hung, and then refused": Case(
+        knocks="-" * 100 + "r" * 50 + "-" * 50,
+        samples=(served(1000), hung(1005, 15.0, aside=True), served(1030.3)),
+        outages=[(27.35, 2.55)],
+        kinds=["critical", "unreachable"],
+    ),
+    "in flight as it was refused": Case(
+        knocks="-" * 100 + "r" * 50 + "-" * 50,
+        samples=(served(1000), hung(1014, 6.0, aside=True), served(1030.3)),
+        outages=[(10.0, 0.2)],
     ),
     "this machine stood still": Case(
         knocks="-" * 50 + " " * 60 + "-" * 20, samples=(served(1000), served(1009.0, 14.0)), outages=[]

@@ -177,7 +177,7 @@ class Post:
         session = result.session
         if session.fault is None:
             return None
-        gap = self._reach.amid(session.opened, session.closed)
+        gap = self._reach.amid(session.opened, session.closed, session.connected)
         never_in = session.connected is None and result.judgement.verdict in GONE
         return self._reach.unmet(session.closed) if gap is None and never_in else gap
 
