@@ -49,6 +49,20 @@ def test_a_health_check_port_that_nobody_is_asked_on(tmp_path: Path) -> None:
     ]
 
 
+def test_two_addresses_of_which_nothing_says_which_is_the_service_s(tmp_path: Path) -> None:
+    hosts = ("10.0.20.202", "10.0.20.50", "10.0.20.101", "fd00::202", "mail.example.org")
+    paths = ", ".join(f"{{name: p{n}, host: '{one}', endpoints: [{{service: smtp}}]}}" for n, one in enumerate(hosts))
+    text, nodes = f"paths: [{paths}]\n{QUIET}", "topology: {nodes: {one: 10.0.20.101}"
+    assert warnings_of(tmp_path, f"{text}{nodes}}}") == [
+        "line 3, topology: nothing says which of 10.0.20.202, 10.0.20.50 is the Service's: while nodes announce two, "
+        "or nobody answers for one, no metric and no alert tells who announces it; list what stands before the Service "
+        "under networks.proxies, or give topology.kubernetes"
+    ]
+    api = "kubernetes: {namespace: mail, service: mail}"
+    for told in (f"{nodes}}}\nnetworks: {{proxies: [10.0.20.50]}}", f"{nodes}, {api}}}", ""):
+        assert warnings_of(tmp_path, f"{text}{told}") == []
+
+
 def test_a_node_may_have_several_addresses(tmp_path: Path) -> None:
     settings = load_text(tmp_path, f"{VIP}topology: {{nodes: {{one: 10.0.20.101, two: [10.0.20.102, 'fd00::2']}}}}")
     assert settings.topology is not None
