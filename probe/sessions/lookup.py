@@ -21,8 +21,8 @@ from typing import cast
 from probe.aside import Threads, unheard
 from probe.model import AddressFamily, Clock, Endpoint, Failure, Phase
 from probe.sessions.bound import in_time
-from probe.sessions.dial import FAMILIES, SocketAddress
-from probe.sessions.faults import Refusal, as_refusal
+from probe.sessions.dial import FAMILIES
+from probe.sessions.faults import Refusal, SocketAddress, as_refusal
 from probe.sessions.journal import Journal
 
 MOST = 768
