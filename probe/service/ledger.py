@@ -120,6 +120,11 @@ class Account:
         was_out = self.outage is not None and last.verdict.severity is Severity.CRITICAL
         return last if was_out and now - last.seen <= self.pace.due else None
 
+    def stood(self, at: float) -> Severity:
+        """How the endpoint stood then, by the last session before."""
+        found = next((change for change in reversed(self.changes) if change.at <= at), None)
+        return found.verdict.severity if found is not None else Severity.UNKNOWN
+
     def configure(self, endpoint: Endpoint, room: Room, now: float) -> None:
         """From now on keep the books of this endpoint; if it is another one than before, they tell what was."""
         if endpoint.identity != self.identity:
