@@ -343,6 +343,7 @@ def test_the_end_of_an_outage_that_is_found_late_has_the_severity_that_followed_
     told = list[dict[str, object]]()
     ledger.farewells.append(lambda outage: told.append(telling.part(outage, ledger.accounts[SMTP.name], Ahead(0.0))[1]))
     ledger.take_up(before.known)
+    ledger.part_with(before.known)
     assert [(line["event"], line["seconds"], line["severity"]) for line in told] == [("outage_ended", 30.0, "ok")]
 
 
