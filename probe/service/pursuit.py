@@ -169,15 +169,12 @@ class _Pursuit:
         return workshop.scene(self._session, self._others, now)
 
     def _is_over(self, found: Search, now: float) -> bool:
-        if self._is_open(found):
-            return False
-        settled = found.settled and self._session.fault is None
-        given_up = self._deaf and now >= self._session.closed + SECOND_LOOK
-        return (
-            settled
-            or given_up
-            or self._is_undecided(now)
-            or (now >= self._deadline and not self._awaits_beats(found, now))
+        """Each row says whose verdict is lost by ending there."""
+        return not self._is_open(found) and (
+            (found.settled and self._session.fault is None)  # nobody's: nothing that may come changes it
+            or (self._deaf and now >= self._session.closed + SECOND_LOOK)  # nobody's: no source can bring a line
+            or self._is_undecided(now)  # of a line that comes after the last round
+            or (now >= self._deadline and not self._awaits_beats(found, now))  # of one later than timeouts.evidence
         )
 
     def _is_undecided(self, now: float) -> bool:
@@ -188,13 +185,14 @@ class _Pursuit:
         return bool(found.evidence.sightings) and not found.settled and self._session.fault is None
 
     def _calls_for_beats(self, found: Search, now: float) -> bool:
-        wanted = self._rounds_left and found.candidates and not self._is_open(found)
-        return bool(wanted) and now >= self._beats_due(found, now)
+        return self._wants_beats(found) and not self._is_open(found) and now >= self._beats_due(found, now)
 
     def _awaits_beats(self, found: Search, now: float) -> bool:
         """Whether a round is due so soon after the deadline that it is worth the wait: a pause costs no verdict."""
-        wanted = self._rounds_left and found.candidates and self._session.fault is None
-        return bool(wanted) and self._beats_due(found, now) <= self._deadline + 2 * APART
+        return self._wants_beats(found) and self._beats_due(found, now) <= self._deadline + 2 * APART
+
+    def _wants_beats(self, found: Search) -> bool:
+        return bool(self._rounds_left and found.candidates)
 
     def _beats_due(self, found: Search, now: float) -> float:
         """When the next round of beats is due, and may be opened; or is there, for others opened it."""
@@ -223,8 +221,8 @@ class _Pursuit:
 
     def _told(self, found: Search, now: float) -> Evidence:
         """What was found, and that a rhythm was put off where nothing was."""
-        put_off = self._rounds_left and found.candidates and self._workshop.beats_at(self._endpoint, now) > now
-        if not put_off or found.evidence.sightings or self._session.fault is not None:
+        put_off = self._wants_beats(found) and self._workshop.beats_at(self._endpoint, now) > now
+        if not put_off or found.evidence.sightings:
             return found.evidence
         return replace(found.evidence, reasons=(*found.evidence.reasons, PUT_OFF))
 
