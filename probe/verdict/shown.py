@@ -147,7 +147,6 @@ def how(gap: Gap) -> str:
 KNOCKS = {
     "timed_out": "no answer",
     "unreachable": "unreachable",
-    "no_route": "no route from here",
     "refused": "refused",
     "reset": "reset",
 }

@@ -37,7 +37,7 @@ VERDICTS = (
     Case(name="all is well", vantages=(lan("preserved 12m"),), fires={"30s": {}, "5m": {}, "11m": {}}),
     Case(
         name="silent drop pages with its second session, and says why",
-        vantages=(lan("preserved 4m, silent_drop 5m, preserved 7m"),),
+        vantages=(lan("preserved 4m, silent_drop 5m, preserved 16m"),),
         series={
             'mailprobe_announcer_info{vantage="lan",node="node2"}': "1x80",
             'mailprobe_node_local_endpoints{vantage="lan",node="node1"}': "1x80",
@@ -57,13 +57,13 @@ VERDICTS = (
                 ),
             },
             "10m30s": {drop(): "", 'MailprobeAnnouncerWithoutEndpoint{node="node2"}': ""},
-            "14m50s": {drop(): ""},
-            "15m40s": {},
+            "23m50s": {drop(): ""},
+            "24m40s": {},
         },
     ),
     Case(
         name="unannounced pages with its second session",
-        vantages=(lan("preserved 4m, unannounced 2m, preserved 7m"),),
+        vantages=(lan("preserved 4m, unannounced 2m, preserved 16m"),),
         fires={
             "4m20s": {},
             "4m40s": {
@@ -71,12 +71,12 @@ VERDICTS = (
                     "vip/smtp: nobody answers for the address (unannounced), seen from lan"
                 )
             },
-            "12m40s": {},
+            "21m40s": {},
         },
     ),
     Case(
         name="masked pages with its second session, and names the network",
-        vantages=(lan("preserved 4m, masked 2m, preserved 7m", masked_by=MaskedBy.GATEWAY),),
+        vantages=(lan("preserved 4m, masked 2m, preserved 16m", masked_by=MaskedBy.GATEWAY),),
         fires={
             "4m20s": {},
             "4m40s": {
@@ -85,7 +85,7 @@ VERDICTS = (
                     "(masked), seen from lan"
                 )
             },
-            "12m40s": {},
+            "21m40s": {},
         },
     ),
     Case(
@@ -102,7 +102,7 @@ VERDICTS = (
     ),
     Case(
         name="one proof of a forged header is enough",
-        vantages=(lan("preserved 4m, spoofable 2m, preserved 7m"), vps("preserved 13m"), office("preserved 13m")),
+        vantages=(lan("preserved 4m, spoofable 2m, preserved 16m"), vps("preserved 22m"), office("preserved 22m")),
         fires={
             "3m50s": {},
             "4m": {
@@ -110,15 +110,15 @@ VERDICTS = (
                     "vip/smtp: the listener believed a forged PROXY header (spoofable), sent from lan"
                 )
             },
-            "12m40s": {},
+            "21m40s": {},
         },
     ),
     Case(
         name="what restarts do for a moment pages after a minute",
         vantages=(
             lan(
-                "preserved 13m",
-                more={f"{verdict}/smtp": f"preserved 3m, {verdict} 3m, preserved 7m" for verdict in LASTING},
+                "preserved 22m",
+                more={f"{verdict}/smtp": f"preserved 3m, {verdict} 3m, preserved 16m" for verdict in LASTING},
             ),
         ),
         fires={
@@ -128,7 +128,7 @@ VERDICTS = (
                 f'{alert}{{path="{verdict}",service="smtp"}}': f"{verdict}/smtp: {words} ({verdict}), seen from lan"
                 for verdict, (alert, words) in LASTING.items()
             },
-            "12m40s": {},
+            "21m40s": {},
         },
     ),
 )
@@ -266,10 +266,10 @@ QUORUM = (
     Case(
         name="a file of rounds is left amid an outage, and the daemon of its vantage finds all well afterwards",
         vantages=(
-            lan("preserved 4m, silent_drop 3m, preserved 16m"),
-            replace(asked("vip/smtp", "preserved 4m, silent_drop 3m, hung 16m"), interval=60),
+            lan("preserved 4m, silent_drop 3m, preserved 26m"),
+            replace(asked("vip/smtp", "preserved 4m, silent_drop 3m, hung 26m"), interval=60),
         ),
-        fires={"6m": {drop(): ""}, "20m": {}},
+        fires={"6m": {drop(): ""}, "32m": {}},
     ),
     Case(
         name="beside a vantage whose own uplink is out another one loses a session",
@@ -292,6 +292,11 @@ QUORUM = (
             **{at: {differs(): ""} for at in ("6m", "6m40s")},
             "11m": {differs(): "", f'MailprobeShortOutage{{{SMTP},vantage="vps"}}': ""},
         },
+    ),
+    Case(
+        name="behind its own NAT one vantage is masked, and the other one has no proof any more",
+        vantages=(lan("preserved 4m, unverified 6m"), vps("preserved 4m, masked 6m")),
+        fires={"8m": {differs("vps"): "vip/smtp: only vps sees it as masked; no other vantage can tell just now"}},
     ),
     Case(
         name="masked, and every other session for minutes without a proof: one page",

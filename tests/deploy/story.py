@@ -60,7 +60,8 @@ class Vantage:
 
     `target`: who is asked for rounds, by scrapes of /probe; of rounds that are pushed or written to a file Prometheus
     asks somebody else. `misses`: scrapes that fail; `away`: those at which there is no process. `takes`: seconds until
-    a session is judged. `clock`: when its clock is set, and by how many seconds.
+    a session is judged. `clock`: when its clock is set, and by how many seconds. `has_pods`: each process has an
+    address of its own.
     """
 
     name: str
@@ -73,6 +74,8 @@ class Vantage:
     misses: Collection[int] = ()
     away: Collection[int] = ()
     clock: tuple[int, int] = (0, 0)
+    has_pods: bool = False
+    _processes: int = 0
     _samples: dict[str, dict[int, float]] = field(default_factory=dict)
 
     def series(self, scrape: int = SCRAPE) -> dict[str, str]:
@@ -93,6 +96,7 @@ class Vantage:
             there = [endpoint for endpoint, word in now.items() if word != "removed"]
             if ledger is None:
                 ledger = Ledger(there, restored)
+                self._processes += 1
             ledger.configure(there)
             for endpoint in there:
                 self._sessions(ledger, endpoint, told[endpoint], range(moment - scrape + 1, moment + 1))
@@ -147,7 +151,8 @@ class Vantage:
                 self._note(step, sample.name, sample.labels, sample.value)
 
     def _note(self, step: int, name: str, labels: Mapping[str, str], value: float) -> None:
-        labels = {**labels, "job": "mailprobe", "instance": self.target or f"{self.name}:9797"}
+        host = f"{self.name}-{self._processes}" if self.has_pods else self.name
+        labels = {**labels, "job": "mailprobe", "instance": self.target or f"{host}:9797"}
         told = ",".join(f'{label}="{text}"' for label, text in sorted(labels.items()))
         self._samples.setdefault(f"{name}{{{told}}}", {})[step] = value
 

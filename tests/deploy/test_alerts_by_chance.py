@@ -45,6 +45,8 @@ SCRIPTS = {
     "half-masked/smtp": told("masked", shares(2, 1 / 2)),
     "third-dropped/smtp": told("silent_drop", shares(2, 1 / 3)),
     "third-refused/smtp": told("refused", shares(3, 1 / 3)),
+    "less-dropped/smtp": told("silent_drop", shares(4, 1 / 5)),
+    "less-masked/smtp": told("masked", shares(5, 1 / 10)),
     "alone-dropped/smtp": told("silent_drop", alone(1)),
     "loop-refused/smtp": told("refused", [step % 10 < 2 for step in range(SESSIONS)]),
 }
@@ -67,7 +69,8 @@ def test_what_fails_in_part_by_chance_stays_a_page_and_what_fails_alone_is_none(
     story = unit_tests([case], RULES, evaluated=EVALUATED)
     story["tests"][0]["promql_expr_test"] = [
         asked(f"count({pages('half')} == 1)", 2),
-        asked(f"count({pages('third')} <= 6)", 2),
+        asked(f"count({pages('third')} <= 2)", 2),
+        asked(f"count({pages('less')} <= 4)", 2),
         asked(f"count({pages('loop')})", 0),
         asked(f"count({pages('alone')})", 0),
     ]

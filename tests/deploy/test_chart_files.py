@@ -15,7 +15,10 @@ from tests.deploy.chart import CHART, REPOSITORY, refusal, render, rendered, val
 
 RULES = REPOSITORY / "deploy/prometheus/mailprobe.rules.yaml"
 DASHBOARD = REPOSITORY / "dashboards/mailprobe.json"
-LINKS = {CHART / "files/mailprobe.rules.yaml": RULES, CHART / "files/mailprobe.json": DASHBOARD}
+MAINTENANCE = RULES.with_name("maintenance.rules.yaml")
+LINKS = {CHART / f"files/{file.name}": file for file in (RULES, MAINTENANCE, DASHBOARD)}
+FILED = ("prometheusRule", "maintenanceRule", "dashboard")
+"""Values that want one of these files."""
 BRACES = '{{ $labels.path }} {{ printf "%s" $value }} `{{ "{{" }}`'
 
 
@@ -44,6 +47,15 @@ def test_they_are_rendered_as_they_are() -> None:
     assert json.loads(dashboard["data"]["mailprobe.json"])
 
 
+def test_a_cordon_announces_its_drain_where_that_is_wanted() -> None:
+    more = {"maintenanceRule": {"enabled": True, "labels": {"release": "prometheus"}}}
+    told = {one["metadata"]["name"]: one for one in render(values_of("outside") | more).of("PrometheusRule")}
+    assert told.keys() == {"mailprobe", "mailprobe-maintenance"}
+    rule = told["mailprobe-maintenance"]
+    assert rule["spec"] == yaml.safe_load(MAINTENANCE.read_text(encoding="utf-8"))
+    assert rule["metadata"]["labels"]["release"] == "prometheus"
+
+
 def test_braces_of_prometheus_and_grafana_are_not_helm_s(tmp_path: Path) -> None:
     rules = {"groups": [{"name": "g", "rules": [{"alert": "A", "expr": "1", "annotations": {"summary": BRACES}}]}]}
     board = json.dumps({"title": BRACES, "text": "line\nline\ttab  ", "ü": "</script>"}, indent=1)
@@ -65,8 +77,9 @@ def test_a_package_holds_the_files_themselves(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("left", [None, "../../../prometheus/mailprobe.rules.yaml"], ids=["dropped", "as a text"])
 def test_links_that_a_download_has_lost_are_told(left: str | None, tmp_path: Path) -> None:
-    said = refusal(values_of("outside"), of=copied(tmp_path / "chart", rules=left, dashboard=left))
-    for name in ("prometheusRule", "dashboard"):
+    values = values_of("outside") | {"maintenanceRule": {"enabled": True}}
+    said = refusal(values, of=copied(tmp_path / "chart", rules=left, dashboard=left))
+    for name in FILED:
         assert f"{name}.enabled is true, and this copy of the chart lacks files/" in said
 
 

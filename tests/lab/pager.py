@@ -1,7 +1,8 @@
 """From the metrics to whoever is paged: Debian's Prometheus and Alertmanager in a lab's vantage, and who listens.
 
 Rule 1: they run on the files of deploy/prometheus; only addresses in them are the lab's, and where somebody is in a
-        hurry all times are shorter by one factor. Expressions, routes and inhibitions are those that users get.
+        hurry all times are shorter by one factor. Expressions, routes and inhibitions are those that users get. For how
+        long an alert is kept when its fault is over has a bound of its own, so that nobody waits for that.
 Rule 2: a notification counts from when it arrived.
 """
 
@@ -111,12 +112,33 @@ def alertmanager(factor: int = 1) -> Any:
     return content
 
 
+def kept(rule: Mapping[str, Any]) -> int:
+    """Seconds for which it goes on when its expression does not hold any more."""
+    told = re.fullmatch(r"(\d+)([smhd])", rule.get("keep_firing_for", "0s"))
+    assert told
+    return int(told[1]) * UNITS[told[2]]
+
+
+def rules_kept_for(text: str, most: int) -> Any:
+    """The content of a rules file; no alert in it goes on for more than these seconds when its fault is over."""
+    content = yaml.safe_load(text)
+    for rule in (rule for group in content["groups"] for rule in group["rules"]):
+        if kept(rule) > most:
+            rule["keep_firing_for"] = f"{most}s"
+    return content
+
+
 @contextlib.contextmanager
-def paged(lab: Lab, targets: Sequence[str] = (f"127.0.0.1:{LISTEN}",), factor: int = 1) -> Iterator[Pager]:
-    """Prometheus that scrapes these targets, Alertmanager and the webhook, all ready."""
+def paged(
+    lab: Lab, targets: Sequence[str] = (f"127.0.0.1:{LISTEN}",), *, factor: int = 1, most_kept: int
+) -> Iterator[Pager]:
+    """Prometheus that scrapes these targets, Alertmanager and the webhook, all ready.
+
+    `most_kept`: seconds by which an alert ends at the latest once its fault is over, before the factor.
+    """
     folder = lab.directory / "probe/pager"
     folder.mkdir(parents=True)
-    rules = (DEPLOY / "mailprobe.rules.yaml").read_text(encoding="utf-8")
+    rules = yaml.safe_dump(rules_kept_for((DEPLOY / "mailprobe.rules.yaml").read_text(encoding="utf-8"), most_kept))
     (folder / "mailprobe.rules.yaml").write_text(yaml.safe_dump(hurried(rules, factor)) if factor > 1 else rules)
     (folder / "alertmanager.yaml").write_text(yaml.safe_dump(alertmanager(factor)))
     scraping = yaml.safe_load((DEPLOY / "prometheus.example.yaml").read_text(encoding="utf-8"))

@@ -21,7 +21,7 @@ from tests.lab.pager import ALERTMANAGER, Notice, Pager, paged
 from tests.lab.servers import wait_until
 from tests.lab.test_daemon import BRISK
 
-FACTOR = 20
+FACTOR, KEPT = 20, 360
 PATH = "local"
 SOON, LATER = 45.0, 90.0
 """Seconds by which a fault has paged, and by which it is taken back: far more than they take, for busy machines."""
@@ -38,7 +38,7 @@ def lab() -> Iterator[Lab]:
 
 @pytest.mark.xdist_group("lab-alerts")
 def test_a_fault_pages_once_and_is_taken_back(lab: Lab) -> None:
-    with probing(lab, SCENARIOS[PATH], BRISK), paged(lab, factor=FACTOR) as pager:
+    with probing(lab, SCENARIOS[PATH], BRISK), paged(lab, factor=FACTOR, most_kept=KEPT) as pager:
         one = Watched(lab)
         all_well(one)
         began = changes(lab, "drop")

@@ -288,7 +288,7 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 - probeResources.scrapeTimeout is {{ .scrapeTimeout }}, and an answer may take {{ divf $needed 1000 }}s (config.timeouts.session, as long again where a message is read back, then evidence, or after a failure two control connections and its cause): Prometheus would give up on just those that say what is broken. Make it {{ divf $needed 1000 | ceil }}s or more, its interval too, or the timeouts shorter.
 {{- end }}
 {{- end }}
-{{- $files := dict "prometheusRule" (list "files/mailprobe.rules.yaml" "groups:") "dashboard" (list "files/mailprobe.json" "{") }}
+{{- $files := dict "prometheusRule" (list "files/mailprobe.rules.yaml" "groups:") "maintenanceRule" (list "files/maintenance.rules.yaml" "groups:") "dashboard" (list "files/mailprobe.json" "{") }}
 {{- range $value, $file := $files }}
 {{- if and (get (get $.Values $value) "enabled") (not (contains (last $file) ($.Files.Get (first $file)))) }}
 - {{ $value }}.enabled is true, and this copy of the chart lacks {{ first $file }}: it is a symbolic link in the repository, and whatever fetched the chart has dropped it. Use a packaged chart (helm package deploy/helm/mailprobe).
