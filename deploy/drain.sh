@@ -19,8 +19,6 @@
 # groups, waits for them, and says what has become of the drain. For what runs elsewhere (ssh) that place has to answer. What
 # runs as another user (sudo in a wrapper) cannot be ended from here, so it is refused before anything is touched.
 #
-# No report takes the place of another: it gets the next number that is free.
-#
 # Run it where clients are, outside the cluster. Exit codes are probe's: 0 ok, 1 warning, 2 critical, 3 unknown, 64 usage;
 # and 70 where kubectl drain failed.
 
@@ -91,10 +89,7 @@ while [ $# -gt 0 ]; do
             paths=$((paths + 1))
             eval "path_$paths=\${2-}"
             ;;
-        -h | --help)
-            usage
-            exit 0
-            ;;
+        -h | --help) usage && exit ;;
         -*) refuse "unknown option $option (options of kubectl drain come after the node's name)" ;;
         *) break ;;
     esac
@@ -104,6 +99,13 @@ done
 [ $# -gt 0 ] || refuse 'which node?'
 node=$1
 shift
+case ${1-} in [!-]*) refuse "one node at a time: what is '$1'?" ;; esac
+for option in "$@"; do
+    case ${option%%=*} in
+        -h | --help | --before | --after | --stable | --max-outage | --report | --config | --path)
+            refuse "$option comes before the node's name" ;;
+    esac
+done
 [ $# -gt 0 ] || set -- --ignore-daemonsets
 case " $*" in *' --timeout'*) ;; *) set -- "$@" --timeout=30m ;; esac
 for number in "$before" "$after" "$stable" "$most"; do
@@ -131,9 +133,9 @@ become_probe() {
     exec setsid "$PROBE" "$@"
 }
 
-work=$(mktemp -d) || exit 70
+work=$(mktemp -d) || refuse 'no room for a temporary directory (TMPDIR names another place)'
 told=$work/told
-: >"$told" || exit 70
+: >"$told" || refuse "no room in $work (TMPDIR names another place)"
 probe='' drain='' begins='' begun='' drained='' written=''
 then="; watching until all has been ok for $stable s"
 
@@ -179,10 +181,9 @@ foreign() {
 # A zombie is not; where /proc hides it, nobody can tell.
 alive() {
     if { read -r stat <"/proc/$1/stat"; } 2>/dev/null; then
-        case ${stat##*) } in [XZ]*) return 1 ;; esac
-    else
-        kill -s 0 "$1" 2>/dev/null || foreign "$1"
+        case ${stat##*) } in [XZ]*) return 1 ;; *) return 0 ;; esac
     fi
+    kill -s 0 "$1" 2>/dev/null || foreign "$1"
 }
 
 # /proc may hide what is another user's (hidepid).
@@ -338,16 +339,11 @@ tell_how_to_tell_the_pager() {
     done
 }
 
-# The next report that is not there yet.
-name_report() {
+# The watch to its end; the drain begins at its baseline. No report takes the place of another.
+watch() {
     number=1
     while [ -e "$report-$number.html" ]; do number=$((number + 1)); done
     written=$report-$number.html
-}
-
-# The watch to its end; the drain begins at its baseline.
-watch() {
-    name_report
     prepare_drain "$@"
     latest=$! begins=probe
     become_probe watch --while "$drain" --until-stable "$stable" --max-outage "$most" --report "$written" >&2 &
@@ -387,6 +383,7 @@ fi
 
 say "after: is all well?"
 gate "$after"
+[ "$watched" -le 3 ] || written='no report, for the watch was lost'
 what="the watch's is $watched, and probe says $code; what was watched is in $written"
 if [ "$drained" -ne 0 ]; then
     say "kubectl drain failed (exit code $drained); $what; $GIVE_BACK"

@@ -53,7 +53,7 @@ def watch_and_tell(settings: Settings, paths: tuple[str, ...], asked: Asked, con
             raise click.ClickException(f"{error}") from error
     times = Times(zone, done.shift)
     conclusion = conclude(done.watched)
-    written = None if report is None else _write_report(done.watched, times, report)
+    written = None if report is None else write_report(done.watched, times, report)
     log.drain(FAREWELL)  # a board is taken away before the result takes its place
     print_result(_result(done, times, asked.form, console))
     if done.watched.ending is Ending.BASELINE:
@@ -98,9 +98,11 @@ def _moved_aside(report: Path) -> Path:
     return report.rename(kept)
 
 
-def _write_report(watched: Watched, times: Times, report: Path) -> str:
-    """What became of it."""
+def write_report(watched: Watched, times: Times, report: Path) -> str:
+    """What became of it. Another watch may have written there meanwhile."""
     try:
+        if report.is_file() and report.stat().st_size:
+            click.echo(f"probe: {report} is another watch's, and is kept as {_moved_aside(report)}", err=True)
         report.write_text(watched_html.render(watched, times), encoding="utf-8")
     except OSError as error:
         return f"the report could not be written to {report}: {error.strerror}"

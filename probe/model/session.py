@@ -216,8 +216,20 @@ class Session:
 
     @property
     def took_place(self) -> bool:
-        """False if the vantage could not open it, or stood still amid it: nobody looked, whatever the endpoint does."""
-        return self.fault is None or self.fault.failure is not Failure.VANTAGE
+        """False if the vantage could not open it, or stood still or was cut off amid it: nobody looked."""
+        return self.fault is None or (
+            self.fault.failure is not Failure.VANTAGE and not self.lost_meanwhile(Failure.VANTAGE)
+        )
+
+    def lost_meanwhile(self, failure: Failure) -> bool:
+        """Whether the open connection went dead, and a new one failed in this way at once."""
+        vanished = self.fault is not None and self.fault.failure is Failure.VANISHED
+        return vanished and self.control_failed(ControlKind.CONNECT, failure)
+
+    def control_failed(self, kind: ControlKind, failure: Failure) -> bool:
+        """Whether such a control connection was made and ended like this."""
+        faults = [control.fault for control in self.controls if control.kind is kind]
+        return any(fault is not None and fault.failure is failure for fault in faults)
 
     @property
     def fell_before_greeting(self) -> bool:

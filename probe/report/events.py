@@ -47,21 +47,10 @@ def standing_object(
     }
 
 
-def outage_object(outage: Outage, result: Result, *, vantage: str, ahead: Ahead) -> dict[str, object]:
-    """An outage began, or ended if it has an end; `result` is of the session that began or ended it."""
-    host, severity = result.session.host, result.judgement.verdict.severity
-    return _outage_object(outage, host, severity, vantage=vantage, ahead=ahead)
-
-
-def abandoned_object(outage: Outage, host: str | None, why: str, *, vantage: str, ahead: Ahead) -> dict[str, object]:
-    """An outage of which nobody will tell the end, and why: it ended as far as any reader will know."""
-    over = replace(outage, ended=outage.seen, explanation=f"{why}; {outage.explanation}")
-    return _outage_object(over, host, outage.verdict.severity, vantage=vantage, ahead=ahead)
-
-
-def _outage_object(
+def outage_object(
     outage: Outage, host: str | None, severity: Severity, *, vantage: str, ahead: Ahead
 ) -> dict[str, object]:
+    """An outage began, or ended if it has an end; `severity`: of the session that began or ended it."""
     outage = outage.told(ahead)
     ended = None if outage.ended is None else timestamp(outage.ended)
     began = timestamp(outage.began)
@@ -83,6 +72,12 @@ def _outage_object(
         "seconds": round(outage.seconds, 3),
         "unwatched": round(outage.unwatched, 3),
     }
+
+
+def abandoned_object(outage: Outage, host: str | None, why: str, *, vantage: str, ahead: Ahead) -> dict[str, object]:
+    """An outage of which nobody will tell the end, and why: it ended as far as any reader will know."""
+    over = replace(outage, ended=outage.seen, explanation=f"{why}; {outage.explanation}")
+    return outage_object(over, host, outage.verdict.severity, vantage=vantage, ahead=ahead)
 
 
 def _place(endpoint: EndpointName, host: str | None, vantage: str) -> dict[str, object]:

@@ -14,7 +14,8 @@
 
 Rules of this file:
 - A session may need more than a minute allows, as where it fails and `most` is 1 or 2. It begins where nothing was
-  opened for a minute, and the next one when all that came since then are no more than `most` a minute.
+  opened for a minute, and the next one when all that came since then are no more than `most` a minute. What was
+  opened by a higher bound than the present one is measured by that.
 - Servers count connections however they end (Postfix: smtpd_client_connection_rate_limit, anvil's window of 60 s).
 - Only Dovecot gets beats. It limits no connections that never log in, but guards read its log, so they are bounded.
 """
@@ -36,6 +37,9 @@ BEATS = 4
 ALL_BEATS = 300
 """Beats that all endpoints together may open in WINDOW."""
 
+UNASKED = 2
+"""Connections that a session may open without room: control connections, of which its last one took none."""
+
 AGAIN = 1.0
 """Seconds after which to look again where the room is held by sessions under way: nobody knows what they will need."""
 
@@ -52,14 +56,20 @@ def needs_of(endpoint: Endpoint, connections: int) -> Needs:
 class Budget:
     """The connections of one endpoint within WINDOW. `held`: those that sessions under way may still open.
 
-    `_burst`: since when there were how many within WINDOW, where they were too many.
+    `_burst`: since when there were how many within WINDOW, where they were more than so many.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.held = 0
         self._spent: deque[float] = deque()
-        self._burst = (-inf, 0)
+        self._burst = (-inf, 0, 1)
+
+    def limit(self, most: int) -> None:
+        """From now on this many."""
+        self.most = most
+        first, connections, allowed = self._burst
+        self._burst = (first, connections, max(most, allowed))
 
     def room_at(self, now: float, connections: int = 1) -> float:
         """The first moment from `now` on at which so many fit (all that ever fit, if they are more than that)."""
@@ -72,10 +82,11 @@ class Budget:
             return now
         return self._spent[too_many - 1] + WINDOW if too_many <= len(self._spent) else now + AGAIN
 
-    def _paid_at(self, burst: tuple[float, int]) -> float:
-        """When so many since then are no more than `most` a minute on average."""
-        first, connections = burst
-        return first + WINDOW * connections / self.most if connections > self.most else -inf
+    @staticmethod
+    def _paid_at(burst: tuple[float, int, int]) -> float:
+        """When so many since then are no more on average than were allowed in a minute."""
+        first, connections, allowed = burst
+        return first + WINDOW * connections / allowed if connections > allowed else -inf
 
     def is_unspent(self, now: float) -> bool:
         """Whether nothing is held or owed, and nothing was spent within WINDOW."""
@@ -91,7 +102,7 @@ class Budget:
         self._spent.extend([at] * connections)
         self._forget(at)
         if len(self._spent) > self.most:
-            self._burst = max(self._burst, (self._spent[0], len(self._spent)), key=self._paid_at)
+            self._burst = max(self._burst, (self._spent[0], len(self._spent), self.most), key=self._paid_at)
 
     def _forget(self, now: float) -> None:
         while self._spent and self._spent[0] <= now - WINDOW:
@@ -111,6 +122,11 @@ class Budgets:
         self._held: dict[EndpointName, Counter[EndpointName]] = {}
         self._beats: dict[EndpointName, Budget] = {}
         self._all_beats = Budget(ALL_BEATS)
+
+    @property
+    def memory(self) -> float:
+        """Seconds after which it does not matter any more that a connection was opened."""
+        return WINDOW * (1 + UNASKED / self.most) if self.most else 0.0
 
     def room_at(self, who: EndpointName, needs: Needs, now: float) -> float:
         """The first moment from `now` on at which all of it fits beside what those before it in line need."""
@@ -165,9 +181,9 @@ class Budgets:
         """From now on this many; what was spent stays spent."""
         self.most = most
         for budget in self._of.values():
-            budget.most = most
+            budget.limit(most)
         for budget in self._beats.values():
-            budget.most = most * BEATS
+            budget.limit(most * BEATS)
 
     def only(self, names: Collection[EndpointName], now: float) -> None:
         """No other endpoints are left. What was spent at those is forgotten when the server has forgotten it."""

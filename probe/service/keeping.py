@@ -80,12 +80,13 @@ class Keeping:
         ledger.listeners.append(self._take)
         ledger.farewells.append(lambda outage: self._part(outage, ledger.accounts.get(outage.endpoint)))
         ledger.take_up(self.history.restored)
-        self.history.when_found(lambda found: self._taken_up(ledger.take_up(found)))
+        ledger.part_with(self.history.restored)
+        self.history.when_found(ledger.take_up, lambda found, known: self._tell_late(ledger, found, known))
 
-    def _taken_up(self, known: Restored) -> Restored:
+    def _tell_late(self, ledger: Ledger, found: Restored, known: Restored) -> None:
+        ledger.part_with(found)
         if self._sink is not None:
             self._sink.take_up(known)
-        return known
 
     def _part(self, outage: Outage, account: Account | None) -> None:
         if self._sink is not None:

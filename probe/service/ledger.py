@@ -120,6 +120,11 @@ class Account:
         was_out = self.outage is not None and last.verdict.severity is Severity.CRITICAL
         return last if was_out and now - last.seen <= self.pace.due else None
 
+    def stood(self, at: float) -> Severity:
+        """How the endpoint stood then, by the last session before."""
+        found = next((change for change in reversed(self.changes) if change.at <= at), None)
+        return found.verdict.severity if found is not None else Severity.UNKNOWN
+
     def configure(self, endpoint: Endpoint, room: Room, now: float) -> None:
         """From now on keep the books of this endpoint; if it is another one than before, they tell what was."""
         if endpoint.identity != self.identity:
@@ -288,10 +293,11 @@ class Ledger:
         )
 
     def take_up(self, restored: Restored) -> Restored:
-        """Go on where an earlier process stopped, and tell all that is known then.
+        """Go on where an earlier process stopped, and give all that is known then.
 
         It may be heard of late, from a disk that did not answer, when sessions have been recorded already. It is of the
-        start: an endpoint that comes into the configuration later begins anew. Where this fails nothing is changed.
+        start: an endpoint that comes into the configuration later begins anew. Where this fails nothing is changed; it
+        tells nobody (`part_with`), so that nobody else can make it fail.
         """
         accounts = self._accounts
         changes, ended = _by_endpoint(restored.changes), _by_endpoint(restored.ended)
@@ -303,21 +309,20 @@ class Ledger:
         for name, account in accounts.items():
             account.counts.seconds_of_outage += account.missing(lasting.get(name))
             account.changes, account.outages, account.outage = noted[name]
-        for outage in restored.lasting:
-            self._tell_if_over(outage)
         return Restored(
             changes=tuple(change for account in accounts.values() for change in account.changes),
             lasting=self.known.lasting,
             ended=tuple(outage for account in accounts.values() for outage in account.outages),
         )
 
-    def _tell_if_over(self, outage: Outage) -> None:
-        """Of one that lasted when an earlier process ended."""
-        account = self._accounts.get(outage.endpoint)
-        known = account.outages if account is not None else (left(outage),)
-        for one in known:
-            if one.first == outage.first:
-                self._say_farewell(one)
+    def part_with(self, restored: Restored) -> None:
+        """Tell which outages are over of those that lasted when an earlier process ended, once they are taken up."""
+        for outage in restored.lasting:
+            account = self._accounts.get(outage.endpoint)
+            known = account.outages if account is not None else (left(outage),)
+            for one in known:
+                if one.first == outage.first:
+                    self._say_farewell(one)
 
     def _say_farewell(self, outage: Outage) -> None:
         for tell in self.farewells:

@@ -1,4 +1,4 @@
-"""What an earlier process spent of the budgets in the last minute, out of the history: a restart is no new minute.
+"""What an earlier process spent of the budgets, out of the history: a restart is no new minute, and pays no debt.
 
 Servers count on whoever restarts. Sessions that were not written down any more, as the process died, stay unknown.
 """
@@ -19,17 +19,17 @@ from probe.service.wanted import Wanted
 
 PAGE = 500
 PAGES = 10
-"""Sessions of a minute that are looked at: more than a daemon with a thousand endpoints has."""
+"""Sessions that are looked at: more than a daemon with a thousand endpoints has in the time that counts."""
 
 PATIENCE = 2.0
 """Seconds that this may hold up the start."""
 
 
 async def recall(past: Past, budgets: Budgets, endpoints: Sequence[Endpoint], clock: SteadyClock) -> None:
-    """Count the connections of the last minute; none where the history does not answer, or not in time."""
+    """Count the connections that count still; none where the history does not answer, or not in time."""
     try:
         async with asyncio.timeout(PATIENCE):
-            records = await _latest(past, clock)
+            records = await _latest(past, clock, budgets.memory)
     except (TimeoutError, HistoryTrouble, LookupError, TypeError, ValueError):  # also rows that somebody else wrote
         return
     known = {endpoint.name: endpoint for endpoint in endpoints}
@@ -38,12 +38,13 @@ async def recall(past: Past, budgets: Budgets, endpoints: Sequence[Endpoint], cl
         budgets.opened(to, at, by=to)
 
 
-async def _latest(past: Past, clock: SteadyClock) -> list[Mapping[str, Any]]:
+async def _latest(past: Past, clock: SteadyClock, seconds: float) -> list[Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
-    since, after = clock.wall(clock()) - WINDOW, None
+    now, after = clock.wall(clock()), None
+    since = now - seconds
     for _ in range(PAGES):
         page = await past.sessions(Wanted(after=after, limit=PAGE), PAGE)
-        found.update({str(record["id"]): record for record in page if since < _opened(record) <= since + WINDOW})
+        found.update({str(record["id"]): record for record in page if since < _opened(record) <= now})
         if len(page) < PAGE or _opened(page[-1]) <= since - WINDOW:  # they come as they were judged, not as they began
             break
         after = str(page[-1]["id"])

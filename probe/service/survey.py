@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -29,8 +30,9 @@ from probe.model import (
     Topology,
     plain_address,
 )
-from probe.notices import warn
+from probe.notices import Once, warn
 from probe.settings import KubernetesService, Settings
+from probe.verdict.belonging import undecided
 
 if TYPE_CHECKING:
     from probe.topology.kubernetes import ClusterReader
@@ -113,6 +115,7 @@ class Survey:
         self._look = look
         self._known = known
         self._bound = bound
+        self._once = Once(again=math.inf)
         self._addresses: dict[Address, None] = {}
         self._task: asyncio.Task[None] | None = None
         self._after_failure = self._looked = False
@@ -208,7 +211,11 @@ class Survey:
         return self._task
 
     async def _run(self, look: Look, question: Question) -> None:
-        self.topology = await look(question)
+        found = await look(question)
+        doubts = tuple(undecided(found, self._known.networks))
+        for doubt in doubts:
+            self._once.warn(f"topology: not known {doubt}", kind="undecided")
+        self.topology = replace(found, unknown=(*found.unknown, *doubts))
         self._looked = True
         self._after_failure = question.after_failure
 

@@ -55,9 +55,10 @@ class Telling:
             self._lasting[name] = entry.lasting
         if entry.change is not None:
             yield entry.change.at, change_object(entry.change, result, vantage=vantage, ahead=ahead)
+        severity = result.judgement.verdict.severity
         for outage in filter(None, (entry.ended, entry.began)):
             at = outage.began if outage.ended is None else outage.ended
-            yield at, outage_object(outage, result, vantage=vantage, ahead=ahead)
+            yield at, outage_object(outage, result.session.host, severity, vantage=vantage, ahead=ahead)
         is_told = entry.change is not None and (entry.lasting is None or entry.began is not None)
         opened = result.session.opened
         if not is_told and name not in self._known_there and opened >= self._retold.get(name, -inf) + RETOLD:
@@ -86,10 +87,10 @@ class Telling:
         lasting = self._lasting.get(outage.endpoint)
         if lasting is not None and lasting.first == outage.first:
             del self._lasting[outage.endpoint]
-        found = account.latest if account is not None else None
-        if found is None or outage.ended is None or outage.ended == outage.seen:
+        if account is None or outage.ended is None or outage.ended == outage.seen:
             return self._end(outage, ABANDONED if account is None else REPLACED, ahead)
-        return outage.ended, outage_object(outage, found, vantage=self._vantage, ahead=ahead)
+        severity = account.stood(outage.ended)
+        return outage.ended, outage_object(outage, account.host, severity, vantage=self._vantage, ahead=ahead)
 
     def only(self, names: Container[EndpointName]) -> None:
         """No other endpoints are left."""

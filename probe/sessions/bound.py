@@ -40,8 +40,11 @@ class Bound:
         try:
             await self._timeout.__aexit__(kind, error, traceback)
         except TimeoutError:
-            in_time(self._due, self._fired)
-            raise
+            late = self._fired - self._due
+            if late <= STOOD_STILL:
+                raise
+            detail = f"this process stood still, and was {late:.0f} s late to see that time was up"
+            raise Refusal(Failure.VANTAGE, detail) from None
 
     @property
     def _due(self) -> float:
@@ -49,11 +52,3 @@ class Bound:
 
     def _fires(self) -> None:
         self._fired = asyncio.get_running_loop().time()
-
-
-def in_time(due: float, fired: float) -> None:
-    """Refusal if what was due at one moment of the event loop fired long after it."""
-    late = fired - due
-    if late > STOOD_STILL:
-        detail = f"this process stood still, and was {late:.0f} s late to see that time was up"
-        raise Refusal(Failure.VANTAGE, detail) from None

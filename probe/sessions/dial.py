@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from probe.model import AddressFamily, Endpoint, Failure, Peer, Phase, ProxyHeader, plain_address
 from probe.sessions.bound import Bound
-from probe.sessions.faults import Refusal, before_the_syn
+from probe.sessions.faults import Refusal, SocketAddress, before_the_syn
 from probe.sessions.journal import Journal
 
 FAMILIES = {
@@ -46,8 +46,6 @@ NEW_PORT_TRIES = 16
 
 PROHIBITED = "administratively prohibited, says a firewall or router on the way"
 """Of EACCES that came back to a SYN; "Permission denied" would send somebody to the vantage's own permissions."""
-
-SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
 
 class Wire(asyncio.Protocol):
@@ -197,7 +195,7 @@ async def _reach(sock: socket.socket, address: SocketAddress, seconds: float) ->
     if number == 0:
         return
     if number != errno.EINPROGRESS:
-        raise Refusal(before_the_syn(number), os.strerror(number))
+        raise before_the_syn(number, sock, address)
     try:
         async with Bound(seconds):
             await asyncio.get_running_loop().sock_connect(sock, address)  # waits for what is under way

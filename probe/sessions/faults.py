@@ -29,6 +29,11 @@ class Refusal(Exception):
         self.reply = reply
 
 
+SocketAddress = tuple[str, int] | tuple[str, int, int, int]
+
+DISCARD = 9
+"""The port that nobody answers on (RFC 863): what stands for the server's own port is not asked."""
+
 UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EACCES}
 """EACCES is Linux's word for an ICMPv6 error: administratively prohibited, failed policy, reject route
 (net/ipv6/icmp.c), where the same of IPv4 is EHOSTUNREACH."""
@@ -70,14 +75,30 @@ def os_failure(error: OSError) -> Failure:
             return Failure.RESET
 
 
-def before_the_syn(number: int) -> Failure:
-    """What an errno says that connect() gives at once: nothing has left yet, so it is this machine that forbids it.
+def before_the_syn(number: int, sock: socket.socket, address: SocketAddress) -> Refusal:
+    """What an errno says that connect() gives at once: nothing has left yet, so it is this machine that says it.
 
     EACCES: a route that prohibits, a security module (connect(2)). The network's comes later, as the socket's error.
+    Unreachable is our own fault where no route leads there; where one does, a load balancer at the socket may have
+    said it, of a service without endpoints, and then it is about the server.
     """
+    said = os.strerror(number)
     if number == errno.EACCES:
-        return Failure.VANTAGE
-    return Failure.NO_ROUTE if number in UNREACHABLE else os_failure(OSError(number, os.strerror(number)))
+        return Refusal(Failure.VANTAGE, said)
+    if number in UNREACHABLE and not _has_route(sock, address):
+        return Refusal(Failure.VANTAGE, f"{said}, says this machine itself: no route leads there")
+    return Refusal(os_failure(OSError(number, said)), said)
+
+
+def _has_route(sock: socket.socket, address: SocketAddress) -> bool:
+    """Whether this machine knows a way: connect() of a datagram socket asks for one, and sends nothing."""
+    try:
+        with socket.socket(sock.family, socket.SOCK_DGRAM) as asks:
+            asks.bind((sock.getsockname()[0], 0))
+            asks.connect((address[0], DISCARD, *address[2:]))
+    except OSError:
+        return False
+    return True
 
 
 def on_the_way(failure: Failure, phase: Phase) -> Failure:

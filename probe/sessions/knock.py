@@ -32,7 +32,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from probe.model import Address, Clock, EndpointName, Failure, Knock
-from probe.sessions.faults import before_the_syn, os_failure
+from probe.sessions.faults import SocketAddress, before_the_syn, os_failure
 
 PATIENCE = 0.9
 """Seconds for an answer: less than the second after which Linux sends a SYN again (RFC 6298)."""
@@ -59,8 +59,6 @@ TCPI_TOTAL_RETRANS, TCPI_SEGS_OUT = slice(100, 104), slice(136, 140)
 
 IP_BIND_ADDRESS_NO_PORT = 24
 FOREVER = float("inf")
-
-SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
 
 @dataclass(slots=True)
@@ -221,7 +219,7 @@ class Knocker:
         if error in (0, errno.EINPROGRESS):
             self._selector.register(one.sock, selectors.EVENT_WRITE, one)
         else:
-            self._over(one, before_the_syn(error))
+            self._over(one, before_the_syn(error, one.sock, address).failure)
 
     def _answered(self, one: _Sent) -> None:
         if one.sock is None or one.found is not None:

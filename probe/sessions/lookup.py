@@ -20,9 +20,9 @@ from typing import cast
 
 from probe.aside import Threads, unheard
 from probe.model import AddressFamily, Clock, Endpoint, Failure, Phase
-from probe.sessions.bound import in_time
-from probe.sessions.dial import FAMILIES, SocketAddress
-from probe.sessions.faults import Refusal, as_refusal
+from probe.sessions.bound import Bound
+from probe.sessions.dial import FAMILIES
+from probe.sessions.faults import Refusal, SocketAddress, as_refusal
 from probe.sessions.journal import Journal
 
 MOST = 768
@@ -72,18 +72,20 @@ class Lookups:
         return kind, cast(SocketAddress, (address[0], port, *address[2:]))
 
     async def _looked_up(self, host: str, family: int, seconds: float) -> Way:
+        try:
+            async with Bound(seconds):
+                outcome = await self._ended(host, family, asyncio.get_running_loop().time())
+        except TimeoutError:
+            raise Refusal(Failure.TIMED_OUT, self._why_not_in_time()) from None
+        return outcome.result()
+
+    async def _ended(self, host: str, family: int, asked: float) -> asyncio.Task[Way]:
         """A failure of a lookup that was begun before is not taken: the resolver may be well again."""
-        loop = asyncio.get_running_loop()
-        asked = loop.time()
-        due = asked + seconds
         while True:
             lookup = self._shared(host, family)
-            await asyncio.wait([lookup.outcome], timeout=due - loop.time())
-            if not lookup.outcome.done():
-                in_time(due, loop.time())
-                raise Refusal(Failure.TIMED_OUT, self._why_not_in_time())
+            await asyncio.wait([lookup.outcome])
             if lookup.begun >= asked or lookup.outcome.exception() is None:
-                return lookup.outcome.result()
+                return lookup.outcome
 
     def _shared(self, host: str, family: int) -> _Lookup:
         """The lookup of this name that is under way, or a new one."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from ipaddress import ip_network
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ from probe.settings.pace import alerts, bans, pace, read_backs
 from probe.settings.paths import IMPRINTS
 from probe.settings.room import room
 from probe.settings.values import ReplyMode
+from probe.verdict.belonging import REMEDY, is_outside
 
 _VERSIONS = {AddressFamily.IPV4: 4, AddressFamily.IPV6: 6}
 _LARGEST_CA_FILE = 4 << 20
@@ -182,6 +183,21 @@ def _cluster_nodes(draft: Draft) -> Iterator[Finding]:
         yield Doubt(("topology", "nodes"), "no node is named, so nobody is asked on health_check_node_port")
 
 
+def _whose_announcements(draft: Draft) -> Iterator[Finding]:
+    """As verdict/belonging.py: of several addresses on the nodes' link one is the Service's, and nobody says which."""
+    topology, networks = draft.topology, draft.networks
+    if topology is None or networks is None or not topology.nodes or topology.kubernetes is not None:
+        return
+    nodes = set(chain(*topology.nodes.values()))
+    hosts = dict.fromkeys(plain_address(path.host) for _, path in draft.paths if _version(path.host))
+    for version in (4, 6):
+        rivals = [one for one in hosts if one.version == version and one not in nodes and not is_outside(one, networks)]
+        if len(rivals) > 1:
+            which = f"nothing says which of {', '.join(map(str, rivals))} is the Service's"
+            lost = "while nodes announce two, or nobody answers for one, no metric and no alert tells who announces it"
+            yield Doubt(("topology",), f"{which}: {lost}; {REMEDY}")
+
+
 def _log_sources(draft: Draft) -> Iterator[Finding]:
     if draft.evidence is None:
         return
@@ -255,6 +271,7 @@ CHECKS: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
     _groups,
     _vantage_outside,
     _cluster_nodes,
+    _whose_announcements,
     _log_sources,
     _loki,
     room,

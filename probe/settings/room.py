@@ -1,4 +1,4 @@
-"""Whether `history.size` has room for what the schedule makes while all is well (docs/history.md)."""
+"""Whether `history.size` has room for what the schedule makes, also in a fault that lasts (docs/history.md)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def room(draft: Draft) -> Iterator[Finding]:
         return
     kept, size, interval = draft.history.retention, draft.history.size, draft.schedule.interval
     each_second = len(draft.endpoints) / interval
-    records = each_second * min(kept, DAY) * RECORD
-    takes = each_second * kept * ROW + records
-    if takes <= size:
+    well, ill = (each_second * (kept * ROW + records * RECORD) for records in (min(kept, DAY), kept))
+    if ill <= size:
         return
     made = f"{len(draft.endpoints)} endpoints with a session in {interval:g}s each make {each_second * kept:,.0f} of"
-    needed = f"{ROW} bytes in {_time(kept)}, and {RECORD:,} bytes more for each of the last day: {_size(takes)}"
-    lost = f"beyond {_size(size)} what pages show of sessions goes early, first of the fine ones, then the oldest"
-    fits = int((size - records) / (each_second * ROW * DAY))
-    remedy = f"size: {_size(takes)}" + (f", or retention: {fits}d," if fits > 0 else "")
-    yield Doubt(("history", "size"), f"{made} {needed} while all is well; {lost}: {remedy} holds all")
+    needed = f"{ROW} bytes in {_time(kept)}, and {RECORD:,} more for each of the last day and each that is not fine"
+    sums = f"{_size(well)} while all is well, {_size(ill)} where nothing is, for a fault or for lack of evidence"
+    lost = f"beyond {_size(size)} what pages show of fine sessions goes after an hour, then the oldest sessions go"
+    fits = int(kept * size / ill / DAY)
+    remedy = f"size: {_size(ill)}" + (f", or retention: {fits}d," if fits > 0 else "")
+    yield Doubt(("history", "size"), f"{made} {needed}: {sums}; {lost}: {remedy} holds all")
 
 
 def _size(count: float) -> str:

@@ -83,19 +83,6 @@ class Facts:
         """Whether such a control connection was made and went well."""
         return any(control.kind is kind and control.worked for control in self.session.controls)
 
-    def control_failed(self, kind: ControlKind, failure: Failure) -> bool:
-        """Whether such a control connection was made and ended like this."""
-        faults = [control.fault for control in self.session.controls if control.kind is kind]
-        return any(fault is not None and fault.failure is failure for fault in faults)
-
-    def lost_meanwhile(self, failure: Failure) -> bool:
-        """Whether the open connection went dead, and a new one failed in this way at once."""
-        return self.failed(Failure.VANISHED) and self.control_failed(ControlKind.CONNECT, failure)
-
-    def failed_or_lost(self, failure: Failure) -> bool:
-        """Whether the session failed in this way, or a new one did once its connection had gone dead."""
-        return self.failed(failure) or self.lost_meanwhile(failure)
-
     def signed(self, sign: FaultSign) -> bool:
         """Whether the server's log named this fault while the session ran, and of nobody else that we know.
 
@@ -133,9 +120,9 @@ class Facts:
     @property
     def junk_before_us(self) -> bool:
         """The server was spoken to before we had said a word."""
-        if self.control_failed(ControlKind.SILENT, Failure.PROTOCOL_BROKEN):
+        if self.session.control_failed(ControlKind.SILENT, Failure.PROTOCOL_BROKEN):
             return True
-        closed = self.control_failed(ControlKind.SILENT, Failure.CLOSED)
+        closed = self.session.control_failed(ControlKind.SILENT, Failure.CLOSED)
         return closed and (self.signed(FaultSign.TLS_HANDSHAKE) or self.signed(FaultSign.PROXY_HEADER_UNEXPECTED))
 
     @property
@@ -154,7 +141,7 @@ class Facts:
         if not self.failed_in(Phase.PROXY_HEADER, Phase.TLS) or self.session.server_spoke:
             return False
         silent = self.failed(Failure.TIMED_OUT) or self.failed(Failure.VANISHED)
-        return silent or self.control_failed(ControlKind.SILENT, Failure.CLOSED)
+        return silent or self.session.control_failed(ControlKind.SILENT, Failure.CLOSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,16 +155,16 @@ class Rule:
 
 FOREGONE: tuple[Rule, ...] = (
     # never got there
+    Rule("vantage-cut-off", lambda f: f.session.lost_meanwhile(Failure.VANTAGE), Verdict.UNVERIFIED),
     Rule("vantage-cannot-open", lambda f: not f.session.took_place, Verdict.UNVERIFIED),
     Rule("name-not-resolved", lambda f: f.failed_in(Phase.RESOLVE), Verdict.RESOLVE_FAILED),
     Rule("syn-unanswered", lambda f: f.failed_in(Phase.CONNECT) and f.failed(Failure.TIMED_OUT), Verdict.SILENT_DROP),
     Rule("nobody-answers", lambda f: f.failed_in(Phase.CONNECT) and f.failed(Failure.UNREACHABLE), Verdict.UNANNOUNCED),
-    Rule("no-route-from-here", lambda f: f.failed_or_lost(Failure.NO_ROUTE), Verdict.UNANNOUNCED),
     Rule("connection-refused", lambda f: f.failed_in(Phase.CONNECT), Verdict.REFUSED),
     # got there, and the way in was lost meanwhile
-    Rule("dropped-meanwhile", lambda f: f.lost_meanwhile(Failure.TIMED_OUT), Verdict.SILENT_DROP),
-    Rule("unannounced-meanwhile", lambda f: f.lost_meanwhile(Failure.UNREACHABLE), Verdict.UNANNOUNCED),
-    Rule("refused-meanwhile", lambda f: f.lost_meanwhile(Failure.REFUSED), Verdict.REFUSED),
+    Rule("dropped-meanwhile", lambda f: f.session.lost_meanwhile(Failure.TIMED_OUT), Verdict.SILENT_DROP),
+    Rule("unannounced-meanwhile", lambda f: f.session.lost_meanwhile(Failure.UNREACHABLE), Verdict.UNANNOUNCED),
+    Rule("refused-meanwhile", lambda f: f.session.lost_meanwhile(Failure.REFUSED), Verdict.REFUSED),
 )
 
 RULES: tuple[Rule, ...] = (

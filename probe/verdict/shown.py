@@ -139,7 +139,6 @@ def how(gap: Gap) -> str:
 WORDS = {
     "timed_out": "no answer",
     "unreachable": "unreachable",
-    "no_route": "no route from here",
     "refused": "refused",
     "reset": "reset",
     "waited": "served late",

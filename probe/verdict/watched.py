@@ -70,10 +70,8 @@ def _comes_and_goes(watched: Watched) -> str | None:
     since = watched.until - max(LEAST_PATIENCE, watched.wanted.until_stable or 0.0)
     most = 1 if watched.ending is Ending.UNPROVEN else OFTEN
     often = [(sum(gap.seen >= since for gap in outages(one)), one) for one in watched.endpoints]
-    told = [f"{one.name} {count} times" for count, one in often if count >= most]
-    return (
-        f"nothing shows that it is over, last out in {watched.until - since:.0f} s: {', '.join(told)}" if told else None
-    )
+    told = ", ".join(f"{one.name} {count} times" for count, one in often if count >= most)
+    return f"nothing shows that it is over: out in the last {watched.until - since:.0f} s were {told}" if told else None
 
 
 def _loses(watched: Watched) -> str | None:

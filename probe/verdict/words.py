@@ -71,12 +71,18 @@ _REFUSED = (
     "No endpoint is ready or nothing listens: `kubectl get endpointslices -A`, `kubectl get pods -A`, the server's log."
 )
 
+_OURS = (
+    "This is about the vantage, not the server: check its routes and addresses (`ip route get {place}`, `ip -brief "
+    "address`; a lease, a link or a VPN may be gone), source_address, local firewall and file limits there; where it "
+    "stood still, what stopped it (a backup that freezes it, memory swapped out, a paused machine)."
+)
+
 WORDS: dict[str, Words] = {
-    "vantage-cannot-open": Words(
-        "The probe itself saw nothing of {where}: {detail}.",
-        "This is about the vantage, not the server: check source_address, local firewall and file limits there; "
-        "where it stood still, what stopped it (a backup that freezes it, memory swapped out, a paused machine).",
+    "vantage-cut-off": Words(
+        "The connection to {where} went dead in phase {phase}, and the probe itself could open no other one: {again}.",
+        _OURS,
     ),
+    "vantage-cannot-open": Words("The probe itself saw nothing of {where}: {detail}.", _OURS),
     "name-not-resolved": Words(
         "{host} could not be resolved: {detail}.",
         "Try `getent ahosts {host}` on the vantage; check the name, its resolver and address_family.",
@@ -88,11 +94,6 @@ WORDS: dict[str, Words] = {
     "nobody-answers": Words(
         "{where} is unreachable ({detail}): nobody answers for the address.",
         _UNANNOUNCED,
-    ),
-    "no-route-from-here": Words(
-        "This machine itself has no way to {where} ({detail}), so nothing was sent there.",
-        "The fault is on the vantage: look at `ip route get {place}` and `ip -brief address` there; a lease, a link or "
-        "a VPN may be gone.",
     ),
     "connection-refused": Words("{where} refused the connection{how}.", _REFUSED),
     "dropped-meanwhile": Words(
@@ -224,6 +225,7 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
         "waited": session.closed - session.seconds_in(Phase.QUIT) - connected,
         "phase": fault.phase if fault else "",
         "detail": fault.detail if fault else "",
+        "again": next((control.fault.detail for control in session.controls if control.fault), ""),
         "how": f" ({fault.detail})" if fault and fault.failure is not Failure.REFUSED else "",
         "reply": " ".join((fault.reply or fault.detail).split("\n")) if fault else "",
         "header": session.header_sent,

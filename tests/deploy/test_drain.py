@@ -237,6 +237,9 @@ def test_a_drain_does_not_wait_for_ever_unless_it_is_told_to(stage: Stage) -> No
         (("--before",), "--before needs a value"),
         (("--after", "2m", "node1"), "'2m' is no number of whole seconds"),
         (("--stable", "0", "node1"), "--stable has to be at least 1"),
+        (("node1", "--max-outage=30"), "--max-outage=30 comes before the node's name"),
+        (("node1", "--help"), "--help comes before the node's name"),
+        (("node1", "node2"), "one node at a time: what is 'node2'?"),
     ],
 )
 def test_wrong_usage_is_told_before_anything_is_asked(stage: Stage, arguments: tuple[str, ...], said: str) -> None:
@@ -247,16 +250,20 @@ def test_wrong_usage_is_told_before_anything_is_asked(stage: Stage, arguments: t
     assert stage.asked == []
 
 
-MOVED = ["kubectl cordon k8s-node1", "kubectl -n mailserver rollout restart deployment/mailserver"]
+MOVED = [
+    "kubectl cordon k8s-node1",
+    "kubectl -n mailserver rollout restart deployment/mailserver",
+    "kubectl -n mailserver rollout status --timeout=15m deployment/mailserver",
+]
 
 
 @pytest.mark.parametrize(
     ("watch", "calls"),
     [
         ("echo 'probe: refuses' >&2; exit 2\n", []),
-        (BASELINE + 'while ! grep -q rollout "$STAGE/asked"; do sleep 0.02; done; exit 2\n', MOVED),
+        (BASELINE + 'while ! grep -q "rollout status" "$STAGE/asked"; do sleep 0.02; done; exit 2\n', MOVED),
         (
-            BASELINE + 'while ! grep -q rollout "$STAGE/asked"; do sleep 0.02; done\n',
+            BASELINE + 'while ! grep -q "rollout status" "$STAGE/asked"; do sleep 0.02; done\n',
             [*MOVED, "kubectl uncordon k8s-node1"],
         ),
     ],
@@ -266,7 +273,7 @@ def test_a_pod_is_moved_by_the_recipe_only_while_it_is_watched(stage: Stage, wat
     stage.plays(watch_1=watch)
     block = recipe("drains.md", "rollout restart").replace("sleep 1;", "sleep 0.05;")
     done = stage.type(block)
-    assert (stage.asked[1:], done.returncode) == (calls, 0 if len(calls) == 3 else 2), done
+    assert (stage.asked[1:], done.returncode) == (calls, 0 if len(calls) == 4 else 1), done
 
 
 def test_a_policy_that_is_not_flipped_is_not_watched_for_ever(stage: Stage) -> None:
@@ -275,6 +282,20 @@ def test_a_policy_that_is_not_flipped_is_not_watched_for_ever(stage: Stage) -> N
     block = recipe("drains.md", "kubectl -n mailserver patch").replace("sleep 1;", "sleep 0.05;")
     done = stage.type(block)
     assert (done.returncode, stage.has("reported")) == (2, True), done
+
+
+def test_a_watch_that_was_lost_after_the_drain_left_no_report(stage: Stage) -> None:
+    stage.plays(watch_1=STABLE + "kill -s KILL $$\n", drain_1=OVER)
+    code, errors = stage.run("--stable", "1", "node1")
+    assert (code, "what was watched is in no report, for the watch was lost" in errors) == (137, True)
+
+
+def test_without_a_temporary_directory_nothing_is_touched(stage: Stage) -> None:
+    (stage.directory / "mktemp").write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    (stage.directory / "mktemp").chmod(0o755)
+    code, errors = stage.run("node1")
+    assert (code, stage.asked) == (64, [])
+    assert "no room for a temporary directory" in errors
 
 
 def test_a_program_that_is_missing_is_told(stage: Stage) -> None:

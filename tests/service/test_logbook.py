@@ -113,11 +113,12 @@ def test_one_that_lasted_as_the_process_before_ended_is_told_to_be_over_where_it
     before.record(result(Verdict.REFUSED, opened=10.0))
     gone = Log()
     gone.ledger.configure([])
-    gone.ledger.take_up(before.known)
+    gone.ledger.part_with(before.known)
     assert gone.outages == [("outage ended", 0.0)]
     late, early = Log(), Log()
     late.ledger.record(result(Verdict.PRESERVED, opened=40.0))
     late.ledger.take_up(before.known)
+    late.ledger.part_with(before.known)
     assert late.outages == [("outage ended", 30.0)]
     early.ledger.take_up(before.known)
     early.ledger.record(result(Verdict.PRESERVED, opened=40.0))

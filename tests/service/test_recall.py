@@ -44,6 +44,16 @@ async def test_sessions_and_their_control_connections_of_the_last_minute_are_cou
     assert budgets.room_at(SMTP.name, {SMTP.name: 3}, now) == pytest.approx(at[1] + 60, abs=0.1)
 
 
+async def test_what_an_earlier_process_owed_is_not_forgotten_with_the_minute(tmp_path: Path) -> None:
+    file, clock = tmp_path / "history.db", SteadyClock()
+    opened = clock() - 61.0
+    await written_down(file, clock, {"opened": opened, "controls": (KNOCK, KNOCK)})
+    budgets = Budgets(1)
+    async with History(HistorySettings(file=file), clock) as history:
+        await recall(history, budgets, [SMTP], clock)
+    assert budgets.room_at(SMTP.name, {SMTP.name: 3}, clock()) == pytest.approx(opened + 180, abs=0.1)
+
+
 async def test_a_mailbox_that_was_read_back_is_counted(tmp_path: Path) -> None:
     file, clock = tmp_path / "history.db", SteadyClock()
     await written_down(file, clock, {"opened": clock() - 5})

@@ -161,6 +161,20 @@ def test_what_was_opened_without_room_is_owed() -> None:
     assert budgets.room_at(SMTP, {SMTP: 1}, 89.0) == 89.0
 
 
+def test_a_lower_bound_asks_for_nothing_that_a_higher_one_allowed() -> None:
+    budget = Budget(6)
+    for at in (0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 51.0, 52.0):
+        budget.spend(at)
+    assert budget.room_at(53.0) == 80.0
+    budget.limit(1)
+    assert budget.room_at(100.0, 3) == 112.0
+    budget.spend(112.0, 3)
+    budget.limit(6)
+    assert budget.room_at(113.0, 3) == 113.0, "what is more than was allowed, and is not any more, is not owed"
+    budget.limit(1)
+    assert budget.room_at(113.0) == 172.0, "by no reload is it owed again"
+
+
 def test_who_stands_in_line_comes_before_those_that_came_later() -> None:
     budgets = Budgets(1)
     assert budgets.take(IMAPS, {IMAPS: 1}, 0.0)

@@ -335,6 +335,18 @@ async def test_a_loki_that_loses_an_endpoint_s_lines_for_good_is_not_told_them_a
     assert told == ["verdict", *["standing"] * (99 * 30 // int(RETOLD) + 1)]
 
 
+def test_the_end_of_an_outage_that_is_found_late_has_the_severity_that_followed_it() -> None:
+    before, ledger, telling = Ledger([SMTP]), Ledger([SMTP]), Telling("lan-probe")
+    before.record(result(Verdict.REFUSED, opened=70.0))
+    for verdict, opened in ((Verdict.PRESERVED, 100.0), (Verdict.REFUSED, 130.0)):
+        ledger.record(result(verdict, opened=opened))
+    told = list[dict[str, object]]()
+    ledger.farewells.append(lambda outage: told.append(telling.part(outage, ledger.accounts[SMTP.name], Ahead(0.0))[1]))
+    ledger.take_up(before.known)
+    ledger.part_with(before.known)
+    assert [(line["event"], line["seconds"], line["severity"]) for line in told] == [("outage_ended", 30.0, "ok")]
+
+
 async def test_an_outage_whose_endpoint_leaves_the_configuration_ends() -> None:
     async with serving() as loki, pushing(loki.url) as desk:
         desk.session(Verdict.REFUSED)

@@ -11,6 +11,8 @@ import pytest
 
 from probe.model import (
     NOTHING_KNOWN,
+    Announcer,
+    Announcers,
     Failure,
     Known,
     MaskedBy,
@@ -18,6 +20,7 @@ from probe.model import (
     Origin,
     Phase,
     Question,
+    Surroundings,
     Topology,
     Verdict,
 )
@@ -67,6 +70,24 @@ async def test_a_failure_is_explained_by_what_was_asked_for_after_it() -> None:
     assert [question.after_failure for question in looks.questions] == [False, True]
     assert ip_address("10.0.20.202") in looks.questions[-1].addresses
     await one.__aexit__()
+
+
+async def test_addresses_of_which_nobody_can_tell_whose_they_are_are_said_to_be_unknown() -> None:
+    node: Announcers = Known((Announcer("k8s-node2"),), Origin.NEIGHBOURS, 100.0)
+    nobody: Announcers = Known((), Origin.EXCHANGE, 100.0)
+    vip, relay = ip_address("10.0.20.202"), ip_address("10.0.20.50")
+
+    async def look(_: Question) -> Topology:
+        return Topology(taken=100.0, announcers={vip: (node,), relay: (nobody,)}, unknown=("more",))
+
+    for proxies, told in (((), 1), ((ip_network("10.0.20.50"),), 0)):
+        async with Survey(look, Surroundings(networks=Networks(proxies=proxies))) as one:
+            found = await one.look([vip, relay])
+        assert found is not None
+        assert found.unknown[0] == "more"
+        assert [words.split(",")[0] for words in found.unknown[1:]] == [
+            "whether 10.0.20.50 or 10.0.20.202 is the Service's"
+        ][:told]
 
 
 async def test_a_later_failure_is_not_explained_by_what_explained_an_earlier_one() -> None:

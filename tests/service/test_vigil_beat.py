@@ -34,6 +34,16 @@ def test_each_moment_of_a_session_is_its_own() -> None:
     assert known(beat, WORKED) == UnderWay(opened=1005.0), "another session in its place"
 
 
+def test_a_session_that_is_wanted_now_is_not_due_on_its_turn() -> None:
+    beat = Beat(Post(SMTP))
+    beat.post.next_session = 1015.0
+    beat.want(1001.0)
+    assert (beat.post.next_session, beat.wanted_now.is_set()) == (1001.0, True)
+    beat.post.next_session = 1020.0  # there is no room before
+    beat.want(1001.1)
+    assert beat.post.next_session == 1020.0
+
+
 async def test_what_is_judged_and_not_written_down_yet_is_known() -> None:
     async def judged() -> Result:
         return HUNG

@@ -7,10 +7,13 @@ import threading
 import time
 from dataclasses import replace
 
+import pytest
+
 from probe.model import Failure, Service, Timeouts
 from probe.sessions.bound import STOOD_STILL
 from probe.sessions.control import listen
 from probe.sessions.dial import Ports
+from probe.sessions.faults import Refusal
 from probe.sessions.journal import Journal
 from probe.sessions.lookup import Lookups
 from probe.sessions.open import open_session
@@ -57,4 +60,17 @@ async def test_a_bound_that_fires_long_after_it_was_due_says_nothing_of_the_serv
         control = await listened
     assert control.fault is not None, "what it did not hear is no silence"
     assert control.fault.failure is Failure.VANTAGE
+    resolver.let_go.set()
+
+
+async def test_a_bound_that_fires_in_time_is_not_late_where_its_session_hears_of_it_late() -> None:
+    """A thousand are due at once; so that this one's turn comes late, another callback of its moment takes long."""
+    resolver = Resolver()
+    named = replace(endpoint(Peer(service=Service.SMTP), session=BOUND), host="mail.lab.test")
+    loop = asyncio.get_running_loop()
+    loop.call_later(BOUND - 0.1, time.sleep, 0.3)  # so that what is due meanwhile comes in one turn, the bound first
+    loop.call_later(BOUND + 0.1, time.sleep, STOPPED)
+    with pytest.raises(Refusal) as told:
+        await Lookups(resolver).way(named, BOUND)
+    assert told.value.failure is Failure.TIMED_OUT
     resolver.let_go.set()

@@ -105,8 +105,18 @@ def test_every_exception_of_the_libraries_is_a_fault(kind: type[Exception]) -> N
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EADDRNOTAVAIL, errno.EINVAL])
 def test_what_connect_forbids_before_a_syn_has_left_is_the_vantage_s(number: int) -> None:
     """EACCES is the network's word once a SYN has left, and this machine's as long as none has."""
-    assert before_the_syn(number) is Failure.VANTAGE
-    assert before_the_syn(errno.ENETUNREACH) is Failure.NO_ROUTE
+    assert _at_once(number) is Failure.VANTAGE
+
+
+@pytest.mark.parametrize("number", [errno.ENETUNREACH, errno.EHOSTUNREACH])
+def test_what_is_unreachable_at_once_though_a_route_leads_there_is_not_the_vantage_s(number: int) -> None:
+    """So says a load balancer at the socket of a service without endpoints."""
+    assert _at_once(number) is Failure.UNREACHABLE
+
+
+def _at_once(number: int) -> Failure:
+    with socket.socket() as sock:
+        return before_the_syn(number, sock, ("127.0.0.1", 25)).failure
 
 
 @pytest.mark.parametrize("phase", list(Phase))

@@ -12,7 +12,8 @@ from ipaddress import ip_address
 import pytest
 
 from probe.model import EndpointName, Failure, Knock, Service
-from probe.sessions.knock import PATIENCE, Aim, Knocker, Make, SocketAddress
+from probe.sessions.faults import SocketAddress
+from probe.sessions.knock import PATIENCE, Aim, Knocker, Make
 
 SMTP = EndpointName("vip", Service.SMTP, 25)
 IMAPS = EndpointName("vip", Service.IMAPS, 993)

@@ -86,7 +86,6 @@ CASES: list[tuple[str, Session, Evidence, Verdict]] = [
     ("name-not-resolved", smtp(fault=failed(Phase.RESOLVE, Failure.TIMED_OUT)), NOTHING, Verdict.RESOLVE_FAILED),
     ("syn-unanswered", smtp(fault=failed(Phase.CONNECT, Failure.TIMED_OUT)), NOTHING, Verdict.SILENT_DROP),
     ("nobody-answers", smtp(fault=failed(Phase.CONNECT, Failure.UNREACHABLE)), NOTHING, Verdict.UNANNOUNCED),
-    ("no-route-from-here", smtp(fault=failed(Phase.CONNECT, Failure.NO_ROUTE)), NOTHING, Verdict.UNANNOUNCED),
     ("connection-refused", smtp(fault=failed(Phase.CONNECT, Failure.REFUSED)), NOTHING, Verdict.REFUSED),
     ("connection-refused", smtp(fault=failed(Phase.CONNECT, Failure.RESET)), NOTHING, Verdict.REFUSED),
     *(
@@ -95,7 +94,7 @@ CASES: list[tuple[str, Session, Evidence, Verdict]] = [
         for rule, failure, verdict in (
             ("dropped-meanwhile", Failure.TIMED_OUT, Verdict.SILENT_DROP),
             ("unannounced-meanwhile", Failure.UNREACHABLE, Verdict.UNANNOUNCED),
-            ("no-route-from-here", Failure.NO_ROUTE, Verdict.UNANNOUNCED),
+            ("vantage-cut-off", Failure.VANTAGE, Verdict.UNVERIFIED),
             ("refused-meanwhile", Failure.REFUSED, Verdict.REFUSED),
         )
     ),

@@ -120,14 +120,15 @@ class HistoryFile:
     async def shrink(self, size: float) -> bool:
         """One step, if the file holds more bytes: records of fine sessions, then whole sessions, the oldest first.
 
-        True if there is more to do."""
+        Those of the last hour go after all else. True if there is more to do."""
         pages = await number(self._writer, "PRAGMA page_count") - await number(self._writer, "PRAGMA freelist_count")
         if pages * await number(self._writer, "PRAGMA page_size") <= size:
             return False
         async with transaction(self._writer):
-            for statements in sql.OLDEST:
-                if sum([await self._changed(statement, (STEP,)) for statement in statements]):
-                    return True
+            for before in (await number(self._writer, sql.RECENT), sql.ABOVE_ALL):
+                for statements in sql.OLDEST:
+                    if sum([await self._changed(statement, (before, STEP)) for statement in statements]):
+                        return True
         return False
 
     async def _changed(self, statement: str, values: Iterable[object]) -> int:

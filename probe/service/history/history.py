@@ -89,10 +89,12 @@ class History:
         """Begin with what the ledger knows, and tell it nothing, for it is at work already. Before it is entered."""
         self._stands.go_on(known)
 
-    def when_found(self, take_up: Callable[[Restored], Restored]) -> None:
-        """The ledger has begun. If what earlier processes wrote down is found only now, it takes that up, and tells all
-        that it then knows."""
-        self._stands.ledger = take_up
+    def when_found(
+        self, take_up: Callable[[Restored], Restored], tell: Callable[[Restored, Restored], None] | None = None
+    ) -> None:
+        """The ledger has begun. If what earlier processes wrote down is found only now, it takes that up, and gives all
+        that it then knows; once that is done, `tell` hears both."""
+        self._stands.ledger, self._stands.tell = take_up, tell
 
     async def __aenter__(self) -> History:
         await self._writer.begin()

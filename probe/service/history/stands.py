@@ -17,14 +17,15 @@ from probe.verdict.outage import left
 class Stands:
     """Of each endpoint how it stands; what of that is not written yet is in `backlog`.
 
-    `restored`: what an earlier process wrote down, None before it is known. `ledger`: takes that up, and tells all that
-    it then knows; None before it has begun.
+    `restored`: what an earlier process wrote down, None before it is known. `ledger`: takes that up, and gives all that
+    it then knows; None before it has begun. `tell`: hears both.
     """
 
     def __init__(self) -> None:
         self.backlog = Backlog()
         self.restored: Restored | None = None
         self.ledger: Callable[[Restored], Restored] | None = None
+        self.tell: Callable[[Restored, Restored], None] | None = None
         self._lasting: dict[EndpointName, Outage] = {}
         self._latest: dict[EndpointName, Change] = {}
 
@@ -63,7 +64,8 @@ class Stands:
     def take_up(self, found: Restored) -> None:
         """An earlier process wrote this down. A ledger that has begun without it told not all of what it now knows.
 
-        Where the ledger fails to take it up nothing is changed, and it is tried again.
+        Where the ledger fails to take it up nothing is changed, and it is tried again; where only the telling fails,
+        it is not.
         """
         if self.restored is not None:
             return
@@ -74,6 +76,8 @@ class Stands:
             there = {*found.changes, *found.ended, *found.lasting}
             changes = [change for change in known.changes if change not in there]
             self.backlog.restate(changes, [one for one in (*known.ended, *known.lasting) if one not in there])
+            if self.tell is not None:
+                self.tell(found, known)
 
     def _stand(self, known: Restored) -> None:
         self._lasting = {outage.endpoint: outage for outage in known.lasting}

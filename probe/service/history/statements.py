@@ -55,13 +55,19 @@ SET_FORWARD = (
     "UPDATE reckoning SET ahead = ahead + ?1",
 )
 
-# What goes where there is no room: one step of the first of these that finds anything. What pages show of sessions that
-# were fine, then whole sessions by age: rows of a month ago are worth less than the transcript of what fails now.
+# What goes where there is no room: one step of the first of these that finds anything, before RECENT if it can be. What
+# pages show of sessions that were fine, then whole sessions by age: rows of a month ago are worth less than the
+# transcript of what fails now, and failures of a month ago less than how it was an hour ago.
+RECENT = """SELECT coalesce(min(+number), 0) FROM sessions
+    WHERE opened > (SELECT opened FROM sessions ORDER BY number DESC LIMIT 1) - 3600.0"""
 OLDEST = (
-    ("DELETE FROM records WHERE number IN (SELECT number FROM records WHERE fine ORDER BY opened LIMIT ?)",),
     (
-        "DELETE FROM records WHERE number IN (SELECT number FROM sessions ORDER BY number LIMIT ?)",
-        "DELETE FROM sessions WHERE number IN (SELECT number FROM sessions ORDER BY number LIMIT ?)",
+        """DELETE FROM records WHERE number IN
+        (SELECT number FROM records WHERE fine AND number < ? ORDER BY opened LIMIT ?)""",
+    ),
+    (
+        "DELETE FROM records WHERE number IN (SELECT number FROM sessions WHERE number < ? ORDER BY number LIMIT ?)",
+        "DELETE FROM sessions WHERE number IN (SELECT number FROM sessions WHERE number < ? ORDER BY number LIMIT ?)",
     ),
 )
 

@@ -25,6 +25,12 @@ class Beat:
     running: asyncio.Task[Result] | None = None
     talking: float | None = None
 
+    def want(self, now: float) -> None:
+        """A session now, ahead of its turn, as soon as there is room for it."""
+        if not self.wanted_now.is_set():
+            self.post.next_session = now
+            self.wanted_now.set()
+
     @property
     def judged(self) -> Result | None:
         """The session that is judged, and not written down yet."""

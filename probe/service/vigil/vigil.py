@@ -211,7 +211,7 @@ class Vigil:
     async def _why_over(self, knocker: Knocker) -> Ending | None:
         told = self.told()
         for endpoint in sessions_wanted(told):
-            self._beats[endpoint.name].wanted_now.set()
+            self._beats[endpoint.name].want(told.until)
         ending = why_over(told)
         if ending is not Ending.STABLE:
             return ending

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 
 from probe.model import Address, Edge, EndpointName, Moved, plain_address
 from probe.service.vigil.post import Post
-from probe.sessions.dial import SocketAddress
-from probe.sessions.faults import as_refusal
+from probe.sessions.faults import SocketAddress, as_refusal
 from probe.sessions.journal import Journal
 from probe.sessions.knock import Aim, Knocker
 from probe.sessions.lookup import resolve

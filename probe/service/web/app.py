@@ -24,7 +24,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from probe.service.station import Station
 from probe.service.web import administration, api, pages, probe_endpoint
-from probe.service.web.connection import DEFAULT_PATIENCE, Dialogue, Patience
+from probe.service.web.connection import DEFAULT_PATIENCE, Dialogue, Patience, expecting_nothing
 from probe.service.web.front_door import MOST_CONNECTIONS, FrontDoor, bound
 from probe.service.web.guard import Bucket, FailedLogins, Places, seated, welcome, well_formed
 from probe.service.web.password import Doorkeeper
@@ -114,6 +114,8 @@ class Web:
             shutdown_timeout=FAREWELL,
         )
         await self._runner.setup()
+        if self._runner.server is not None:
+            self._runner.server.request_factory = expecting_nothing(self._runner.server.request_factory)
         self._open(sockets)
         return self
 
@@ -182,9 +184,5 @@ class Web:
             seconds = PAGE_SECONDS if route.places != "probes" else None
             handler = seated(places.get(route.places), seconds)(route.handler)
             for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
-                application.router.add_route(method, route.path, handler, expect_handler=_whatever_is_expected)
+                application.router.add_route(method, route.path, handler)
         return application
-
-
-async def _whatever_is_expected(_: web.Request) -> None:
-    """Nothing comes before the guard, no 100 Continue either: no body is waited for (RFC 9110 section 10.1.1)."""

@@ -14,14 +14,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from aiohttp import hdrs, web
+from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from probe.service.web.headers import SECURITY
+
+RequestFactory = Callable[..., web.BaseRequest]
 
 LARGEST_HEAD = 32 * 1024
 """Octets that may come without a request under way: those of a head."""
@@ -76,6 +81,22 @@ class Dialogue(RequestHandler):
         if hdrs.SERVER not in resp.headers:
             resp.headers.update(SECURITY)
         return await super().finish_response(request, resp, start_time)
+
+
+def expecting_nothing(make: RequestFactory) -> RequestFactory:
+    """Requests as if they had no `Expect`, which may be ignored (RFC 9110 section 10.1.1): no body is waited for.
+
+    aiohttp answers it before any guard, and where no route fits by rules of its own.
+    """
+
+    def made(message: RawRequestMessage, *rest: Any) -> web.BaseRequest:
+        if hdrs.EXPECT in message.headers:
+            others = CIMultiDict(message.headers)
+            del others[hdrs.EXPECT]
+            message = message._replace(headers=CIMultiDictProxy(others))
+        return make(message, *rest)
+
+    return made
 
 
 class Connection(asyncio.Protocol):

@@ -20,7 +20,7 @@ from probe.report.record import record_object
 from probe.service.history.backlog import AT_ONCE, Backlog, News
 from probe.service.history.file import FEW_PAGES, STEP, HistoryFile
 from probe.service.history.schema import APPLICATION, MIGRATIONS, VERSION
-from probe.service.history.statements import BEFORE, CHANGES
+from probe.service.history.statements import BEFORE, CHANGES, RECENT
 from probe.service.history.writer import UPGRADES
 from probe.service.station import Past
 from probe.service.wanted import NotKept, Wanted
@@ -139,6 +139,7 @@ BEFORE_9 = BEFORE.replace("?", "9")
             "sessions_of_endpoint",
         ),
         ("SELECT number FROM records WHERE fine AND opened < 9 ORDER BY opened LIMIT 5", "records_of_fine_sessions"),
+        (RECENT, "COVERING INDEX sessions_by_time (opened>?)"),
         ("SELECT number FROM outages WHERE ended < 9 LIMIT 5", "outages_by_end"),
         (
             f"SELECT number FROM sessions s WHERE verdict = 'masked' AND verdict <> 'preserved' AND {BEFORE_9} "
@@ -433,6 +434,28 @@ async def test_where_there_is_no_room_the_newest_failure_is_the_last_to_go(tmp_p
         await opened.close()
     fine = [(2 * STEP + 150, STEP + 150, STEP + 100), (2 * STEP + 150, 150, 100), (2 * STEP + 150, 50, 0)]
     assert held == [*fine, (STEP + 150, 50, 0), (150, 50, 0), (0, 0, None)]
+
+
+async def test_old_failures_go_before_what_fine_sessions_of_the_last_hour_said(tmp_path: Path) -> None:
+    now, file = Time(), tmp_path / "h.db"
+    async with keeping(file, now.clock()) as desk:
+        for name, count, verdict in (
+            ("old", 150, Verdict.MASKED),
+            ("well", 20, Verdict.PRESERVED),
+            ("late", 20, Verdict.MASKED),
+            ("now", 20, Verdict.PRESERVED),
+        ):
+            for number in range(count):
+                desk.session(verdict, id=f"{name}{number}", transcript=())
+            now.passes(3599.0 if name == "late" else 1.0)
+    held, opened = [], await HistoryFile.opened(file, lambda: None)
+    recorded = "SELECT DISTINCT rtrim(id, '0123456789') FROM sessions JOIN records USING (number)"
+    try:
+        while await opened.shrink(0):
+            held.append(sorted(name for (name,) in asked(file, recorded)))
+    finally:
+        await opened.close()
+    assert held == [["late", "now", "old"], ["late", "now"], ["late"], []]
 
 
 def of_the_first_version(connection: sqlite3.Connection) -> None:

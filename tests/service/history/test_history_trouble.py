@@ -389,6 +389,30 @@ async def test_what_the_ledger_could_not_take_up_is_tried_again_and_ended_by_nob
     assert asked(file, "SELECT first, verdicts, ended FROM outages") == [("first", "refused silent_drop", None)]
 
 
+async def test_what_is_taken_up_is_taken_up_once_whoever_fails_to_tell_of_it(tmp_path: Path) -> None:
+    now, file = Time(), tmp_path / "h.db"
+    async with keeping(file, now.clock()) as desk:
+        desk.session(Verdict.REFUSED, id="first")
+    taken = list[str]()
+    now.passes(30)
+    async with keeping(file, now.clock(), patience=HASTY) as desk:
+
+        def take_up(found: Restored) -> Restored:
+            taken.extend(one.first for one in found.lasting)
+            return desk.ledger.take_up(found)
+
+        def tell(*_: Restored) -> None:
+            raise IndexError
+
+        desk.history.when_found(take_up, tell)
+        desk.session(Verdict.SILENT_DROP, id="second")
+        await desk.writes(1)
+        assert any("mailprobe itself is at fault (IndexError" in reason for reason in desk.said.reasons)
+        assert desk.ledger.accounts[SMTP.name].counts.seconds_of_outage == 30.0
+    assert taken == ["first"]
+    assert asked(file, "SELECT first, verdicts, ended FROM outages") == [("first", "refused silent_drop", None)]
+
+
 async def test_few_broken_files_are_kept(tmp_path: Path) -> None:
     now, file = Time(), tmp_path / "h.db"
     for _ in range(KEPT + 2):
