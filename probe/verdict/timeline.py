@@ -96,13 +96,15 @@ class Timeline:
         )
 
     def _found_before(self, sample: Sample) -> Timeline:
-        """What one that is set aside has seen of a server that hung before its way went."""
+        """What one that is set aside has seen before its way went: a server that hung, or nobody served since a gap."""
         went = self.reach.went_after(sample.shown)
         if went is None or sample.answered is None or sample.waited is not None or self._lasting is not None:
             return self
-        if not self._is_late(went.earliest - sample.shown):
+        gap = self._new(sample, by=sample.shown)
+        goes_on = gap.began.by < sample.shown
+        if not goes_on and not self._is_late(went.earliest - sample.shown):
             return self
-        return self._with(replace(self._new(sample, by=sample.shown), seen=went.earliest, ended=went))
+        return self._with(replace(gap, seen=went.earliest, ended=went))
 
     def _is_late(self, waited: float) -> bool:
         return bool(self.waits) and waited > max(self.waits) + LATE

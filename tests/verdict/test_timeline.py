@@ -150,6 +150,12 @@ CASES = {
         outages=[(27.35, 2.55)],
         kinds=["critical", "unreachable"],
     ),
+    "refused, not greeted, and refused again": Case(
+        knocks="-" * 50 + "r" * 50 + "-" * 10 + "r" * 40 + "-" * 10,
+        samples=(served(1005), sample(1020.5, MUTE, answered=1020.5, closed=1020.6, aside=True), served(1030.3)),
+        outages=[(20.0, 0.2)],
+        kinds=["unreachable", "critical", "unreachable"],
+    ),
     "in flight as it was refused": Case(
         knocks="-" * 100 + "r" * 50 + "-" * 50,
         samples=(served(1000), hung(1014, 6.0, aside=True), served(1030.3)),
