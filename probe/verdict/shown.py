@@ -4,7 +4,7 @@ Rule 1: an endpoint is well only when a session showed so after its last gap: an
 Rule 2: a session is slow by what those before it took: its talk by their talk, the search for its evidence by theirs. A
         server that has answered long ago does not wait, and a log that is late says nothing of the server.
 Rule 3: a session that waits is no good news, and no outage either: what it will come to is not known until it has
-        failed.
+        failed, or was served late (`timeline`).
 Rule 4: good news ages: where no session has come for longer than two of them should take, nothing is shown any more.
 """
 
