@@ -24,8 +24,10 @@ NOISE = (
             "9m50s": {drop(): "", f"MailprobeMasked{{{SMTP}}}": ""},
             "23m50s": {
                 drop(): "vip/smtp: connections vanish without an answer (silent_drop), seen from lan",
-                f"MailprobeMasked{{{SMTP}}}": "vip/smtp: the server sees the address of another in place of the client's, "
-                "by network: node (masked), seen from lan",
+                f"MailprobeMasked{{{SMTP}}}": (
+                    "vip/smtp: the server sees the address of another in place of the client's, by network: node "
+                    "(masked), seen from lan"
+                ),
             },
             "29m50s": {},
         },
