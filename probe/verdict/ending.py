@@ -205,6 +205,6 @@ def is_broken(endpoint: WatchedEndpoint) -> bool:
 
 
 def charged(endpoints: Iterable[WatchedEndpoint]) -> Iterable[Gap]:
-    """Outages that count: not those from the start that are over."""
-    known = (gap for endpoint in endpoints for gap in outages(endpoint))
+    """Outages that count: not those from the start that are over, nor where everybody was served, though late."""
+    known = (gap for endpoint in endpoints for gap in outages(endpoint) if gap.kind is not GapKind.WAITED)
     return (gap for gap in known if gap.ended is None or not gap.from_the_start)

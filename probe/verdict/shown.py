@@ -94,6 +94,7 @@ def _as_one(parts: Sequence[Gap]) -> Gap:
     ends, seen = [part.ended.by for part in parts if part.ended is not None], max(part.seen for part in parts)
     return replace(
         parts[0],
+        kind=next((part.kind for part in parts if part.kind is not GapKind.WAITED), GapKind.WAITED),
         seen=seen,
         ended=Edge(seen, max(ends)) if len(ends) == len(parts) else None,
         how=tuple(dict.fromkeys(map(how, parts))),

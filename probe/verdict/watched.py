@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from probe.model import Conclusion, Ending, Lack, Severity, Watched
+from probe.model import Conclusion, Ending, GapKind, Lack, Severity, Watched
 from probe.verdict.ending import LEAST_PATIENCE, awaited, charged, is_broken, longest, too_long
 from probe.verdict.shown import how, length, outages, waits
 
@@ -72,6 +72,15 @@ def _comes_and_goes(watched: Watched) -> str | None:
     often = [(sum(gap.seen >= since for gap in outages(one)), one) for one in watched.endpoints]
     told = ", ".join(f"{one.name} {count} times" for count, one in often if count >= most)
     return f"nothing shows that it is over: out in the last {watched.until - since:.0f} s were {told}" if told else None
+
+
+def _served_late(watched: Watched) -> str | None:
+    """A session that waited, and worked, is no outage; but mail stood still, perhaps for longer than is known."""
+    late = [gap for one in watched.endpoints for gap in outages(one) if gap.kind is GapKind.WAITED]
+    gap = max(late, key=lambda one: one.seconds, default=None)
+    if gap is None or gap.seconds <= (watched.wanted.max_outage or 0.0):
+        return None
+    return f"{gap.endpoint} was served, but waited for {length(gap)} until its server answered"
 
 
 def _loses(watched: Watched) -> str | None:
@@ -159,6 +168,7 @@ RULES: tuple[Rule, ...] = (
     Rule("verdict-critical", Severity.CRITICAL, _latest(Severity.CRITICAL)),
     Rule("comes-and-goes", Severity.WARNING, _comes_and_goes),
     Rule("verdict-warning", Severity.WARNING, _latest(Severity.WARNING)),
+    Rule("served-late", Severity.WARNING, _served_late),
     Rule("syns-lost", Severity.WARNING, _loses),
     Rule("not-shown-after", Severity.UNKNOWN, _unshown),
     Rule("verdict-unknown", Severity.UNKNOWN, _latest(Severity.UNKNOWN)),

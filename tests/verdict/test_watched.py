@@ -51,6 +51,7 @@ ROWS = {
         endpoint(gaps=tuple(gap(at, at + 2.0) for at in (1005.0, 1020.0, 1035.0))), wanted=TOLERANT
     ),
     "verdict-warning": watched(one(Verdict.RATE_LIMITED)),
+    "served-late": watched(endpoint(gaps=(gap(1010.0, 1045.0, kind=GapKind.WAITED),)), wanted=TOLERANT),
     "syns-lost": watched(endpoint(cadence=Cadence(asked=0.2, sent=100, answered=90, lost=10))),
     "not-shown-after": watched(out(1060.0, 1062.0), wanted=TOLERANT),
     "verdict-unknown": watched(one(Verdict.UNVERIFIED)),
@@ -74,6 +75,14 @@ def test_every_rule_has_a_row() -> None:
 def test_the_worst_comes_first() -> None:
     order = [list(Severity).index(rule.severity) for rule in RULES]
     assert order == sorted(order)
+
+
+def test_a_wait_counts_where_it_goes_on_from_an_outage() -> None:
+    waited = gap(1025.0, 1045.0, kind=GapKind.WAITED)
+    assert conclude(watched(endpoint(gaps=(waited,)), wanted=TOLERANT)).severity is Severity.OK
+    goes_on = replace(waited, began=Edge(1022.0, 1025.0))
+    done = conclude(watched(endpoint(gaps=(gap(1010.0, 1025.0), goes_on)), wanted=TOLERANT))
+    assert (done.rule, "out for 35.0 s" in done.sentence) == ("outage-too-long", True)
 
 
 def test_tolerated_outages_are_told_and_ok() -> None:
