@@ -40,7 +40,7 @@ def by_rhythm(session: Session, since: Sequence[Observed], _: Scene) -> Finding:
     """Session ids whose times repeat the secret spacing of this session and its beats, all with one address."""
     if not session.beats or not session.id_moments:
         return Finding()
-    if has_strayed(session, since):
+    if _are_shown(session, since):
         return Finding(reason=STRAYED)
     fits = sorted(_fits(session, since), key=lambda fit: fit.chance)
     if not fits or fits[0].chance > RHYTHM_CHANCE:
@@ -55,6 +55,14 @@ def by_rhythm(session: Session, since: Sequence[Observed], _: Scene) -> Finding:
 
 
 def has_strayed(session: Session, since: Sequence[Observed]) -> bool:
+    """Whether beats of a session that is not found came in under our own address: the session did not, or its line is
+    lost. Behind a NAT their ports are others; there fewer lines have our address than connections were opened.
+    """
+    ours = [one for one in anonymous(since) if any(one.identity.peer.address in net for net in session.expected)]
+    return _are_shown(session, since) or 0 < _count(ours) <= len(session.beats)
+
+
+def _are_shown(session: Session, since: Sequence[Observed]) -> bool:
     """Whether a beat's line has its own address and port: whoever hid those of the session does so no more."""
     clients = {beat.client for beat in session.beats if beat.client is not None}
     return bool(clients) and any(one.identity.peer in clients for one in anonymous(since))

@@ -71,7 +71,7 @@ class SteadyClock:
         self._awake = awake or monotonic
         self._boot = boot or f"one {uuid4().hex}"
         self._ahead = wall_time() - monotonic()
-        self._slept = monotonic() - self._awake()
+        self._slept = self._slept_before = monotonic() - self._awake()
         self._woke = -inf
         self._until, self._kept = -inf, 0.0
 
@@ -87,6 +87,11 @@ class SteadyClock:
             self._woke = self()
         self._slept = slept
         return self._woke
+
+    @property
+    def slept(self) -> float:
+        """For how many seconds the machine has slept since the start, as no timer of an event loop counts them."""
+        return self._monotonic() - self._awake() - self._slept_before
 
     @property
     def shift(self) -> float:
@@ -128,6 +133,11 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 def shift_of(clock: Clock) -> float:
     """How far the wall clock was set since this clock began; nothing for a clock that is the wall clock itself."""
     return clock.shift if isinstance(clock, SteadyClock) else 0.0
+
+
+def slept_of(clock: Clock) -> float:
+    """How long the machine has slept since this clock began, as far as it knows."""
+    return clock.slept if isinstance(clock, SteadyClock) else 0.0
 
 
 def steady_clock() -> SteadyClock:

@@ -28,8 +28,8 @@ ATTEMPTS = 3
 """Sessions that may be opened for one verdict, where lines came but nothing told which was ours, or how old it was."""
 
 ONLY_SOME = (
-    "of our connections on this turn only some were seen under our own address: the way in changed meanwhile, or part "
-    "of it hides clients"
+    "of our connections on this turn only some were seen under our own address: part of the way in hides clients, it "
+    "changed meanwhile, or a line was lost"
 )
 """Why what is `preserved` proves nothing: else a way that masks every second connection would never be told."""
 

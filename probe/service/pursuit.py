@@ -36,6 +36,7 @@ from probe.model import (
     Sighting,
 )
 from probe.service.budget import BEATS
+from probe.service.clock import slept_of
 from probe.service.rhythms import APART
 from probe.service.workshop import Workshop
 from probe.sessions.bound import STOOD_STILL
@@ -47,7 +48,12 @@ PATIENT = 8
 ROUNDS_OF_BEATS = 3
 
 BEFORE_BEATS = 0.7
-"""Seconds without a certain line before beats are opened, and after the last beat before the next ones are."""
+"""Seconds without a certain line before beats are opened, and after the last beat before the next ones are; where lines
+come more slowly, as long as they take."""
+
+FIRST_BEATS_BY = 1 / 3
+"""Share of `timeouts.evidence` after which the first beats are opened, however slowly lines seem to come: perhaps the
+clocks are not known."""
 
 TIME_IS_WAITED_FOR = 0.5
 """Share of `timeouts.evidence`, and of the interval, within which a line must be told by time, or beats are opened
@@ -104,9 +110,9 @@ class _Pursuit:
         self._endpoint = endpoint
         self._workshop = workshop
         self._others = others
-        self._deadline = session.closed + _patience(session, endpoint, workshop)
+        self._deadline = self._window_ends = session.closed + _patience(session, endpoint, workshop)
         self._deaf = workshop.watch.deaf
-        self._beats_from = workshop.kit.clock() + BEFORE_BEATS
+        self._beats_from = workshop.kit.clock() + self._lines_take(FIRST_BEATS_BY)
         longest = min(endpoint.timeouts.evidence, endpoint.pace.interval)
         self._time_tells_by = session.closed + TIME_IS_WAITED_FOR * longest
         self._rounds_left = ROUNDS_OF_BEATS if session.service is Service.IMAPS and session.fault is None else 0
@@ -134,25 +140,31 @@ class _Pursuit:
         """
         undated = found.dated_from > -inf and self._session.fault is None and self._session.delivery is None
         told = self._told(found, now)
-        undecided = undated or self._is_undecided(now)
+        undecided = undated or (self._is_undecided(now) and now < self._window_ends)
         return Pursued(self._session, told, undecided=undecided, strayed=found.strayed, again_at=found.dated_from)
 
     async def _wait(self, told: asyncio.Event, found: Search, now: float) -> None:
         """Until there is something to look at: a line that bears on the session, or a moment that decides.
 
-        While this process stood still no line could come: that time is none of the search's (sessions/bound.py).
+        While this process or its machine stood still no line could come: that time is none of the search's
+        (sessions/bound.py), and what lies in the log then is looked at first.
         """
         seconds = max(self._decides(found, now) - now, BREATH)
-        passing = asyncio.get_running_loop().time
-        until = passing() + seconds
+        until = self._passing() + seconds
         if self._session.service is Service.IMAPS:  # every login bears on it
             breath = min(seconds, (now - self._session.closed) / PATIENT)
             await asyncio.sleep(breath)
             seconds -= breath
         await self._workshop.watch.wait(told, seconds)
-        late = passing() - until
+        late = self._passing() - until
         if late > STOOD_STILL:
-            self._deadline += late
+            again = self._workshop.kit.clock() + SECOND_LOOK
+            self._deadline = max(self._deadline + late, again)
+            self._window_ends = max(self._window_ends + late, again)
+
+    def _passing(self) -> float:
+        """The event loop's time, with what the machine has slept."""
+        return asyncio.get_running_loop().time() + slept_of(self._workshop.kit.clock)
 
     def _decides(self, found: Search, now: float) -> float:
         """The next moment at which time alone may decide. What is known of clocks may change unseen: look at times."""
@@ -185,14 +197,12 @@ class _Pursuit:
         return bool(found.evidence.sightings) and not found.settled and self._session.fault is None
 
     def _calls_for_beats(self, found: Search, now: float) -> bool:
-        return self._wants_beats(found) and not self._is_open(found) and now >= self._beats_due(found, now)
+        return self._awaits_beats(found, now) and not self._is_open(found) and now >= self._beats_due(found, now)
 
     def _awaits_beats(self, found: Search, now: float) -> bool:
-        """Whether a round is due so soon after the deadline that it is worth the wait: a pause costs no verdict."""
-        return self._wants_beats(found) and self._beats_due(found, now) <= self._deadline + 2 * APART
-
-    def _wants_beats(self, found: Search) -> bool:
-        return bool(self._rounds_left and found.candidates)
+        """Whether a round is due so soon after the time is over that it is worth the wait: a pause costs no verdict."""
+        is_wanted = bool(self._rounds_left and found.candidates)
+        return is_wanted and self._beats_due(found, now) <= self._window_ends + 2 * APART
 
     def _beats_due(self, found: Search, now: float) -> float:
         """When the next round of beats is due, and may be opened; or is there, for others opened it."""
@@ -207,8 +217,14 @@ class _Pursuit:
         beats, now = self._beats(), self._workshop.kit.clock()
         self._session = replace(self._session, beats=beats)
         ended = beats[-1].id_moments[IdMoment.NEEDED].end if beats else now
-        self._beats_from = max(now, ended + BEFORE_BEATS)
+        self._beats_from = max(now, ended + self._lines_take())
         self._deadline = max(self._deadline, self._beats_from + SETTLE)
+
+    def _lines_take(self, share: float = 1.0) -> float:
+        """Seconds until all lines of a connection are there, as sources were of late; at most a share of the time."""
+        heard = self._workshop.watch.heard(self._workshop.learnt.clocks)
+        slowest = max((one.slowest for one in heard if one.up and one.slowest is not None), default=0.0)
+        return max(BEFORE_BEATS, min(slowest + SETTLE, share * self._endpoint.timeouts.evidence))
 
     def _beats(self) -> tuple[Beat, ...]:
         """One round more of the beats on this session's way in, of those after it; few first, as each may fail."""
@@ -221,7 +237,7 @@ class _Pursuit:
 
     def _told(self, found: Search, now: float) -> Evidence:
         """What was found, and that a rhythm was put off where nothing was."""
-        put_off = self._wants_beats(found) and self._workshop.beats_at(self._endpoint, now) > now
+        put_off = self._rounds_left and found.candidates and self._workshop.beats_at(self._endpoint, now) > now
         if not put_off or found.evidence.sightings:
             return found.evidence
         return replace(found.evidence, reasons=(*found.evidence.reasons, PUT_OFF))

@@ -45,6 +45,7 @@ def test_a_sleep_of_the_machine_is_time_that_passes_and_moves_no_label() -> None
         now.wall += passes + sleeps
         now.awake += passes
         assert clock.woke == woke
+    assert clock.slept == 3600.0
     assert clock() == began + 3625.0
     assert clock.wall(began) == began
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from os import SEEK_END
 from pathlib import Path
 from random import Random
 
@@ -20,7 +22,21 @@ from probe.evidence.ours import Ours
 from probe.evidence.scene import AGREED, Offset
 from probe.evidence.session_id import encode
 from probe.evidence.sources.source import Lines
-from probe.model import Endpoint, IdMoment, ImprintKind, Link, Networks, Pace, Peer, Result, Service, Span, Verdict
+from probe.model import (
+    Endpoint,
+    IdMoment,
+    ImprintKind,
+    Link,
+    MaskedBy,
+    Networks,
+    Pace,
+    Peer,
+    Result,
+    Service,
+    Span,
+    Verdict,
+)
+from probe.service.clock import SteadyClock
 from probe.service.cycle import ONLY_SOME, probe_endpoint
 from probe.service.learnt import Learnt
 from probe.service.outfit import outfitted
@@ -43,9 +59,11 @@ async def world() -> AsyncIterator[DemoWorld]:
         yield world
 
 
-async def judged(world: DemoWorld, folder: Path) -> Result:
-    """One imaps session."""
+async def judged(world: DemoWorld, folder: Path, log: Path | None = None) -> Result:
+    """One imaps session; the log may be another one than the servers' own."""
     content = {**world.config(), "timeouts": {"connect": "2s", "session": "12s", "evidence": "15s"}}
+    if log is not None:
+        content["evidence"] = {"sources": [{"kind": "file", "path": str(log)}]}
     (config := folder / "mailprobe.yaml").write_text(json.dumps(content))
     settings = load(config, environment={}, hostname="here")
     (at,) = (one for one in targets(settings) if one.service is Service.IMAPS)
@@ -72,6 +90,32 @@ async def test_what_hides_only_some_of_our_connections_is_not_preserved(
     result = await judged(world, tmp_path)
     assert result.judgement.verdict is Verdict.UNVERIFIED
     assert ONLY_SOME in result.judgement.explanation
+
+
+async def shipped(log: Path, to: Path, *, late: float) -> None:
+    """Bring every line of a log to another file, as a shipper does: so much later."""
+    underway: deque[tuple[float, bytes]] = deque()
+    with log.open("rb") as read, to.open("ab", buffering=0) as written:
+        read.seek(0, SEEK_END)
+        while True:
+            underway.extend((time.monotonic() + late, line) for line in read.readlines())
+            while underway and underway[0][0] <= time.monotonic():
+                written.write(underway.popleft()[1])
+            await asyncio.sleep(0.01)
+
+
+async def test_a_log_that_comes_late_tells_who_masks_all_the_same(world: DemoWorld, tmp_path: Path) -> None:
+    """Beats are no use while the lines of the ones before may be on their way; strangers' lines come all the time."""
+    way = world.way(Scene.BEHIND_NODE, Service.IMAPS)
+    assert way
+    await world.junctions[Service.IMAPS].lead(way)
+    (log := tmp_path / "shipped.log").touch()
+    shipping = asyncio.create_task(shipped(world.log_file, log, late=1.6))
+    while not log.stat().st_size:  # noqa: ASYNC110 - strangers' sessions, told by a file
+        await asyncio.sleep(0.01)
+    result = await judged(world, tmp_path, log)
+    shipping.cancel()
+    assert (result.judgement.verdict, result.judgement.masked_by) == (Verdict.MASKED, MaskedBy.NODE)
 
 
 LINE = "imap-login: Info: Aborted login (no auth attempts in 0 secs): user=<>, rip=%s, TLS, session=<%s>\n"
@@ -113,7 +157,8 @@ class Late(Script):
         await self._closed.wait()
 
 
-async def test_the_time_for_lines_does_not_run_while_the_process_stands_still() -> None:
+@pytest.mark.parametrize("begins", [0.1, 0.45])
+async def test_the_time_for_lines_does_not_run_while_the_process_stands_still(begins: float) -> None:
     """Longer than a line may take; it lies in the log, and is read a moment after the process goes on."""
     now = time.time()
     session = imaps_session(
@@ -126,7 +171,28 @@ async def test_the_time_for_lines_does_not_run_while_the_process_stands_still() 
         workshop = furnished(watch, Learnt(clock=time.time))
         with watch.needed_since(session.opened):
             pursuing = asyncio.create_task(pursue(session, at, workshop, Ours()))
-            asyncio.get_running_loop().call_later(0.1, time.sleep, 1.8)
-            asyncio.get_running_loop().call_later(2.1, source.told.set)
+            asyncio.get_running_loop().call_later(begins, time.sleep, 1.8)
+            asyncio.get_running_loop().call_later(begins + 2.0, source.told.set)
+            found = await pursuing
+    assert [one.address for one in found.evidence.sightings] == [OURS.address]
+
+
+async def test_the_time_for_lines_does_not_run_while_the_machine_sleeps() -> None:
+    """No timer of the event loop counts that time, but the probe's clock does."""
+    slept = [0.0]
+    clock = SteadyClock(lambda: time.monotonic() + slept[0], awake=time.monotonic)
+    now = clock()
+    session = imaps_session(
+        opened=now - 0.1, closed=now, id_moments={moment: Span(now - 0.01, now) for moment in IdMoment}
+    )
+    source = Late(Lines(now + 16.0, (LINE % (OURS.address, encode(now, OURS))).encode(), (Stamp(now, 1e-6),)))
+    at = replace(NOBODY, port=free_port())
+    async with Watch([source], clock) as watch:
+        workshop = furnished(watch, Learnt(clock=clock))
+        workshop.kit = replace(workshop.kit, clock=clock)
+        with watch.needed_since(session.opened):
+            pursuing = asyncio.create_task(pursue(session, at, workshop, Ours()))
+            asyncio.get_running_loop().call_later(0.1, slept.__setitem__, 0, 16.0)
+            asyncio.get_running_loop().call_later(0.4, source.told.set)
             found = await pursuing
     assert [one.address for one in found.evidence.sightings] == [OURS.address]
