@@ -93,6 +93,22 @@ TARGETS = (
         },
     ),
     Case(
+        name="a daemon is gone, and what was pushed once of one of its paths is still there",
+        vantages=(
+            lan("preserved 5m, gone 17m", more={"inside/smtp": "preserved 5m, gone 17m"}),
+            vps("preserved 22m"),
+        ),
+        series={**left("smtp", "preserved"), f"mailprobe_build_info{{{OF_PUSH}}}": "1x300"},
+        fires={
+            "9m": {},
+            "21m": {
+                **down(),
+                STALE: "vip/smtp: lan has had no session for eight minutes",
+                'MailprobeAbsent{path="inside"}': "",
+            },
+        },
+    ),
+    Case(
         name="a round of /probe is lost, and four minutes later a session of the daemon: two failovers, no outage",
         vantages=(
             lan(
