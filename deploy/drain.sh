@@ -7,7 +7,8 @@
 #   3. after    the same watch goes on    until all has been ok for --stable seconds since the drain was over,
 #               probe --once --wait       says what has become of the clients' addresses
 #
-# The watch has to know the drain's process before there is a drain: it is one that waits for a word, and becomes kubectl.
+# The watch has to know the drain's process before there is a drain: it is one that waits for a word, and becomes kubectl. Who
+# takes the word, a file, takes it for good: so whether anything was touched is known at any moment, and the word can be taken back.
 #
 # What anybody tells goes to a file, and from there to standard error by a process of its own: so no terminal that nobody
 # reads (Ctrl-S, an ssh amid a change of the network) holds up the watch, its end, or a signal. Standard output is that of
@@ -17,8 +18,6 @@
 # has a session, and with it a process group, of its own: a terminal's signals are for this script alone, which ends the
 # groups, waits for them, and says what has become of the drain. For what runs elsewhere (ssh) that place has to answer. What
 # runs as another user (sudo in a wrapper) cannot be ended from here, so it is refused before anything is touched.
-#
-# No report takes the place of another: it gets the next number that is free.
 #
 # Run it where clients are, outside the cluster. Exit codes are probe's: 0 ok, 1 warning, 2 critical, 3 unknown, 64 usage;
 # and 70 where kubectl drain failed.
@@ -90,10 +89,7 @@ while [ $# -gt 0 ]; do
             paths=$((paths + 1))
             eval "path_$paths=\${2-}"
             ;;
-        -h | --help)
-            usage
-            exit 0
-            ;;
+        -h | --help) usage && exit ;;
         -*) refuse "unknown option $option (options of kubectl drain come after the node's name)" ;;
         *) break ;;
     esac
@@ -103,11 +99,15 @@ done
 [ $# -gt 0 ] || refuse 'which node?'
 node=$1
 shift
+case ${1-} in [!-]*) refuse "one node at a time: what is '$1'?" ;; esac
+for option in "$@"; do
+    case ${option%%=*} in
+        -h | --help | --before | --after | --stable | --max-outage | --report | --config | --path)
+            refuse "$option comes before the node's name" ;;
+    esac
+done
 [ $# -gt 0 ] || set -- --ignore-daemonsets
-case " $*" in
-    *' --timeout'*) ;;
-    *) set -- "$@" --timeout=30m ;;
-esac
+case " $*" in *' --timeout'*) ;; *) set -- "$@" --timeout=30m ;; esac
 for number in "$before" "$after" "$stable" "$most"; do
     case $number in
         '' | *[!0-9]*) refuse "'$number' is no number of whole seconds" ;;
@@ -133,10 +133,10 @@ become_probe() {
     exec setsid "$PROBE" "$@"
 }
 
-work=$(mktemp -d) || exit 70
+work=$(mktemp -d) || refuse 'no room for a temporary directory (TMPDIR names another place)'
 told=$work/told
-: >"$told" || exit 70
-probe='' drain='' begins='' begun='' drained='' written='' left='nothing was touched'
+: >"$told" || refuse "no room in $work (TMPDIR names another place)"
+probe='' drain='' begins='' begun='' drained='' written=''
 then="; watching until all has been ok for $stable s"
 
 # Prints what is told until all of it is, or whoever began this is gone. A terminal's signals are for others to heed.
@@ -178,7 +178,13 @@ foreign() {
     esac
 }
 
-alive() { kill -s 0 "$1" 2>/dev/null || foreign "$1"; }
+# A zombie is not; where /proc hides it, nobody can tell.
+alive() {
+    if { read -r stat <"/proc/$1/stat"; } 2>/dev/null; then
+        case ${stat##*) } in [XZ]*) return 1 ;; *) return 0 ;; esac
+    fi
+    kill -s 0 "$1" 2>/dev/null || foreign "$1"
+}
 
 # /proc may hide what is another user's (hidepid).
 there() { [ -n "$(members "$1")" ] || foreign "-$1"; }
@@ -206,13 +212,26 @@ gone() {
     ! lasts 2 ours "$1" && ! there "$1"
 }
 
+# Takes the word back where nobody has taken it.
+is_touched() {
+    rm -f "$work/go"
+    [ -e "$work/taken" ]
+}
+
+tell() {
+    if is_touched; then say "$1; $GIVE_BACK"; else say "$1; nothing was touched"; fi
+}
+
+# Who ends with 0 was done, whatever signal came meanwhile.
 tell_end_of_drain() {
-    if [ -z "$begun" ]; then
+    if ! is_touched; then
         gone "$drain" || say "a process that waited to become kubectl drain was not ended: kill -s KILL $drain"
-    elif gone "$drain"; then
-        say 'kubectl drain was ended before it was done; what it has evicted stays so'
-    else
+    elif ! gone "$drain"; then
         say "kubectl drain WAS NOT ENDED, it may evict still: sudo kill -s KILL -- -$drain ends it"
+    elif wait "$drain"; then
+        say 'kubectl drain has ended'
+    else
+        say 'kubectl drain was ended before it was done; what it has evicted stays so'
     fi
 }
 
@@ -231,7 +250,6 @@ end() {
     if [ -n "$begins" ] && [ "$latest" != "$!" ]; then eval "$begins=$!"; fi
     then=''
     look_at_drain
-    [ -z "$drain" ] || there "$drain" || drain=''
     [ -z "$drain" ] || signal "$drain" TERM
     [ -z "$probe" ] || kill "$probe" 2>/dev/null
     [ -z "$drain" ] || tell_end_of_drain
@@ -243,8 +261,8 @@ end() {
 
 # dash ends on what is not caught here without another word.
 trap end EXIT
-trap 'say "interrupted; $left"; exit 130' INT
-trap 'say "ended; $left"; exit 143' HUP QUIT USR1 USR2 PIPE ALRM TERM
+trap 'tell interrupted; exit 130' INT
+trap 'tell ended; exit 143' HUP QUIT USR1 USR2 PIPE ALRM TERM
 
 # can_end NAME PROGRAM ARGUMENT…: refuses a program that, asked for something harmless, runs what this script could not end. That
 # takes it some 50 ms, so it is looked at without a pause, but not for ever.
@@ -275,23 +293,19 @@ gate() {
     probe=''
 }
 
-# Waits for a word, and then becomes kubectl drain: its number, which is that of its group too, is known before. The end of
-# this script ends all of it, and who ends it before that word has ended a drain that touched nothing.
+# Waits for a word, and then becomes kubectl drain: its number, which is that of its group too, is known before, and no signal of
+# a terminal is for it. The end of this script ends all of it.
+# shellcheck disable=SC2016 # what the other shell expands
+WAITS='until [ -e "$1/go" ] && mv "$1/go" "$1/taken"; do kill -0 "$2" || exit; sleep "$3"; done 2>/dev/null; shift 3; exec "$@"'
 prepare_drain() {
     latest=$! begins=drain
-    (
-        until [ -e "$work/go" ]; do
-            kill -0 $$ || exit
-            sleep "$TICK"
-        done
-        exec setsid "$KUBECTL" drain "$node" "$@"
-    ) </dev/null >&2 &
+    setsid sh -c "$WAITS" drain.sh "$work" $$ "$TICK" "$KUBECTL" drain "$node" "$@" </dev/null >&2 &
     drain=$! begins=''
 }
 
 begin_drain() {
     say "kubectl drain $node $*"
-    begun=yes left=$GIVE_BACK
+    begun=yes
     : >"$work/go"
 }
 
@@ -301,8 +315,8 @@ look_at_drain() {
     wait "$drain"
     drained=$?
     drain=''
-    if [ -z "$begun" ]; then
-        return
+    if ! is_touched; then
+        say "the process that was to become kubectl drain was lost (exit code $drained); nothing was touched"
     elif [ "$drained" -eq 0 ]; then
         say "kubectl drain has ended$then"
     else
@@ -325,16 +339,11 @@ tell_how_to_tell_the_pager() {
     done
 }
 
-# The next report that is not there yet.
-name_report() {
+# The watch to its end; the drain begins at its baseline. No report takes the place of another.
+watch() {
     number=1
     while [ -e "$report-$number.html" ]; do number=$((number + 1)); done
     written=$report-$number.html
-}
-
-# The watch to its end; the drain begins at its baseline.
-watch() {
-    name_report
     prepare_drain "$@"
     latest=$! begins=probe
     become_probe watch --while "$drain" --until-stable "$stable" --max-outage "$most" --report "$written" >&2 &
@@ -342,6 +351,7 @@ watch() {
     while alive "$probe"; do
         if [ -z "$begun" ] && grep -q "$BASELINE" "$told"; then begin_drain "$@"; fi
         look_at_drain
+        [ -n "$drain" ] || is_touched || exit 70
         sleep "$TICK"
     done
     wait "$probe"
@@ -354,31 +364,26 @@ can_end KUBECTL "$KUBECTL" version --client
 tell_how_to_tell_the_pager
 say "before: is all well?"
 gate "$before"
-if [ "$code" -eq 64 ]; then
-    say "probe was called wrongly, see above (exit code 64): nothing was touched"
-    exit 64
-elif [ "$code" -ne 0 ]; then
-    say "not all is well (exit code $code): nothing was touched"
+what='not all is well'
+[ "$code" -ne 64 ] || what='probe was called wrongly, see above'
+if [ "$code" -ne 0 ]; then
+    say "$what (exit code $code): nothing was touched"
     exit "$code"
 fi
 
 watch "$@"
 watched=$code then=''
-if [ -z "$begun" ]; then
-    [ "$code" -ne 0 ] || code=3
-    say "the watch did not begin (exit code $code): nothing was touched"
-    exit "$code"
-fi
 look_at_drain
-if [ -n "$drain" ]; then
+if [ -n "$drain" ] || ! is_touched; then
     [ "$code" -ne 0 ] || code=3
-    say "the watch failed (exit code $code, $written); $GIVE_BACK"
+    tell "the watch failed (exit code $code, $written)"
     exit "$code"
 fi
 [ "$watched" -eq 0 ] || say "the watch ended with exit code $watched, see above and $written; $GIVE_BACK"
 
 say "after: is all well?"
 gate "$after"
+[ "$watched" -le 3 ] || written='no report, for the watch was lost'
 what="the watch's is $watched, and probe says $code; what was watched is in $written"
 if [ "$drained" -ne 0 ]; then
     say "kubectl drain failed (exit code $drained); $what; $GIVE_BACK"

@@ -25,7 +25,7 @@ from probe.report.board import shown
 from probe.report.watched_words import Times, ways_on
 from probe.service.outfit import UnusableCaFile
 from probe.service.vigil.pace import busiest, remarks
-from probe.service.vigil.process import Process
+from probe.service.vigil.process import Process, ancestors
 from probe.service.vigil.run import Done, chosen_of, watch
 from probe.settings import Settings
 from probe.streams import FAREWELL, Behind, print_result, write_behind
@@ -39,8 +39,8 @@ def tell_behind() -> Behind:
 
 def watch_and_tell(settings: Settings, paths: tuple[str, ...], asked: Asked, console: Console, log: Behind) -> int:
     """Watch until it is over and tell it; the exit code."""
-    if asked.wanted.process is not None and not Process(asked.wanted.process).lives:
-        raise click.UsageError(f"--while {asked.wanted.process}: there is no such process on this machine")
+    if asked.wanted.process is not None:
+        look_at_process(asked.wanted.process)
     report = None if asked.report is None else _place_for(asked.report)
     most = settings.schedule.max_sessions_per_minute
     for remark in remarks(asked.wanted, most, busiest(chosen_of(settings, paths))):
@@ -53,7 +53,7 @@ def watch_and_tell(settings: Settings, paths: tuple[str, ...], asked: Asked, con
             raise click.ClickException(f"{error}") from error
     times = Times(zone, done.shift)
     conclusion = conclude(done.watched)
-    written = None if report is None else _write_report(done.watched, times, report)
+    written = None if report is None else write_report(done.watched, times, report)
     log.drain(FAREWELL)  # a board is taken away before the result takes its place
     print_result(_result(done, times, asked.form, console))
     if done.watched.ending is Ending.BASELINE:
@@ -61,6 +61,16 @@ def watch_and_tell(settings: Settings, paths: tuple[str, ...], asked: Asked, con
     if written is not None:
         click.echo(f"probe: {written}", err=True)
     return conclusion.severity.exit_code
+
+
+def look_at_process(number: int) -> None:
+    """Whether it can be waited for. click.UsageError if not; a notice where it may wait for this one."""
+    if not Process(number).lives:
+        raise click.UsageError(f"--while {number}: there is no such process on this machine")
+    if number == os.getpid():
+        raise click.UsageError(f"--while {number}: that is this watch, and it would wait for its own end")
+    if number in ancestors(os.getpid()):
+        click.echo(f"probe: process {number} (--while) began this watch: if it waits for it, neither ends", err=True)
 
 
 def _place_for(report: Path) -> Path:
@@ -88,9 +98,11 @@ def _moved_aside(report: Path) -> Path:
     return report.rename(kept)
 
 
-def _write_report(watched: Watched, times: Times, report: Path) -> str:
-    """What became of it."""
+def write_report(watched: Watched, times: Times, report: Path) -> str:
+    """What became of it. Another watch may have written there meanwhile."""
     try:
+        if report.is_file() and report.stat().st_size:
+            click.echo(f"probe: {report} is another watch's, and is kept as {_moved_aside(report)}", err=True)
         report.write_text(watched_html.render(watched, times), encoding="utf-8")
     except OSError as error:
         return f"the report could not be written to {report}: {error.strerror}"

@@ -16,17 +16,22 @@ import termios
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
+from probe.cli_watch import look_at_process, write_report
 from probe.demo.scenes import Scene
 from probe.demo.world import CLIENT, DemoWorld, demo_world
 from probe.model import Service
+from probe.report.watched_words import Times
 from tests.service.running import until
 from tests.test_cli import run
+from tests.watched import watched
 
 REPOSITORY = Path(__file__).parent.parent
 BRISK = {"schedule": {"max_sessions_per_minute": 600}, "timeouts": {"connect": "1s", "session": "5s", "evidence": "2s"}}
@@ -354,3 +359,22 @@ def test_wrong_usage_is_64_before_the_first_packet(tmp_path: Path, arguments: li
     assert (done.returncode, done.stdout) == (64, "")
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_watch_that_would_wait_for_itself_is_refused_and_one_that_may_is_told_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(click.UsageError, match="that is this watch, and it would wait for its own end"):
+        look_at_process(os.getpid())
+    look_at_process(os.getppid())
+    told = f"probe: process {os.getppid()} (--while) began this watch: if it waits for it, neither ends\n"
+    assert capsys.readouterr().err == told
+
+
+def test_two_watches_with_one_report_leave_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = tmp_path / "same.html"
+    for number in (1, 2):
+        assert write_report(watched(), Times(UTC), report) == f"the report is in {report}", number
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["same.1.html", "same.html"]
+    told = f"probe: {report} is another watch's, and is kept as {tmp_path / 'same.1.html'}\n"
+    assert capsys.readouterr().err == told

@@ -66,7 +66,14 @@ def judgement(verdict: Verdict = Verdict.PRESERVED, **more: Any) -> Judgement:
 def sample(at: float, verdict: Verdict = Verdict.PRESERVED, **more: Any) -> Sample:
     """A session of half a second."""
     seen = {Verdict.PRESERVED: (OURS,), Verdict.MASKED: (NODE,)}.get(verdict, ())
-    told = {"closed": at + 0.5, "session": f"s{at:.0f}", "seen": seen, "judgement": judgement(verdict), **more}
+    told = {
+        "closed": at + 0.5,
+        "judged": at + 0.6,
+        "session": f"s{at:.0f}",
+        "seen": seen,
+        "judgement": judgement(verdict),
+        **more,
+    }
     return Sample(at=at, **told)
 
 
@@ -87,6 +94,7 @@ def endpoint(name: EndpointName = SMTP, **more: Any) -> WatchedEndpoint:
         "baseline": samples[0],
         "knocked_since": 1000.0,
         "good_since": 1000.0,
+        "pace": 60.0,
         **more,
     }
     return WatchedEndpoint(name=name, host=str(VIP), address=VIP, **told)

@@ -193,6 +193,16 @@ class Session:
         return 1 + len(self.controls)
 
     @property
+    def answered(self) -> float | None:
+        """When the server's first octet came, to the pauses between phases; where none did, when it connected."""
+        took, silent = 0.0, self.fault is not None and self.fault.phase is Phase.FIRST_BYTE
+        for timing in () if silent else self.phases:
+            took += timing.seconds
+            if timing.phase is Phase.FIRST_BYTE:
+                return min(self.opened + took, self.closed)
+        return self.connected
+
+    @property
     def took_place(self) -> bool:
         """False if the vantage could not open it, or stood still or was cut off amid it: nobody looked."""
         return self.fault is None or (

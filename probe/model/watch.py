@@ -82,9 +82,16 @@ class Gap:
         return self.began.after is None
 
     @property
+    def told(self) -> Span:
+        """From when to when it is told: of one that lasts, or was there from the start, only what is certain of it."""
+        if self.ended is None or self.from_the_start:
+            return Span(self.began.by, self.seen)
+        return Span(self.began.moment, self.ended.moment)
+
+    @property
     def seconds(self) -> float:
-        """How long it was; of one that lasts how long it certainly is so far."""
-        return self.seen - self.began.by if self.ended is None else self.ended.moment - self.began.moment
+        """How long it was; of one that lasts, or was there from the start, how long it certainly was."""
+        return self.told.seconds
 
     @property
     def bound(self) -> float:
@@ -98,14 +105,18 @@ class Gap:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One judged session in brief. `aside`: it failed in a stretch without answers, and that is why.
+    """One judged session in brief: opened `at`, `closed` when its talk was over, `judged` when its evidence was there,
+    or not waited for any more. `answered`: when the server's first octet came, or where none did, when it connected.
+
+    `aside`: it failed in a stretch without answers, and that is why.
 
     `took_place`: False if the vantage itself could not open it. `failed`: it came to nothing, until it closed.
     """
 
     at: float
     closed: float
-    connected: float | None = None
+    judged: float
+    answered: float | None = None
     session: str
     judgement: Judgement
     seen: tuple[Address, ...] = ()
@@ -120,8 +131,13 @@ class Sample:
 
     @property
     def shown(self) -> float:
-        """When the server was seen to be there: a SYN that was sent again may connect long after the first."""
-        return self.at if self.connected is None else self.connected
+        """When the server was seen to be there: it may serve what waited for it, and a SYN may be sent again."""
+        return self.at if self.answered is None else self.answered
+
+    @property
+    def waited(self) -> float:
+        """Seconds until the server answered."""
+        return self.shown - self.at
 
     @property
     def seen_until(self) -> float:
@@ -131,14 +147,34 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnderWay:
-    """A session that is not written down yet. `failed`: when it closed, of one that has come to nothing.
+    """A session that is not written down yet. `closed`: when its talk was over; None: it goes on.
 
-    `verdict`: what one that failed proves without its evidence.
+    `failed`: what one that came to nothing proves without its evidence.
     """
 
     opened: float
-    failed: float | None = None
-    verdict: Verdict | None = None
+    closed: float | None = None
+    failed: Verdict | None = None
+
+
+class Lack(StrEnum):
+    """What there has been none of for longer than it should be.
+
+    The server's next word in a session, the evidence of one that worked, a verdict on one that failed, a session.
+    """
+
+    SERVER = "server"
+    EVIDENCE = "evidence"
+    VERDICT = "verdict"
+    SESSION = "session"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """For how many seconds an endpoint has not shown how it serves, and for want of what."""
+
+    seconds: float
+    lack: Lack
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,8 +200,8 @@ class WatchedEndpoint:
     `knocked_since`: when the first knock left; before it nothing is known. `good_since`: since when every session was
     as good as it must be; None while the latest was not. `in_doubt`: its last SYN was not answered, perhaps by chance.
 
-    `under_way`: its session that is not judged yet. `usual`: the most seconds from opening one that worked to its
-    verdict. `next_session`: when the next one is due; `pace`: seconds between two of them.
+    `under_way`: its session that is not judged yet. `next_session`: when the next one is due; `pace`: seconds between
+    two of them.
     """
 
     name: EndpointName
@@ -181,7 +217,6 @@ class WatchedEndpoint:
     in_doubt: bool = False
     baseline: Sample | None = None
     under_way: UnderWay | None = None
-    usual: float = 0.0
     next_session: float | None = None
     pace: float = 0.0
 
@@ -211,10 +246,9 @@ class WatchedEndpoint:
     def seconds_out(self) -> float:
         """Seconds in which it was out, stretches that overlap counted once."""
         total, until = 0.0, float("-inf")
-        for gap in sorted(self.gaps, key=lambda one: one.began.moment):
-            end = gap.seen if gap.ended is None else gap.ended.moment
-            total += max(0.0, end - max(gap.began.moment, until))
-            until = max(until, end)
+        for span in sorted((gap.told for gap in self.gaps), key=lambda one: one.start):
+            total += max(0.0, span.end - max(span.start, until))
+            until = max(until, span.end)
         return total
 
 

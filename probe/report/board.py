@@ -20,8 +20,9 @@ from rich.text import Text
 from probe.model import Edge, Gap, GapKind, Severity, Watched, WatchedEndpoint
 from probe.report.table import STYLES
 from probe.report.text import both_ends, one_line, span
-from probe.report.watched_words import MARKS, Times, ends, exactly, kind, length, moved, proved, when
-from probe.verdict.watched import awaited, closing, how, longest, standing
+from probe.report.watched_words import MARKS, Times, blinds, ends, exactly, kind, length, moved, proved, when
+from probe.verdict.ending import awaited, closing, given_up_at, longest, nears_its_end
+from probe.verdict.shown import how, standing
 
 Show = Callable[[Watched], None]
 
@@ -29,6 +30,8 @@ BEGAN = "the baseline is there: watching, the change may begin"
 """What people and scripts wait for before they change anything."""
 
 OVER = "from now on --until-stable counts"
+NOT_CLOSING = "not all are ok any more: --until-stable counts anew"
+GIVES_UP = "not all are ok, and nobody has gone or come back for a minute: if that stays so, it ends at {at}"
 
 STRIP_SECONDS, SHORTEST_STRIP = 180.0, 30.0
 """Seconds that a strip shows; of a watch that has just begun fewer, but so many at least."""
@@ -45,7 +48,7 @@ TENTHS_UP_TO = 1_000.0
 
 FINE, SESSION_BAD, OUT, UNSEEN = "▁", "▅", "█", " "
 STRIP_STYLES = {FINE: "green", SESSION_BAD: "yellow", OUT: "bold red", UNSEEN: ""}
-ROWS_AROUND = 6
+ROWS_AROUND = 8
 
 
 @contextmanager
@@ -190,7 +193,8 @@ def _foot(watched: Watched, width: int, *, legend: bool) -> list[Text]:
     latest = {str(one.address): one.value for one in watched.announcers}
     announcers = [f"{address} announced by {value}" for address, value in latest.items()]
     strips = f"{FINE} fine  {SESSION_BAD} session critical  {OUT} no answer" if legend else ""
-    lines = [*announcers, "; ".join(told), strips]
+    beside = "; ".join(told)
+    lines = [*announcers, *([beside] if len(beside) <= width else told), strips]
     return [Text(one_line(line, width), style="dim") for line in lines if line]
 
 
@@ -201,6 +205,7 @@ class Lines:
         self._stream = stream
         self._times = times
         self._told: dict[tuple[object, ...], str] = {}
+        self._closing: float | None = None
 
     def show(self, watched: Watched) -> None:
         """Say what is new since the last time."""
@@ -216,15 +221,28 @@ class Lines:
         for one in watched.announcers:
             key = ("announcer", one.address, one.edge.by)
             yield key, one.edge.by, f"{one.address} is announced by {one.value}"
+        for line in blinds(watched, self._times):
+            yield ("blind", line), watched.until, line
         for move in watched.moves:
             yield ("moved", move.host, move.edge.by), move.edge.by, moved(move, self._times)
         if watched.began is not None and watched.ending is None:
             yield ("began",), watched.began, BEGAN
         if watched.change_over is not None:
             yield ("over",), watched.change_over, f"process {watched.wanted.process} has ended: {OVER}"
-        if awaited(watched):
-            last = ("closing", closing(watched))
-            yield last, watched.until, self._told.get(last) or ends(watched)
+        yield from self._of_the_end(watched)
+
+    def _of_the_end(self, watched: Watched) -> Iterator[tuple[tuple[object, ...], float, str]]:
+        """What the end waits for, and that it does not any more."""
+        moment, near, latest = closing(watched), nears_its_end(watched), given_up_at(watched)
+        if self._closing is not None and moment != self._closing:
+            yield ("not closing", self._closing), watched.until, NOT_CLOSING
+            self._closing = None
+        if awaited(watched) and moment is not None and latest is not None:
+            self._closing, last = moment, ("closing", moment)
+            told = self._told.get(last) or f"{ends(watched)}; it ends by {self._times.clock(latest)} whatever they show"
+            yield last, watched.until, told
+        if near is not None:
+            yield ("near", near), watched.until, GIVES_UP.format(at=self._times.clock(near))
 
     def _of_endpoint(self, endpoint: WatchedEndpoint) -> Iterator[tuple[tuple[object, ...], float, str]]:
         for gap in endpoint.gaps:

@@ -20,6 +20,7 @@ from probe.report.watched_words import (
     MARKS,
     Times,
     announced,
+    blinds,
     cadences,
     clients,
     exactly,
@@ -34,7 +35,8 @@ from probe.report.watched_words import (
     when,
 )
 from probe.verdict.shared import shared
-from probe.verdict.watched import conclude, how, standing
+from probe.verdict.shown import how, standing
+from probe.verdict.watched import conclude
 
 MOST_LISTED = 100
 """Outages that are listed, the longest of all."""
@@ -75,7 +77,7 @@ def render(watched: Watched, times: Times) -> str:
         _outages(watched, times),
         _addresses(watched, times),
         _cluster(watched, times),
-        _method(watched),
+        _method(watched, times),
     )
     body = element("body", _header(), main, element("footer", element("p", f"mailprobe {__version__}", class_="soft")))
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
@@ -220,12 +222,13 @@ def _cluster(watched: Watched, times: Times) -> Html:
     return _section("cluster", "Who announced, and where the pod was", element("ul", items, class_="plain"))
 
 
-def _method(watched: Watched) -> Html:
+def _method(watched: Watched, times: Times) -> Html:
     states = []
     for endpoint in watched.endpoints:
         severity, state = standing(endpoint, watched.until)
         states.append(f"{endpoint.name} {MARKS[severity]} {state}")
-    lines = [f"{name}: {what}." for name, what in cadences(watched)]
+    lines = [f"{line}." for line in blinds(watched, times)]
+    lines += [f"{name}: {what}." for name, what in cadences(watched)]
     lines.append(f"{sessions(watched)}.")
     lines += [f"{note}." for note in watched.notes]
     lines.append(

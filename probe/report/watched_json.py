@@ -6,8 +6,10 @@ import json
 
 from probe.model import Edge, Gap, Moved, Sample, Standing, Watched, WatchedEndpoint
 from probe.report.json import timestamp
+from probe.verdict.ending import stable_seconds
 from probe.verdict.shared import Shared, shared
-from probe.verdict.watched import conclude, stable_seconds, standing, waits
+from probe.verdict.shown import standing, waits
+from probe.verdict.watched import conclude
 
 SCHEMA = 1
 
@@ -52,6 +54,7 @@ def as_object(watched: Watched, *, shift: float = 0.0) -> dict[str, object]:
 
 def _endpoint(endpoint: WatchedEndpoint, until: float, shift: float) -> dict[str, object]:
     severity, state = standing(endpoint, until)
+    wait = waits(endpoint, until)
     name, made = endpoint.name, endpoint.cadence
     return {
         "path": name.path,
@@ -74,7 +77,8 @@ def _endpoint(endpoint: WatchedEndpoint, until: float, shift: float) -> dict[str
         "outages": [_gap(gap, shift) for gap in endpoint.gaps],
         "outages_not_listed": endpoint.untold,
         "sessions": [_sample(sample, shift) for sample in endpoint.samples],
-        "waiting": _rounded(waits(endpoint, until)),
+        "waiting": None if wait is None else round(wait.seconds, 3),
+        "waiting_for": None if wait is None else wait.lack,
         "blind": [{"from": timestamp(one.start + shift), "to": timestamp(one.end + shift)} for one in endpoint.blind],
     }
 
@@ -125,6 +129,7 @@ def _sample(sample: Sample, shift: float) -> dict[str, object]:
     return {
         "at": timestamp(sample.at + shift),
         "id": sample.session,
+        "answered_after": round(sample.waited, 3),
         "verdict": sample.verdict,
         "severity": sample.verdict.severity,
         "masked_by": sample.judgement.masked_by,

@@ -17,6 +17,7 @@ from probe.report.watched_words import (
     Times,
     addresses,
     announced,
+    blinds,
     cadences,
     clients,
     held,
@@ -28,7 +29,8 @@ from probe.report.watched_words import (
     when,
 )
 from probe.verdict.shared import shared
-from probe.verdict.watched import conclude, standing
+from probe.verdict.shown import outages, standing
+from probe.verdict.watched import conclude
 
 MOST_LISTED = 40
 """Outages that are listed, the longest first to be chosen."""
@@ -63,11 +65,11 @@ def _of_endpoint(endpoint: WatchedEndpoint, until: float) -> Row:
     out = f"{endpoint.seconds_out:.1f} s" if endpoint.gaps else "-"
     port = "" if endpoint.name.port == endpoint.name.service.default_port else f":{endpoint.name.port}"
     path, service = one_line(endpoint.name.path), f"{endpoint.name.service}{port}"
-    count, proof = len(endpoint.gaps) + endpoint.untold, Text(addresses(endpoint))
+    count, proof = len(outages(endpoint)) + endpoint.untold, Text(addresses(endpoint))
     stands = Text(f"{MARKS[severity]} {state}", style=STYLES[severity])
-    outages = Text(f"{counted(count, 'outage')}, out for {out}" if count else "no outage")
+    told = Text(f"{counted(count, 'outage')}, out for {out}" if count else "no outage")
     cells = (Text(path), Text(service), stands, Text(str(count)), Text(out), proof)
-    return Row(cells, (Text(f"{path}/{service}"), stands, outages, proof))
+    return Row(cells, (Text(f"{path}/{service}"), stands, told, proof))
 
 
 def _listed(watched: Watched) -> list[Gap]:
@@ -123,6 +125,7 @@ def _beside(watched: Watched, times: Times) -> Iterator[str]:
         yield announced(standing_one, times)
     for standing_one in watched.nodes:
         yield held(standing_one, times)
+    yield from blinds(watched, times)
     for name, what in cadences(watched):
         yield f"{name}: {what}"
     yield sessions(watched)

@@ -21,22 +21,26 @@ from probe.model import (
     Moved,
     Sample,
     Severity,
+    Span,
     Standing,
     Verdict,
     Watched,
     WatchedEndpoint,
 )
 from probe.report.text import counted
-from probe.verdict.watched import awaited, changes, closing, how, is_broken
+from probe.verdict import shown
+from probe.verdict.ending import awaited, changes, closing, is_broken, nears_its_end
+from probe.verdict.shown import how, waits
 
 MARKS = {Severity.OK: "✓", Severity.WARNING: "!", Severity.CRITICAL: "✗", Severity.UNKNOWN: "?"}
 
+MOST_BLINDS = 10
 MOST_NAMED = 3
 """Paths that are well, as they are told where another is broken."""
 
 ENDINGS = {
     Ending.STABLE: "it ended because all endpoints had been well for as long as was asked",
-    Ending.UNPROVEN: "it ended because minutes after anybody last went or came back all were not well yet",
+    Ending.UNPROVEN: "it ended because for minutes all had not become well, or had not stayed so",
     Ending.INTERRUPTED: "it was ended by a signal (Ctrl-C)",
     Ending.MAX_OUTAGE: "it ended at once, for an outage was longer than is tolerated",
     Ending.BASELINE: "it did not begin, for something was broken before anything was changed",
@@ -126,10 +130,8 @@ def exactly(edge: Edge, times: Times, digits: int = 1) -> str:
 
 
 def length(gap: Gap) -> str:
-    """How long a gap was: `39.9 s ± 0.2`, `at least 12.0 s`."""
-    if gap.from_the_start or gap.ended is None:
-        return f"at least {gap.seconds:.1f} s" + ("" if gap.ended else ", lasting")
-    return f"{gap.seconds:.1f} s ± {max(gap.bound, 0.05):.1f}"
+    """How long a gap was: `39.9 s ± 0.2`, `at least 12.0 s, lasting`."""
+    return shown.length(gap) + ("" if gap.ended else ", lasting")
 
 
 def kind(gap: Gap) -> str:
@@ -176,19 +178,27 @@ def sessions(watched: Watched) -> str:
 
 
 def ends(watched: Watched) -> str:
-    """What an end by --until-stable waits for; empty where none is asked for."""
+    """What an end by --until-stable waits for; empty where none is wanted. What changes comes first: it may be cut."""
     wanted, moment = watched.wanted, closing(watched)
     if wanted.until_stable is None:
         return ""
     if changes(watched):
         return f"ends {wanted.until_stable:g} s after process {wanted.process}, if all are ok"
-    left = awaited(watched)
-    if not left:
-        stable = 0.0 if moment is None else watched.until - moment + wanted.until_stable
-        return f"ok for {stable:.0f} of {wanted.until_stable:g} s"
-    due = [0.0 if one.under_way else (one.next_session or 0.0) - watched.until for one in left]
-    when = f", due in {max(due):.0f} s" if max(due) >= 1 else ""
-    return f"ok for {wanted.until_stable:g} s; a last session of {counted(len(left), 'endpoint')} ends it{when}"
+    left, near = awaited(watched), nears_its_end(watched)
+    if left:
+        return f"{counted(len(left), 'last session')} {_last(left, watched.until)}; ok for {wanted.until_stable:g} s"
+    stable = 0.0 if moment is None else watched.until - moment + wanted.until_stable
+    gives_up = "" if near is None else f"; gives up in {near - watched.until:.0f} s"
+    return f"ok for {stable:.0f} of {wanted.until_stable:g} s{gives_up}"
+
+
+def _last(left: Sequence[WatchedEndpoint], until: float) -> str:
+    """How far they are."""
+    due = max(0.0 if one.under_way else (one.next_session or 0.0) - until for one in left)
+    if due >= 1:
+        return f"due in {due:.0f} s"
+    waited = [wait.seconds for one in left if one.under_way and (wait := waits(one, until)) is not None]
+    return f"waiting for {max(waited):.0f} s" if waited else "under way"
 
 
 def announced(standing: Standing, times: Times) -> str:
@@ -245,6 +255,20 @@ def total(watched: Watched, listed: Sequence[Gap]) -> str:
     every = sum(len(one.gaps) for one in watched.endpoints)
     more = every - len(listed) + untold
     return f"and {counted(more, 'more outage')}" if more > 0 else ""
+
+
+def blinds(watched: Watched, times: Times) -> tuple[str, ...]:
+    """When nobody knocked: the latest such stretches, one of several endpoints once."""
+    found: dict[tuple[int, int], tuple[Span, list[str]]] = {}
+    for endpoint in watched.endpoints:
+        for span in endpoint.blind:
+            found.setdefault((round(span.start), round(span.end)), (span, []))[1].append(str(endpoint.name))
+    latest = sorted(found.values(), key=lambda one: one[0].start)[-MOST_BLINDS:]
+    return tuple(
+        f"nobody knocked at {names[0] if len(names) == 1 else counted(len(names), 'endpoint')} from "
+        f"{times.clock(span.start)} to {times.clock(span.end)} ({span.seconds:.1f} s): an outage may hide there"
+        for span, names in latest
+    )
 
 
 def ways_on(watched: Watched) -> str:

@@ -13,12 +13,20 @@ Rule 5: what this machine could not send says nothing, be it a SYN or a session.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from probe.model import Edge, EndpointName, Failure, Gap, GapKind, Judgement, Knock, Sample, Severity, Span
 
 MOST_GAPS = 200
 """Gaps of each kind that are kept for one endpoint; more are counted."""
+
+AHEAD = 1.0
+"""Seconds by which a server may end its connections before its listener, as it ends."""
+
+ANSWERS_TURNS = 2
+ANSWERS_SECONDS = 1.0
+"""A server that is well again answers within so many times what it took before, and so many seconds."""
 
 MOST_BLIND = 100
 MOST_ANSWERS = 20
@@ -89,6 +97,16 @@ class Reach:
         settled = self.gap is None and self.doubt is None and (self.up_at is None or known > self.up_at)
         return replace(later, up_at=known) if settled else later
 
+    def moved(self, known: float, at: float) -> Reach:
+        """The endpoint has been at another address since some moment after `known`, which came out `at` this one.
+
+        Whether what began between them was of the endpoint, nobody can tell: it is blind, where it was long.
+        """
+        here = replace(self, at=at, doubt=None, back=None)
+        if self.gap is None or self.gap.began.by <= known:
+            return here
+        return replace(here, gaps=self.gaps[:-1], blind=self._blind_between(self.gap.began.by, at, 0.0))
+
     def finished(self, until: float, spacing: float = 0.0, since: float | None = None) -> Reach:
         """At the end: a single answer ends a gap after all, for nobody will knock again.
 
@@ -103,7 +121,8 @@ class Reach:
         """The gap that a session of this time fell into, if any."""
         for gap in reversed(self.gaps):
             end = gap.ended.by if gap.ended else float("inf")
-            if opened <= end and closed >= gap.began.moment:
+            since = gap.began.by if gap.began.after is None else gap.began.after - AHEAD
+            if opened <= end and closed >= since:
                 return gap
         return None
 
@@ -150,12 +169,17 @@ class Reach:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Findings:
-    """What sessions say of one endpoint, folded one by one. `fine_at`: when the last was opened that was fine."""
+    """What sessions say of one endpoint, folded one by one. `fine_at`: when the last that was fine was answered.
+
+    A server that hung may serve what waited for it: until it answered, that session shows no end of an outage, but that
+    it lasted. `usual`: the most seconds that one that was fine waited for its answer, amid no outage.
+    """
 
     endpoint: EndpointName
     gaps: tuple[Gap, ...] = ()
     untold: int = 0
     fine_at: float | None = None
+    usual: float = 0.0
 
     @property
     def gap(self) -> Gap | None:
@@ -168,9 +192,7 @@ class Findings:
             return self
         gap = self.gap
         if sample.verdict.severity is not Severity.CRITICAL:
-            ended = replace(gap, ended=Edge(gap.seen, max(sample.at, gap.seen))) if gap else None
-            gaps = (*self.gaps[:-1], ended) if ended else self.gaps
-            return replace(self, gaps=gaps, fine_at=sample.at)
+            return self._fine(sample)
         if gap is not None:
             longer = replace(gap.also(sample.verdict, sample.seen_until), judgement=sample.judgement)
             return replace(self, gaps=(*self.gaps[:-1], longer))
@@ -184,6 +206,54 @@ class Findings:
         )
         kept, untold = _kept((*self.gaps, new), self.untold)
         return replace(self, gaps=kept, untold=untold)
+
+    def _fine(self, sample: Sample) -> Findings:
+        gap = self.gap
+        if gap is None:
+            return replace(self, fine_at=sample.shown, usual=max(self.usual, sample.waited))
+        hung_until = sample.shown - ANSWERS_TURNS * self.usual - ANSWERS_SECONDS
+        seen = max(gap.seen, hung_until) if hung_until > sample.at else gap.seen
+        ended = replace(gap, seen=seen, ended=Edge(seen, max(sample.shown, seen)))
+        return replace(self, gaps=(*self.gaps[:-1], ended), fine_at=sample.shown)
+
+
+def after_one_another(gaps: Sequence[Gap]) -> tuple[Gap, ...]:
+    """The same, in their order; what sessions found after a gap of knocks began where that ended, if nobody was served.
+
+    Who was refused and is then not greeted is out all the time.
+    """
+    told: list[Gap] = []
+    for gap in sorted(gaps, key=lambda one: one.began.by):
+        before = next((one.ended for one in reversed(told) if _goes_on(one, gap)), None)
+        told.append(gap if before is None else replace(gap, began=before))
+    return tuple(told)
+
+
+def _goes_on(before: Gap, gap: Gap) -> bool:
+    if before.kind is not GapKind.UNREACHABLE or gap.kind is not GapKind.CRITICAL or before.ended is None:
+        return False
+    served_before = gap.began.after is None or gap.began.after <= before.seen
+    return served_before and before.ended.by <= gap.began.by
+
+
+def outages(gaps: Sequence[Gap]) -> tuple[tuple[Gap, ...], ...]:
+    """Gaps of one endpoint that are one outage are together: no session between them was fine, whatever they were."""
+    told: list[tuple[Gap, ...]] = []
+    for gap in gaps:
+        if told and any(_is_same(before, gap) for before in told[-1]):
+            told[-1] = (*told[-1], gap)
+        else:
+            told.append((gap,))
+    return tuple(told)
+
+
+def _is_same(before: Gap, gap: Gap) -> bool:
+    match before.kind, gap.kind:
+        case GapKind.UNREACHABLE, GapKind.CRITICAL:
+            return gap.began.after is None or gap.began.after <= before.seen
+        case GapKind.CRITICAL, GapKind.UNREACHABLE:
+            return before.ended is None or before.ended.by >= gap.began.by
+    return False
 
 
 def _kept(gaps: tuple[Gap, ...], untold: int) -> tuple[tuple[Gap, ...], int]:

@@ -1,254 +1,27 @@
-"""A watch as a whole -> where each endpoint stands, whether it may end, and what it comes to. Pure.
+"""A watch as a whole -> what it comes to: the table of docs/watch.md. Pure.
 
 Rule 1: a gap that lasts is critical, whatever is tolerated; one that is over is tolerated up to `--max-outage`, and
         without that not at all. What was out before the watch began is held against nobody once it is over.
 Rule 2: of verdicts the latest counts: what they were amid the change is told, what they came to is the result.
-Rule 3: an endpoint is well only when a session showed so after its last gap: an answered SYN serves nobody.
-Rule 4: to be well takes new good news, not the absence of bad: a watch is stable once every endpoint has had a session
-        that was opened after the stretch that was asked for, and was good. A session that waits is no good news,
-        and no outage either: what it will come to is not known until it has failed.
-Rule 5: the worst row decides, in the contract's order: critical, warning, unknown, ok.
-Rule 6: nobody waits for ever: where nobody goes or comes back any more and yet all do not become well, it ends and says
-        what they are. An outage that is tolerated is given its time.
+Rule 3: at any end what lacks news is unknown.
+Rule 4: the worst row decides, in the contract's order: critical, warning, unknown, ok.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from probe.model import Conclusion, Edge, Ending, Gap, GapKind, Severity, Verdict, Watched, WatchedEndpoint
+from probe.model import Conclusion, Ending, Lack, Severity, Watched, WatchedEndpoint
+from probe.verdict.ending import LEAST_PATIENCE, awaited, charged, is_broken, longest, too_long
+from probe.verdict.shown import how, late, length, outages, waits
+
+OFTEN = 3
+"""So many outages of an endpoint in LEAST_PATIENCE before the end, and it comes and goes still."""
 
 LOSSY = 0.02
 FEW_LOST = 5
 """SYNs that go unanswered one by one are told as loss above so many, and above this share of all."""
-
-HANGS_TURNS = 2
-HANGS_SECONDS = 8.0
-"""A session that is not judged yet waits for something once it takes so many times what the others took, and so many
-seconds more: postscreen lets a client that it does not know wait for 6."""
-
-LEAST_PATIENCE = 300.0
-OUTAGE_PATIENCE = 900.0
-PATIENCE_TURNS = 5
-"""Waiting for all to be well, or for the sessions that show so, goes on for so many seconds in which nobody goes or
-comes back, and so many times --until-stable. Where somebody is not served, it goes on for the longer one, and so many
-times --max-outage: Kubernetes takes a volume from a node that is gone after six minutes, and only then does the pod
-start elsewhere."""
-
-LATE_TURNS = 2
-"""The sessions that the end waits for are waited for as long as LEAST_PATIENCE, and so many times their pace."""
-
-
-def longest(watched: Watched) -> Gap | None:
-    """The longest gap of all endpoints, of those that began while somebody watched or last."""
-    return max(_charged(watched), key=lambda gap: gap.seconds, default=None)
-
-
-def too_long(watched: Watched) -> Gap | None:
-    """The gap that went past what is tolerated; one from the start counts from there while it lasts.
-
-    What a session that failed has seen counts too, though its evidence is still looked for.
-    """
-    most = watched.wanted.max_outage
-    failed = [gap for one in watched.endpoints if (gap := failed_in(one)) is not None]
-    gap = max([*_charged(watched), *failed], key=lambda one: one.seconds, default=None)
-    return gap if most is not None and gap is not None and gap.seconds > most else None
-
-
-def is_good(verdict: Verdict, baseline: Verdict | None) -> bool:
-    """Whether a session is as good as it must be: proven, or no less so than before anything was changed."""
-    return verdict.severity is Severity.OK or (verdict is baseline is Verdict.UNVERIFIED)
-
-
-def waits(endpoint: WatchedEndpoint, until: float) -> float | None:
-    """For how many seconds the session under way has gone on, where it failed, or that is longer than it should be."""
-    session = endpoint.under_way
-    if session is None:
-        return None
-    seconds = until - session.opened
-    is_long = seconds > HANGS_TURNS * endpoint.usual + HANGS_SECONDS
-    return seconds if is_long or session.failed is not None else None
-
-
-def failed_in(endpoint: WatchedEndpoint) -> Gap | None:
-    """The gap that a session has certainly seen which failed, critically, and is not written down yet."""
-    session, known = endpoint.under_way, endpoint.lasting
-    if session is None or session.failed is None or session.verdict is None:
-        return None
-    unreachable = known is not None and known.kind is GapKind.UNREACHABLE
-    if unreachable or session.verdict.severity is not Severity.CRITICAL:
-        return None
-    if known is not None:
-        return replace(known, seen=max(known.seen, session.failed))
-    good = max((one.shown for one in endpoint.samples if not one.aside), default=None)
-    began, how = Edge(good, session.opened), (str(session.verdict),)
-    return Gap(endpoint=endpoint.name, kind=GapKind.CRITICAL, began=began, seen=session.failed, how=how)
-
-
-def as_ended(watched: Watched) -> Watched:
-    """The same; where an outage was too long, what sessions have seen of one that failed is listed as such."""
-    if watched.ending is not Ending.MAX_OUTAGE:
-        return watched
-    return replace(watched, endpoints=tuple(_with_what_failed(one) for one in watched.endpoints))
-
-
-def _with_what_failed(endpoint: WatchedEndpoint) -> WatchedEndpoint:
-    seen, known = failed_in(endpoint), endpoint.lasting
-    if seen is None:
-        return endpoint
-    return replace(endpoint, gaps=(*(gap for gap in endpoint.gaps if gap is not known), seen))
-
-
-def closing(watched: Watched) -> float | None:
-    """The moment from which on one good session of each endpoint ends the watch; None where all are not well."""
-    stable, wanted = stable_seconds(watched), watched.wanted.until_stable
-    if stable is None or wanted is None or changes(watched):
-        return None
-    return max(watched.until - stable, watched.change_over or 0.0) + wanted
-
-
-def changes(watched: Watched) -> bool:
-    """Whether the process that makes the change is still at it."""
-    return watched.wanted.process is not None and watched.change_over is None
-
-
-def unshown_since(watched: Watched, moment: float) -> tuple[WatchedEndpoint, ...]:
-    """Endpoints of which no session that was opened since then is judged yet, or one waits."""
-    return tuple(
-        one
-        for one in watched.endpoints
-        if one.latest is None or one.latest.at < moment or waits(one, watched.until) is not None
-    )
-
-
-def awaited(watched: Watched) -> tuple[WatchedEndpoint, ...]:
-    """Endpoints whose last session is all that the end waits for."""
-    moment = closing(watched)
-    return () if moment is None or watched.until < moment else unshown_since(watched, moment)
-
-
-def sessions_wanted(watched: Watched) -> tuple[WatchedEndpoint, ...]:
-    """Endpoints of which a session is wanted now, ahead of its turn: to show what the end waits for, or that an outage
-    lasts."""
-    moment = closing(watched)
-    return tuple(one for one in watched.endpoints if _is_wanted(one, watched, moment))
-
-
-def _is_wanted(endpoint: WatchedEndpoint, watched: Watched, closing_at: float | None) -> bool:
-    moments = [closing_at, _too_long_at(endpoint, watched)]
-    due = max((moment for moment in moments if moment is not None and moment <= watched.until), default=None)
-    if due is None:
-        return False
-    opened = [one.at for one in endpoint.samples[-1:]] + ([endpoint.under_way.opened] if endpoint.under_way else [])
-    return max(opened, default=float("-inf")) < due
-
-
-def _too_long_at(endpoint: WatchedEndpoint, watched: Watched) -> float | None:
-    """When what only sessions see becomes too long, if it lasts."""
-    gap, most = endpoint.lasting, watched.wanted.max_outage
-    return None if gap is None or most is None or gap.kind is not GapKind.CRITICAL else gap.began.by + most
-
-
-def well_since(endpoint: WatchedEndpoint) -> float | None:
-    """Since when it was reachable and its sessions good; None where it is not, or no session has shown it yet."""
-    if endpoint.lasting or endpoint.good_since is None or endpoint.awaits_session:
-        return None
-    return max(endpoint.good_since, endpoint.last_back or endpoint.good_since)
-
-
-def stable_seconds(watched: Watched) -> float | None:
-    """Seconds for which all endpoints have been well, since the baseline at most; None where one is not."""
-    since = [well_since(endpoint) for endpoint in watched.endpoints]
-    if watched.began is None or None in since:
-        return None
-    return watched.until - max(watched.began, *(moment for moment in since if moment is not None))
-
-
-def calm_seconds(watched: Watched, began: float) -> float:
-    """Seconds for which nobody has gone or come back, since the baseline and the end of the change at most."""
-    gaps = [gap for endpoint in watched.endpoints for gap in endpoint.gaps]
-    turns = (gap.began.by if gap.ended is None else gap.ended.moment for gap in gaps)
-    return watched.until - max(began, watched.change_over or began, *turns)
-
-
-def patience(watched: Watched, until_stable: float) -> float:
-    """Seconds for which nobody goes or comes back until it ends, though not all are well."""
-    least = max(LEAST_PATIENCE, PATIENCE_TURNS * until_stable)
-    if not any(map(_is_unserved, watched.endpoints)):
-        return least
-    return max(least, OUTAGE_PATIENCE, PATIENCE_TURNS * (watched.wanted.max_outage or 0.0))
-
-
-def _is_unserved(endpoint: WatchedEndpoint) -> bool:
-    """Whether its clients get nothing: who is masked is out, and yet served."""
-    gap, latest = endpoint.lasting, endpoint.latest
-    if gap is None or gap.kind is GapKind.UNREACHABLE:
-        return gap is not None
-    return latest is None or latest.verdict is not Verdict.MASKED
-
-
-def why_over(watched: Watched) -> Ending | None:
-    """Why it ends by itself; None: it goes on."""
-    wanted = watched.wanted
-    if watched.began is None:
-        return None
-    if not wanted.from_broken and any(map(is_broken, watched.endpoints)):
-        return Ending.BASELINE
-    if too_long(watched) is not None:
-        return Ending.MAX_OUTAGE
-    if wanted.until_stable is None or changes(watched):
-        return None
-    moment = closing(watched)
-    if moment is not None:
-        return _last_shown(watched, moment)
-    calm = calm_seconds(watched, watched.began)
-    return Ending.UNPROVEN if calm >= patience(watched, wanted.until_stable) else None
-
-
-def _last_shown(watched: Watched, moment: float) -> Ending | None:
-    """Once all have been well until this moment: whether all have shown so since, or are not waited for any more."""
-    if watched.until < moment:
-        return None
-    if not unshown_since(watched, moment) and not any(one.in_doubt for one in watched.endpoints):
-        return Ending.STABLE
-    pace = max((one.pace for one in watched.endpoints), default=0.0)
-    late = watched.until - moment >= max(LEAST_PATIENCE, LATE_TURNS * pace)
-    return Ending.UNPROVEN if late else None
-
-
-def standing(endpoint: WatchedEndpoint, until: float | None = None) -> tuple[Severity, str]:
-    """Where an endpoint stands at this moment, in a few words."""
-    gap, latest = endpoint.lasting, endpoint.latest
-    if gap is not None:
-        return Severity.CRITICAL, how(gap)
-    if latest is None:
-        return Severity.UNKNOWN, "no session yet"
-    if endpoint.awaits_session:
-        return Severity.UNKNOWN, "back, no session yet"
-    waiting = None if until is None else waits(endpoint, until)
-    if waiting is not None and latest.verdict.severity in (Severity.OK, Severity.UNKNOWN):
-        return Severity.UNKNOWN, f"a session waits: {waiting:.0f} s"
-    masked = latest.judgement.masked_by
-    return latest.verdict.severity, f"{latest.verdict} by {masked}" if masked else latest.verdict
-
-
-def how(gap: Gap) -> str:
-    """What a gap was, in a few words: the verdict of a session in it, or how its knocks failed."""
-    judgement = gap.judgement
-    if judgement is not None and judgement.verdict.severity is Severity.CRITICAL:
-        masked = f" by {judgement.masked_by}" if judgement.masked_by else ""
-        return f"{judgement.verdict}{masked}"
-    return ", ".join(KNOCKS.get(one, one) for one in gap.how)
-
-
-KNOCKS = {
-    "timed_out": "no answer",
-    "unreachable": "unreachable",
-    "refused": "refused",
-    "reset": "reset",
-}
-"""Failures of knocks, for people; a verdict is a session's to give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,17 +40,12 @@ def _broken_before(watched: Watched) -> str | None:
     return f"broken before anything was changed: {', '.join(broken)}"
 
 
-def is_broken(endpoint: WatchedEndpoint) -> bool:
-    """Whether it was critical before anything was changed."""
-    return endpoint.baseline is not None and endpoint.baseline.verdict.severity is Severity.CRITICAL
-
-
 def _too_long(watched: Watched) -> str | None:
     gap, most = too_long(watched), watched.wanted.max_outage
     if gap is None:
         return None
     so_far = "" if gap.ended else ", and it lasts"
-    return f"{gap.endpoint} was out for {_length(gap)} ({how(gap)}){so_far}; {most:g} s are tolerated"
+    return f"{gap.endpoint} was out for {length(gap)} ({how(gap)}){so_far}; {most:g} s are tolerated"
 
 
 def _lasts(watched: Watched) -> str | None:
@@ -289,16 +57,21 @@ def _was_out(watched: Watched) -> str | None:
     gap = longest(watched)
     if watched.wanted.max_outage is not None or gap is None:
         return None
-    out = {one.endpoint for one in _charged(watched)}
+    out = {one.endpoint for one in charged(watched.endpoints)}
     rest = f" (the longest: {gap.endpoint}, {how(gap)})" if len(out) > 1 else f" ({how(gap)})"
     names = f"{len(out)} endpoints were" if len(out) > 1 else f"{gap.endpoint} was"
-    return f"{names} out for {_length(gap)}{rest}; nothing is tolerated without --max-outage"
+    return f"{names} out for {length(gap)}{rest}; nothing is tolerated without --max-outage"
 
 
-def _length(gap: Gap) -> str:
-    if gap.ended is None or gap.from_the_start:
-        return f"at least {gap.seconds:.1f} s"
-    return f"{gap.seconds:.1f} s ± {max(gap.bound, 0.05):.1f}"
+def _comes_and_goes(watched: Watched) -> str | None:
+    """What was stable has come to rest."""
+    if watched.ending is Ending.STABLE:
+        return None
+    since = watched.until - max(LEAST_PATIENCE, watched.wanted.until_stable or 0.0)
+    most = 1 if watched.ending is Ending.UNPROVEN else OFTEN
+    often = [(sum(gap.seen >= since for gap in outages(one)), one) for one in watched.endpoints]
+    told = ", ".join(f"{one.name} {count} times" for count, one in often if count >= most)
+    return f"nothing shows that it is over: out in the last {watched.until - since:.0f} s were {told}" if told else None
 
 
 def _loses(watched: Watched) -> str | None:
@@ -308,6 +81,18 @@ def _loses(watched: Watched) -> str | None:
         if one.cadence.lost >= FEW_LOST and one.cadence.lost > LOSSY * one.cadence.sent
     ]
     return f"SYNs were lost one by one: {', '.join(lossy)}" if lossy else None
+
+
+def _late(watched: Watched) -> tuple[float, WatchedEndpoint] | None:
+    waited = [(seconds, one) for one in watched.endpoints if (seconds := late(one)) is not None]
+    return max(waited, key=lambda each: each[0], default=None)
+
+
+def _answers_late(watched: Watched) -> str | None:
+    found, most = _late(watched), watched.wanted.max_outage or 0.0
+    if found is None or found[0] <= most:
+        return None
+    return f"{found[1].name} let a session wait for {found[0]:.1f} s until it answered; {most:g} s are tolerated"
 
 
 def _latest(severity: Severity) -> Callable[[Watched], str | None]:
@@ -322,36 +107,62 @@ def _latest(severity: Severity) -> Callable[[Watched], str | None]:
     return says
 
 
+UNSHOWN = {
+    Lack.SERVER: "a session has waited for its server, and has shown nothing yet",
+    Lack.EVIDENCE: "a session has worked, and its evidence has not come yet (no line in a log)",
+    Lack.VERDICT: "a session has failed, and is not judged yet",
+    Lack.SESSION: "no session has come for long",
+}
+
+
 def _unshown(watched: Watched) -> str | None:
     late = awaited(watched) if watched.ending is Ending.UNPROVEN else ()
-    names = [str(one.name) for one in watched.endpoints if one.awaits_session or one in late]
-    if names:
-        return f"no session has shown how {', '.join(names)} serves"
-    waiting = [(one.name, seconds) for one in watched.endpoints if (seconds := waits(one, watched.until)) is not None]
-    told = ", ".join(f"{name} for {seconds:.0f} s" for name, seconds in waiting)
-    return f"a session has waited, and has shown nothing yet: {told}" if waiting else None
+    never, told = list[str](), dict[str, list[str]]()
+    for one in watched.endpoints:
+        wait = None if one.awaits_session else waits(one, watched.until)
+        if wait is not None:
+            told.setdefault(UNSHOWN[wait.lack], []).append(f"{one.name} for {wait.seconds:.0f} s")
+        elif one.awaits_session or one in late:
+            never.append(str(one.name))
+    parts = [f"no session has shown how {', '.join(never)} serves"] if never else []
+    parts += [f"{what}: {', '.join(names)}" for what, names in told.items()]
+    return "; ".join(parts) or None
+
+
+def _blind_seconds(watched: Watched) -> float:
+    return max((span.seconds for one in watched.endpoints for span in one.blind), default=0.0)
 
 
 def _blind(watched: Watched) -> str | None:
-    seconds = max((span.seconds for one in watched.endpoints for span in one.blind), default=0.0)
+    seconds = _blind_seconds(watched)
     untold = seconds > (watched.wanted.max_outage or 0.0)
     return f"nobody knocked for {seconds:.1f} s, and an outage may hide there" if untold else None
 
 
 def _well(watched: Watched) -> str | None:
+    if watched.began is None:
+        return None
+    found = _late(watched)
+    waited = f"; the longest wait for an answer was {found[0]:.1f} s ({found[1].name})" if found else ""
+    seconds = _blind_seconds(watched)
+    blind = f"; nobody knocked for {seconds:.1f} s, and a shorter outage may hide there" if seconds else ""
+    return _best(watched) + waited + blind
+
+
+def _best(watched: Watched) -> str:
     gap = longest(watched)
     if gap is None:
-        return _well_since_the_start(watched) if watched.began is not None else None
-    return f"the longest outage was {_length(gap)} ({gap.endpoint}: {how(gap)}), which is tolerated, and all are back"
+        return _well_since_the_start(watched)
+    return f"the longest outage was {length(gap)} ({gap.endpoint}: {how(gap)}), which is tolerated, and all are back"
 
 
 def _well_since_the_start(watched: Watched) -> str:
-    before = [gap for endpoint in watched.endpoints for gap in endpoint.gaps if gap.from_the_start]
+    before = [gap for endpoint in watched.endpoints for gap in outages(endpoint) if gap.from_the_start]
     if not before:
         return "nobody was out"
     gap = max(before, key=lambda one: one.seconds)
     longer = "longest " if len({one.endpoint for one in before}) > 1 else ""
-    return f"what was out from the start is back ({longer}{gap.endpoint}: {_length(gap)}), and nobody was out since"
+    return f"what was out from the start is back ({longer}{gap.endpoint}: {length(gap)}), and nobody was out since"
 
 
 RULES: tuple[Rule, ...] = (
@@ -360,7 +171,9 @@ RULES: tuple[Rule, ...] = (
     Rule("outage-lasts", Severity.CRITICAL, _lasts),
     Rule("outage-seen", Severity.CRITICAL, _was_out),
     Rule("verdict-critical", Severity.CRITICAL, _latest(Severity.CRITICAL)),
+    Rule("comes-and-goes", Severity.WARNING, _comes_and_goes),
     Rule("verdict-warning", Severity.WARNING, _latest(Severity.WARNING)),
+    Rule("answered-late", Severity.WARNING, _answers_late),
     Rule("syns-lost", Severity.WARNING, _loses),
     Rule("not-shown-after", Severity.UNKNOWN, _unshown),
     Rule("verdict-unknown", Severity.UNKNOWN, _latest(Severity.UNKNOWN)),
@@ -376,9 +189,3 @@ def conclude(watched: Watched) -> Conclusion:
         if sentence is not None:
             return Conclusion(severity=rule.severity, rule=rule.name, sentence=sentence)
     return Conclusion(severity=Severity.UNKNOWN, rule="nothing-seen", sentence="nothing was watched")
-
-
-def _charged(watched: Watched) -> Iterable[Gap]:
-    """Gaps that count: not those from the start that are over."""
-    gaps = (gap for endpoint in watched.endpoints for gap in endpoint.gaps)
-    return (gap for gap in gaps if gap.ended is None or not gap.from_the_start)

@@ -53,8 +53,23 @@ DRAINS = (
         },
         fires={
             "4m50s": {},
-            **{at: {DRAINED: ""} for at in ("5m30s", "6m30s", "8m", "9m", "13m")},
-            "13m40s": {},
+            **{at: {DRAINED: ""} for at in ("5m30s", "6m30s", "8m", "9m", "13m", "18m")},
+            "18m40s": {},
+        },
+    ),
+    Case(
+        name="an outage is over a minute before the node is given back: its page ends before the drain does",
+        vantages=(lan("preserved 330s, silent_drop 1m, preserved 510s"),),
+        series={
+            **cordoned("node1", "0x29 1x14 0x60"),
+            **endpoints("node1", "1x90"),
+            'mailprobe_build_info{vantage="lan"}': "1x90",
+        },
+        fires={
+            "5m30s": {DRAINED: SAYS},
+            "10m": {DRAINED: "", f"MailprobeSilentDrop{{{SMTP}}}": ""},
+            "11m30s": {DRAINED: ""},
+            "13m30s": {},
         },
     ),
     Case(

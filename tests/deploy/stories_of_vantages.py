@@ -54,17 +54,17 @@ ITSELF = (
     Case(
         name="rounds that are pushed end amid an outage: their page is taken back, and another follows",
         vantages=(
-            Vantage(name="cron", scripts={"vip/smtp": "preserved 4m, silent_drop 3m, gone 20m"}, counts=False),
+            Vantage(name="cron", scripts={"vip/smtp": "preserved 4m, silent_drop 3m, gone 14m"}, counts=False),
             Vantage(
                 name="night",
-                scripts={"out/smtp": "preserved 7m, gone 20m", "old/smtp": "preserved 4m, removed 3m, gone 20m"},
+                scripts={"out/smtp": "preserved 7m, gone 14m", "old/smtp": "preserved 4m, removed 3m, gone 14m"},
                 counts=False,
             ),
-            Vantage(name="vps", scripts={"other/smtp": "preserved 27m"}),
+            Vantage(name="vps", scripts={"other/smtp": "preserved 21m"}),
         ),
         fires={
             "6m": {drop(): ""},
-            "26m": {
+            "20m": {
                 'MailprobeDown{vantage="cron"}': "",
                 'MailprobeDown{vantage="night"}': "",
                 'MailprobeAbsent{path="vip"}': "nobody watches vip: an outage would go unnoticed",

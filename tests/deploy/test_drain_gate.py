@@ -20,8 +20,10 @@ def job() -> dict[str, Any]:
 
 
 def mounted(pod: dict[str, Any]) -> dict[str, Any]:
-    """What lies where, whatever the volumes are called."""
+    """What lies where, whatever the volumes are called, and whether they have to be there."""
     held = {one["name"]: {key: value for key, value in one.items() if key != "name"} for one in pod["volumes"]}
+    for one in held.values():
+        one.get("secret", {}).pop("optional", None)
     (container,) = pod["containers"]
     return {mount["mountPath"]: held[mount["name"]] for mount in container["volumeMounts"]}
 
@@ -41,6 +43,13 @@ def test_it_is_the_pod_of_the_chart_s_test() -> None:
     apart = {"args", "volumeMounts", "imagePullPolicy"}
     assert {key: our[key] for key in our if key not in apart} == {k: their[k] for k in their if k not in apart}
     assert our["args"][:-1] == their["args"][:-1]
+
+
+def test_a_chart_without_secrets_keeps_no_pod_from_starting() -> None:
+    """Its default is none: a pod that waits for one would shut the gate without a word."""
+    secrets = [one["secret"] for one in job()["spec"]["template"]["spec"]["volumes"] if "secret" in one]
+    assert secrets
+    assert all(one["optional"] for one in secrets)
 
 
 def test_it_asks_once_and_has_the_time_for_it() -> None:

@@ -12,10 +12,10 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from probe.model import Cadence, Edge, Ending, EndpointName, Moved, Service, Span, Verdict, Wanted, Watched
+from probe.model import Cadence, Edge, Ending, EndpointName, Moved, Service, Span, UnderWay, Verdict, Wanted, Watched
 from probe.report import watched_html, watched_json, watched_table
 from probe.report.board import Lines, board
-from probe.report.watched_words import Times, cadence, clients, ends, length, runs, ways_on, when
+from probe.report.watched_words import Times, blinds, cadence, clients, ends, length, runs, ways_on, when
 from tests.watched import IMAPS, NODE, VIP, drained, endpoint, gap, judgement, sample, watched
 
 TIMES = Times(UTC)
@@ -67,7 +67,7 @@ def test_no_width_costs_a_time_a_verdict_or_an_address(width: int) -> None:
     for part in (
         "went 00:17:18.0, came back 00:17:30.0 (UTC)" if width < 69 else "00:17:18.0",
         "before 00:16:40.1",
-        "at least 11.9 s",
+        "at least 11.8 s",
         "✗ masked by node",
         "silent_drop",
     ):
@@ -87,7 +87,7 @@ def test_lengths_and_edges_in_words() -> None:
     lasting, before = gap(1010.0, None), gap(1000.0, 1012.0)
     assert length(lasting) == "at least 4.9 s, lasting"
     began = replace(before, began=replace(before.began, after=None))
-    assert (when(began.began, TIMES), length(began)) == ("before 00:16:40.1", "at least 11.9 s")
+    assert (when(began.began, TIMES), length(began)) == ("before 00:16:40.1", "at least 11.8 s")
 
 
 def test_a_cadence_says_how_often_and_why_no_oftener() -> None:
@@ -296,14 +296,47 @@ def test_what_the_end_waits_for_is_told() -> None:
     assert ends(over) == "ok for 10 of 20 s", "since the change is over"
     last = endpoint(samples=(sample(1000.0),), next_session=1102.0)
     waiting = watched(last, ending=None, wanted=Wanted(until_stable=20.0))
-    told = "ok for 20 s; a last session of 1 endpoint ends it, due in 12 s"
+    told = "1 last session due in 12 s; ok for 20 s"
     assert ends(waiting) == told
     stream = io.StringIO()
     lines = Lines(stream, TIMES)
     for one in (over, waiting, replace(waiting, until=1091.0)):
         lines.show(one)
-    assert stream.getvalue().count("a last session") == 1
+    assert stream.getvalue().count("last session") == 1
+    assert f"{told}; it ends by 00:22:01.0 whatever they show\n" in stream.getvalue()
     assert "process 7 has ended: from now on --until-stable counts" in stream.getvalue()
+
+
+def test_what_the_end_does_not_wait_for_any_more_is_taken_back_and_the_end_that_comes_is_told() -> None:
+    """A minute after somebody last went or came back: amid a drain it would be one line for each turn."""
+    last = endpoint(samples=(sample(1000.0),))
+    bad = replace(last, samples=(sample(1000.0), sample(1091.0, Verdict.SERVICE_ERROR)), good_since=None)
+    seen = [watched(last, ending=None, wanted=Wanted(until_stable=20.0))]
+    seen += [watched(bad, ending=None, wanted=seen[0].wanted, until=until) for until in (1092.0, 1093.0)]
+    stream = io.StringIO()
+    lines = Lines(stream, TIMES)
+    for one in seen:
+        lines.show(one)
+    told = stream.getvalue()
+    assert told.count("not all are ok any more: --until-stable counts anew") == 1
+    assert told.count("if that stays so, it ends at 00:21:41.0") == 1
+    assert ends(seen[-1]) == "ok for 0 of 20 s; gives up in 208 s"
+    early = watched(bad, ending=None, wanted=seen[0].wanted, until=1060.0)
+    assert ends(early) == "ok for 0 of 20 s"
+
+
+def test_forty_columns_keep_the_seconds() -> None:
+    waiting = UnderWay(opened=1071.0)
+    names = [EndpointName("vip", service, 20_000 + number) for number, service in enumerate(Service)]
+    hung = [endpoint(name, under_way=waiting) for name in names]
+    seen = watched(*hung, ending=None, wanted=Wanted(until_stable=20.0, max_outage=30.0))
+    console = Console(file=io.StringIO(), width=40, height=24, color_system=None)
+    console.print(board(seen, 40, 24))
+    assert isinstance(console.file, io.StringIO)
+    told = console.file.getvalue()
+    assert told.count("? waits 19 s") == 4, told
+    assert "4 last sessions waiting for 19 s" in told
+    assert "fails past 30 s out" in told
 
 
 def test_a_name_that_means_another_address_is_told_everywhere() -> None:
@@ -317,3 +350,18 @@ def test_a_name_that_means_another_address_is_told_everywhere() -> None:
     assert told in stream.getvalue()
     (one,) = json.loads(watched_json.render(seen))["moves"]
     assert (one["host"], one["before"], one["after"]) == ("mx.example.org", "10.0.20.202", "10.0.20.102")
+
+
+def test_when_nobody_knocked_is_told_everywhere() -> None:
+    """A machine that slept, and an endpoint that could not be knocked at."""
+    slept = Span(1010.0, 1018.2)
+    seen = watched(endpoint(blind=(slept,)), endpoint(IMAPS, blind=(slept, Span(1040.0, 1043.0))))
+    told = (
+        "nobody knocked at 2 endpoints from 00:16:50.0 to 00:16:58.2 (8.2 s): an outage may hide there",
+        "nobody knocked at vip/imaps from 00:17:20.0 to 00:17:23.0 (3.0 s): an outage may hide there",
+    )
+    assert blinds(seen, TIMES) == told
+    stream = io.StringIO()
+    Lines(stream, TIMES).show(seen)
+    for place in (printed(seen), Page(watched_html.render(seen, TIMES)).text, stream.getvalue()):
+        assert all(line in place for line in told), place

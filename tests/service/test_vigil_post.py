@@ -6,8 +6,22 @@ from dataclasses import replace
 
 import pytest
 
-from probe.model import Endpoint, Failure, Fault, GapKind, Phase, Result, Service, Span, Verdict, WatchedEndpoint
+from probe.model import (
+    Edge,
+    Endpoint,
+    Failure,
+    Fault,
+    GapKind,
+    Phase,
+    PhaseTiming,
+    Result,
+    Service,
+    Span,
+    Verdict,
+    WatchedEndpoint,
+)
 from probe.service.vigil.post import Post, Turn
+from probe.verdict.shown import outages
 from tests.builders import failed, result
 from tests.watched import knocks
 
@@ -145,3 +159,45 @@ def test_a_baseline_that_somebody_answered_is_of_no_gap_that_began_later() -> No
     one = post("rrrrr", 1001.5)
     mute = session(Verdict.NO_GREETING, 1000.0, fault=failed(Phase.GREETING, Failure.TIMED_OUT))
     assert not one.recorded(replace(mute, session=replace(mute.session, connected=1000.1)), 1002.0).aside
+
+
+def served_after(seconds: float, opened: float, *, fault: Fault | None = None) -> Result:
+    """A session whose server's first octet came so late."""
+    judged = session(Verdict.PRESERVED if fault is None else Verdict.NO_GREETING, opened, fault=fault)
+    phases = tuple(
+        PhaseTiming(phase=one, seconds=took) for one, took in ((Phase.CONNECT, 0.5), (Phase.FIRST_BYTE, seconds))
+    )
+    return replace(judged, session=replace(judged.session, connected=opened + 0.5, closed=opened + 40, phases=phases))
+
+
+def test_who_was_served_late_shows_that_the_server_is_well_when_it_answered() -> None:
+    """A kernel accepts for a program that hangs, and the program serves what has waited."""
+    one = post("-")
+    one.recorded(session(Verdict.PRESERVED, 1000.0), 1001.0)
+    hung = failed(Phase.FIRST_BYTE, Failure.TIMED_OUT)
+    assert one.recorded(served_after(30.0, 1010.0, fault=hung), 1051.0).shown == 1010.5, (
+        "it connected, and that was all"
+    )
+    assert one.recorded(served_after(22.0, 1060.0), 1101.0).shown == 1082.5
+    assert seen(one).good_since == 1082.5
+    assert [gap.ended for gap in seen(one).gaps] == [Edge(1081.5, 1082.5)], "it hung until then"
+
+
+def test_a_session_in_flight_as_the_server_ends_is_of_that_gap() -> None:
+    """Its connection broke between the last SYN that was answered and the first that was not, or right before."""
+    one = post("-" * 50 + "x" * 10 + "---")
+    broke = failed(Phase.FIRST_BYTE, Failure.CLOSED)
+    for closed in (1009.81, 1009.2):
+        judged = session(Verdict.NO_GREETING, 1005.0, fault=broke)
+        assert one.recorded(replace(judged, session=replace(judged.session, closed=closed)), 1012.0).aside
+    assert [gap.kind for gap in seen(one).gaps] == [GapKind.UNREACHABLE]
+
+
+def test_who_is_refused_and_then_not_greeted_is_out_all_the_time() -> None:
+    one = post("-----rrrrr-----")
+    one.recorded(session(Verdict.PRESERVED, 1000.1), 1000.2)
+    mute = failed(Phase.GREETING, Failure.CLOSED)
+    one.recorded(session(Verdict.NO_GREETING, 1002.3, fault=mute), 1004.0)
+    refused, silent = seen(one).gaps
+    assert (refused.kind, silent.kind, silent.began) == (GapKind.UNREACHABLE, GapKind.CRITICAL, refused.ended)
+    assert len(outages(seen(one))) == 1

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-from probe.service.vigil.process import Process
+from probe.service.vigil.process import Process, ancestors
 
 
-def told(proc: Path, number: int, state: str, started: int) -> None:
+def told(proc: Path, number: int, state: str, started: int, parent: int = 0) -> None:
     """As /proc tells it, of a program with a name that is hard to read."""
     (proc / str(number)).mkdir(exist_ok=True)
-    fields = [state, *["0"] * 18, str(started), "0"]
+    fields = [state, str(parent), *["0"] * 17, str(started), "0"]
     (proc / str(number) / "stat").write_text(f"{number} (a) b (c) {' '.join(fields)}\n")
 
 
@@ -37,3 +38,11 @@ def test_who_was_given_its_number_is_another_and_who_cannot_be_seen_lives(tmp_pa
     told(tmp_path, 1, "S", 701)
     assert not process.lives
     assert Process(1, tmp_path / "hidden").lives
+
+
+def test_who_began_a_process_is_known_up_to_the_first(tmp_path: Path) -> None:
+    for number, parent in ((30, 20), (20, 1), (1, 0)):
+        told(tmp_path, number, "S", 700, parent)
+    assert list(ancestors(30, tmp_path)) == [20, 1]
+    assert list(ancestors(31, tmp_path)) == []
+    assert os.getppid() in ancestors(os.getpid())

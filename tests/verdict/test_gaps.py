@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.model import Edge, Failure, GapKind, Knock, Span, Verdict
-from probe.verdict.gaps import MOST_GAPS, Findings, Reach
-from tests.watched import SMTP, judgement, knocks, reach, sample
+from probe.model import Edge, Failure, Gap, GapKind, Knock, Span, Verdict
+from probe.verdict.gaps import MOST_GAPS, Findings, Reach, after_one_another
+from tests.watched import SMTP, gap, judgement, knocks, reach, sample
 
 
 @pytest.mark.parametrize(
@@ -40,7 +42,7 @@ def test_one_lost_syn_is_no_gap_and_is_counted(told: str, lost: int) -> None:
 def test_a_gap_that_was_there_before_anybody_looked_has_no_beginning() -> None:
     began = reach("xx--").gaps[0]
     assert (began.from_the_start, began.began, began.began.bound) == (True, Edge(None, 1000.0), 0.0)
-    assert began.seconds == pytest.approx(0.3)
+    assert began.seconds == pytest.approx(0.2), "up to the last SYN without an answer"
 
 
 def test_a_gap_that_lasts_is_as_long_as_it_certainly_is() -> None:
@@ -101,12 +103,15 @@ def test_whatever_comes_gaps_are_in_order_and_hold_what_failed(told: str) -> Non
 
 
 def test_a_session_is_told_of_the_gap_that_it_fell_into() -> None:
-    folded = reach("-----xxxxx-----")
+    folded = reach("----------xxxxx-----")
     gap = folded.gaps[0]
-    assert folded.amid(1001.5, 1006.0) is gap
-    assert folded.amid(1000.1, 1001.5) is gap, "opened before, and ended in it"
-    assert folded.amid(1000.1, 1000.5) is None
-    assert folded.amid(1002.5, 1003.0) is None
+    assert gap.began == Edge(1001.8, 1002.0)
+    assert folded.amid(1002.5, 1007.0) is gap
+    assert folded.amid(1000.1, 1002.5) is gap, "opened before, and ended in it"
+    assert folded.amid(1000.1, 1001.85) is gap, "the connection broke between two SYNs, before the middle"
+    assert folded.amid(1000.1, 1001.0) is gap, "a server that ends its connections before its listener"
+    assert folded.amid(1000.1, 1000.7) is None
+    assert folded.amid(1003.5, 1004.0) is None
     named = folded.named(gap, judgement(Verdict.SILENT_DROP))
     assert [one.judgement and one.judgement.verdict for one in named.gaps] == [Verdict.SILENT_DROP]
 
@@ -137,6 +142,26 @@ def test_a_session_that_waited_in_vain_has_seen_the_outage_until_it_closed() -> 
     assert (folded.gap and folded.gap.seconds) == 30.0
     masked = findings((1000, Verdict.PRESERVED)).after(sample(1010, Verdict.MASKED, closed=1040.0))
     assert (masked.gap and masked.gap.seconds) == 0.0
+
+
+def test_a_session_that_was_served_late_ends_an_outage_when_it_was_served() -> None:
+    """A kernel accepts for a program that hangs, and the program serves what has waited."""
+    folded = findings((1000, Verdict.PRESERVED)).after(sample(1010, Verdict.NO_GREETING, closed=1040.0, failed=True))
+    folded = folded.after(sample(1040.0, answered=1062.0, closed=1062.5))
+    assert [(gap.ended, gap.seconds) for gap in folded.gaps] == [(Edge(1061.0, 1062.0), 56.5)], "and hung until then"
+    assert folded.after(sample(1070.0, Verdict.MASKED)).gaps[1].began == Edge(1062.0, 1070.0)
+
+
+def test_what_sessions_find_after_a_gap_of_knocks_began_where_that_ended() -> None:
+    refused = gap(1010.0, 1040.0, how=("refused",))
+    mute = Gap(endpoint=SMTP, kind=GapKind.CRITICAL, began=Edge(1000.0, 1040.3), seen=1060.0, how=("no_greeting",))
+    assert refused.ended is not None
+    assert [one.began for one in after_one_another((refused, mute))] == [refused.began, refused.ended]
+    shown = replace(mute, began=Edge(1040.1, 1050.0))
+    assert after_one_another((refused, shown)) == (refused, shown), "somebody was served between them"
+    amid = replace(mute, began=Edge(1000.0, 1030.0))
+    assert after_one_another((refused, amid)) == (refused, amid)
+    assert after_one_another((replace(refused, ended=None), mute)) == (replace(refused, ended=None), mute)
 
 
 def test_a_session_set_aside_changes_nothing() -> None:
@@ -176,8 +201,8 @@ def test_no_edge_runs_backwards_whatever_sessions_say(told: str, moments: list[f
         for moment in moments[number : number + 1]:
             folded = folded.reached(moment)
         folded = folded.after(knock)
-    for gap in folded.finished(1e9).gaps:
-        for edge in (gap.began, gap.ended):
+    for one in folded.finished(1e9).gaps:
+        for edge in (one.began, one.ended):
             assert edge is None or edge.after is None or edge.after < edge.by
 
 

@@ -14,8 +14,8 @@ from probe.verdict.judge import judge
 class Beat:
     """`opened`: when the session under way, which is not written down yet, began.
 
-    `talking`: since when its conversation goes on; None: it waits for lines. `given_up`: it was broken off, for the
-    endpoint is back.
+    `talking`: since when its conversation, or that of another one in its place, goes on; None: it waits for lines.
+    `given_up`: it was broken off, for the endpoint is back.
     """
 
     post: Post
@@ -25,6 +25,12 @@ class Beat:
     running: asyncio.Task[Result] | None = None
     talking: float | None = None
 
+    def want(self, now: float) -> None:
+        """A session now, ahead of its turn, as soon as there is room for it."""
+        if not self.wanted_now.is_set():
+            self.post.next_session = now
+            self.wanted_now.set()
+
     @property
     def judged(self) -> Result | None:
         """The session that is judged, and not written down yet."""
@@ -33,12 +39,14 @@ class Beat:
         return self.running.result()
 
     def under_way(self, closed: Session | None, networks: Networks) -> UnderWay | None:
-        """What is known of the session; `closed`: it is over, and its evidence is looked for."""
-        judged = self.judged
-        session = closed if judged is None else judged.session
+        """What is known of the session; `closed`: its talk is over, and its evidence is looked for."""
         if self.opened is None:
             return None
-        if session is None or session.fault is None:
-            return UnderWay(opened=self.opened)
+        judged = self.judged
+        session = closed if judged is None else judged.session
+        if session is None or self.talking is not None:
+            return UnderWay(opened=self.opened if self.talking is None else self.talking)
+        if session.fault is None:
+            return UnderWay(opened=session.opened, closed=session.closed)
         judgement = judge(session, Evidence(), networks) if judged is None else judged.judgement
-        return UnderWay(opened=self.opened, failed=session.closed, verdict=judgement.verdict)
+        return UnderWay(opened=session.opened, closed=session.closed, failed=judgement.verdict)

@@ -21,9 +21,9 @@ from probe.model import (
     WatchedEndpoint,
 )
 from probe.service.budget import Needs, needs_of
-from probe.verdict.gaps import Findings, Reach
+from probe.verdict.gaps import Findings, Reach, after_one_another
 from probe.verdict.outage import RESENT
-from probe.verdict.watched import is_good
+from probe.verdict.shown import is_good
 
 MOST_SAMPLES = 1_000
 MOST_PROMPT = 100
@@ -64,7 +64,7 @@ class Post:
         self.baseline: Sample | None = None
         self.next_session: float | None = None
         self.pace = 0.0
-        self._usual = 0.0
+        self._moved_at = float("-inf")
         self._prompt: deque[Span] = deque(maxlen=MOST_PROMPT)
         self._reach = Reach(endpoint=endpoint.name)
         self._findings = Findings(endpoint=endpoint.name)
@@ -110,8 +110,15 @@ class Post:
         """Seconds until the next knock, after one that was counted."""
         return min(longest, FIRST_WAIT * 2.0 ** min(self.counted_in_row - 1, MOST_DOUBLED))
 
+    def moved(self, known: float, at: float) -> None:
+        """It is at another address since some moment between these; what knocks of before find says nothing of it."""
+        self._moved_at = at
+        self._reach = self._reach.moved(known, at)
+
     def knocked(self, knock: Knock) -> Turn | None:
         """Write down a knock; what it changed."""
+        if knock.at <= self._moved_at:
+            return None
         was_out = self.is_out
         self._reach = self._reach.after(knock)
         if self.is_out is was_out:
@@ -122,7 +129,8 @@ class Post:
         """Write down a session that was judged at this moment, once the knocks of that time are known."""
         session, judgement = result.session, result.judgement
         gap = self._gap_of(result)
-        if session.connected is not None and session.connected < session.opened + RESENT:
+        here = self.address in (None, session.address)
+        if here and session.connected is not None and session.connected < session.opened + RESENT:
             self._prompt.append(Span(session.opened, session.connected))
             self._reach = self._reach.reached(session.opened)
         aside = gap is not None and judgement.verdict not in PROVEN
@@ -131,7 +139,8 @@ class Post:
         sample = Sample(
             at=session.opened,
             closed=session.closed,
-            connected=session.connected,
+            judged=judged,
+            answered=session.answered,
             session=session.id,
             judgement=judgement,
             seen=tuple(sorted({one.address for one in result.evidence.sightings}, key=str)),
@@ -139,8 +148,6 @@ class Post:
             took_place=session.took_place,
             failed=session.fault is not None and judgement.verdict not in PROVEN,
         )
-        if session.fault is None:
-            self._usual = max(self._usual, judged - session.opened)
         self.connections = session.connections
         self.baseline = self.baseline or sample
         self._samples = (*self._samples, sample)[-MOST_SAMPLES:]
@@ -172,7 +179,6 @@ class Post:
         if over is not None:
             spacing = max(asked, self.held_until - (reach.at or over.start))
             reach = reach.finished(over.end, spacing, over.start)
-        gaps = sorted((*reach.gaps, *self._findings.gaps), key=lambda gap: gap.began.by)
         return WatchedEndpoint(
             name=self.endpoint.name,
             host=self.endpoint.host,
@@ -186,7 +192,7 @@ class Post:
                 counted=reach.counted,
                 why=self.why,
             ),
-            gaps=tuple(gaps),
+            gaps=after_one_another((*reach.gaps, *self._findings.gaps)),
             untold=reach.untold + self._findings.untold,
             samples=self._samples,
             blind=reach.blind,
@@ -195,7 +201,6 @@ class Post:
             in_doubt=self.in_doubt,
             baseline=self.baseline,
             under_way=under_way,
-            usual=self._usual,
             next_session=self.next_session,
             pace=self.pace,
         )

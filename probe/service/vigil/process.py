@@ -8,21 +8,34 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-STATE, STARTED = 0, 19
+STATE, PARENT, STARTED = 0, 1, 19
 """Where they stand after the program's name, which may hold anything."""
 
 ENDED = "ZXx"
 
 
+PROC = Path("/proc")
+
+
+class Told(NamedTuple):
+    """What /proc tells of a process."""
+
+    state: str
+    parent: int
+    started: str
+
+
 class Process:
     """Whoever has this number now."""
 
-    def __init__(self, number: int, proc: Path = Path("/proc")) -> None:
+    def __init__(self, number: int, proc: Path = PROC) -> None:
         self._number = number
-        self._stat = proc / str(number) / "stat"
-        self._started = self._told()
+        self._proc = proc
+        self._first = _told(number, proc)
 
     @property
     def lives(self) -> bool:
@@ -33,15 +46,22 @@ class Process:
             return False
         except PermissionError:
             pass
-        told = self._told()
+        told = _told(self._number, self._proc)
         if told is None:
             return True
-        state, started = told
-        return state not in ENDED and (self._started is None or started == self._started[1])
+        return told.state not in ENDED and (self._first is None or told.started == self._first.started)
 
-    def _told(self) -> tuple[str, str] | None:
-        try:
-            words = self._stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        except OSError:
-            return None
-        return (words[STATE], words[STARTED]) if len(words) > STARTED else None
+
+def ancestors(number: int, proc: Path = PROC) -> Iterator[int]:
+    """Who began this process, who began that one, and so on, as far as /proc tells."""
+    while (told := _told(number, proc)) is not None and told.parent:
+        number = told.parent
+        yield number
+
+
+def _told(number: int, proc: Path) -> Told | None:
+    try:
+        words = (proc / str(number) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return Told(words[STATE], int(words[PARENT]), words[STARTED]) if len(words) > STARTED else None

@@ -48,7 +48,7 @@ from probe.service.vigil.process import Process
 from probe.service.vigil.whereabouts import Whereabouts
 from probe.service.workshop import Workshop
 from probe.sessions.knock import PATIENCE, Knocker, Make, quiet_socket
-from probe.verdict.watched import as_ended, sessions_wanted, why_over
+from probe.verdict.ending import as_ended, sessions_wanted, why_over
 
 TICK = 0.1
 BRIEF = 0.01
@@ -104,7 +104,7 @@ class Vigil:
         self._interval = max(wanted.interval, len(endpoints) / MOST_KNOCKS)
         self._beats = {endpoint.name: Beat(Post(endpoint)) for endpoint in endpoints}
         self._landscape = Landscape()
-        self._whereabouts = Whereabouts(workshop)
+        self._whereabouts = Whereabouts(workshop.kit)
         self._others = Ours()
         self._started = self._clock()
         self._began: float | None = None
@@ -207,7 +207,7 @@ class Vigil:
     async def _why_over(self, knocker: Knocker) -> Ending | None:
         told = self.told()
         for endpoint in sessions_wanted(told):
-            self._beats[endpoint.name].wanted_now.set()
+            self._beats[endpoint.name].want(told.until)
         ending = why_over(told)
         if ending is not Ending.STABLE:
             return ending
@@ -241,6 +241,7 @@ class Vigil:
             self._give_up_what_hangs(beat)
             beat.wanted_now.set()
         elif turn is Turn.WENT:  # what it has become is named, not what it was on the way there
+            self._whereabouts.look_again()
             asyncio.get_running_loop().call_later(TRANSITION, beat.wanted_now.set)
         if knock.failure is not None:
             self._release(beat.post, knocker)
@@ -310,6 +311,8 @@ class Vigil:
         if fault is not None and fault.phase is Phase.CONNECT:
             self._release(post, knocker)  # nobody is there to count knocks, and they see the return at once
         judged = self._clock()
+        if post.address is not None and result.session.address not in (None, post.address):
+            self._whereabouts.look_again()
         if fault is not None:
             await self._until_known(post, judged)
         self._record(post, result, judged)

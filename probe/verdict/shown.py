@@ -1,0 +1,160 @@
+"""One endpoint of a watch -> what its sessions have shown of it, and what they have not shown yet. Pure.
+
+Rule 1: an endpoint is well only when a session showed so after its last gap: an answered SYN serves nobody.
+Rule 2: a session is slow by what those before it took: its talk by their talk, the search for its evidence by theirs. A
+        server that has answered long ago does not wait, and a log that is late says nothing of the server.
+Rule 3: a session that waits is no good news, and no outage either: what it will come to is not known until it has
+        failed.
+Rule 4: good news ages: where no session has come for longer than two of them should take, nothing is shown any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from probe.model import Edge, Gap, GapKind, Lack, Severity, UnderWay, Verdict, Wait, WatchedEndpoint
+from probe.verdict import gaps
+
+LATEST = 20
+"""Sessions that the one under way is compared with."""
+
+SLOW_TURNS = 2
+SLOW_SECONDS = 8.0
+"""A session is slow once it takes so many times what the others took, and so many seconds more: postscreen lets a
+client that it does not know wait for 6. So is the next one, once there has been none for so long."""
+
+
+def is_good(verdict: Verdict, baseline: Verdict | None) -> bool:
+    """Whether a session is as good as it must be: proven, or no less so than before anything was changed."""
+    return verdict.severity is Severity.OK or (verdict is baseline is Verdict.UNVERIFIED)
+
+
+def waits(endpoint: WatchedEndpoint, until: float) -> Wait | None:
+    """What it lacks until it shows anew how it serves, if a session has failed, or for longer than it should."""
+    session = endpoint.under_way
+    if session is not None and session.closed is not None and session.failed is not None:
+        return Wait(until - session.closed, Lack.VERDICT)
+    return (_slow(session, endpoint, until) if session else None) or _seldom(endpoint, until)
+
+
+def _slow(session: UnderWay, endpoint: WatchedEndpoint, until: float) -> Wait | None:
+    worked = [one for one in endpoint.samples[-LATEST:] if one.took_place and not one.failed]
+    if session.closed is None:
+        usual, wait = [one.closed - one.at for one in worked], Wait(until - session.opened, Lack.SERVER)
+    else:
+        usual, wait = [one.judged - one.closed for one in worked], Wait(until - session.closed, Lack.EVIDENCE)
+    return wait if _is_long(wait.seconds, max(usual, default=0.0)) else None
+
+
+def _seldom(endpoint: WatchedEndpoint, until: float) -> Wait | None:
+    latest = endpoint.latest
+    if latest is None:
+        return None
+    ago = until - latest.shown
+    return Wait(ago, Lack.SESSION) if _is_long(ago, max(endpoint.pace, latest.judged - latest.at)) else None
+
+
+def _is_long(seconds: float, usual: float) -> bool:
+    return seconds > SLOW_TURNS * usual + SLOW_SECONDS
+
+
+def late(endpoint: WatchedEndpoint) -> float | None:
+    """The most seconds for which a session waited until it was answered and served, if that was long for it."""
+    usual = endpoint.baseline.waited if endpoint.baseline is not None and not endpoint.baseline.failed else 0.0
+    waited = max((one.waited for one in endpoint.samples if one.took_place and not one.failed), default=0.0)
+    return waited if _is_long(waited, usual) else None
+
+
+def failed_in(endpoint: WatchedEndpoint) -> Gap | None:
+    """The gap that a session has certainly seen which failed, critically, and is not written down yet."""
+    session, known = endpoint.under_way, endpoint.lasting
+    if session is None or session.closed is None or session.failed is None:
+        return None
+    unreachable = known is not None and known.kind is GapKind.UNREACHABLE
+    if unreachable or session.failed.severity is not Severity.CRITICAL:
+        return None
+    if known is not None:
+        return replace(known, seen=max(known.seen, session.closed))
+    good = max((one.shown for one in endpoint.samples if not one.aside), default=None)
+    began, how = Edge(good, session.opened), (str(session.failed),)
+    return Gap(endpoint=endpoint.name, kind=GapKind.CRITICAL, began=began, seen=session.closed, how=how)
+
+
+def well_since(endpoint: WatchedEndpoint) -> float | None:
+    """Since when it was reachable and its sessions good, and somebody looked; None where it is not, or not shown."""
+    if endpoint.lasting or endpoint.good_since is None or endpoint.awaits_session:
+        return None
+    looked = [span.end for span in endpoint.blind[-1:]]
+    return max(endpoint.good_since, endpoint.last_back or endpoint.good_since, *looked)
+
+
+def outages(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:
+    """Its outages, each as one gap: what changes its kind meanwhile, from refused to not greeted, is still the same."""
+    if len({gap.kind for gap in endpoint.gaps}) < len(GapKind):
+        return endpoint.gaps
+    return tuple(map(_as_one, gaps.outages(endpoint.gaps)))
+
+
+def _as_one(parts: Sequence[Gap]) -> Gap:
+    if len(parts) == 1:
+        return parts[0]
+    ends, seen = [part.ended.by for part in parts if part.ended is not None], max(part.seen for part in parts)
+    return replace(
+        parts[0],
+        seen=seen,
+        ended=Edge(seen, max(ends)) if len(ends) == len(parts) else None,
+        how=tuple(dict.fromkeys(map(how, parts))),
+        judgement=None,
+    )
+
+
+STATES = {
+    Lack.SERVER: "waits {seconds:.0f} s",
+    Lack.EVIDENCE: "judging {seconds:.0f} s",
+    Lack.VERDICT: "{failed} so far",
+    Lack.SESSION: "shown {seconds:.0f} s ago",
+}
+"""Where an endpoint stands that lacks this: the board has 13 columns for it where there is least room."""
+
+
+def standing(endpoint: WatchedEndpoint, until: float) -> tuple[Severity, str]:
+    """Where an endpoint stands at this moment, in a few words."""
+    gap, latest = endpoint.lasting, endpoint.latest
+    if gap is not None:
+        return Severity.CRITICAL, how(gap)
+    if latest is None:
+        return Severity.UNKNOWN, "no session yet"
+    if endpoint.awaits_session:
+        return Severity.UNKNOWN, "back, no session yet"
+    wait = waits(endpoint, until)
+    if wait is not None and latest.verdict.severity in (Severity.OK, Severity.UNKNOWN):
+        failed = endpoint.under_way.failed if endpoint.under_way else None
+        return Severity.UNKNOWN, STATES[wait.lack].format(seconds=wait.seconds, failed=failed)
+    masked = latest.judgement.masked_by
+    return latest.verdict.severity, f"{latest.verdict} by {masked}" if masked else latest.verdict
+
+
+def how(gap: Gap) -> str:
+    """What a gap was, in a few words: the verdict of a session in it, or how its knocks failed."""
+    judgement = gap.judgement
+    if judgement is not None and judgement.verdict.severity is Severity.CRITICAL:
+        masked = f" by {judgement.masked_by}" if judgement.masked_by else ""
+        return f"{judgement.verdict}{masked}"
+    return ", ".join(KNOCKS.get(one, one) for one in gap.how)
+
+
+KNOCKS = {
+    "timed_out": "no answer",
+    "unreachable": "unreachable",
+    "refused": "refused",
+    "reset": "reset",
+}
+"""Failures of knocks, for people; a verdict is a session's to give."""
+
+
+def length(gap: Gap) -> str:
+    """How long a gap was: `39.9 s ± 0.2`, `at least 12.0 s`."""
+    if gap.ended is None or gap.from_the_start:
+        return f"at least {gap.seconds:.1f} s"
+    return f"{gap.seconds:.1f} s ± {max(gap.bound, 0.05):.1f}"

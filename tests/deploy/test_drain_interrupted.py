@@ -1,0 +1,169 @@
+"""The drain script when it is interrupted: what becomes of the drain, what is told of it, who is left."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.drain_stage import (
+    BASELINE,
+    ENDED,
+    FAILS_ONCE_IT_HANGS,
+    HANGS,
+    IS_THERE,
+    PATIENCE,
+    SCRIPT,
+    WATCHES_ON,
+    WRAPPED,
+    Stage,
+    furnished,
+    play_at_once,
+    wait_for,
+)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return furnished(tmp_path)
+
+
+def test_who_is_interrupted_before_anything_is_touched_is_not_told_to_uncordon(stage: Stage) -> None:
+    """Somebody else may have cordoned the node."""
+    stage.plays(once_1=': >"$STAGE/asking"\nwhile :; do sleep 0.02; done\n')
+    with stage.begin("node1") as started:
+        wait_for(lambda: stage.has("asking"))
+        started.send_signal(signal.SIGINT)
+        _, errors = started.communicate(timeout=PATIENCE)
+    assert started.returncode == 130
+    assert "interrupted; nothing was touched" in errors
+    assert "uncordon" not in errors
+
+
+@pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["alone", "group"])
+def test_a_word_that_nobody_has_taken_yet_is_taken_back(stage: Stage, send: Callable[[int, int], None]) -> None:
+    """Who is interrupted right after the drain was told does not hear of one that failed."""
+    late = '#!/bin/sh\n: >"$STAGE/taking"\nwhile [ -e "$1" ]; do sleep 0.02; done\nexec /bin/mv "$@"\n'
+    (stage.directory / "mv").write_text(late, encoding="utf-8")
+    (stage.directory / "mv").chmod(0o755)
+    stage.plays(watch_1=WATCHES_ON)
+    with stage.begin("node1") as started:
+        try:
+            wait_for(lambda: stage.has("taking"))
+            send(started.pid, signal.SIGHUP)
+            _, errors = started.communicate(timeout=PATIENCE)
+        finally:
+            started.terminate()
+    assert started.returncode == 143
+    assert "ended; nothing was touched" in errors
+    assert "uncordon" not in errors
+    assert "failed" not in errors
+    assert [call for call in stage.asked if call.startswith("kubectl")] == []
+
+
+def test_a_drain_whose_process_is_lost_before_it_begins_ends_the_watch(stage: Stage) -> None:
+    stage.plays(watch_1='kill -s KILL "$3"\n' + WATCHES_ON.removeprefix(BASELINE))
+    code, errors = stage.run("node1")
+    assert code == 70
+    assert "the process that was to become kubectl drain was lost (exit code 137); nothing was touched" in errors
+    assert stage.has("reported")
+    assert [call for call in stage.asked if call.startswith("kubectl")] == []
+    assert "uncordon" not in errors
+
+
+def test_who_is_interrupted_as_the_drain_ends_says_that_it_was_done(stage: Stage) -> None:
+    stage.plays(watch_1=WATCHES_ON, drain_1='kill -s TERM "$(cat "$STAGE/script")"\n')
+    with stage.begin("node1") as started:
+        (stage.directory / "script").write_text(f"{started.pid}")
+        _, errors = started.communicate(timeout=PATIENCE)
+    assert started.returncode == 143
+    assert ("kubectl drain has ended" in errors) is not (ENDED in errors)
+
+
+def test_a_drain_that_was_done_is_not_said_to_be_ended_though_a_signal_met_it(stage: Stage) -> None:
+    done = "trap 'exit 0' TERM\n" + IS_THERE + "while :; do sleep 0.02; done\n"
+    stage.plays(watch_1=WATCHES_ON, drain_1=done)
+    with stage.begin("node1") as started:
+        try:
+            wait_for(lambda: stage.has("hangs"))
+        finally:
+            started.terminate()
+        _, errors = started.communicate(timeout=PATIENCE)
+    assert started.returncode == 143
+    assert "kubectl drain has ended" in errors
+    assert ENDED not in errors
+
+
+@pytest.mark.parametrize(
+    ("sent", "wrapped"),
+    [
+        (signal.SIGINT, True),
+        (signal.SIGTERM, False),
+        (signal.SIGHUP, False),
+        (signal.SIGQUIT, True),
+        (signal.SIGPIPE, False),
+    ],
+)
+def test_who_is_interrupted_leaves_nobody_behind(tmp_path: Path, sent: signal.Signals, *, wrapped: bool) -> None:
+    """The script alone, or its group, as a terminal does."""
+    wrapping = WRAPPED if wrapped else {}
+
+    def play(stage: Stage, shell: str, send: Callable[[int, int], None]) -> None:
+        stage = replace(stage, shell=shell, wrapping=wrapping)
+        stage.plays(watch_1=WATCHES_ON, drain_1=HANGS)
+        with stage.begin("node1") as started:
+            try:
+                wait_for(lambda: stage.has("hangs"))
+                send(started.pid, sent)
+                _, errors = started.communicate(timeout=PATIENCE)
+            finally:
+                started.kill()
+        assert started.returncode == (130 if sent is signal.SIGINT else 143)
+        assert "kubectl uncordon node1 gives the node back" in errors
+        assert ENDED in errors
+        assert stage.has("reported")
+        wait_for(lambda: not stage.still_drains())
+
+    play_at_once(tmp_path, play, product(("sh", "bash"), (os.kill, os.killpg)))
+
+
+def test_a_terminal_that_is_stopped_holds_up_nothing(tmp_path: Path) -> None:
+    def play(stage: Stage, shell: str, watch: str, told: int) -> None:
+        stage = replace(stage, shell=shell)
+        stage.plays(watch_1=watch, drain_1=HANGS)
+        ours, theirs = pty.openpty()
+        os.write(ours, b"\x13")  # Ctrl-S
+        with stage.begin("node1", onto=theirs) as started:
+            try:
+                wait_for(lambda: stage.has("hangs"))
+                if told == 143:
+                    started.terminate()
+                assert started.wait(PATIENCE) == told
+            finally:
+                started.kill()
+                os.close(theirs)
+                os.close(ours)
+        wait_for(lambda: not stage.still_drains())
+
+    ends = ((FAILS_ONCE_IT_HANGS, 2), (WATCHES_ON, 143))
+    play_at_once(tmp_path, play, ((shell, *end) for shell in ("sh", "bash") for end in ends))
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_who_has_ended_and_is_only_waited_for_is_not_alive(shell: str) -> None:
+    (alive,) = re.findall(r"^alive\(\) \{\n.*?^\}$", SCRIPT.read_text(encoding="utf-8"), re.M | re.S)
+    with subprocess.Popen(["true"]) as zombie:
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+        script = f'{alive}\nalive {zombie.pid} || echo ended\nalive $$ && echo "$0 lives"\n'
+        done = subprocess.run(
+            [shell, "-c", script, "it"], capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+    assert (done.stdout, done.stderr) == ("ended\nit lives\n", "")
