@@ -140,6 +140,7 @@ class Beat:
     client: Peer | None = None
 
 
+BROKEN = (Failure.CLOSED, Failure.RESET)
 BEFORE_GREETING = (Phase.PROXY_HEADER, Phase.TLS, Phase.FIRST_BYTE, Phase.GREETING)
 
 
@@ -193,14 +194,25 @@ class Session:
         return 1 + len(self.controls)
 
     @property
+    def waited(self) -> float | None:
+        """Seconds from connect to the server's first octet, without pauses between phases; None where none came."""
+        if self.connected is None or (self.fault is not None and self.fault.phase is Phase.FIRST_BYTE):
+            return None
+        phases = [timing.phase for timing in self.phases]
+        if Phase.FIRST_BYTE not in phases:
+            return None
+        first = phases.index(Phase.CONNECT) + 1 if Phase.CONNECT in phases else 0
+        return sum(timing.seconds for timing in self.phases[first : phases.index(Phase.FIRST_BYTE) + 1])
+
+    @property
     def answered(self) -> float | None:
-        """When the server's first octet came, to the pauses between phases; where none did, when it connected."""
-        took, silent = 0.0, self.fault is not None and self.fault.phase is Phase.FIRST_BYTE
-        for timing in () if silent else self.phases:
-            took += timing.seconds
-            if timing.phase is Phase.FIRST_BYTE:
-                return min(self.opened + took, self.closed)
-        return self.connected
+        """When the server's first octet came; where none did, when it connected."""
+        return self.connected if self.connected is None else min(self.connected + (self.waited or 0.0), self.closed)
+
+    @property
+    def broke(self) -> bool:
+        """Whether its connection was open, and the other side ended it amid the talk."""
+        return self.connected is not None and self.fault is not None and self.fault.failure in BROKEN
 
     @property
     def took_place(self) -> bool:

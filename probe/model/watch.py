@@ -48,16 +48,22 @@ class Edge:
         return self.by if self.after is None else (self.after + self.by) / 2
 
     @property
+    def earliest(self) -> float:
+        """The first moment at which it may have changed; of what was before anybody looked, the only one known."""
+        return self.by if self.after is None else self.after
+
+    @property
     def bound(self) -> float:
         """Seconds by which the moment may be off; 0 where it was before anybody looked, and nothing bounds it."""
         return 0.0 if self.after is None else (self.by - self.after) / 2
 
 
 class GapKind(StrEnum):
-    """What was wrong: nobody answered SYNs, or sessions were critical although somebody did."""
+    """What was wrong: nobody answered SYNs, or sessions were critical although somebody did, or were served late."""
 
     UNREACHABLE = "unreachable"
     CRITICAL = "critical"
+    WAITED = "waited"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,10 +89,18 @@ class Gap:
 
     @property
     def told(self) -> Span:
-        """From when to when it is told: of one that lasts, or was there from the start, only what is certain of it."""
+        """From when to when it is told: of one that lasts, or was there from the start, only what is certain of it.
+
+        So it is with when a session began to wait: whether the server hung before is not known.
+        """
         if self.ended is None or self.from_the_start:
             return Span(self.began.by, self.seen)
-        return Span(self.began.moment, self.ended.moment)
+        return Span(self.began.by if self.is_at_least else self.began.moment, self.ended.moment)
+
+    @property
+    def is_at_least(self) -> bool:
+        """Whether it may well have been longer than is told."""
+        return self.kind is GapKind.WAITED or self.ended is None or self.from_the_start
 
     @property
     def seconds(self) -> float:
@@ -96,7 +110,8 @@ class Gap:
     @property
     def bound(self) -> float:
         """Seconds by which the length may be off."""
-        return self.began.bound + (self.ended.bound if self.ended else 0.0)
+        before = self.began.bound * (2 if self.kind is GapKind.WAITED else 1)
+        return before + (self.ended.bound if self.ended else 0.0)
 
     def also(self, how: str, at: float) -> Gap:
         """The same gap, seen once more."""
@@ -110,19 +125,22 @@ class Sample:
 
     `aside`: it failed in a stretch without answers, and that is why.
 
-    `took_place`: False if the vantage itself could not open it. `failed`: it came to nothing, until it closed.
+    `took_place`: False if the vantage itself could not open it. `failed`: it came to nothing, until it closed. `broke`:
+    the other side ended it. `waited`: seconds from connect to the first octet, if one came.
     """
 
     at: float
     closed: float
     judged: float
     answered: float | None = None
+    waited: float | None = None
     session: str
     judgement: Judgement
     seen: tuple[Address, ...] = ()
     aside: bool = False
     took_place: bool = True
     failed: bool = False
+    broke: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -135,9 +153,9 @@ class Sample:
         return self.at if self.answered is None else self.answered
 
     @property
-    def waited(self) -> float:
-        """Seconds until the server answered."""
-        return self.shown - self.at
+    def out_by(self) -> float:
+        """By when the server certainly was as it found it: a connection may have been well until it broke."""
+        return self.closed if self.failed and self.broke else self.at
 
     @property
     def seen_until(self) -> float:
@@ -149,12 +167,13 @@ class Sample:
 class UnderWay:
     """A session that is not written down yet. `closed`: when its talk was over; None: it goes on.
 
-    `failed`: what one that came to nothing proves without its evidence.
+    `failed`: what one that came to nothing proves without its evidence. `broke`: the other side ended it.
     """
 
     opened: float
     closed: float | None = None
     failed: Verdict | None = None
+    broke: bool = False
 
 
 class Lack(StrEnum):

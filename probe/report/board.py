@@ -258,11 +258,15 @@ class Lines:
     def _went(self, gap: Gap) -> str:
         if gap.kind is GapKind.UNREACHABLE:
             return f"{gap.endpoint} went {exactly(gap.began, self._times)}: {how(gap)}"
+        if gap.kind is GapKind.WAITED:
+            return f"{gap.endpoint} kept a session waiting from {self._times.clock(gap.began.by)} on"
         return f"{gap.endpoint} has been critical since {exactly(gap.began, self._times)}: {kind(gap)}"
 
     def _back(self, gap: Gap, ended: Edge) -> str:
         if gap.kind is GapKind.UNREACHABLE:
             return f"{gap.endpoint} came back {when(ended, self._times)} after {length(gap)} ({kind(gap)})"
+        if gap.kind is GapKind.WAITED:
+            return f"{gap.endpoint} served it {when(ended, self._times)}, after {length(gap)}"
         return (
             f"{gap.endpoint} is not critical any more, {exactly(ended, self._times)}, after {length(gap)} ({kind(gap)})"
         )

@@ -32,6 +32,7 @@ from probe.report.watched_words import (
     runs,
     sessions,
     total,
+    went,
     when,
 )
 from probe.verdict.shared import shared
@@ -51,7 +52,7 @@ CONTENTS = (
 LEGEND = (
     ("fine", "SYNs answered"),
     ("gap", "no connection (paler: not known exactly when)"),
-    ("bad", "connected, but sessions critical"),
+    ("bad", "connected, but sessions critical or served late"),
     ("blind", "nobody knocked"),
     ("tick", "a session"),
 )
@@ -152,7 +153,7 @@ def _outage(gap: Gap, times: Times) -> Html:
     return element(
         "tr",
         element("th", str(gap.endpoint), scope="row"),
-        _cell("went", when(gap.began, times), element("small", exactly(gap.began, times)), class_="figure"),
+        _cell("went", went(gap, times), element("small", exactly(gap.began, times)), class_="figure"),
         _cell("came back", back, class_="figure"),
         _cell("length", length(gap), class_="figure"),
         _cell("what it was", kind(gap)),

@@ -129,7 +129,7 @@ def _sample(sample: Sample, shift: float) -> dict[str, object]:
     return {
         "at": timestamp(sample.at + shift),
         "id": sample.session,
-        "answered_after": round(sample.waited, 3),
+        "answered_after": round(sample.shown - sample.at, 3),
         "verdict": sample.verdict,
         "severity": sample.verdict.severity,
         "masked_by": sample.judgement.masked_by,

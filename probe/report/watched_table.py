@@ -26,6 +26,7 @@ from probe.report.watched_words import (
     moved,
     sessions,
     total,
+    went,
     when,
 )
 from probe.verdict.shared import shared
@@ -86,9 +87,9 @@ def _outages(watched: Watched, listed: list[Gap], times: Times) -> Rows:
 
 def _of_outage(gap: Gap, times: Times) -> Row:
     name = Text(str(gap.endpoint), style=STYLES[Severity.CRITICAL])
-    went, back = when(gap.began, times), when(gap.ended, times) if gap.ended else "not yet"
-    cells = (name, Text(went), Text(back), Text(length(gap)), Text(kind(gap)))
-    edges = f"went {went}, " + (f"came back {back}" if gap.ended else "not back yet")
+    began, back = went(gap, times), when(gap.ended, times) if gap.ended else "not yet"
+    cells = (name, Text(began), Text(back), Text(length(gap)), Text(kind(gap)))
+    edges = f"went {began}, " + (f"came back {back}" if gap.ended else "not back yet")
     edges += f" ({times.offset(gap.began.by)})"
     return Row(cells, (name, Text(edges), Text(length(gap)), Text(kind(gap))))
 

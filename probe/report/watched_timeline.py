@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from probe.model import Gap, GapKind, Standing, Watched, WatchedEndpoint
 from probe.report.markup import Html, element
-from probe.report.watched_words import Times, exactly, kind, length, proved, runs, when
+from probe.report.watched_words import Times, exactly, kind, length, proved, runs, went, when
 
 WIDE, HIGH = 1000, 40
 THIN = 2.5
@@ -105,7 +105,7 @@ def _marks(endpoint: WatchedEndpoint, gaps: list[Gap], frame: Frame, watched: Wa
         if frame.holds(blind.start, blind.end):
             yield _rect(frame, blind.start, blind.end, BLIND)
     for gap in gaps[-MOST_DRAWN:]:
-        if gap.kind is GapKind.CRITICAL:
+        if gap.kind is not GapKind.UNREACHABLE:
             yield _rect(frame, gap.began.by, gap.seen if gap.ended else watched.until, BAD)
     for gap in gaps[-MOST_DRAWN:]:
         if gap.kind is GapKind.UNREACHABLE:
@@ -148,7 +148,7 @@ def _label(endpoint: WatchedEndpoint, gaps: list[Gap], times: Times) -> str:
 
 def _gap_in_words(gap: Gap, times: Times) -> str:
     until = when(gap.ended, times) if gap.ended else "the end of the watch"
-    return f"{kind(gap)} from {when(gap.began, times)} to {until}, {length(gap)}"
+    return f"{kind(gap)} from {went(gap, times)} to {until}, {length(gap)}"
 
 
 def _band(watched: Watched, address: object, frame: Frame, times: Times) -> Html:

@@ -122,6 +122,11 @@ def when(edge: Edge, times: Times) -> str:
     return f"before {times.clock(edge.by)}" if edge.after is None else times.clock(edge.moment)
 
 
+def went(gap: Gap, times: Times) -> str:
+    """When a gap began; of a session that waited it is known by when."""
+    return f"by {times.clock(gap.began.by)}" if gap.kind is GapKind.WAITED else when(gap.began, times)
+
+
 def exactly(edge: Edge, times: Times, digits: int = 1) -> str:
     """An edge with what bounds it."""
     if edge.after is None:
@@ -136,7 +141,7 @@ def length(gap: Gap) -> str:
 
 def kind(gap: Gap) -> str:
     """What a gap was: unanswered SYNs by their verdict or failure, sessions by their verdict."""
-    return how(gap) if gap.kind is GapKind.CRITICAL else f"no connection: {how(gap)}"
+    return f"no connection: {how(gap)}" if gap.kind is GapKind.UNREACHABLE else how(gap)
 
 
 def cadence(endpoint: WatchedEndpoint) -> str:

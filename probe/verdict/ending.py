@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from probe.model import Ending, Gap, GapKind, Severity, Verdict, Watched, WatchedEndpoint
 from probe.verdict.shown import failed_in, outages, waits, well_since
+from probe.verdict.timeline import in_order
 
 LEAST_PATIENCE = 300.0
 OUTAGE_PATIENCE = 900.0
@@ -61,7 +62,8 @@ def _with_what_failed(endpoint: WatchedEndpoint) -> WatchedEndpoint:
     seen, known = failed_in(endpoint), endpoint.lasting
     if seen is None:
         return endpoint
-    return replace(endpoint, gaps=(*(gap for gap in endpoint.gaps if gap is not known), seen))
+    others = (gap for gap in endpoint.gaps if gap is not known)
+    return replace(endpoint, gaps=in_order(*others, seen))
 
 
 def closing(watched: Watched) -> float | None:

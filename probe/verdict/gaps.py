@@ -1,6 +1,6 @@
-"""Knocks and sessions over time -> the stretches in which an endpoint was out. Pure.
+"""Knocks over time -> the stretches in which nobody answered an endpoint. Pure; `timeline` has sessions too.
 
-Rule 1: knocks tell whether somebody answers, sessions what the server serves and sees. Neither speaks for the other.
+Rule 1: knocks tell whether somebody answers, never what the server serves and sees.
 Rule 2: one SYN without an answer may be lost by chance; two in a row are a gap, and so is one that was refused or said
         to be unreachable. One answer in a gap may be a fluke; two in a row end it, and so does a whole handshake.
 Rule 3: an edge lies between the last SYN before a change and the first one after it. A knock never sends its SYN
@@ -13,10 +13,11 @@ Rule 5: what this machine could not send says nothing, be it a SYN or a session.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
-from probe.model import Edge, EndpointName, Failure, Gap, GapKind, Judgement, Knock, Sample, Severity, Span
+from probe.model import Edge, EndpointName, Failure, Gap, GapKind, Judgement, Knock, Span
 
 MOST_GAPS = 200
 """Gaps of each kind that are kept for one endpoint; more are counted."""
@@ -24,15 +25,14 @@ MOST_GAPS = 200
 AHEAD = 1.0
 """Seconds by which a server may end its connections before its listener, as it ends."""
 
-ANSWERS_TURNS = 2
-ANSWERS_SECONDS = 1.0
-"""A server that is well again answers within so many times what it took before, and so many seconds."""
-
 MOST_BLIND = 100
 MOST_ANSWERS = 20
 BLIND_TURNS = 3
 BLIND_SECONDS = 1.0
 """A pause in the knocks is blind if it is longer than this, and than three times what was meant."""
+
+HEARD_OF = 1.0
+"""Seconds until what became of a knock is known, at most."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,9 +77,32 @@ class Reach:
         )
         return seen._answered(knock) if knock.failure is None else seen._failed(knock, knock.failure)
 
+    def knows(self, moment: float) -> bool:
+        """Whether it is known if somebody answered then: no earlier knock is in doubt any more."""
+        return self.at is not None and self.at >= moment and self.doubt is None
+
     def silent_at(self, start: float, end: float) -> bool:
         """Whether all of this time lies in a gap, as far as it is certain."""
-        return any(gap.began.by <= start and end <= gap.seen for gap in self.gaps)
+        gap = next(self._since(start), None)
+        return gap is not None and gap.began.by <= start and end <= gap.seen
+
+    def in_flight(self, start: float, end: float) -> bool:
+        """Whether a connection of this time was open as a gap began, or in it."""
+        return any(gap.began.earliest <= end for gap in self._since(start))
+
+    def went_after(self, start: float) -> Edge | None:
+        """When the way of a connection that was open then went, if it did."""
+        return next((gap.began for gap in reversed([*self._since(start)]) if gap.began.by > start), None)
+
+    def blind_in(self, start: float, end: float) -> bool:
+        """Whether nobody knocked for a part of this time, as when this machine stands still."""
+        pause = max(BLIND_SECONDS, BLIND_TURNS * self.longest) + HEARD_OF
+        is_now = self.at is not None and end - self.at > pause
+        return is_now or any(span.start < end and start < span.end for span in self.blind)
+
+    def _since(self, start: float) -> Iterator[Gap]:
+        """Gaps that were not over by then, the latest first: gaps of knocks follow one another."""
+        return takewhile(lambda gap: gap.seen >= start, reversed(self.gaps))
 
     def reached(self, at: float) -> Reach:
         """A session's SYN of this moment was answered: where knocks are few it narrows when a gap began.
@@ -117,12 +140,13 @@ class Reach:
         last = since if self.at is None else self.at
         return closed if last is None else replace(closed, blind=self._blind_between(last, until, spacing))
 
-    def amid(self, opened: float, closed: float) -> Gap | None:
-        """The gap that a session of this time fell into, if any."""
+    def amid(self, opened: float, closed: float, connected: float | None = None) -> Gap | None:
+        """The gap that a session of this time fell into, if any. One that connected after it did not fail for it."""
         for gap in reversed(self.gaps):
             end = gap.ended.by if gap.ended else float("inf")
             since = gap.began.by if gap.began.after is None else gap.began.after - AHEAD
-            if opened <= end and closed >= since:
+            over = opened > end if connected is None else gap.ended is not None and connected > gap.seen
+            if not over and closed >= since:
                 return gap
         return None
 
@@ -153,8 +177,8 @@ class Reach:
         began = Edge(self.up_at, first.left)
         how = tuple(dict.fromkeys(str(one.failure) for one in (first, knock)))
         gap = Gap(endpoint=self.endpoint, kind=GapKind.UNREACHABLE, began=began, seen=knock.at, how=how)
-        kept, untold = _kept((*self.gaps, gap), self.untold)
-        return replace(self, gaps=kept, untold=untold, doubt=None, back=None)
+        gaps, untold = kept((*self.gaps, gap), self.untold)
+        return replace(self, gaps=gaps, untold=untold, doubt=None, back=None)
 
     def _closed(self, by: float) -> Reach:
         gap = self.gaps[-1]
@@ -167,96 +191,7 @@ class Reach:
         return (*self.blind, Span(last, until))[-MOST_BLIND:]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Findings:
-    """What sessions say of one endpoint, folded one by one. `fine_at`: when the last that was fine was answered.
-
-    A server that hung may serve what waited for it: until it answered, that session shows no end of an outage, but that
-    it lasted. `usual`: the most seconds that one that was fine waited for its answer, amid no outage.
-    """
-
-    endpoint: EndpointName
-    gaps: tuple[Gap, ...] = ()
-    untold: int = 0
-    fine_at: float | None = None
-    usual: float = 0.0
-
-    @property
-    def gap(self) -> Gap | None:
-        """The gap that lasts."""
-        return self.gaps[-1] if self.gaps and self.gaps[-1].ended is None else None
-
-    def after(self, sample: Sample) -> Findings:
-        """Go on by one session; one that is set aside, or did not take place, changes nothing."""
-        if sample.aside or not sample.took_place:
-            return self
-        gap = self.gap
-        if sample.verdict.severity is not Severity.CRITICAL:
-            return self._fine(sample)
-        if gap is not None:
-            longer = replace(gap.also(sample.verdict, sample.seen_until), judgement=sample.judgement)
-            return replace(self, gaps=(*self.gaps[:-1], longer))
-        new = Gap(
-            endpoint=self.endpoint,
-            kind=GapKind.CRITICAL,
-            began=Edge(self.fine_at, sample.at),
-            seen=sample.seen_until,
-            how=(sample.verdict,),
-            judgement=sample.judgement,
-        )
-        kept, untold = _kept((*self.gaps, new), self.untold)
-        return replace(self, gaps=kept, untold=untold)
-
-    def _fine(self, sample: Sample) -> Findings:
-        gap = self.gap
-        if gap is None:
-            return replace(self, fine_at=sample.shown, usual=max(self.usual, sample.waited))
-        hung_until = sample.shown - ANSWERS_TURNS * self.usual - ANSWERS_SECONDS
-        seen = max(gap.seen, hung_until) if hung_until > sample.at else gap.seen
-        ended = replace(gap, seen=seen, ended=Edge(seen, max(sample.shown, seen)))
-        return replace(self, gaps=(*self.gaps[:-1], ended), fine_at=sample.shown)
-
-
-def after_one_another(gaps: Sequence[Gap]) -> tuple[Gap, ...]:
-    """The same, in their order; what sessions found after a gap of knocks began where that ended, if nobody was served.
-
-    Who was refused and is then not greeted is out all the time.
-    """
-    told: list[Gap] = []
-    for gap in sorted(gaps, key=lambda one: one.began.by):
-        before = next((one.ended for one in reversed(told) if _goes_on(one, gap)), None)
-        told.append(gap if before is None else replace(gap, began=before))
-    return tuple(told)
-
-
-def _goes_on(before: Gap, gap: Gap) -> bool:
-    if before.kind is not GapKind.UNREACHABLE or gap.kind is not GapKind.CRITICAL or before.ended is None:
-        return False
-    served_before = gap.began.after is None or gap.began.after <= before.seen
-    return served_before and before.ended.by <= gap.began.by
-
-
-def outages(gaps: Sequence[Gap]) -> tuple[tuple[Gap, ...], ...]:
-    """Gaps of one endpoint that are one outage are together: no session between them was fine, whatever they were."""
-    told: list[tuple[Gap, ...]] = []
-    for gap in gaps:
-        if told and any(_is_same(before, gap) for before in told[-1]):
-            told[-1] = (*told[-1], gap)
-        else:
-            told.append((gap,))
-    return tuple(told)
-
-
-def _is_same(before: Gap, gap: Gap) -> bool:
-    match before.kind, gap.kind:
-        case GapKind.UNREACHABLE, GapKind.CRITICAL:
-            return gap.began.after is None or gap.began.after <= before.seen
-        case GapKind.CRITICAL, GapKind.UNREACHABLE:
-            return before.ended is None or before.ended.by >= gap.began.by
-    return False
-
-
-def _kept(gaps: tuple[Gap, ...], untold: int) -> tuple[tuple[Gap, ...], int]:
+def kept(gaps: tuple[Gap, ...], untold: int) -> tuple[tuple[Gap, ...], int]:
     """The latest of so many gaps, and how many were let go of."""
     over = max(0, len(gaps) - MOST_GAPS)
     return gaps[over:], untold + over

@@ -4,7 +4,7 @@ Rule 1: an endpoint is well only when a session showed so after its last gap: an
 Rule 2: a session is slow by what those before it took: its talk by their talk, the search for its evidence by theirs. A
         server that has answered long ago does not wait, and a log that is late says nothing of the server.
 Rule 3: a session that waits is no good news, and no outage either: what it will come to is not known until it has
-        failed.
+        failed, or was served late (`timeline`).
 Rule 4: good news ages: where no session has come for longer than two of them should take, nothing is shown any more.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from probe.model import Edge, Gap, GapKind, Lack, Severity, UnderWay, Verdict, Wait, WatchedEndpoint
-from probe.verdict import gaps
+from probe.verdict import timeline
 
 LATEST = 20
 """Sessions that the one under way is compared with."""
@@ -59,13 +59,6 @@ def _is_long(seconds: float, usual: float) -> bool:
     return seconds > SLOW_TURNS * usual + SLOW_SECONDS
 
 
-def late(endpoint: WatchedEndpoint) -> float | None:
-    """The most seconds for which a session waited until it was answered and served, if that was long for it."""
-    usual = endpoint.baseline.waited if endpoint.baseline is not None and not endpoint.baseline.failed else 0.0
-    waited = max((one.waited for one in endpoint.samples if one.took_place and not one.failed), default=0.0)
-    return waited if _is_long(waited, usual) else None
-
-
 def failed_in(endpoint: WatchedEndpoint) -> Gap | None:
     """The gap that a session has certainly seen which failed, critically, and is not written down yet."""
     session, known = endpoint.under_way, endpoint.lasting
@@ -77,7 +70,8 @@ def failed_in(endpoint: WatchedEndpoint) -> Gap | None:
     if known is not None:
         return replace(known, seen=max(known.seen, session.closed))
     good = max((one.shown for one in endpoint.samples if not one.aside), default=None)
-    began, how = Edge(good, session.opened), (str(session.failed),)
+    by = session.closed if session.broke else session.opened
+    began, how = timeline.began(endpoint.gaps, good, by), (str(session.failed),)
     return Gap(endpoint=endpoint.name, kind=GapKind.CRITICAL, began=began, seen=session.closed, how=how)
 
 
@@ -91,9 +85,7 @@ def well_since(endpoint: WatchedEndpoint) -> float | None:
 
 def outages(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:
     """Its outages, each as one gap: what changes its kind meanwhile, from refused to not greeted, is still the same."""
-    if len({gap.kind for gap in endpoint.gaps}) < len(GapKind):
-        return endpoint.gaps
-    return tuple(map(_as_one, gaps.outages(endpoint.gaps)))
+    return tuple(map(_as_one, timeline.outages(endpoint.gaps)))
 
 
 def _as_one(parts: Sequence[Gap]) -> Gap:
@@ -141,20 +133,21 @@ def how(gap: Gap) -> str:
     if judgement is not None and judgement.verdict.severity is Severity.CRITICAL:
         masked = f" by {judgement.masked_by}" if judgement.masked_by else ""
         return f"{judgement.verdict}{masked}"
-    return ", ".join(KNOCKS.get(one, one) for one in gap.how)
+    return ", ".join(WORDS.get(one, one) for one in gap.how)
 
 
-KNOCKS = {
+WORDS = {
     "timed_out": "no answer",
     "unreachable": "unreachable",
     "refused": "refused",
     "reset": "reset",
+    "waited": "served late",
 }
-"""Failures of knocks, for people; a verdict is a session's to give."""
+"""Failures of knocks, and a session that waited, for people; a verdict is a session's to give."""
 
 
 def length(gap: Gap) -> str:
     """How long a gap was: `39.9 s ± 0.2`, `at least 12.0 s`."""
-    if gap.ended is None or gap.from_the_start:
+    if gap.is_at_least:
         return f"at least {gap.seconds:.1f} s"
     return f"{gap.seconds:.1f} s ± {max(gap.bound, 0.05):.1f}"

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from probe.model import Conclusion, Ending, Lack, Severity, Watched, WatchedEndpoint
+from probe.model import Conclusion, Ending, Lack, Severity, Watched
 from probe.verdict.ending import LEAST_PATIENCE, awaited, charged, is_broken, longest, too_long
-from probe.verdict.shown import how, late, length, outages, waits
+from probe.verdict.shown import how, length, outages, waits
 
 OFTEN = 3
 """So many outages of an endpoint in LEAST_PATIENCE before the end, and it comes and goes still."""
@@ -83,18 +83,6 @@ def _loses(watched: Watched) -> str | None:
     return f"SYNs were lost one by one: {', '.join(lossy)}" if lossy else None
 
 
-def _late(watched: Watched) -> tuple[float, WatchedEndpoint] | None:
-    waited = [(seconds, one) for one in watched.endpoints if (seconds := late(one)) is not None]
-    return max(waited, key=lambda each: each[0], default=None)
-
-
-def _answers_late(watched: Watched) -> str | None:
-    found, most = _late(watched), watched.wanted.max_outage or 0.0
-    if found is None or found[0] <= most:
-        return None
-    return f"{found[1].name} let a session wait for {found[0]:.1f} s until it answered; {most:g} s are tolerated"
-
-
 def _latest(severity: Severity) -> Callable[[Watched], str | None]:
     def says(watched: Watched) -> str | None:
         found = [
@@ -142,11 +130,9 @@ def _blind(watched: Watched) -> str | None:
 def _well(watched: Watched) -> str | None:
     if watched.began is None:
         return None
-    found = _late(watched)
-    waited = f"; the longest wait for an answer was {found[0]:.1f} s ({found[1].name})" if found else ""
     seconds = _blind_seconds(watched)
     blind = f"; nobody knocked for {seconds:.1f} s, and a shorter outage may hide there" if seconds else ""
-    return _best(watched) + waited + blind
+    return _best(watched) + blind
 
 
 def _best(watched: Watched) -> str:
@@ -173,7 +159,6 @@ RULES: tuple[Rule, ...] = (
     Rule("verdict-critical", Severity.CRITICAL, _latest(Severity.CRITICAL)),
     Rule("comes-and-goes", Severity.WARNING, _comes_and_goes),
     Rule("verdict-warning", Severity.WARNING, _latest(Severity.WARNING)),
-    Rule("answered-late", Severity.WARNING, _answers_late),
     Rule("syns-lost", Severity.WARNING, _loses),
     Rule("not-shown-after", Severity.UNKNOWN, _unshown),
     Rule("verdict-unknown", Severity.UNKNOWN, _latest(Severity.UNKNOWN)),

@@ -12,7 +12,20 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from probe.model import Cadence, Edge, Ending, EndpointName, Moved, Service, Span, UnderWay, Verdict, Wanted, Watched
+from probe.model import (
+    Cadence,
+    Edge,
+    Ending,
+    EndpointName,
+    GapKind,
+    Moved,
+    Service,
+    Span,
+    UnderWay,
+    Verdict,
+    Wanted,
+    Watched,
+)
 from probe.report import watched_html, watched_json, watched_table
 from probe.report.board import Lines, board
 from probe.report.watched_words import Times, blinds, cadence, clients, ends, length, runs, ways_on, when
@@ -365,3 +378,16 @@ def test_when_nobody_knocked_is_told_everywhere() -> None:
     Lines(stream, TIMES).show(seen)
     for place in (printed(seen), Page(watched_html.render(seen, TIMES)).text, stream.getvalue()):
         assert all(line in place for line in told), place
+
+
+def test_a_session_that_was_served_late_is_told_with_the_time_that_it_waited() -> None:
+    """Since when its server hung is not known: by when it did, and for how long at least."""
+    began, back = Edge(1000.0, 1020.0), Edge(1046.0, 1047.0)
+    waited = gap(1020.0, 1047.0, kind=GapKind.WAITED, how=("waited",), seen=1046.0)
+    seen = watched(endpoint(gaps=(replace(waited, began=began, ended=back),)), wanted=Wanted(max_outage=10.0))
+    told = printed(seen)
+    assert re.search(r"by 00:17:00.0 +00:17:26.5 +at least 26.5 s +served late", told), told
+    assert told.rstrip().endswith("vip/smtp was out for at least 26.5 s (served late); 10 s are tolerated")
+    (outage,) = json.loads(watched_json.render(seen))["endpoints"][0]["outages"]
+    assert (outage["kind"], outage["how"], outage["seconds"], outage["bound"]) == ("waited", ["waited"], 26.5, 20.5)
+    assert "at least 26.5 s" in watched_html.render(seen, TIMES)

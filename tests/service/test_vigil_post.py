@@ -172,7 +172,7 @@ def served_after(seconds: float, opened: float, *, fault: Fault | None = None) -
 
 def test_who_was_served_late_shows_that_the_server_is_well_when_it_answered() -> None:
     """A kernel accepts for a program that hangs, and the program serves what has waited."""
-    one = post("-")
+    one = post("-" * 500)
     one.recorded(session(Verdict.PRESERVED, 1000.0), 1001.0)
     hung = failed(Phase.FIRST_BYTE, Failure.TIMED_OUT)
     assert one.recorded(served_after(30.0, 1010.0, fault=hung), 1051.0).shown == 1010.5, (
@@ -201,3 +201,22 @@ def test_who_is_refused_and_then_not_greeted_is_out_all_the_time() -> None:
     refused, silent = seen(one).gaps
     assert (refused.kind, silent.kind, silent.began) == (GapKind.UNREACHABLE, GapKind.CRITICAL, refused.ended)
     assert len(outages(seen(one))) == 1
+
+
+def test_a_hang_that_no_session_failed_of_is_an_outage_of_the_time_it_was_waited_for() -> None:
+    """What the way there took, or a handshake, is no part of it."""
+    one = post("-" * 500)
+    one.recorded(served_after(0.2, 1000.0), 1001.0)
+    assert one.recorded(served_after(27.0, 1020.0), 1061.0).waited == 27.0
+    (waited,) = seen(one).gaps
+    assert (waited.kind, waited.began) == (GapKind.WAITED, Edge(1000.7, 1020.5))
+    assert waited.ended is not None
+    assert (round(waited.ended.by, 1), 25 < waited.seconds <= 27) == (1047.5, True)
+
+
+def test_a_session_whose_connection_broke_may_have_been_well_until_then() -> None:
+    one = post("-" * 100)
+    one.recorded(session(Verdict.PRESERVED, 1000.0), 1001.0)
+    broke = session(Verdict.NO_GREETING, 1005.0, fault=failed(Phase.FIRST_BYTE, Failure.CLOSED))
+    one.recorded(replace(broke, session=replace(broke.session, connected=1005.1, closed=1014.0)), 1015.0)
+    assert [gap.began for gap in seen(one).gaps] == [Edge(1000.0, 1014.0)]

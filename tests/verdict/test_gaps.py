@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.model import Edge, Failure, Gap, GapKind, Knock, Span, Verdict
-from probe.verdict.gaps import MOST_GAPS, Findings, Reach, after_one_another
-from tests.watched import SMTP, gap, judgement, knocks, reach, sample
+from probe.model import Edge, Failure, GapKind, Knock, Span, Verdict
+from probe.verdict.gaps import MOST_GAPS, Reach
+from tests.watched import SMTP, judgement, knocks, reach
 
 
 @pytest.mark.parametrize(
@@ -111,68 +109,11 @@ def test_a_session_is_told_of_the_gap_that_it_fell_into() -> None:
     assert folded.amid(1000.1, 1001.85) is gap, "the connection broke between two SYNs, before the middle"
     assert folded.amid(1000.1, 1001.0) is gap, "a server that ends its connections before its listener"
     assert folded.amid(1000.1, 1000.7) is None
+    assert folded.amid(1002.9, 1033.0, 1002.5) is gap, "it connected before it was over"
+    assert folded.amid(1002.9, 1033.0, 1003.1) is None, "its SYN was answered once it was over"
     assert folded.amid(1003.5, 1004.0) is None
     named = folded.named(gap, judgement(Verdict.SILENT_DROP))
     assert [one.judgement and one.judgement.verdict for one in named.gaps] == [Verdict.SILENT_DROP]
-
-
-def findings(*samples: tuple[float, Verdict]) -> Findings:
-    folded = Findings(endpoint=SMTP)
-    for at, verdict in samples:
-        folded = folded.after(sample(at, verdict))
-    return folded
-
-
-def test_sessions_make_gaps_of_their_own() -> None:
-    folded = findings(
-        (1000, Verdict.PRESERVED),
-        (1010, Verdict.MASKED),
-        (1020, Verdict.TLS_FAILED),
-        (1030, Verdict.UNVERIFIED),
-        (1040, Verdict.MASKED),
-    )
-    first, last = folded.gaps
-    assert (first.began, first.ended, first.how) == (Edge(1000, 1010), Edge(1020, 1030), ("masked", "tls_failed"))
-    assert (last.began, last.ended, last.kind) == (Edge(1030, 1040), None, GapKind.CRITICAL)
-    assert last.judgement is not None
-
-
-def test_a_session_that_waited_in_vain_has_seen_the_outage_until_it_closed() -> None:
-    folded = findings((1000, Verdict.PRESERVED)).after(sample(1010, Verdict.NO_GREETING, closed=1040.0, failed=True))
-    assert (folded.gap and folded.gap.seconds) == 30.0
-    masked = findings((1000, Verdict.PRESERVED)).after(sample(1010, Verdict.MASKED, closed=1040.0))
-    assert (masked.gap and masked.gap.seconds) == 0.0
-
-
-def test_a_session_that_was_served_late_ends_an_outage_when_it_was_served() -> None:
-    """A kernel accepts for a program that hangs, and the program serves what has waited."""
-    folded = findings((1000, Verdict.PRESERVED)).after(sample(1010, Verdict.NO_GREETING, closed=1040.0, failed=True))
-    folded = folded.after(sample(1040.0, answered=1062.0, closed=1062.5))
-    assert [(gap.ended, gap.seconds) for gap in folded.gaps] == [(Edge(1061.0, 1062.0), 56.5)], "and hung until then"
-    assert folded.after(sample(1070.0, Verdict.MASKED)).gaps[1].began == Edge(1062.0, 1070.0)
-
-
-def test_what_sessions_find_after_a_gap_of_knocks_began_where_that_ended() -> None:
-    refused = gap(1010.0, 1040.0, how=("refused",))
-    mute = Gap(endpoint=SMTP, kind=GapKind.CRITICAL, began=Edge(1000.0, 1040.3), seen=1060.0, how=("no_greeting",))
-    assert refused.ended is not None
-    assert [one.began for one in after_one_another((refused, mute))] == [refused.began, refused.ended]
-    shown = replace(mute, began=Edge(1040.1, 1050.0))
-    assert after_one_another((refused, shown)) == (refused, shown), "somebody was served between them"
-    amid = replace(mute, began=Edge(1000.0, 1030.0))
-    assert after_one_another((refused, amid)) == (refused, amid)
-    assert after_one_another((replace(refused, ended=None), mute)) == (replace(refused, ended=None), mute)
-
-
-def test_a_session_set_aside_changes_nothing() -> None:
-    folded = findings((1000, Verdict.PRESERVED))
-    assert folded.after(sample(1010.0, Verdict.NO_GREETING, aside=True)) == folded
-
-
-def test_gaps_of_sessions_are_bounded_too() -> None:
-    turn = (Verdict.MASKED, Verdict.PRESERVED)
-    folded = findings(*((1000 + number, verdict) for number in range(MOST_GAPS + 2) for verdict in turn))
-    assert (len(folded.gaps), folded.untold) == (MOST_GAPS, 2)
 
 
 def test_no_knock_at_all() -> None:

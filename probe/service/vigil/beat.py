@@ -49,4 +49,4 @@ class Beat:
         if session.fault is None:
             return UnderWay(opened=session.opened, closed=session.closed)
         judgement = judge(session, Evidence(), networks) if judged is None else judged.judgement
-        return UnderWay(opened=session.opened, closed=session.closed, failed=judgement.verdict)
+        return UnderWay(opened=session.opened, closed=session.closed, failed=judgement.verdict, broke=session.broke)

@@ -21,9 +21,10 @@ from probe.model import (
     WatchedEndpoint,
 )
 from probe.service.budget import Needs, needs_of
-from probe.verdict.gaps import Findings, Reach, after_one_another
+from probe.verdict.gaps import Reach
 from probe.verdict.outage import RESENT
 from probe.verdict.shown import is_good
+from probe.verdict.timeline import Timeline
 
 MOST_SAMPLES = 1_000
 MOST_PROMPT = 100
@@ -50,6 +51,8 @@ class Turn(StrEnum):
 class Post:
     """One endpoint. `connections`: how many its last session took; `why`: why knocks were slower than asked for.
 
+    `contradicted`: sessions that connected at once while nobody answered knocks.
+
     `counted_in_row`: knocks that the server counted, with none between that it did not. `held_until`: no knock is meant
     to be sent before. `next_session`: when the next session is due; `pace`: seconds between two of them.
     """
@@ -64,12 +67,20 @@ class Post:
         self.baseline: Sample | None = None
         self.next_session: float | None = None
         self.pace = 0.0
+        self.contradicted = 0
         self._moved_at = float("-inf")
         self._prompt: deque[Span] = deque(maxlen=MOST_PROMPT)
-        self._reach = Reach(endpoint=endpoint.name)
-        self._findings = Findings(endpoint=endpoint.name)
+        self._timeline = Timeline(reach=Reach(endpoint=endpoint.name))
         self._samples: tuple[Sample, ...] = ()
         self._good_since: float | None = None
+
+    @property
+    def _reach(self) -> Reach:
+        return self._timeline.reach
+
+    @_reach.setter
+    def _reach(self, reach: Reach) -> None:
+        self._timeline = replace(self._timeline, reach=reach)
 
     @property
     def needs(self) -> Needs:
@@ -88,18 +99,12 @@ class Post:
 
     def knows_of(self, moment: float) -> bool:
         """Whether it is known if somebody answered then: no earlier knock is in doubt any more."""
-        reach = self._reach
-        return reach.at is not None and reach.at >= moment and not self.in_doubt
+        return self._reach.knows(moment)
 
     @property
     def silent_until(self) -> float:
         """When it last did not answer."""
         return self._reach.gaps[-1].seen if self._reach.gaps else float("-inf")
-
-    @property
-    def contradicted(self) -> int:
-        """Sessions that connected at once while nobody answered knocks."""
-        return sum(self._reach.silent_at(span.start, span.end) for span in self._prompt)
 
     @property
     def unsent(self) -> int:
@@ -120,7 +125,8 @@ class Post:
         if knock.at <= self._moved_at:
             return None
         was_out = self.is_out
-        self._reach = self._reach.after(knock)
+        self._timeline = self._timeline.knocked(knock)
+        self._compare()
         if self.is_out is was_out:
             return None
         return Turn.CAME_BACK if was_out else Turn.WENT
@@ -133,6 +139,7 @@ class Post:
         if here and session.connected is not None and session.connected < session.opened + RESENT:
             self._prompt.append(Span(session.opened, session.connected))
             self._reach = self._reach.reached(session.opened)
+            self._compare()
         aside = gap is not None and judgement.verdict not in PROVEN
         if gap is not None and judgement.verdict in GONE:
             self._name(gap, judgement, judged)
@@ -141,28 +148,36 @@ class Post:
             closed=session.closed,
             judged=judged,
             answered=session.answered,
+            waited=session.waited,
             session=session.id,
             judgement=judgement,
             seen=tuple(sorted({one.address for one in result.evidence.sightings}, key=str)),
             aside=aside,
             took_place=session.took_place,
             failed=session.fault is not None and judgement.verdict not in PROVEN,
+            broke=session.broke,
         )
         self.connections = session.connections
         self.baseline = self.baseline or sample
         self._samples = (*self._samples, sample)[-MOST_SAMPLES:]
-        self._findings = self._findings.after(sample)
+        self._timeline = self._timeline.after(sample)
         if not aside:
             good = sample.took_place and is_good(sample.verdict, self.baseline.verdict)
             self._good_since = (self._good_since or sample.shown) if good else None
         return sample
+
+    def _compare(self) -> None:
+        """Sessions that connected at once, with the knocks of their time, once those are known."""
+        while self._prompt and self._reach.knows(self._prompt[0].end):
+            span = self._prompt.popleft()
+            self.contradicted += self._reach.silent_at(span.start, span.end)
 
     def _gap_of(self, result: Result) -> Gap | None:
         """The gap that a session failed in. A refusal comes at once, and may come before the first knock has left."""
         session = result.session
         if session.fault is None:
             return None
-        gap = self._reach.amid(session.opened, session.closed)
+        gap = self._reach.amid(session.opened, session.closed, session.connected)
         never_in = session.connected is None and result.judgement.verdict in GONE
         return self._reach.unmet(session.closed) if gap is None and never_in else gap
 
@@ -175,10 +190,11 @@ class Post:
 
     def told(self, asked: float, over: Span | None = None, under_way: UnderWay | None = None) -> WatchedEndpoint:
         """All of it. `over`: when somebody should have knocked and nobody will again; each knock of it is known."""
-        reach = self._reach
+        timeline, reach = self._timeline, self._reach
         if over is not None:
             spacing = max(asked, self.held_until - (reach.at or over.start))
             reach = reach.finished(over.end, spacing, over.start)
+            timeline = replace(timeline, reach=reach)
         return WatchedEndpoint(
             name=self.endpoint.name,
             host=self.endpoint.host,
@@ -192,8 +208,8 @@ class Post:
                 counted=reach.counted,
                 why=self.why,
             ),
-            gaps=after_one_another((*reach.gaps, *self._findings.gaps)),
-            untold=reach.untold + self._findings.untold,
+            gaps=timeline.gaps,
+            untold=timeline.untold,
             samples=self._samples,
             blind=reach.blind,
             knocked_since=reach.since,

@@ -55,9 +55,11 @@ BRIEF = 0.01
 AT_ONCE = (Ending.MAX_OUTAGE, Ending.BASELINE)
 """Ends that nothing a knock under way may tell would change."""
 
+LONGEST_TICK = 1.0
 SHOWN_EVERY = 0.25
 SHOWING_SHARE = 0.2
-"""The part of the time that showing may take: sessions wait for it, and many endpoints with many gaps are costly."""
+"""The part of the time that showing may take, and looking whether it is over: sessions wait for it, and many endpoints
+with many gaps are costly."""
 
 MOST_KNOCKS = 400.0
 """Knocks a second over all endpoints; more endpoints are knocked at less often."""
@@ -187,10 +189,10 @@ class Vigil:
     # When it is over.
 
     async def _until_over(self, stop: asyncio.Event, show: Show, knocker: Knocker) -> None:
-        due = float("-inf")
+        due, tick = float("-inf"), TICK
         while self._ending is None:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TICK):
+                async with asyncio.timeout(tick):
                     await stop.wait()
             if knocker.failed is not None:
                 raise knocker.failed
@@ -198,8 +200,10 @@ class Vigil:
                 self._began = self._clock()
             if self._change is not None and self._change_over is None and not self._change.lives:
                 self._change_over = self._clock()
+            looked = self._clock()
             self._ending = Ending.INTERRUPTED if stop.is_set() else await self._why_over(knocker)
             now = self._clock()
+            tick = min(LONGEST_TICK, max(TICK, (now - looked) / SHOWING_SHARE))
             if self._ending is not None or now >= due:
                 show(self.told())
                 due = now + max(SHOWN_EVERY, (self._clock() - now) / SHOWING_SHARE)

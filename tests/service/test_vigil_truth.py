@@ -1,0 +1,187 @@
+"""Servers that come and go as chance has it, knocked at and visited in no real time: no edge that is told is false.
+
+A server is well, refuses, drops, closes, or hangs and serves what waited when it is well again. Sessions come each
+15 s, and at once when the way is back, as those of a watch do.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+
+import pytest
+
+from probe.model import Endpoint, Failure, Gap, Knock, Phase, PhaseTiming, Result, Service, Verdict
+from probe.service.vigil.post import Post, Turn
+from probe.verdict.shown import outages
+from tests.builders import failed, result
+
+SMTP = Endpoint(path="vip", service=Service.SMTP, host="10.0.20.202", port=25)
+KNOCKS, PACE, PATIENCE, CONNECT = 0.2, 15.0, 30.0, 5.0
+"""Seconds between knocks and sessions, and for which a session waits: for its greeting, and to connect."""
+
+UNTOLD = 8.4
+"""A hang that sessions waited for no longer than this is not told."""
+
+
+class State(Enum):
+    WELL = auto()
+    REFUSES = auto()
+    DROPS = auto()
+    CLOSES = auto()
+    HANGS = auto()
+
+
+KNOCKED = {State.REFUSES: Failure.REFUSED, State.DROPS: Failure.TIMED_OUT}
+
+
+@dataclass(frozen=True)
+class Stretch:
+    state: State
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the server did, from 1000 s on."""
+
+    stretches: tuple[Stretch, ...]
+
+    def at(self, moment: float) -> Stretch:
+        return next(one for one in self.stretches if one.start <= moment < one.end)
+
+    def is_out(self, moment: float) -> bool:
+        """Whether it was, or began or ceased to be so right then."""
+        return any(self.at(moment + by).state is not State.WELL for by in (-0.06, 0.0, 0.06))
+
+    def session(self, opened: float) -> Result:
+        stretch = self.at(opened)
+        match stretch.state:
+            case State.WELL:
+                return _served(opened, 0.05)
+            case State.REFUSES:
+                return _failed(Verdict.REFUSED, opened, None, opened, Failure.REFUSED)
+            case State.CLOSES:
+                return _failed(Verdict.NO_GREETING, opened, opened, opened, Failure.CLOSED)
+            case State.HANGS:
+                return self._hung(opened)
+            case State.DROPS:
+                again = (opened + after for after in (1.0, 3.0) if self.at(opened + after).state is not State.DROPS)
+                sent = next(again, None)
+                if sent is None:
+                    return _failed(Verdict.SILENT_DROP, opened, None, opened + CONNECT, Failure.TIMED_OUT)
+                resent = self.session(sent)
+                return replace(resent, session=replace(resent.session, opened=opened))
+
+    def _hung(self, opened: float) -> Result:
+        moment = opened
+        while self.at(moment).state in (State.HANGS, State.DROPS):
+            moment = self.at(moment).end
+        if moment > opened + PATIENCE:
+            return _failed(Verdict.NO_GREETING, opened, opened, opened + PATIENCE, Failure.TIMED_OUT)
+        if self.at(moment).state is State.WELL:
+            return _served(opened, moment - opened + 0.05)
+        return _failed(Verdict.NO_GREETING, opened, opened, moment, Failure.CLOSED)
+
+
+def _served(opened: float, waited: float) -> Result:
+    served = result(opened=opened, connected=opened, closed=opened + waited + 0.3)
+    phases = (PhaseTiming(phase=Phase.FIRST_BYTE, seconds=waited),)
+    return replace(served, session=replace(served.session, phases=phases))
+
+
+def _failed(verdict: Verdict, opened: float, connected: float | None, closed: float, failure: Failure) -> Result:
+    fault = failed(Phase.CONNECT if connected is None else Phase.FIRST_BYTE, failure)
+    return result(verdict, opened=opened, connected=connected, closed=closed, fault=fault)
+
+
+def by_chance(chance: random.Random) -> Truth:
+    told, now = [Stretch(State.WELL, 1000.0, 1020.0)], 1020.0
+    bad = [State.REFUSES, State.REFUSES, State.HANGS, State.CLOSES, State.DROPS]
+    for _ in range(chance.randint(1, 4)):
+        states = [chance.choice(bad) for _ in range(chance.choice((1, 1, 2, 3)))]
+        for state in [*states, State.WELL]:
+            seconds = chance.uniform(1.0, 60.0 if state is State.HANGS else 30.0)
+            told.append(Stretch(state, now, now + seconds))
+            now += seconds
+    return Truth((*told, Stretch(State.WELL, now, now + 100.0)))
+
+
+@dataclass
+class Watching:
+    """Knocks and sessions as they come. `due`: when the next session is; `under_way`: it, and what it waited."""
+
+    truth: Truth
+    post: Post = field(default_factory=lambda: Post(SMTP))
+    due: float = 1000.05
+    under_way: Result | None = None
+    sessions: list[Result] = field(default_factory=list)
+
+    def run(self) -> None:
+        waiting: list[tuple[float, Knock]] = []
+        for number in range(round((self.truth.stretches[-1].end - 1030.0) / KNOCKS)):
+            now = round(1000.0 + number * KNOCKS, 3)
+            failure = KNOCKED.get(self.truth.at(now).state)
+            heard = now + (0.9 if failure is Failure.TIMED_OUT else 0.001)
+            heapq.heappush(waiting, (heard, Knock(at=now, left=now, seconds=0.001, failure=failure)))
+            while waiting and waiting[0][0] <= now:
+                self._turned(self.post.knocked(heapq.heappop(waiting)[1]), now)
+            self._walk(now)
+
+    def _turned(self, turn: Turn | None, now: float) -> None:
+        if turn is Turn.WENT:
+            self.due = min(self.due, now + 0.5)
+        elif turn is Turn.CAME_BACK:
+            self.due = min(self.due, now)
+            if self.under_way is not None and self.under_way.session.opened <= self.post.silent_until:
+                self.under_way = None
+
+    def _walk(self, now: float) -> None:
+        if self.under_way is not None and now >= self.under_way.session.closed + 1.5:
+            self.post.recorded(self.under_way, now)
+            self.sessions.append(self.under_way)
+            self.under_way = None
+        if self.under_way is None and now >= self.due:
+            self.under_way, self.due = self.truth.session(now + 0.05), now + PACE
+
+
+def falsehoods(truth: Truth, watching: Watching) -> Iterator[tuple[str, Gap]]:
+    """Edges that are not where they are said to be."""
+    for gap in outages(watching.post.told(KNOCKS)):
+        assert gap.ended is not None, "it was well in the end"
+        if not truth.is_out(gap.began.by):
+            yield "it had not begun by then", gap
+        if gap.began.after is not None and truth.at(gap.began.after).state in KNOCKED:
+            yield "it had begun before", gap
+        if gap.ended.after is None or not truth.is_out(gap.ended.after):
+            yield "it was over before", gap
+        if truth.at(gap.ended.by).state is not State.WELL and _was_seen(truth.at(gap.ended.by), watching.sessions):
+            yield "it was not over by then", gap
+
+
+def _was_seen(stretch: Stretch, sessions: list[Result]) -> bool:
+    """Whether a session met with it, and for so long that it says something."""
+    least = UNTOLD if stretch.state is State.HANGS else 0.0
+    met = [one.session for one in sessions if one.session.connected is not None]
+    return any(
+        stretch.start <= one.connected < stretch.end and min(stretch.end, one.closed) - one.connected >= least
+        for one in met
+        if one.connected is not None
+    )
+
+
+@pytest.mark.parametrize("seeds", [range(start, start + 20) for start in (0, 20)], ids=str)
+def test_whatever_a_server_does_no_edge_is_false(seeds: range) -> None:
+    told = 0
+    for seed in seeds:
+        truth = by_chance(random.Random(seed))
+        watching = Watching(truth)
+        watching.run()
+        found = [(why, gap.began, gap.ended) for why, gap in falsehoods(truth, watching)]
+        assert not found, (seed, truth.stretches, found)
+        told += len(outages(watching.post.told(KNOCKS)))
+    assert told >= len(seeds), "most of what it did was seen"

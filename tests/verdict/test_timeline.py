@@ -1,0 +1,204 @@
+"""Knocks and sessions in, gaps and outages out: tables of what came when, and what is told of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from probe.model import Edge, Gap, GapKind, Sample, Verdict
+from probe.verdict.gaps import MOST_GAPS, Reach
+from probe.verdict.shown import outages
+from probe.verdict.timeline import Timeline
+from tests.watched import SMTP, endpoint, knocks, sample
+
+MUTE, MASKED = Verdict.NO_GREETING, Verdict.MASKED
+NOBODY = Timeline(reach=Reach(endpoint=SMTP))
+
+
+def timeline(*samples: Sample, told: str = "") -> Timeline:
+    """What so many knocks, one each 0.2 s from 1000 on, and these sessions come to."""
+    folded = NOBODY
+    for knock in knocks(told):
+        folded = folded.knocked(knock)
+    for one in samples:
+        folded = folded.after(one)
+    return folded
+
+
+def served(at: float, waited: float = 0.1, **more: Any) -> Sample:
+    """A session that worked, greeted after so many seconds."""
+    moment = at + waited
+    return sample(at, **{"answered": moment, "waited": waited, "closed": moment + 0.3, "judged": moment + 0.4, **more})
+
+
+def hung(at: float, seconds: float = 30.0, **more: Any) -> Sample:
+    """A session that connected, and was not greeted."""
+    return sample(at, MUTE, answered=at, closed=at + seconds, judged=at + seconds, failed=True, **more)
+
+
+def whole(folded: Timeline) -> list[Gap]:
+    """The outages, each as one."""
+    return list(outages(endpoint(gaps=folded.gaps)))
+
+
+def told(gap: Gap) -> tuple[float, float]:
+    """How long it was, and what that may be off by."""
+    return round(gap.seconds, 3), round(gap.bound, 3)
+
+
+def test_sessions_make_gaps_of_their_own() -> None:
+    folded = timeline(
+        sample(1000),
+        sample(1010, MASKED),
+        sample(1020, Verdict.TLS_FAILED),
+        sample(1030, Verdict.UNVERIFIED),
+        sample(1040, MASKED),
+    )
+    first, last = folded.gaps
+    assert (first.began, first.ended, first.how) == (Edge(1000, 1010), Edge(1020, 1030), ("masked", "tls_failed"))
+    assert (last.began, last.ended, last.kind) == (Edge(1030, 1040), None, GapKind.CRITICAL)
+    assert last.judgement is not None
+
+
+def test_a_session_that_waited_in_vain_has_seen_the_outage_until_it_closed() -> None:
+    assert timeline(sample(1000), hung(1010)).gaps[0].seconds == 30.0
+    assert timeline(sample(1000), sample(1010, MASKED, closed=1040.0)).gaps[0].seconds == 0.0
+
+
+def test_a_session_set_aside_changes_nothing() -> None:
+    folded = timeline(sample(1000))
+    assert folded.after(sample(1010.0, MUTE, aside=True)) == folded
+    assert folded.after(sample(1010.0, MUTE, took_place=False)) == folded
+
+
+def test_gaps_of_sessions_are_bounded_too() -> None:
+    turn = (MASKED, Verdict.PRESERVED)
+    folded = timeline(*(sample(1000 + number, verdict) for number in range(MOST_GAPS + 2) for verdict in turn))
+    assert (len(folded.found), folded.untold) == (MOST_GAPS, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """`knocks`: one each 0.2 s from 1000 on. `outages`: (seconds, bound) of each, and `how` the kinds in it."""
+
+    knocks: str = ""
+    samples: tuple[Sample, ...]
+    outages: list[tuple[float, float]]
+    kinds: list[str] = field(default_factory=list)
+
+
+REFUSED_10 = "-" * 50 + "r" * 50 + "-" * 200
+"""Refused from 1010 to 1020; edges are known to 0.2 s."""
+
+CASES = {
+    "hung for a while, and served what waited": Case(
+        samples=(served(1000), served(1015), served(1030.0, 22.0), served(1060)),
+        outages=[(21.45, 15.45)],
+        kinds=["waited"],
+    ),
+    "hung past a session's time, and served the next one late": Case(
+        samples=(served(1000), hung(1010), served(1040.0, 22.0)), outages=[(56.4, 5.5)], kinds=["critical"]
+    ),
+    "slow once": Case(samples=(served(1000), served(1015, 13.0)), outages=[(12.45, 15.45)], kinds=["waited"]),
+    "slow from now on: told once": Case(
+        samples=(served(1000), served(1015, 13.0), served(1030, 12.0), served(1045, 13.0)), outages=[(12.45, 15.45)]
+    ),
+    "slow, prompt, slow: told twice": Case(
+        samples=(served(1000), served(1015, 13.0), served(1030), served(1045, 13.0)),
+        outages=[(12.45, 15.45), (12.45, 15.45)],
+    ),
+    "slow before anything was changed": Case(
+        samples=(served(1000, 13.0), served(1030), served(1045, 13.0)), outages=[]
+    ),
+    "postscreen lets a client wait that it does not know": Case(
+        samples=(served(1000), served(1015, 6.1), served(1030, 6.1)), outages=[]
+    ),
+    "postscreen always, and a hang": Case(
+        samples=(served(1000, 6.0), served(1015, 6.0), served(1030, 20.0)), outages=[(16.5, 12.5)]
+    ),
+    "refused, then not greeted, then served": Case(
+        knocks=REFUSED_10,
+        samples=(served(1005), sample(1020.3, MUTE, closed=1020.4, failed=True, broke=True), served(1040)),
+        outages=[(20.35, 9.95)],
+        kinds=["unreachable", "critical"],
+    ),
+    "refused, and served at once": Case(
+        knocks=REFUSED_10, samples=(served(1005), served(1020.3)), outages=[(10.0, 0.2)]
+    ),
+    "refused, and served late": Case(
+        knocks=REFUSED_10,
+        samples=(served(1005), served(1020.3, 20.0)),
+        outages=[(29.85, 0.65)],
+        kinds=["unreachable", "waited"],
+    ),
+    "refused, served, and not greeted later": Case(
+        knocks=REFUSED_10,
+        samples=(served(1005), served(1020.3), hung(1021), served(1052)),
+        outages=[(10.0, 0.2), (30.85, 0.85)],
+    ),
+    "not greeted, then refused, then served": Case(
+        knocks=REFUSED_10, samples=(served(1000), hung(1002, 6.0), served(1020.3)), outages=[(19.05, 1.25)]
+    ),
+    "served amid silence by a connection from before": Case(
+        knocks="-" * 50 + "x" * 50 + "-" * 50, samples=(served(1000), served(1009.0, 16.0)), outages=[(10.0, 0.2)]
+    ),
+    "hung, and then refused": Case(
+        knocks="-" * 100 + "r" * 50 + "-" * 50,
+        samples=(served(1000), hung(1005, 15.0, aside=True), served(1030.3)),
+        outages=[(27.35, 2.55)],
+        kinds=["critical", "unreachable"],
+    ),
+    "refused, not greeted, and refused again": Case(
+        knocks="-" * 50 + "r" * 50 + "-" * 10 + "r" * 40 + "-" * 10,
+        samples=(served(1005), sample(1020.5, MUTE, answered=1020.5, closed=1020.6, aside=True), served(1030.3)),
+        outages=[(20.0, 0.2)],
+        kinds=["unreachable", "critical", "unreachable"],
+    ),
+    "in flight as it was refused": Case(
+        knocks="-" * 100 + "r" * 50 + "-" * 50,
+        samples=(served(1000), hung(1014, 6.0, aside=True), served(1030.3)),
+        outages=[(10.0, 0.2)],
+    ),
+    "this machine stood still": Case(
+        knocks="-" * 50 + " " * 60 + "-" * 20, samples=(served(1000), served(1009.0, 14.0)), outages=[]
+    ),
+    "and has not knocked since": Case(knocks="-" * 50, samples=(served(1000), served(1009.0, 14.0)), outages=[]),
+    "masked since it came back": Case(
+        knocks=REFUSED_10,
+        samples=(served(1005), sample(1020.3, MASKED), sample(1035, MASKED)),
+        outages=[(25.0, 0.1)],
+        kinds=["unreachable", "critical"],
+    ),
+    "down from the start, and masked since": Case(
+        knocks="r" * 50 + "-" * 10, samples=(sample(1010.3, MASKED), sample(1025, MASKED)), outages=[(25.0, 0.0)]
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_what_knocks_and_sessions_come_to(case: Case) -> None:
+    folded = timeline(*case.samples, told=case.knocks)
+    assert [told(one) for one in whole(folded)] == case.outages
+    assert not case.kinds or [gap.kind for gap in folded.gaps] == case.kinds
+
+
+def test_what_a_session_found_goes_on_from_where_knocks_say_that_somebody_answered() -> None:
+    refused, mute = timeline(served(1005), hung(1020.3, 10.0), told=REFUSED_10).gaps
+    assert refused.ended == mute.began == Edge(1019.8, 1020.0)
+
+
+def test_a_connection_may_have_been_well_until_it_broke() -> None:
+    """Clients that postscreen keeps waiting are served until their connection ends."""
+    broke = sample(1015, MUTE, answered=1015.0, closed=1019.0, failed=True, broke=True)
+    assert timeline(served(1000), broke).gaps[0].began == Edge(1000.1, 1019.0)
+    assert timeline(served(1000), hung(1015)).gaps[0].began == Edge(1000.1, 1015.0)
+
+
+def test_one_that_waited_shows_the_server_well_when_it_was_served() -> None:
+    folded = timeline(served(1000), hung(1010), served(1040.0, 22.0), sample(1070.0, MASKED))
+    assert [(gap.began, gap.ended) for gap in folded.gaps] == [
+        (Edge(1000.1, 1010.0), Edge(1060.9, 1062.0)),
+        (Edge(1062.0, 1070.0), None),
+    ]
