@@ -49,8 +49,20 @@ def asked(name: str, script: str) -> Vantage:
     return Vantage(name="lan", scripts={name: script}, counts=False, target=f"10.0.20.202:{name}")
 
 
+OF_LAN = 'instance="lan:9797",job="mailprobe",vantage="lan"'
+"""Labels of what Prometheus scrapes of lan's daemon."""
+
+
 def certificate(service: str) -> str:
-    return f'mailprobe_tls_certificate_expiry_timestamp_seconds{{path="vip",service="{service}",vantage="lan"}}'
+    return f'mailprobe_tls_certificate_expiry_timestamp_seconds{{path="vip",service="{service}",{OF_LAN}}}'
+
+
+def announced(node: str, target: str = OF_LAN) -> str:
+    return f'mailprobe_announcer_info{{node="{node}",{target}}}'
+
+
+def endpoints(node: str, target: str = OF_LAN) -> str:
+    return f'mailprobe_node_local_endpoints{{node="{node}",{target}}}'
 
 
 def clock(source: str) -> str:

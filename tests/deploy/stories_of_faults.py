@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from probe.model import MaskedBy
-from tests.deploy.case import LAN, SMTP, Case, asked, differs, down, drop, lan, office, vps
+from tests.deploy.case import LAN, SMTP, Case, announced, asked, differs, down, drop, endpoints, lan, office, vps
 from tests.deploy.story import Vantage
 
 LASTING = {
@@ -39,9 +39,9 @@ VERDICTS = (
         name="silent drop pages with its second session, and says why",
         vantages=(lan("preserved 4m, silent_drop 5m, preserved 7m"),),
         series={
-            'mailprobe_announcer_info{vantage="lan",node="node2"}': "1x80",
-            'mailprobe_node_local_endpoints{vantage="lan",node="node1"}': "1x80",
-            'mailprobe_node_local_endpoints{vantage="lan",node="node2"}': "1x23 0x30 1x90",
+            announced("node2"): "1x80",
+            endpoints("node1"): "1x80",
+            endpoints("node2"): "1x23 0x30 1x90",
         },
         fires={
             "3m50s": {},
@@ -92,7 +92,7 @@ VERDICTS = (
     Case(
         name="no node has an endpoint",
         vantages=(lan("preserved 4m, refused 5m"),),
-        series={'mailprobe_node_local_endpoints{vantage="lan",node="node1"}': "1x23 0x30"},
+        series={endpoints("node1"): "1x23 0x30"},
         fires={
             "8m": {
                 f"MailprobeRefused{{{SMTP}}}": (

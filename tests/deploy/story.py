@@ -30,7 +30,7 @@ TICK = 10
 
 ROUND = ("mailprobe_verdict", "mailprobe_masked_by", "mailprobe_up", "mailprobe_last_session_timestamp_seconds")
 BUILD, RELOAD = ("mailprobe_build_info",), ("mailprobe_config_last_reload_successful",)
-COUNTED = ("mailprobe_sessions_total", "mailprobe_outage_seconds_total")
+COUNTED = ("mailprobe_sessions_total", "mailprobe_outage_seconds_total", "mailprobe_session_duration_seconds")
 NOT_THERE, NO_SAMPLE = "stale", "_"
 NO_SESSION, NO_SCRAPE = ("hung", "unanswered", "unfinished", "gone", "removed"), ("gone", "unanswered")
 UNITS = {"s": 1, "m": 60, "h": 3600}

@@ -193,6 +193,13 @@ def test_notes_tell_the_next_steps() -> None:
     assert not [name for name, text in said.items() if "<no value>" in text]
 
 
+def test_a_rule_for_drains_wants_a_topology() -> None:
+    enabled = {"maintenanceRule": {"enabled": True}}
+    assert "config.topology is empty" in render(merged(values_of("minimal"), enabled)).notes
+    assert "config.topology is empty" not in render(merged(values_of("inside"), enabled)).notes
+    assert not [name for name in VALUES if "config.topology is empty" in rendered(name).notes]
+
+
 def test_an_open_page_is_told() -> None:
     said = {name: rendered(name).notes for name in VALUES}
     assert "It is open on the node. TLS and users: config.web.config_file (docs/http.md)." in said["minimal"]
