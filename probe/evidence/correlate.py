@@ -47,8 +47,8 @@ class Search:
     """Where the search for one session stands.
 
     `settled`: nothing that may still come can change it; `settles`: when that will be, unless something comes, -inf if
-    it always was. `candidates`: lines that may be ours but are not certain; a rhythm would tell, and time alone from
-    `tells` on. `dated_from`: when one line more would tell that lines which do not count yet are of now (age.py,
+    it always was. `candidates`: lines that may be ours but are not certain, and whose: a rhythm would tell, and time
+    alone from `tells` on. `dated_from`: when one line more would tell that lines which do not count yet are of now (age.py,
     rule 3), -inf if there are none. `strayed`: its beats went another way in, so no rhythm will tell. `clocks`: what
     the sightings say of their sources' clocks.
     """
@@ -57,6 +57,7 @@ class Search:
     settled: bool
     settles: float = inf
     candidates: int = 0
+    sources: frozenset[str] = frozenset()
     tells: float = inf
     dated_from: float = -inf
     strayed: bool = False
@@ -72,6 +73,7 @@ def search(session: Session, scene: Scene) -> Search:
     for seen in arrived:
         (since if written.may_be_since(seen) else older).append(seen)
     findings = [_finding(find, session, since, scene) for find in FINDERS[session.service]]
+    lines = () if session.service.speaks_smtp else candidates(session, since)
     sightings = _without_repeats(finding.sighting for finding in findings if finding.sighting)
     settles = min((_settles(session, sighting) for sighting in sightings), default=inf)
     evidence = Evidence(
@@ -83,7 +85,8 @@ def search(session: Session, scene: Scene) -> Search:
         evidence=evidence,
         settled=settles <= scene.now,
         settles=settles,
-        candidates=0 if session.service.speaks_smtp else len(candidates(session, since)),
+        candidates=len(lines),
+        sources=frozenset(line.seen.source for line in lines),
         tells=min(finding.tells for finding in findings),
         dated_from=max((written.dated_from(seen) for seen in older), default=-inf),
         strayed=not sightings and has_strayed(session, since),

@@ -55,6 +55,9 @@ FIRST_BEATS_BY = 1 / 3
 """Share of `timeouts.evidence` after which the first beats are opened, however slowly lines seem to come: perhaps the
 clocks are not known."""
 
+ROUNDS_TAKE = 15.0
+"""Seconds within which rounds, and another session, may begin where `timeouts.evidence` is less."""
+
 TIME_IS_WAITED_FOR = 0.5
 """Share of `timeouts.evidence`, and of the interval, within which a line must be told by time, or beats are opened
 meanwhile: the next turn waits for the search."""
@@ -110,9 +113,10 @@ class _Pursuit:
         self._endpoint = endpoint
         self._workshop = workshop
         self._others = others
-        self._deadline = self._window_ends = session.closed + _patience(session, endpoint, workshop)
+        self._deadline = session.closed + _patience(session, endpoint, workshop)
+        self._rounds_end = max(self._deadline, session.closed + ROUNDS_TAKE)
         self._deaf = workshop.watch.deaf
-        self._beats_from = workshop.kit.clock() + self._lines_take(FIRST_BEATS_BY)
+        self._all_opened = workshop.kit.clock()
         longest = min(endpoint.timeouts.evidence, endpoint.pace.interval)
         self._time_tells_by = session.closed + TIME_IS_WAITED_FOR * longest
         self._rounds_left = ROUNDS_OF_BEATS if session.service is Service.IMAPS and session.fault is None else 0
@@ -129,7 +133,7 @@ class _Pursuit:
                     self._workshop.remember(found.clocks)
                     return self._pursued(found, now)
                 if self._calls_for_beats(found, now):
-                    await self._more_beats()
+                    await self._more_beats(found)
                 else:
                     await self._wait(told, found, now)
 
@@ -140,7 +144,7 @@ class _Pursuit:
         """
         undated = found.dated_from > -inf and self._session.fault is None and self._session.delivery is None
         told = self._told(found, now)
-        undecided = undated or (self._is_undecided(now) and now < self._window_ends)
+        undecided = undated or (self._is_undecided(found, now) and now < self._rounds_end)
         return Pursued(self._session, told, undecided=undecided, strayed=found.strayed, again_at=found.dated_from)
 
     async def _wait(self, told: asyncio.Event, found: Search, now: float) -> None:
@@ -160,7 +164,7 @@ class _Pursuit:
         if late > STOOD_STILL:
             again = self._workshop.kit.clock() + SECOND_LOOK
             self._deadline = max(self._deadline + late, again)
-            self._window_ends = max(self._window_ends + late, again)
+            self._rounds_end = max(self._rounds_end + late, again)
 
     def _passing(self) -> float:
         """The event loop's time, with what the machine has slept."""
@@ -185,12 +189,12 @@ class _Pursuit:
         return not self._is_open(found) and (
             (found.settled and self._session.fault is None)  # nobody's: nothing that may come changes it
             or (self._deaf and now >= self._session.closed + SECOND_LOOK)  # nobody's: no source can bring a line
-            or self._is_undecided(now)  # of a line that comes after the last round
+            or self._is_undecided(found, now)  # of a line that comes after the last round
             or (now >= self._deadline and not self._awaits_beats(found, now))  # of one later than timeouts.evidence
         )
 
-    def _is_undecided(self, now: float) -> bool:
-        return bool(self._session.beats) and not self._rounds_left and now >= self._beats_from
+    def _is_undecided(self, found: Search, now: float) -> bool:
+        return bool(self._session.beats) and not self._rounds_left and now >= self._beats_from(found)
 
     def _is_open(self, found: Search) -> bool:
         """A line fits, and a rival of it may be on its way. Of a failed session only fault lines are waited for."""
@@ -202,29 +206,32 @@ class _Pursuit:
     def _awaits_beats(self, found: Search, now: float) -> bool:
         """Whether a round is due so soon after the time is over that it is worth the wait: a pause costs no verdict."""
         is_wanted = bool(self._rounds_left and found.candidates)
-        return is_wanted and self._beats_due(found, now) <= self._window_ends + 2 * APART
+        return is_wanted and self._beats_due(found, now) <= self._rounds_end + 2 * APART
 
     def _beats_due(self, found: Search, now: float) -> float:
         """When the next round of beats is due, and may be opened; or is there, for others opened it."""
-        wished = found.tells if self._beats_from < found.tells <= self._time_tells_by else self._beats_from
+        wished = self._beats_from(found)
+        if wished < found.tells <= self._time_tells_by:
+            wished = found.tells
         return wished if self._others_beats() else max(wished, self._workshop.beats_at(self._endpoint, now))
 
-    async def _more_beats(self) -> None:
+    async def _more_beats(self, found: Search) -> None:
         self._rounds_left -= 1
         self._workshop.progress(self._endpoint, "rhythm")
         if not self._others_beats():
             await self._workshop.more_beats(self._endpoint)
         beats, now = self._beats(), self._workshop.kit.clock()
         self._session = replace(self._session, beats=beats)
-        ended = beats[-1].id_moments[IdMoment.NEEDED].end if beats else now
-        self._beats_from = max(now, ended + self._lines_take())
-        self._deadline = max(self._deadline, self._beats_from + SETTLE)
+        self._all_opened = beats[-1].id_moments[IdMoment.NEEDED].end if beats else now
+        self._deadline = max(self._deadline, self._beats_from(found) + SETTLE)
 
-    def _lines_take(self, share: float = 1.0) -> float:
-        """Seconds until all lines of a connection are there, as sources were of late; at most a share of the time."""
+    def _beats_from(self, found: Search) -> float:
+        """When all lines of what was opened should be there, as those sources were of late that bring any; in bounds."""
         heard = self._workshop.watch.heard(self._workshop.learnt.clocks)
-        slowest = max((one.slowest for one in heard if one.up and one.slowest is not None), default=0.0)
-        return max(BEFORE_BEATS, min(slowest + SETTLE, share * self._endpoint.timeouts.evidence))
+        known = [one.slowest for one in heard if one.source in found.sources and one.slowest is not None]
+        share = 1.0 if self._session.beats else FIRST_BEATS_BY
+        slow = min(min(known, default=0.0) + SETTLE, share * self._endpoint.timeouts.evidence)
+        return self._all_opened + max(BEFORE_BEATS, slow)
 
     def _beats(self) -> tuple[Beat, ...]:
         """One round more of the beats on this session's way in, of those after it; few first, as each may fail."""
