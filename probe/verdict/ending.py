@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from probe.model import Ending, Gap, GapKind, Severity, Verdict, Watched, WatchedEndpoint
-from probe.verdict.shown import failed_in, outages, waits, well_since
+from probe.verdict.shown import failed_in, outages, waits, well_since, without_waits
 from probe.verdict.timeline import in_order
 
 LEAST_PATIENCE = 300.0
@@ -115,12 +115,13 @@ def _too_long_at(endpoint: WatchedEndpoint, watched: Watched) -> float | None:
     gap, most = endpoint.lasting, watched.wanted.max_outage
     if gap is None or most is None or gap.kind is not GapKind.CRITICAL:
         return None
-    return outages(endpoint)[-1].began.by + most
+    outage = outages(endpoint)[-1]
+    return outage.began.by + outage.unseen + most
 
 
 def stable_since(watched: Watched) -> float | None:
     """Since when all endpoints have been well, since the baseline at most; None where one is not."""
-    since = [well_since(endpoint) for endpoint in watched.endpoints]
+    since = [well_since(endpoint, watched.wanted.max_outage or 0.0) for endpoint in watched.endpoints]
     if watched.began is None or None in since:
         return None
     return max(watched.began, *(moment for moment in since if moment is not None))
@@ -206,5 +207,5 @@ def is_broken(endpoint: WatchedEndpoint) -> bool:
 
 def charged(endpoints: Iterable[WatchedEndpoint]) -> Iterable[Gap]:
     """Outages that count: not those from the start that are over, nor where everybody was served, though late."""
-    known = (gap for endpoint in endpoints for gap in outages(endpoint) if gap.kind is not GapKind.WAITED)
+    known = (gap for endpoint in endpoints for gap in without_waits(endpoint))
     return (gap for gap in known if gap.ended is None or not gap.from_the_start)

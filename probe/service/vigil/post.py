@@ -122,7 +122,7 @@ class Post:
         self._reach = self._reach.moved(known, at)
 
     def has_left(self, session: Session) -> bool:
-        """Whether the endpoint has left the address of a session since: what became of it says nothing of the endpoint."""
+        """Whether the endpoint has left the address of a session since: it says nothing of the endpoint any more."""
         return session.address not in (None, self.address) and session.opened < self._moved_at
 
     def knocked(self, knock: Knock) -> Turn | None:
