@@ -110,6 +110,16 @@ class Gap:
         return max(0.0, self.told.seconds - self._left_out)
 
     @property
+    def certain(self) -> float:
+        """How long it was at least."""
+        return self.seconds if self.is_at_least else max(0.0, self.seconds - self.bound)
+
+    @property
+    def most(self) -> float:
+        """How long it was at most; of what may have been longer than is told, the same."""
+        return self.seconds if self.is_at_least else self.seconds + self.bound
+
+    @property
     def _left_out(self) -> float:
         """What is left out of its length for nobody looked: all that is not certain, or half, in the middle."""
         return self.unseen if self.is_at_least else self.unseen / 2

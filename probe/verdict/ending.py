@@ -1,6 +1,6 @@
 """A watch so far -> whether it ends, why, and what it waits for. Pure; what endpoints have shown is `shown`'s to say.
 
-Rule 1: an outage that is too long ends it at once, one that is tolerated is given its time.
+Rule 1: an outage that is certainly too long ends it at once, one that is tolerated, or may be, is given its time.
 Rule 2: to be well takes new good news, not the absence of bad: a watch is stable once every endpoint has had a session
         that was opened after the stretch that was asked for, and was good.
 Rule 3: nobody waits for ever: where nobody goes or comes back any more and yet all do not become well, it ends and says
@@ -41,14 +41,14 @@ def longest(watched: Watched) -> Gap | None:
 
 
 def too_long(watched: Watched) -> Gap | None:
-    """The outage that went past what is tolerated; one from the start counts from there while it lasts.
+    """The outage that certainly went past what is tolerated; one from the start counts from there while it lasts.
 
     What a session that failed has seen counts too, though its evidence is still looked for.
     """
     most = watched.wanted.max_outage
     failed = (_with_what_failed(one) for one in watched.endpoints)
-    gap = max(charged(failed), key=lambda one: one.seconds, default=None)
-    return gap if most is not None and gap is not None and gap.seconds > most else None
+    gap = max(charged(failed), key=lambda one: one.certain, default=None)
+    return gap if most is not None and gap is not None and gap.certain > most else None
 
 
 def as_ended(watched: Watched) -> Watched:

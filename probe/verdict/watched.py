@@ -63,6 +63,16 @@ def _was_out(watched: Watched) -> str | None:
     return f"{names} out for {length(gap)}{rest}; nothing is tolerated without --max-outage"
 
 
+def _perhaps_too_long(watched: Watched) -> str | None:
+    """Nobody looked closely enough to know; it is no reason to break off a change, and it is not well either."""
+    gap, tolerated = max(charged(watched.endpoints), key=lambda one: one.most, default=None), watched.wanted.max_outage
+    if gap is None or tolerated is None or gap.most <= tolerated:
+        return None
+    return (
+        f"{gap.endpoint} was out for {length(gap)} ({how(gap)}), perhaps for longer than the {tolerated:g} s tolerated"
+    )
+
+
 def _comes_and_goes(watched: Watched) -> str | None:
     """What was stable has come to rest."""
     if watched.ending is Ending.STABLE:
@@ -180,6 +190,7 @@ RULES: tuple[Rule, ...] = (
     Rule("outage-lasts", Severity.CRITICAL, _lasts),
     Rule("outage-seen", Severity.CRITICAL, _was_out),
     Rule("verdict-critical", Severity.CRITICAL, _latest(Severity.CRITICAL)),
+    Rule("outage-perhaps-too-long", Severity.WARNING, _perhaps_too_long),
     Rule("comes-and-goes", Severity.WARNING, _comes_and_goes),
     Rule("verdict-warning", Severity.WARNING, _latest(Severity.WARNING)),
     Rule("served-late", Severity.WARNING, _served_late),

@@ -47,6 +47,7 @@ ROWS = {
     "outage-lasts": watched(out(1080.0, None), wanted=TOLERANT),
     "outage-seen": watched(out(1010.0, 1011.0)),
     "verdict-critical": watched(one(Verdict.MASKED), wanted=TOLERANT),
+    "outage-perhaps-too-long": watched(out(1010.0, 1040.0), wanted=TOLERANT),
     "comes-and-goes": watched(
         endpoint(gaps=tuple(gap(at, at + 2.0) for at in (1005.0, 1020.0, 1035.0))), wanted=TOLERANT
     ),
@@ -173,9 +174,13 @@ def test_an_outage_that_changes_its_kind_is_one_outage() -> None:
     between = replace(served, began=Edge(1030.4, 1040.0))
     assert too_long(watched(endpoint(gaps=(refused, between)), wanted=TOLERANT)) is None, "somebody was served"
     masked = replace(served, began=Edge(1000.0, 1005.0), seen=1009.0, ended=Edge(1009.0, 1030.4), how=("masked",))
-    one = too_long(watched(endpoint(gaps=(masked, gap(1010.0, 1030.0))), wanted=Wanted(max_outage=25.0)))
+    whole = watched(endpoint(gaps=(masked, gap(1010.0, 1030.0))), wanted=Wanted(max_outage=23.0))
+    one = too_long(whole)
     assert one is not None
     assert (one.began, one.ended) == (masked.began, Edge(1029.9, 1030.4))
+    perhaps = conclude(replace(whole, wanted=Wanted(max_outage=25.0)))
+    told = "vip/smtp was out for 27.1 s ± 3.3 (masked, no answer), perhaps for longer than the 25 s tolerated"
+    assert (perhaps.rule, perhaps.sentence) == ("outage-perhaps-too-long", told)
     before = replace(masked, ended=Edge(1005.5, 1006.0), seen=1005.5)
     assert too_long(watched(endpoint(gaps=(before, gap(1010.0, 1030.0))), wanted=Wanted(max_outage=25.0))) is None
 
