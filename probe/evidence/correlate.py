@@ -47,10 +47,10 @@ class Search:
     """Where the search for one session stands.
 
     `settled`: nothing that may still come can change it; `settles`: when that will be, unless something comes, -inf if
-    it always was. `candidates`: lines that may be ours but are not certain, and whose: a rhythm would tell, and time
-    alone from `tells` on. `dated_from`: when one line more would tell that lines which do not count yet are of now (age.py,
-    rule 3), -inf if there are none. `strayed`: its beats went another way in, so no rhythm will tell. `clocks`: what
-    the sightings say of their sources' clocks.
+    it always was. `candidates`: lines that may be ours but are not certain, by `sources`; a rhythm would tell, and time
+    alone from `tells` on. `dated_from`: when one line more would tell that lines which do not count yet are of now
+    (age.py, rule 3), -inf if there are none. `strayed`: its beats went another way in, so no rhythm will tell.
+    `clocks`: what the sightings say of their sources' clocks.
     """
 
     evidence: Evidence

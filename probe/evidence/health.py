@@ -67,12 +67,6 @@ class Heard:
         return max(0.0, median(self.late) + known) if self.late else None
 
     @property
-    def slowest(self) -> float | None:
-        """Seconds from stamp to arrival of the slowest of the last few lines; as `lag` of all."""
-        known = self.offset if self.offset is not None else self.shift
-        return max(0.0, max(self.late[-FEW:]) + known) if self.late else None
-
-    @property
     def growth(self) -> float:
         """By how much lines come later now than a while ago."""
         third = len(self.late) // 3

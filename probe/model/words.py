@@ -59,13 +59,15 @@ class Failure(StrEnum):
     """How a phase failed, as the client saw it.
 
     TIMED_OUT: no answer in time. VANISHED: on an open connection not even TCP acknowledged anything any more.
-    UNREACHABLE: so said somebody on the way. VANTAGE: so said this machine, and has sent nothing; or it stood still.
+    UNREACHABLE: so said somebody on the way. NO_ROUTE: so said this machine, and has sent nothing. VANTAGE: it could
+    not do its part, or it stood still.
     """
 
     NAME_UNKNOWN = "name_unknown"
     TIMED_OUT = "timed_out"
     VANISHED = "vanished"
     UNREACHABLE = "unreachable"
+    NO_ROUTE = "no_route"
     REFUSED = "refused"
     RESET = "reset"
     CLOSED = "closed"

@@ -11,6 +11,7 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from random import Random, SystemRandom
@@ -33,8 +34,9 @@ _Key = TypeVar("_Key")
 
 @dataclass(kw_only=True, slots=True)
 class Learnt:
-    """Of logs: `clocks` by source and moment, `paces` by source and stamper (evidence/age.py). Of servers: `tells`,
-    whether one told us our address when it was asked, by identity; `checks`, what they believed.
+    """Of logs: `clocks` by source and moment, `paces` by source and stamper (evidence/age.py), `lags` by source:
+    seconds from the end of our latest sessions to their lines. Of servers: `tells`, whether one told us our address
+    when it was asked, by identity; `checks`, what they believed.
 
     Of ourselves: `budgets`, what was spent; `courses`, how far each endpoint has come, by identity; `ours`, our latest
     sessions, with those that were broken off; `ports`, theirs; `next_moments`, when the next connection to a host may
@@ -46,6 +48,7 @@ class Learnt:
     budgets: Budgets = field(default_factory=Budgets)
     clocks: dict[tuple[str, IdMoment], Offset] = field(default_factory=dict)
     paces: dict[tuple[str, Stamper], Pace] = field(default_factory=dict)
+    lags: dict[str, deque[float]] = field(default_factory=dict)
     tells: dict[Endpoint, bool] = field(default_factory=dict)
     checks: Checks = field(default_factory=Checks)
     courses: dict[Endpoint, Course] = field(default_factory=dict)
@@ -67,6 +70,7 @@ class Learnt:
         identities, hosts = {one.identity for one in known}, {one.host for one in known}
         keep(self.clocks, lambda key: key[0] in sources)
         keep(self.paces, lambda key: key[0] in sources)
+        keep(self.lags, lambda source: source in sources)
         keep(self.tells, lambda one: one in identities)
         keep(self.courses, lambda one: one in identities)
         keep(self.next_moments, lambda host: host in hosts)

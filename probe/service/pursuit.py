@@ -51,9 +51,12 @@ BEFORE_BEATS = 0.7
 """Seconds without a certain line before beats are opened, and after the last beat before the next ones are; where lines
 come more slowly, as long as they take."""
 
+WHILE_UNKNOWN = (0.7, 1.5, 3.5, 5.0)
+"""The same by rounds, where no session of ours has told yet how late the lines of a source come. No time stamp tells:
+its clock, or its zone, may be another."""
+
 FIRST_BEATS_BY = 1 / 3
-"""Share of `timeouts.evidence` after which the first beats are opened, however slowly lines seem to come: perhaps the
-clocks are not known."""
+"""Share of `timeouts.evidence` after which the first beats are opened, however late lines come."""
 
 ROUNDS_TAKE = 15.0
 """Seconds within which rounds, and another session, may begin where `timeouts.evidence` is less."""
@@ -144,7 +147,8 @@ class _Pursuit:
         """
         undated = found.dated_from > -inf and self._session.fault is None and self._session.delivery is None
         told = self._told(found, now)
-        undecided = undated or (self._is_undecided(found, now) and now < self._rounds_end)
+        has_all_rounds = self._is_undecided(found, now)
+        undecided = undated or (has_all_rounds and now < self._rounds_end)
         return Pursued(self._session, told, undecided=undecided, strayed=found.strayed, again_at=found.dated_from)
 
     async def _wait(self, told: asyncio.Event, found: Search, now: float) -> None:
@@ -226,12 +230,12 @@ class _Pursuit:
         self._deadline = max(self._deadline, self._beats_from(found) + SETTLE)
 
     def _beats_from(self, found: Search) -> float:
-        """When all lines of what was opened should be there, as those sources were of late that bring any; in bounds."""
-        heard = self._workshop.watch.heard(self._workshop.learnt.clocks)
-        known = [one.slowest for one in heard if one.source in found.sources and one.slowest is not None]
+        """When all lines of what was opened should be there, as sources that bring any were of late; in bounds."""
+        lags = self._workshop.learnt.lags
+        known = [max(lags[source]) + SETTLE for source in found.sources if source in lags]
+        late = min(known, default=WHILE_UNKNOWN[ROUNDS_OF_BEATS - self._rounds_left])
         share = 1.0 if self._session.beats else FIRST_BEATS_BY
-        slow = min(min(known, default=0.0) + SETTLE, share * self._endpoint.timeouts.evidence)
-        return self._all_opened + max(BEFORE_BEATS, slow)
+        return self._all_opened + max(BEFORE_BEATS, min(late, share * self._endpoint.timeouts.evidence))
 
     def _beats(self) -> tuple[Beat, ...]:
         """One round more of the beats on this session's way in, of those after it; few first, as each may fail."""

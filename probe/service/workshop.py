@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,9 @@ HURRY = 0.5
 
 SHARED = 1.0
 """Seconds for which a look around the cluster is fresh enough for sessions that begin after it."""
+
+LATEST = 5
+"""Sessions of ours by whose lines it is known how late those of a source come."""
 
 SIDE_BY_SIDE = 1_024
 """Sessions with open connections at once: so many that a thousand endpoints that all accept and say nothing have one
@@ -166,7 +170,10 @@ class Workshop:
         return ("data",) if asks else ()
 
     def learn(self, endpoint: Endpoint, session: Session, evidence: Evidence) -> None:
-        """Whether the server told us our address when it was asked."""
+        """Whether the server told us our address when it was asked, and how late its log comes."""
+        for sighting in evidence.sightings:
+            late = max(0.0, sighting.at - session.closed)
+            self.learnt.lags.setdefault(sighting.source, deque(maxlen=LATEST)).append(late)
         if session.fault is None and "data" in session.imprint.tally:
             self.learnt.tells[endpoint.identity] = any(sighting.link is Link.REPLY for sighting in evidence.sightings)
 

@@ -79,14 +79,14 @@ def before_the_syn(number: int, sock: socket.socket, address: SocketAddress) -> 
     """What an errno says that connect() gives at once: nothing has left yet, so it is this machine that says it.
 
     EACCES: a route that prohibits, a security module (connect(2)). The network's comes later, as the socket's error.
-    Unreachable is our own fault where no route leads there; where one does, a load balancer at the socket may have
-    said it, of a service without endpoints, and then it is about the server.
+    Where no route leads there it says so (NO_ROUTE); where one does, a load balancer at the socket may have said that
+    it is unreachable, of a service without endpoints.
     """
     said = os.strerror(number)
     if number == errno.EACCES:
         return Refusal(Failure.VANTAGE, said)
     if number in UNREACHABLE and not _has_route(sock, address):
-        return Refusal(Failure.VANTAGE, f"{said}, says this machine itself: no route leads there")
+        return Refusal(Failure.NO_ROUTE, said)
     return Refusal(os_failure(OSError(number, said)), said)
 
 

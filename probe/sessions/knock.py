@@ -219,7 +219,8 @@ class Knocker:
         if error in (0, errno.EINPROGRESS):
             self._selector.register(one.sock, selectors.EVENT_WRITE, one)
         else:
-            self._over(one, before_the_syn(error, one.sock, address).failure)
+            failure = before_the_syn(error, one.sock, address).failure
+            self._over(one, Failure.VANTAGE if failure is Failure.NO_ROUTE else failure)  # nothing was sent
 
     def _answered(self, one: _Sent) -> None:
         if one.sock is None or one.found is not None:

@@ -160,9 +160,11 @@ FOREGONE: tuple[Rule, ...] = (
     Rule("name-not-resolved", lambda f: f.failed_in(Phase.RESOLVE), Verdict.RESOLVE_FAILED),
     Rule("syn-unanswered", lambda f: f.failed_in(Phase.CONNECT) and f.failed(Failure.TIMED_OUT), Verdict.SILENT_DROP),
     Rule("nobody-answers", lambda f: f.failed_in(Phase.CONNECT) and f.failed(Failure.UNREACHABLE), Verdict.UNANNOUNCED),
+    Rule("no-route-from-here", lambda f: f.failed(Failure.NO_ROUTE), Verdict.UNANNOUNCED),
     Rule("connection-refused", lambda f: f.failed_in(Phase.CONNECT), Verdict.REFUSED),
     # got there, and the way in was lost meanwhile
     Rule("dropped-meanwhile", lambda f: f.session.lost_meanwhile(Failure.TIMED_OUT), Verdict.SILENT_DROP),
+    Rule("no-route-meanwhile", lambda f: f.session.lost_meanwhile(Failure.NO_ROUTE), Verdict.UNANNOUNCED),
     Rule("unannounced-meanwhile", lambda f: f.session.lost_meanwhile(Failure.UNREACHABLE), Verdict.UNANNOUNCED),
     Rule("refused-meanwhile", lambda f: f.session.lost_meanwhile(Failure.REFUSED), Verdict.REFUSED),
 )

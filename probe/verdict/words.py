@@ -72,9 +72,13 @@ _REFUSED = (
 )
 
 _OURS = (
-    "This is about the vantage, not the server: check its routes and addresses (`ip route get {place}`, `ip -brief "
-    "address`; a lease, a link or a VPN may be gone), source_address, local firewall and file limits there; where it "
+    "This is about the vantage, not the server: check source_address, local firewall and file limits there; where it "
     "stood still, what stopped it (a backup that freezes it, memory swapped out, a paused machine)."
+)
+
+_NO_ROUTE = (
+    "The fault is on the vantage, unless it learns its routes from those who announce the address: look at `ip route "
+    "get {place}` and `ip -brief address` there; a lease, a link or a VPN may be gone."
 )
 
 WORDS: dict[str, Words] = {
@@ -94,6 +98,14 @@ WORDS: dict[str, Words] = {
     "nobody-answers": Words(
         "{where} is unreachable ({detail}): nobody answers for the address.",
         _UNANNOUNCED,
+    ),
+    "no-route-from-here": Words(
+        "This machine itself has no way to {where} ({detail}), so nothing was sent there.",
+        _NO_ROUTE,
+    ),
+    "no-route-meanwhile": Words(
+        "{where} went silent in phase {phase}, and this machine itself has no way there since ({again}).",
+        _NO_ROUTE,
     ),
     "connection-refused": Words("{where} refused the connection{how}.", _REFUSED),
     "dropped-meanwhile": Words(

@@ -69,7 +69,7 @@ def test_what_fails_in_part_by_chance_stays_a_page_and_what_fails_alone_is_none(
     story = unit_tests([case], RULES, evaluated=EVALUATED)
     story["tests"][0]["promql_expr_test"] = [
         asked(f"count({pages('half')} <= 2)", 2),
-        asked(f"count({pages('third')} <= 2)", 2),
+        asked(f"count({pages('third')} <= 4)", 2),
         asked(f"count({pages('less')} <= 4)", 2),
         asked(f"count({pages('loop')})", 0),
         asked(f"count({pages('alone')})", 0),

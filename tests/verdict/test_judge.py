@@ -86,6 +86,7 @@ CASES: list[tuple[str, Session, Evidence, Verdict]] = [
     ("name-not-resolved", smtp(fault=failed(Phase.RESOLVE, Failure.TIMED_OUT)), NOTHING, Verdict.RESOLVE_FAILED),
     ("syn-unanswered", smtp(fault=failed(Phase.CONNECT, Failure.TIMED_OUT)), NOTHING, Verdict.SILENT_DROP),
     ("nobody-answers", smtp(fault=failed(Phase.CONNECT, Failure.UNREACHABLE)), NOTHING, Verdict.UNANNOUNCED),
+    ("no-route-from-here", smtp(fault=failed(Phase.CONNECT, Failure.NO_ROUTE)), NOTHING, Verdict.UNANNOUNCED),
     ("connection-refused", smtp(fault=failed(Phase.CONNECT, Failure.REFUSED)), NOTHING, Verdict.REFUSED),
     ("connection-refused", smtp(fault=failed(Phase.CONNECT, Failure.RESET)), NOTHING, Verdict.REFUSED),
     *(
@@ -95,6 +96,7 @@ CASES: list[tuple[str, Session, Evidence, Verdict]] = [
             ("dropped-meanwhile", Failure.TIMED_OUT, Verdict.SILENT_DROP),
             ("unannounced-meanwhile", Failure.UNREACHABLE, Verdict.UNANNOUNCED),
             ("vantage-cut-off", Failure.VANTAGE, Verdict.UNVERIFIED),
+            ("no-route-meanwhile", Failure.NO_ROUTE, Verdict.UNANNOUNCED),
             ("refused-meanwhile", Failure.REFUSED, Verdict.REFUSED),
         )
     ),
