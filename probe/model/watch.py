@@ -71,7 +71,8 @@ class Gap:
     """A stretch in which an endpoint was out. `seen`: when it last certainly was. `ended` None: it lasts.
 
     `how`: every failure of its knocks, or every verdict of its sessions, in order, each once. `judgement`: that of a
-    session in it, which names it and knows the cause.
+    session in it, which names it and knows the cause. `unseen`: seconds amid it in which nobody looked, so that it may
+    have been well.
     """
 
     endpoint: EndpointName
@@ -81,6 +82,7 @@ class Gap:
     ended: Edge | None = None
     how: tuple[str, ...] = ()
     judgement: Judgement | None = None
+    unseen: float = 0.0
 
     @property
     def from_the_start(self) -> bool:
@@ -105,13 +107,28 @@ class Gap:
     @property
     def seconds(self) -> float:
         """How long it was; of one that lasts, or was there from the start, how long it certainly was."""
-        return self.told.seconds
+        return max(0.0, self.told.seconds - self._left_out)
+
+    @property
+    def certain(self) -> float:
+        """How long it was at least."""
+        return self.seconds if self.is_at_least else max(0.0, self.seconds - self.bound)
+
+    @property
+    def most(self) -> float:
+        """How long it was at most; of what may have been longer than is told, the same."""
+        return self.seconds if self.is_at_least else self.seconds + self.bound
+
+    @property
+    def _left_out(self) -> float:
+        """What is left out of its length for nobody looked: all that is not certain, or half, in the middle."""
+        return self.unseen if self.is_at_least else self.unseen / 2
 
     @property
     def bound(self) -> float:
         """Seconds by which the length may be off."""
         before = self.began.bound * (2 if self.kind is GapKind.WAITED else 1)
-        return before + (self.ended.bound if self.ended else 0.0)
+        return before + (self.ended.bound if self.ended else 0.0) + self._left_out
 
     def also(self, how: str, at: float) -> Gap:
         """The same gap, seen once more."""
@@ -260,15 +277,6 @@ class WatchedEndpoint:
         """Whether no session has shown yet how it serves, or none since it last came back."""
         latest, back = self.latest, self.last_back
         return latest is None or (back is not None and latest.shown < back)
-
-    @property
-    def seconds_out(self) -> float:
-        """Seconds in which it was out, stretches that overlap counted once."""
-        total, until = 0.0, float("-inf")
-        for span in sorted((gap.told for gap in self.gaps), key=lambda one: one.start):
-            total += max(0.0, span.end - max(span.start, until))
-            until = max(until, span.end)
-        return total
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -129,7 +129,7 @@ def _timeline(watched: Watched, times: Times) -> Html:
     near = close_up(watched)
     more = []
     if near is not None:
-        more = [element("h3", "Close-up of the longest outage"), timeline(watched, near, times)]
+        more = [element("h3", "Close-up of the longest stretch without answers"), timeline(watched, near, times)]
     legend = element("ul", [element("li", words, class_=name) for name, words in LEGEND], class_="legend")
     zone = element("p", f"All times are {times.offset(watched.started)}.", class_="soft")
     whole = Frame(watched.started, watched.until)

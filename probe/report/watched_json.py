@@ -8,7 +8,7 @@ from probe.model import Edge, Gap, Moved, Sample, Standing, Watched, WatchedEndp
 from probe.report.json import timestamp
 from probe.verdict.ending import stable_seconds
 from probe.verdict.shared import Shared, shared
-from probe.verdict.shown import standing, waits
+from probe.verdict.shown import seconds_out, standing, waits
 from probe.verdict.watched import conclude
 
 SCHEMA = 1
@@ -64,7 +64,7 @@ def _endpoint(endpoint: WatchedEndpoint, until: float, shift: float) -> dict[str
         "port": name.port,
         "severity": severity,
         "state": state,
-        "seconds_out": round(endpoint.seconds_out, 3),
+        "seconds_out": round(seconds_out(endpoint), 3),
         "cadence": {
             "asked": made.asked,
             "longest": round(made.longest, 3),

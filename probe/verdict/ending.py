@@ -1,6 +1,6 @@
 """A watch so far -> whether it ends, why, and what it waits for. Pure; what endpoints have shown is `shown`'s to say.
 
-Rule 1: an outage that is too long ends it at once, one that is tolerated is given its time.
+Rule 1: an outage that is certainly too long ends it at once, one that is tolerated, or may be, is given its time.
 Rule 2: to be well takes new good news, not the absence of bad: a watch is stable once every endpoint has had a session
         that was opened after the stretch that was asked for, and was good.
 Rule 3: nobody waits for ever: where nobody goes or comes back any more and yet all do not become well, it ends and says
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from probe.model import Ending, Gap, GapKind, Severity, Verdict, Watched, WatchedEndpoint
-from probe.verdict.shown import failed_in, outages, waits, well_since
+from probe.verdict.shown import failed_in, outages, waits, well_since, without_waits
 from probe.verdict.timeline import in_order
 
 LEAST_PATIENCE = 300.0
@@ -41,14 +41,14 @@ def longest(watched: Watched) -> Gap | None:
 
 
 def too_long(watched: Watched) -> Gap | None:
-    """The outage that went past what is tolerated; one from the start counts from there while it lasts.
+    """The outage that certainly went past what is tolerated; one from the start counts from there while it lasts.
 
     What a session that failed has seen counts too, though its evidence is still looked for.
     """
     most = watched.wanted.max_outage
     failed = (_with_what_failed(one) for one in watched.endpoints)
-    gap = max(charged(failed), key=lambda one: one.seconds, default=None)
-    return gap if most is not None and gap is not None and gap.seconds > most else None
+    gap = max(charged(failed), key=lambda one: one.certain, default=None)
+    return gap if most is not None and gap is not None and gap.certain > most else None
 
 
 def as_ended(watched: Watched) -> Watched:
@@ -115,12 +115,13 @@ def _too_long_at(endpoint: WatchedEndpoint, watched: Watched) -> float | None:
     gap, most = endpoint.lasting, watched.wanted.max_outage
     if gap is None or most is None or gap.kind is not GapKind.CRITICAL:
         return None
-    return outages(endpoint)[-1].began.by + most
+    outage = outages(endpoint)[-1]
+    return outage.began.by + outage.unseen + most
 
 
 def stable_since(watched: Watched) -> float | None:
     """Since when all endpoints have been well, since the baseline at most; None where one is not."""
-    since = [well_since(endpoint) for endpoint in watched.endpoints]
+    since = [well_since(endpoint, watched.wanted.max_outage or 0.0) for endpoint in watched.endpoints]
     if watched.began is None or None in since:
         return None
     return max(watched.began, *(moment for moment in since if moment is not None))
@@ -206,5 +207,5 @@ def is_broken(endpoint: WatchedEndpoint) -> bool:
 
 def charged(endpoints: Iterable[WatchedEndpoint]) -> Iterable[Gap]:
     """Outages that count: not those from the start that are over, nor where everybody was served, though late."""
-    known = (gap for endpoint in endpoints for gap in outages(endpoint) if gap.kind is not GapKind.WAITED)
+    known = (gap for endpoint in endpoints for gap in without_waits(endpoint))
     return (gap for gap in known if gap.ended is None or not gap.from_the_start)

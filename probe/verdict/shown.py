@@ -19,6 +19,9 @@ from probe.verdict import timeline
 LATEST = 20
 """Sessions that the one under way is compared with."""
 
+SHORT = 5.0
+"""A machine that stands still for no longer has looked all the time, where an outage of that length is tolerated."""
+
 SLOW_TURNS = 2
 SLOW_SECONDS = 8.0
 """A session is slow once it takes so many times what the others took, and so many seconds more: postscreen lets a
@@ -71,15 +74,18 @@ def failed_in(endpoint: WatchedEndpoint) -> Gap | None:
         return replace(known, seen=max(known.seen, session.closed))
     good = max((one.shown for one in endpoint.samples if not one.aside), default=None)
     by = session.closed if session.broke else session.opened
-    began, how = timeline.began(endpoint.gaps, good, by), (str(session.failed),)
+    began, how = timeline.began(endpoint.gaps, good, by, session.opened), (str(session.failed),)
     return Gap(endpoint=endpoint.name, kind=GapKind.CRITICAL, began=began, seen=session.closed, how=how)
 
 
-def well_since(endpoint: WatchedEndpoint) -> float | None:
-    """Since when it was reachable and its sessions good, and somebody looked; None where it is not, or not shown."""
+def well_since(endpoint: WatchedEndpoint, tolerated: float = 0.0) -> float | None:
+    """Since when it was reachable and its sessions good, and somebody looked; None where it is not, or not shown.
+
+    `tolerated`: seconds for which nobody need have looked.
+    """
     if endpoint.lasting or endpoint.good_since is None or endpoint.awaits_session:
         return None
-    looked = [span.end for span in endpoint.blind[-1:]]
+    looked = [span.end for span in endpoint.blind if span.seconds > min(tolerated, SHORT)]
     return max(endpoint.good_since, endpoint.last_back or endpoint.good_since, *looked)
 
 
@@ -99,7 +105,18 @@ def _as_one(parts: Sequence[Gap]) -> Gap:
         ended=Edge(seen, max(ends)) if len(ends) == len(parts) else None,
         how=tuple(dict.fromkeys(map(how, parts))),
         judgement=None,
+        unseen=timeline.unseen(parts),
     )
+
+
+def without_waits(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:
+    """Its outages but for sessions that only waited: everybody was served then, though late."""
+    return tuple(gap for gap in outages(endpoint) if gap.kind is not GapKind.WAITED)
+
+
+def seconds_out(endpoint: WatchedEndpoint) -> float:
+    """Seconds in which it was out, as its outages are told."""
+    return sum(gap.seconds for gap in without_waits(endpoint))
 
 
 STATES = {

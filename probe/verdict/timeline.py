@@ -6,9 +6,12 @@ Rule 1: an outage is the union of what knocks and sessions know, and may change 
 Rule 2: a session that was served shows the server well from its first octet on, not from its opening: a kernel accepts
         for a program that hangs, and the program serves what has waited.
 Rule 3: what a session saw did not begin in time that was out otherwise: it goes on from there, if nobody was served in
-        between.
+        between. It is certain that it did where the session came at once; else nobody saw what was in between, and the
+        length has that in its bound.
 Rule 4: a session that was served, and much later than those before it, is a gap as well: of the time that it waited,
-        for that is certain, though it may have begun any time after the server was last shown well.
+        for that is certain, though it may have begun any time after the server was last shown well. One that came at
+        once as somebody answered again, and was not served at once, may have been slow, or have met a server that hung:
+        the outage may have ended any time until then.
 Rule 5: one in flight as its way went waits for that, and shows a gap of its own only by what it waited before; nor is
         one late in whose time nobody knocked, for this machine may have stood still.
 """
@@ -26,6 +29,9 @@ LATE = 8.0
 lets a client that it does not know wait for 6. A server that is slow each time (its resolver times out) is late once.
 """
 
+PROMPT = 1.0
+"""Seconds after a return within which a session comes at once: what it finds then has been there since."""
+
 QUEUED = 1.0
 """Seconds within which a server that is well again serves what has waited, besides what it takes to serve at all."""
 
@@ -36,7 +42,8 @@ NEVER = float("-inf")
 class Timeline:
     """What is known of one endpoint. `found`: gaps that sessions found. `served`: when the last was served first.
 
-    `waits`: seconds for which the first session, and the latest one, waited for the server's first octet.
+    `waits`: seconds for which the first session, and the latest one, waited for the server's first octet. `hung`: the
+    session that was critical last waited in vain until its time was up; one that was turned away says nothing of later.
     """
 
     reach: Reach
@@ -44,6 +51,7 @@ class Timeline:
     unfound: int = 0
     served: float | None = None
     waits: tuple[float, ...] = ()
+    hung: bool = False
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
@@ -67,7 +75,7 @@ class Timeline:
         if sample.aside or not sample.took_place:
             return self._found_before(sample) if sample.took_place else self
         if sample.verdict.severity is Severity.CRITICAL:
-            told = self._found_out(sample)
+            told = replace(self._found_out(sample), hung=sample.failed and not sample.broke)
         else:
             told = replace(self._found_well(sample), served=sample.shown)
         if sample.waited is None:
@@ -89,7 +97,7 @@ class Timeline:
         return Gap(
             endpoint=self.reach.endpoint,
             kind=GapKind.CRITICAL,
-            began=began(self.reach.gaps, self.served, by),
+            began=began(self.reach.gaps, self.served, by, sample.at),
             seen=sample.seen_until,
             how=(sample.verdict,),
             judgement=sample.judgement,
@@ -109,21 +117,41 @@ class Timeline:
     def _is_late(self, waited: float) -> bool:
         return bool(self.waits) and waited > max(self.waits) + LATE
 
+    def _is_slow(self, waited: float) -> bool:
+        return bool(self.waits) and waited > self.waits[0] + QUEUED
+
     def _found_well(self, sample: Sample) -> Timeline:
-        gap, waited = self._lasting, self._waited(sample)
-        hung_until = sample.shown - max(self.waits, default=0.0) - QUEUED
-        if gap is not None:
-            served_what_waited = sample.shown - waited < hung_until and not _is_served(gap)
-            seen = max(gap.seen, hung_until) if served_what_waited else gap.seen
-            ended = replace(gap, seen=seen, ended=Edge(seen, max(seen, sample.shown)))
-            return replace(self, found=(*self.found[:-1], ended))
-        if not self._is_late(waited):
-            return self
-        since = began(self.reach.gaps, self.served, sample.shown - waited)
+        waited = self._waited(sample)
+        opened, hung_until = sample.shown - waited, sample.shown - max(self.waits, default=0.0) - QUEUED
+        if self._lasting is not None:
+            return self._ended(self._lasting, sample.shown, opened, hung_until)
+        since, late = began(self.reach.gaps, self.served, opened), self._is_late(waited)
+        if not late:
+            return self._lasted_until(sample.shown, since) if self._is_slow(waited) else self
         back, how = Edge(hung_until, sample.shown), (str(GapKind.WAITED),)
         return self._with(
             Gap(endpoint=self.reach.endpoint, kind=GapKind.WAITED, began=since, seen=hung_until, ended=back, how=how)
         )
+
+    def _lasted_until(self, shown: float, back: Edge) -> Timeline:
+        """The gap that ended so may have lasted until then: nobody knows whether the server was slow, or hung."""
+        ended = Edge(back.earliest, shown)
+        gaps = (replace(gap, ended=ended) if gap.ended == back else gap for gap in self.reach.gaps)
+        return replace(self, reach=replace(self.reach, gaps=tuple(gaps)))
+
+    def _ended(self, gap: Gap, shown: float, opened: float, hung_until: float) -> Timeline:
+        """The gap that lasts is over. What waited in it has seen it, but not the time before it was opened."""
+        hangs = self.hung or self._is_late(shown - opened)
+        if hangs and opened < hung_until and gap.seen < hung_until and not _is_served(gap):
+            unseen = self._unseen(gap.seen, opened)
+            gap = replace(gap, seen=hung_until, unseen=unseen)
+        ended = replace(gap, ended=Edge(gap.seen, max(gap.seen, shown)))
+        return replace(self, found=(*self.found[:-1], ended))
+
+    def _unseen(self, start: float, end: float) -> float:
+        """Seconds of this time in which no knock was unanswered."""
+        silent = (min(end, gap.seen) - max(start, gap.began.by) for gap in self.reach.gaps)
+        return max(0.0, end - start - sum(max(0.0, seconds) for seconds in silent))
 
     def _waited(self, sample: Sample) -> float:
         """Seconds that it waited for the server, and not for its way, or for this machine."""
@@ -146,28 +174,47 @@ def in_order(*gaps: Gap) -> tuple[Gap, ...]:
     return tuple(sorted(gaps, key=lambda gap: gap.began.by))
 
 
-def began(gaps: Sequence[Gap], served: float | None, by: float) -> Edge:
-    """When that began which a session has certainly found by then (rule 3). `served`: when the last was, if any."""
+def began(gaps: Sequence[Gap], served: float | None, by: float, opened: float | None = None) -> Edge:
+    """When that began which a session has certainly found by then (rule 3). `served`: when the last was, if any.
+
+    `opened`: when the session was, if that was before.
+    """
     ends = (gap.ended for gap in reversed(gaps) if gap.kind is GapKind.UNREACHABLE)
     back = next((edge for edge in ends if edge is not None and edge.by <= by), None)
-    if back is not None and (served is None or served <= back.earliest):
-        return back
-    return Edge(served, by)
+    if back is None or (served is not None and served > back.earliest):
+        return Edge(served, by)
+    at_once = (by if opened is None else opened) <= back.by + PROMPT
+    return back if at_once else Edge(back.earliest, by)
 
 
 def outages(gaps: Sequence[Gap]) -> Iterator[tuple[Gap, ...]]:
     """Gaps of one endpoint, in order, that are one outage are together: nobody was served between them."""
     told: list[Gap] = []
-    silent = served = NEVER
+    served = NEVER
     for gap in gaps:
-        knocks, after = gap.kind is GapKind.UNREACHABLE, NEVER if gap.began.after is None else gap.began.after
-        if told and not (served >= gap.began.by if knocks else silent >= after):
+        if told and not (served >= gap.began.by if gap.kind is GapKind.UNREACHABLE else _goes_on(gap, told)):
             yield tuple(told)
-            told, silent, served = [], NEVER, NEVER
+            told, served = [], NEVER
         told.append(gap)
-        if knocks:
-            silent = max(silent, gap.seen)
-        else:
+        if gap.kind is not GapKind.UNREACHABLE:
             served = max(served, float("inf") if gap.ended is None else gap.ended.by)
     if told:
         yield tuple(told)
+
+
+def _goes_on(gap: Gap, told: Sequence[Gap]) -> bool:
+    """Whether what a session found goes on from what knocks found. To have waited is a stretch by itself otherwise."""
+    knocks = [one for one in told if one.kind is GapKind.UNREACHABLE]
+    if gap.kind is GapKind.WAITED:
+        return any(one.ended == gap.began for one in knocks)
+    after = NEVER if gap.began.after is None else gap.began.after
+    return max((one.seen for one in knocks), default=NEVER) >= after
+
+
+def unseen(parts: Sequence[Gap]) -> float:
+    """Seconds of an outage in which nobody saw that it was one: in its parts, and between them."""
+    total, seen, turns = 0.0, parts[0].began.by, [part.ended for part in parts]
+    for part in parts:
+        between = 0.0 if part.began in turns else max(0.0, part.began.by - seen)
+        total, seen = total + part.unseen + between, max(seen, part.seen)
+    return total

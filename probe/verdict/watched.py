@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from probe.model import Conclusion, Ending, GapKind, Lack, Severity, Watched
+from probe.model import Conclusion, Ending, Gap, GapKind, Lack, Severity, Watched
 from probe.verdict.ending import LEAST_PATIENCE, awaited, charged, is_broken, longest, too_long
-from probe.verdict.shown import how, length, outages, waits
+from probe.verdict.shown import how, length, outages, waits, without_waits
 
 OFTEN = 3
 """So many outages of an endpoint in LEAST_PATIENCE before the end, and it comes and goes still."""
@@ -63,23 +63,41 @@ def _was_out(watched: Watched) -> str | None:
     return f"{names} out for {length(gap)}{rest}; nothing is tolerated without --max-outage"
 
 
+def _perhaps_too_long(watched: Watched) -> str | None:
+    """Nobody looked closely enough to know; it is no reason to break off a change, and it is not well either."""
+    gap, tolerated = max(charged(watched.endpoints), key=lambda one: one.most, default=None), watched.wanted.max_outage
+    if gap is None or tolerated is None or gap.most <= tolerated:
+        return None
+    return (
+        f"{gap.endpoint} was out for {length(gap)} ({how(gap)}), perhaps for longer than the {tolerated:g} s tolerated"
+    )
+
+
 def _comes_and_goes(watched: Watched) -> str | None:
     """What was stable has come to rest."""
     if watched.ending is Ending.STABLE:
         return None
     since = watched.until - max(LEAST_PATIENCE, watched.wanted.until_stable or 0.0)
     most = 1 if watched.ending is Ending.UNPROVEN else OFTEN
-    often = [(sum(gap.seen >= since for gap in outages(one)), one) for one in watched.endpoints]
+    often = [(sum(gap.seen >= since for gap in without_waits(one)), one) for one in watched.endpoints]
     told = ", ".join(f"{one.name} {count} times" for count, one in often if count >= most)
     return f"nothing shows that it is over: out in the last {watched.until - since:.0f} s were {told}" if told else None
 
 
 def _served_late(watched: Watched) -> str | None:
     """A session that waited, and worked, is no outage; but mail stood still, perhaps for longer than is known."""
-    late = [gap for one in watched.endpoints for gap in outages(one) if gap.kind is GapKind.WAITED]
-    gap = max(late, key=lambda one: one.seconds, default=None)
+    gap = _longest_wait(watched)
     if gap is None or gap.seconds <= (watched.wanted.max_outage or 0.0):
         return None
+    return _waited(gap)
+
+
+def _longest_wait(watched: Watched) -> Gap | None:
+    late = [gap for one in watched.endpoints for gap in outages(one) if gap.kind is GapKind.WAITED]
+    return max(late, key=lambda one: one.seconds, default=None)
+
+
+def _waited(gap: Gap) -> str:
     return f"{gap.endpoint} was served, but waited for {length(gap)} until its server answered"
 
 
@@ -132,8 +150,13 @@ def _blind_seconds(watched: Watched) -> float:
 
 def _blind(watched: Watched) -> str | None:
     seconds = _blind_seconds(watched)
-    untold = seconds > (watched.wanted.max_outage or 0.0)
+    untold = seconds > (0.0 if watched.ending is Ending.UNPROVEN else watched.wanted.max_outage or 0.0)
     return f"nobody knocked for {seconds:.1f} s, and an outage may hide there" if untold else None
+
+
+def _not_stable(watched: Watched) -> str | None:
+    untold = "it was given up: all were not well for as long as was asked for"
+    return untold if watched.ending is Ending.UNPROVEN else None
 
 
 def _well(watched: Watched) -> str | None:
@@ -141,7 +164,8 @@ def _well(watched: Watched) -> str | None:
         return None
     seconds = _blind_seconds(watched)
     blind = f"; nobody knocked for {seconds:.1f} s, and a shorter outage may hide there" if seconds else ""
-    return _best(watched) + blind
+    late = _longest_wait(watched)
+    return _best(watched) + (f"; {_waited(late)}" if late else "") + blind
 
 
 def _best(watched: Watched) -> str:
@@ -166,6 +190,7 @@ RULES: tuple[Rule, ...] = (
     Rule("outage-lasts", Severity.CRITICAL, _lasts),
     Rule("outage-seen", Severity.CRITICAL, _was_out),
     Rule("verdict-critical", Severity.CRITICAL, _latest(Severity.CRITICAL)),
+    Rule("outage-perhaps-too-long", Severity.WARNING, _perhaps_too_long),
     Rule("comes-and-goes", Severity.WARNING, _comes_and_goes),
     Rule("verdict-warning", Severity.WARNING, _latest(Severity.WARNING)),
     Rule("served-late", Severity.WARNING, _served_late),
@@ -173,6 +198,7 @@ RULES: tuple[Rule, ...] = (
     Rule("not-shown-after", Severity.UNKNOWN, _unshown),
     Rule("verdict-unknown", Severity.UNKNOWN, _latest(Severity.UNKNOWN)),
     Rule("blind", Severity.UNKNOWN, _blind),
+    Rule("not-stable", Severity.UNKNOWN, _not_stable),
     Rule("well", Severity.OK, _well),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
@@ -12,6 +13,7 @@ from probe.model import (
     Failure,
     Fault,
     GapKind,
+    Networks,
     Phase,
     PhaseTiming,
     Result,
@@ -20,6 +22,7 @@ from probe.model import (
     Verdict,
     WatchedEndpoint,
 )
+from probe.service.vigil.beat import Beat
 from probe.service.vigil.post import Post, Turn
 from probe.verdict.shown import outages
 from tests.builders import failed, result
@@ -220,3 +223,38 @@ def test_a_session_whose_connection_broke_may_have_been_well_until_then() -> Non
     broke = session(Verdict.NO_GREETING, 1005.0, fault=failed(Phase.FIRST_BYTE, Failure.CLOSED))
     one.recorded(replace(broke, session=replace(broke.session, connected=1005.1, closed=1014.0)), 1015.0)
     assert [gap.began for gap in seen(one).gaps] == [Edge(1000.0, 1014.0)]
+
+
+OLD, NEW = ip_address("10.0.20.202"), ip_address("10.0.20.203")
+
+
+def in_flight(opened: float, closed: float) -> Result:
+    """A session to the old address that waited for its greeting as the server there ended."""
+    broke = session(Verdict.NO_GREETING, opened, fault=failed(Phase.FIRST_BYTE, Failure.CLOSED))
+    return replace(broke, session=replace(broke.session, address=OLD, connected=opened, closed=closed))
+
+
+@pytest.mark.parametrize(("at", "aside"), [(1006.0, True), (1002.0, False)], ids=["before", "since"])
+def test_one_in_flight_as_the_name_came_to_mean_another_address_is_no_outage(at: float, *, aside: bool) -> None:
+    """Nobody who asks for the name since then is led there; who was opened after it was, by a name that means both."""
+    one = post("-" * 50)
+    one.address = OLD
+    one.recorded(session(Verdict.PRESERVED, 1001.0), 1001.5)
+    one.address = NEW
+    one.moved(at - 2.0, at)
+    closed = in_flight(1004.0, 1009.0)
+    assert one.recorded(closed, 1015.0).aside is aside
+    assert [gap.kind for gap in seen(one).gaps] == ([] if aside else [GapKind.CRITICAL])
+    assert (seen(one).good_since is not None) is aside
+    under_way = Beat(one, opened=1004.0).under_way(closed.session, Networks())
+    assert under_way is not None
+    assert (under_way.failed is None) is aside, "nor is it one while its evidence is looked for"
+
+
+def test_what_follows_at_the_new_address_is_no_outage_of_one_in_flight_at_the_old() -> None:
+    one = post("-" * 50)
+    one.address = NEW
+    one.moved(1004.0, 1006.0)
+    knocked(one, "-" * 10 + "r" * 10 + "---", 1010.0)
+    one.recorded(in_flight(1004.0, 1009.0), 1015.0)
+    assert [gap.kind for gap in seen(one).gaps] == [GapKind.UNREACHABLE]

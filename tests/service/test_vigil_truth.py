@@ -58,6 +58,11 @@ class Truth:
         """Whether it was, or began or ceased to be so right then."""
         return any(self.at(moment + by).state is not State.WELL for by in (-0.06, 0.0, 0.06))
 
+    def out_in(self, start: float, end: float) -> float:
+        """Seconds of this time in which it was."""
+        bad = (one for one in self.stretches if one.state is not State.WELL)
+        return sum(max(0.0, min(one.end, end) - max(one.start, start)) for one in bad)
+
     def session(self, opened: float) -> Result:
         stretch = self.at(opened)
         match stretch.state:
@@ -153,6 +158,8 @@ def falsehoods(truth: Truth, watching: Watching) -> Iterator[tuple[str, Gap]]:
     """Edges that are not where they are said to be."""
     for gap in outages(watching.post.told(KNOCKS)):
         assert gap.ended is not None, "it was well in the end"
+        if gap.certain > truth.out_in(gap.began.earliest, gap.ended.by) + 0.1:
+            yield "it was not that long", gap
         if not truth.is_out(gap.began.by):
             yield "it had not begun by then", gap
         if gap.began.after is not None and truth.at(gap.began.after).state in KNOCKED:

@@ -38,6 +38,11 @@ def hung(at: float, seconds: float = 30.0, **more: Any) -> Sample:
     return sample(at, MUTE, answered=at, closed=at + seconds, judged=at + seconds, failed=True, **more)
 
 
+def closed(at: float) -> Sample:
+    """A session whose connection the server closed at once, and did not greet."""
+    return sample(at, MUTE, answered=at, closed=at + 0.1, judged=at + 0.2, failed=True, broke=True)
+
+
 def whole(folded: Timeline) -> list[Gap]:
     """The outages, each as one."""
     return list(outages(endpoint(gaps=folded.gaps)))
@@ -139,7 +144,43 @@ CASES = {
         outages=[(10.0, 0.2), (30.85, 0.85)],
     ),
     "not greeted, then refused, then served": Case(
-        knocks=REFUSED_10, samples=(served(1000), hung(1002, 6.0), served(1020.3)), outages=[(19.05, 1.25)]
+        knocks=REFUSED_10, samples=(served(1000), hung(1002, 6.0), served(1020.3)), outages=[(18.05, 2.25)]
+    ),
+    "refused, closed, and then somewhat slow: nobody saw when it ended": Case(
+        knocks=REFUSED_10, samples=(served(1005), closed(1020.3), served(1035, 2.5)), outages=[(19.05, 8.65)]
+    ),
+    "one connection closed, and then somewhat slow": Case(
+        samples=(served(1000), closed(1010), served(1024.0, 2.0)), outages=[(12.95, 12.95)]
+    ),
+    "closed, and then late: the wait is certain, what is before it is not": Case(
+        samples=(served(1000), closed(1010), served(1025.0, 12.0)), outages=[(23.9, 13.0)]
+    ),
+    "timed out, and then somewhat slow": Case(
+        samples=(served(1000), hung(1010, 8.0), served(1025.0, 2.5)), outages=[(18.4, 9.0)]
+    ),
+    "closed, refused all the time until it came back late": Case(
+        knocks="-" * 50 + "r" * 150 + "-" * 200,
+        samples=(served(1000), closed(1009), served(1040.3, 12.0)),
+        outages=[(46.45, 5.75)],
+    ),
+    "refused, and much later served late: a wait by itself": Case(
+        knocks=REFUSED_10, samples=(served(1005), served(1045.0, 9.0)), outages=[(10.0, 0.2), (8.45, 25.75)]
+    ),
+    "refused, and much later not greeted: nobody saw whether it went on": Case(
+        knocks=REFUSED_10, samples=(served(1005), hung(1045.0, 10.0), served(1060.0)), outages=[(35.05, 15.25)]
+    ),
+    "refused, and served at once, though somewhat slow: it may have hung": Case(
+        knocks=REFUSED_10, samples=(served(1005), served(1020.3, 7.5)), outages=[(13.9, 4.1)], kinds=["unreachable"]
+    ),
+    "refused, and hung as long as it once was late": Case(
+        knocks="-" * 150 + "r" * 50 + "-" * 200,
+        samples=(served(1000), served(1005.0, 20.0), served(1040.3, 25.0)),
+        outages=[(19.45, 5.45), (22.65, 12.85)],
+    ),
+    "hung, nobody looked, and then refused": Case(
+        knocks="-" * 100 + "r" * 5 + "-" * 50,
+        samples=(served(1000), hung(1001, 4.0), served(1021.3)),
+        outages=[(13.05, 8.25)],
     ),
     "served amid silence by a connection from before": Case(
         knocks="-" * 50 + "x" * 50 + "-" * 50, samples=(served(1000), served(1009.0, 16.0)), outages=[(10.0, 0.2)]

@@ -23,7 +23,7 @@ from probe.model import (
 )
 from probe.verdict.ending import stable_seconds, too_long, why_over
 from probe.verdict.shared import shared
-from probe.verdict.shown import length, standing, well_since
+from probe.verdict.shown import length, outages, seconds_out, standing, well_since, without_waits
 from probe.verdict.watched import RULES, conclude
 from tests.watched import IMAPS, SMTP, drained, endpoint, gap, sample, watched
 
@@ -47,6 +47,7 @@ ROWS = {
     "outage-lasts": watched(out(1080.0, None), wanted=TOLERANT),
     "outage-seen": watched(out(1010.0, 1011.0)),
     "verdict-critical": watched(one(Verdict.MASKED), wanted=TOLERANT),
+    "outage-perhaps-too-long": watched(out(1010.0, 1040.0), wanted=TOLERANT),
     "comes-and-goes": watched(
         endpoint(gaps=tuple(gap(at, at + 2.0) for at in (1005.0, 1020.0, 1035.0))), wanted=TOLERANT
     ),
@@ -56,6 +57,7 @@ ROWS = {
     "not-shown-after": watched(out(1060.0, 1062.0), wanted=TOLERANT),
     "verdict-unknown": watched(one(Verdict.UNVERIFIED)),
     "blind": watched(endpoint(blind=(Span(1010.0, 1015.0),))),
+    "not-stable": watched(ending=Ending.UNPROVEN),
     "well": watched(),
 }
 
@@ -80,8 +82,10 @@ def test_the_worst_comes_first() -> None:
 def test_a_wait_counts_where_it_goes_on_from_an_outage() -> None:
     waited = gap(1025.0, 1045.0, kind=GapKind.WAITED)
     assert conclude(watched(endpoint(gaps=(waited,)), wanted=TOLERANT)).severity is Severity.OK
-    goes_on = replace(waited, began=Edge(1022.0, 1025.0))
-    done = conclude(watched(endpoint(gaps=(gap(1010.0, 1025.0), goes_on)), wanted=TOLERANT))
+    refused = gap(1010.0, 1025.0)
+    assert refused.ended is not None
+    goes_on = replace(waited, began=refused.ended)
+    done = conclude(watched(endpoint(gaps=(refused, goes_on)), wanted=TOLERANT))
     assert (done.rule, "out for 35.0 s" in done.sentence) == ("outage-too-long", True)
 
 
@@ -114,6 +118,10 @@ def test_a_blind_stretch_that_would_be_tolerated_as_an_outage_is_and_is_told() -
     told = "nobody was out; nobody knocked for 5.0 s, and a shorter outage may hide there"
     assert (done.severity, done.sentence) == (Severity.OK, told)
     assert stable_seconds(watched(blind)) == 75.0, "what is stable has been looked at"
+    assert stable_seconds(watched(blind, wanted=TOLERANT)) == 89.0, "but for what is short, and tolerated"
+    longer = endpoint(blind=(Span(1010.0, 1016.0), Span(1040.0, 1041.0)))
+    assert stable_seconds(watched(longer, wanted=TOLERANT)) == 74.0
+    assert conclude(watched(blind, wanted=TOLERANT, ending=Ending.UNPROVEN)).rule == "blind"
 
 
 def test_nothing_at_all_is_unknown() -> None:
@@ -166,16 +174,41 @@ def test_an_outage_that_changes_its_kind_is_one_outage() -> None:
     between = replace(served, began=Edge(1030.4, 1040.0))
     assert too_long(watched(endpoint(gaps=(refused, between)), wanted=TOLERANT)) is None, "somebody was served"
     masked = replace(served, began=Edge(1000.0, 1005.0), seen=1009.0, ended=Edge(1009.0, 1030.4), how=("masked",))
-    one = too_long(watched(endpoint(gaps=(masked, gap(1010.0, 1030.0))), wanted=Wanted(max_outage=25.0)))
+    whole = watched(endpoint(gaps=(masked, gap(1010.0, 1030.0))), wanted=Wanted(max_outage=23.0))
+    one = too_long(whole)
     assert one is not None
     assert (one.began, one.ended) == (masked.began, Edge(1029.9, 1030.4))
+    perhaps = conclude(replace(whole, wanted=Wanted(max_outage=25.0)))
+    told = "vip/smtp was out for 27.1 s ± 3.3 (masked, no answer), perhaps for longer than the 25 s tolerated"
+    assert (perhaps.rule, perhaps.sentence) == ("outage-perhaps-too-long", told)
     before = replace(masked, ended=Edge(1005.5, 1006.0), seen=1005.5)
     assert too_long(watched(endpoint(gaps=(before, gap(1010.0, 1030.0))), wanted=Wanted(max_outage=25.0))) is None
 
 
 def test_overlapping_gaps_count_once() -> None:
     both = endpoint(gaps=(gap(1010.0, 1020.0), gap(1015.0, 1030.0, kind=GapKind.CRITICAL)))
-    assert both.seconds_out == pytest.approx(20.0)
+    assert seconds_out(both) == pytest.approx(20.0)
+
+
+def test_who_was_served_late_was_not_out() -> None:
+    late = endpoint(gaps=(gap(1025.0, 1045.0, kind=GapKind.WAITED),))
+    assert (without_waits(late), seconds_out(late)) == ((), 0)
+    done = conclude(watched(late, wanted=TOLERANT))
+    told = "nobody was out; vip/smtp was served, but waited for at least 19.9 s until its server answered"
+    assert (done.rule, done.sentence) == ("well", told)
+    assert conclude(watched(late, wanted=TOLERANT, ending=Ending.UNPROVEN)).rule == "not-stable"
+
+
+def test_what_nobody_saw_of_an_outage_is_in_its_bound() -> None:
+    """It was out for 20 s for certain; the 10 s between its parts nobody looked."""
+    first = Gap(
+        endpoint=SMTP, kind=GapKind.CRITICAL, began=Edge(999.9, 1000.1), seen=1010.0, ended=Edge(1010.0, 1031.0)
+    )
+    (joined,) = outages(endpoint(gaps=(first, gap(1020.0, 1030.0))))
+    assert (length(joined), round(joined.unseen, 3)) == ("25.4 s ± 5.7", 10.1)
+    lasting = replace(first, ended=None)
+    (joined,) = outages(endpoint(gaps=(lasting, gap(1020.0, None, seen=1030.0))))
+    assert length(joined) == "at least 19.8 s"
 
 
 def test_what_is_not_bounded_on_both_sides_has_the_seconds_that_are_certain() -> None:
@@ -186,7 +219,7 @@ def test_what_is_not_bounded_on_both_sides_has_the_seconds_that_are_certain() ->
     assert (length(before), round(before.seconds, 3)) == ("at least 0.1 s", 0.1)
     lasting = Gap(endpoint=SMTP, kind=GapKind.CRITICAL, began=Edge(1000.0, 1015.0), seen=1025.0)
     assert (length(lasting), lasting.seconds) == ("at least 10.0 s", 10.0)
-    assert [endpoint(gaps=(one,)).seconds_out for one in (before, lasting)] == [before.seconds, lasting.seconds]
+    assert [seconds_out(endpoint(gaps=(one,))) for one in (before, lasting)] == [before.seconds, lasting.seconds]
 
 
 def test_a_path_out_as_a_whole_narrows_its_edges() -> None:

@@ -46,7 +46,7 @@ class Beat:
         session = closed if judged is None else judged.session
         if session is None or self.talking is not None:
             return UnderWay(opened=self.opened if self.talking is None else self.talking)
-        if session.fault is None:
+        if session.fault is None or self.post.has_left(session):
             return UnderWay(opened=session.opened, closed=session.closed)
         judgement = judge(session, Evidence(), networks) if judged is None else judged.judgement
         return UnderWay(opened=session.opened, closed=session.closed, failed=judgement.verdict, broke=session.broke)

@@ -15,6 +15,7 @@ from probe.model import (
     Knock,
     Result,
     Sample,
+    Session,
     Span,
     UnderWay,
     Verdict,
@@ -120,6 +121,10 @@ class Post:
         self._moved_at = at
         self._reach = self._reach.moved(known, at)
 
+    def has_left(self, session: Session) -> bool:
+        """Whether the endpoint has left the address of a session since: it says nothing of the endpoint any more."""
+        return session.address not in (None, self.address) and session.opened < self._moved_at
+
     def knocked(self, knock: Knock) -> Turn | None:
         """Write down a knock; what it changed."""
         if knock.at <= self._moved_at:
@@ -140,7 +145,8 @@ class Post:
             self._prompt.append(Span(session.opened, session.connected))
             self._reach = self._reach.reached(session.opened)
             self._compare()
-        aside = gap is not None and judgement.verdict not in PROVEN
+        elsewhere = gap is None and session.fault is not None and self.has_left(session)
+        aside = (gap is not None or elsewhere) and judgement.verdict not in PROVEN
         if gap is not None and judgement.verdict in GONE:
             self._name(gap, judgement, judged)
         sample = Sample(
@@ -160,7 +166,8 @@ class Post:
         self.connections = session.connections
         self.baseline = self.baseline or sample
         self._samples = (*self._samples, sample)[-MOST_SAMPLES:]
-        self._timeline = self._timeline.after(sample)
+        if not (aside and elsewhere):  # what comes after it is another server's
+            self._timeline = self._timeline.after(sample)
         if not aside:
             good = sample.took_place and is_good(sample.verdict, self.baseline.verdict)
             self._good_since = (self._good_since or sample.shown) if good else None

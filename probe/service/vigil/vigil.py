@@ -320,6 +320,8 @@ class Vigil:
         if fault is not None:
             await self._until_known(post, judged)
         self._record(post, result, judged)
+        if fault is not None and post.has_left(result.session):
+            self._beats[post.endpoint.name].wanted_now.set()
 
     def _write_down_all(self) -> None:
         """What is judged counts, though more knocks of its time might have come: nobody waits for them any more."""
