@@ -87,23 +87,6 @@ NOISE = (
         },
     ),
     Case(
-        name="what pages for the third time within an hour is kept for a quarter of one; what does so once is not",
-        vantages=(
-            lan(
-                "preserved 4m" + ", silent_drop 1m, preserved 14m" * 3 + ", preserved 15m",
-                more={"once/smtp": "preserved 4m, silent_drop 1m, preserved 59m"},
-            ),
-        ),
-        fires={
-            "8m": {drop(): "", drop('path="once",service="smtp"'): ""},
-            "9m30s": {},
-            **{at: {drop(): ""} for at in ("20m", "35m")},
-            **{at: {} for at in ("28m", "33m50s")},
-            "49m30s": {drop(): "vip/smtp: connections vanish without an answer (silent_drop), seen from lan"},
-            "54m30s": {},
-        },
-    ),
-    Case(
         name="two moments with minutes between them",
         vantages=(lan("preserved 2m, silent_drop 30s, preserved 4m, silent_drop 30s, preserved 2m"),),
         fires={"2m20s": {}, "3m": {short(): ""}, "6m50s": {short(): ""}, "7m30s": {short(): ""}},
