@@ -222,9 +222,17 @@ class Session:
         )
 
     def lost_meanwhile(self, failure: Failure) -> bool:
-        """Whether the open connection went dead, and a new one failed in this way at once."""
-        vanished = self.fault is not None and self.fault.failure is Failure.VANISHED
-        return vanished and self.control_failed(ControlKind.CONNECT, failure)
+        """Whether its connection came about and failed, and the last one after it could not even be opened, like this.
+
+        Where the vantage could not open that one, the session tells what it told, unless it went dead in silence: that
+        may then have been the vantage too.
+        """
+        again = self.controls[-1].fault if self.controls else None
+        if self.fault is None or again is None or again.failure is not failure:
+            return False
+        if failure is Failure.VANTAGE:
+            return self.fault.failure is Failure.VANISHED
+        return again.phase is Phase.CONNECT
 
     def control_failed(self, kind: ControlKind, failure: Failure) -> bool:
         """Whether such a control connection was made and ended like this."""

@@ -104,20 +104,20 @@ WORDS: dict[str, Words] = {
         _NO_ROUTE,
     ),
     "no-route-meanwhile": Words(
-        "{where} went silent in phase {phase}, and this machine itself has no way there since ({again}).",
+        "{where} failed in phase {phase} ({detail}), and this machine itself has no way there since ({again}).",
         _NO_ROUTE,
     ),
     "connection-refused": Words("{where} refused the connection{how}.", _REFUSED),
     "dropped-meanwhile": Words(
-        "{where} went silent in phase {phase}, and a new connect got no answer within {connect:.1f} s either: packets "
-        "are dropped in silence.",
+        "{where} failed in phase {phase} ({detail}), and the next connect got no answer ({again}): packets are dropped "
+        "in silence.",
         _DROPPED,
     ),
     "unannounced-meanwhile": Words(
-        "{where} went silent in phase {phase}, and is unreachable since: nobody answers for the address.",
+        "{where} failed in phase {phase} ({detail}), and is unreachable since: nobody answers for the address.",
         _UNANNOUNCED,
     ),
-    "refused-meanwhile": Words("{where} went silent in phase {phase}, and refuses connections since.", _REFUSED),
+    "refused-meanwhile": Words("{where} failed in phase {phase} ({detail}), and refuses connections since.", _REFUSED),
     "forged-header-believed": Words(
         "{where} believes anybody: a connection from here claimed in a PROXY header to be {forged}, and the server "
         "took that for the client's address ({forged_source}, {forged_when}).",
@@ -237,7 +237,7 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
         "waited": session.closed - session.seconds_in(Phase.QUIT) - connected,
         "phase": fault.phase if fault else "",
         "detail": fault.detail if fault else "",
-        "again": next((control.fault.detail for control in session.controls if control.fault), ""),
+        "again": next((control.fault.detail for control in reversed(session.controls) if control.fault), ""),
         "how": f" ({fault.detail})" if fault and fault.failure is not Failure.REFUSED else "",
         "reply": " ".join((fault.reply or fault.detail).split("\n")) if fault else "",
         "header": session.header_sent,

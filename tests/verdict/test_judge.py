@@ -59,8 +59,8 @@ def control(kind: ControlKind, *, worked: bool, seconds: float = 0.1, fault: Fau
     return Control(kind=kind, worked=worked, seconds=seconds, fault=fault)
 
 
-def _again(failure: Failure) -> Control:
-    return control(ControlKind.CONNECT, worked=False, seconds=5.0, fault=failed(Phase.CONNECT, failure))
+def _again(failure: Failure, kind: ControlKind = ControlKind.CONNECT) -> Control:
+    return control(kind, worked=False, seconds=5.0, fault=failed(Phase.CONNECT, failure))
 
 
 AGAIN_FINE = control(ControlKind.CONNECT, worked=True)
@@ -99,6 +99,32 @@ CASES: list[tuple[str, Session, Evidence, Verdict]] = [
             ("no-route-meanwhile", Failure.NO_ROUTE, Verdict.UNANNOUNCED),
             ("refused-meanwhile", Failure.REFUSED, Verdict.REFUSED),
         )
+    ),
+    # It failed by itself (a 421 for want of a header, say), and what was to tell more found the way in gone: a pod that
+    # restarts with a mended listener, a node that is drained. To call that what the first one met would end an outage.
+    *(
+        (rule, smtp(fault=fault, controls=(*before, _again(failure, kind))), NOTHING, verdict)
+        for fault in (failed(Phase.GREETING, Failure.REJECTED, reply="421 4.3.0 try later"), CLOSED)
+        for before, kind in (((), ControlKind.LOCAL_HEADER), ((LOCAL_FAILED,), ControlKind.SILENT))
+        for rule, failure, verdict in (
+            ("dropped-meanwhile", Failure.TIMED_OUT, Verdict.SILENT_DROP),
+            ("unannounced-meanwhile", Failure.UNREACHABLE, Verdict.UNANNOUNCED),
+            ("no-route-meanwhile", Failure.NO_ROUTE, Verdict.UNANNOUNCED),
+            ("refused-meanwhile", Failure.REFUSED, Verdict.REFUSED),
+        )
+    ),
+    # The last connection is what holds now; one that the vantage could not open tells nothing of a server that spoke.
+    (
+        "works-with-local-header",
+        smtp(fault=CLOSED, controls=(_again(Failure.TIMED_OUT, ControlKind.NO_HEADER), LOCAL_WORKED)),
+        NOTHING,
+        Verdict.PROXY_HEADER_TIMEOUT,
+    ),
+    (
+        "no-byte-or-no-greeting",
+        smtp(fault=CLOSED, controls=(_again(Failure.VANTAGE, ControlKind.LOCAL_HEADER),)),
+        NOTHING,
+        Verdict.NO_GREETING,
     ),
     # A new connect is answered: only this connection was lost, to a firewall's or kube-proxy's state of it.
     *(
