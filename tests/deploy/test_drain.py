@@ -27,18 +27,12 @@ from tests.deploy.drain_stage import (
     WATCHES_ON,
     WRAPPED,
     Stage,
-    furnished,
     play_at_once,
     wait_for,
 )
 from tests.deploy.test_drain_recipes import recipe
 
 SHELLS = pytest.mark.parametrize("shell", ["sh", "bash"])
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    return furnished(tmp_path)
 
 
 @SHELLS

@@ -25,15 +25,9 @@ from tests.deploy.drain_stage import (
     WATCHES_ON,
     WRAPPED,
     Stage,
-    furnished,
     play_at_once,
     wait_for,
 )
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    return furnished(tmp_path)
 
 
 def test_who_is_interrupted_before_anything_is_touched_is_not_told_to_uncordon(stage: Stage) -> None:
