@@ -47,7 +47,9 @@ budget may never let go of a pod. PROBE and KUBECTL name other programs, which h
 END
 }
 
-say() { printf 'drain.sh: %s\n' "$*" >&2; }
+# A signal may be heeded amid a command whose standard error goes nowhere, so what is said goes to a descriptor of its own.
+exec 4>&2
+say() { printf 'drain.sh: %s\n' "$*" >&4; }
 
 refuse() {
     say "$1"
@@ -162,7 +164,7 @@ relay() {
 trap '' TSTP
 relay 3>&2 2>/dev/null <"$told" >/dev/null &
 relay=$!
-exec 2>>"$told"
+exec 2>>"$told" 4>&2
 
 # Who of a group is alive (a zombie only waits for its parent), and its leader, who may be so young that there is no group yet.
 members() {
