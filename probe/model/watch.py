@@ -203,9 +203,11 @@ class UnderWay:
     """A session that is not written down yet. `closed`: when its talk was over; None: it goes on.
 
     `failed`: what one that came to nothing proves without its evidence. `broke`: the other side ended it.
+    `begun`: False while the name of its host is looked up, or it waits for its place.
     """
 
     opened: float
+    begun: bool = True
     closed: float | None = None
     failed: Verdict | None = None
     broke: bool = False
@@ -214,9 +216,11 @@ class UnderWay:
 class Lack(StrEnum):
     """What there has been none of for longer than it should be.
 
-    The server's next word in a session, the evidence of one that worked, a verdict on one that failed, a session.
+    A session's beginning, the server's next word in it, the evidence of one that worked, a verdict on one that failed,
+    a session.
     """
 
+    OPENING = "opening"
     SERVER = "server"
     EVIDENCE = "evidence"
     VERDICT = "verdict"

@@ -46,7 +46,10 @@ def waits(endpoint: WatchedEndpoint, until: float) -> Wait | None:
 def _slow(session: UnderWay, endpoint: WatchedEndpoint, until: float) -> Wait | None:
     worked = [one for one in endpoint.samples[-LATEST:] if one.took_place and not one.failed]
     if session.closed is None:
-        usual, wait = [one.closed - one.at for one in worked], Wait(until - session.opened, Lack.SERVER)
+        usual, wait = (
+            [one.closed - one.at for one in worked],
+            Wait(until - session.opened, Lack.SERVER if session.begun else Lack.OPENING),
+        )
     else:
         usual, wait = [one.judged - one.closed for one in worked], Wait(until - session.closed, Lack.EVIDENCE)
     return wait if _is_long(wait.seconds, max(usual, default=0.0)) else None
@@ -146,6 +149,7 @@ def seconds_out(endpoint: WatchedEndpoint) -> float:
 
 
 STATES = {
+    Lack.OPENING: "opens {seconds:.0f} s",
     Lack.SERVER: "waits {seconds:.0f} s",
     Lack.EVIDENCE: "judging {seconds:.0f} s",
     Lack.VERDICT: "{failed} so far",

@@ -142,6 +142,7 @@ def _latest(severity: Severity) -> Callable[[Watched], str | None]:
 
 
 UNSHOWN = {
+    Lack.OPENING: "a session waits to be opened (for the address of its host, or its place), and has shown nothing yet",
     Lack.SERVER: "a session has waited for its server, and has shown nothing yet",
     Lack.EVIDENCE: "a session has worked, and its evidence has not come yet (no line in a log)",
     Lack.VERDICT: "a session has failed, and is not judged yet",

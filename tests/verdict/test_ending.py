@@ -93,6 +93,8 @@ def test_a_session_that_waits_makes_nobody_well_and_is_no_outage() -> None:
     done = conclude(watched(waiting))
     told = "a session has waited for its server, and has shown nothing yet: vip/smtp for 35 s"
     assert (done.rule, done.severity, done.sentence) == ("not-shown-after", Severity.UNKNOWN, told)
+    unopened = conclude(watched(endpoint(under_way=UnderWay(opened=1055.0, begun=False))))
+    assert unopened.sentence.startswith("a session waits to be opened (for the address of its host"), "a dead resolver"
     seen = watched(waiting, wanted=TOLERANT, ending=Ending.MAX_OUTAGE)
     assert (too_long(seen), why_over(seen)) == (None, None)
     assert [one.gaps for one in as_ended(seen).endpoints] == [()]
