@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from os import SEEK_END
 from pathlib import Path
@@ -61,8 +61,16 @@ async def world() -> AsyncIterator[DemoWorld]:
         yield world
 
 
-async def judged(world: DemoWorld, folder: Path, log: Path | None = None, lookups: Lookups | None = None) -> Result:
-    """One imaps session; the log may be another one than the servers' own, its host a name that `lookups` knows."""
+async def judged(
+    world: DemoWorld,
+    folder: Path,
+    log: Path | None = None,
+    lags: Iterable[float] = (),
+    lookups: Lookups | None = None,
+) -> Result:
+    """One imaps session; the log may be another one than the servers' own, and have been so late of late; its host may
+    be a name that `lookups` knows.
+    """
     content = {**world.config(), "timeouts": {"connect": "2s", "session": "12s", "evidence": "15s"}}
     if log is not None:
         content["evidence"] = {"sources": [{"kind": "file", "path": str(log)}]}
@@ -72,6 +80,8 @@ async def judged(world: DemoWorld, folder: Path, log: Path | None = None, lookup
     async with outfitted(settings, [at], time.time) as workshop:
         if lookups is not None:
             at, workshop.kit = replace(at, host="mail.demo.test"), replace(workshop.kit, lookups=lookups)
+        if lags:
+            workshop.learnt.lags[f"file:{log}"] = deque(lags)
         return await probe_endpoint(at, workshop, Ours())
 
 
@@ -119,16 +129,19 @@ async def shipped(log: Path, to: Path, *, late: float) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_log_that_comes_late_tells_who_masks_all_the_same(world: DemoWorld, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("late", "known"), [(1.6, ()), (2.5, (0.1,))], ids=["unknown", "later than it was"])
+async def test_a_log_that_comes_late_tells_who_masks_all_the_same(
+    world: DemoWorld, tmp_path: Path, late: float, known: tuple[float, ...]
+) -> None:
     """Beats are no use while the lines of the ones before may be on their way; strangers' lines come all the time."""
     way = world.way(Scene.BEHIND_NODE, Service.IMAPS)
     assert way
     await world.junctions[Service.IMAPS].lead(way)
     (log := tmp_path / "shipped.log").touch()
-    shipping = asyncio.create_task(shipped(world.log_file, log, late=1.6))
+    shipping = asyncio.create_task(shipped(world.log_file, log, late=late))
     while not log.stat().st_size:  # noqa: ASYNC110 - strangers' sessions, told by a file
         await asyncio.sleep(0.01)
-    result = await judged(world, tmp_path, log)
+    result = await judged(world, tmp_path, log, known)
     shipping.cancel()
     assert (result.judgement.verdict, result.judgement.masked_by) == (Verdict.MASKED, MaskedBy.NODE)
 
