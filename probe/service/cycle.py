@@ -67,7 +67,7 @@ async def probe_endpoint(endpoint: Endpoint, workshop: Workshop, of_this_round: 
 
 
 async def _probe(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) -> Result:
-    strayed = False
+    strayed, given_up, began = False, 0, workshop.kit.clock()
     for left in reversed(range(ATTEMPTS)):
         looked_up = await workshop.look_up(endpoint)
         there = endpoint.pinned(looked_up.at)
@@ -75,6 +75,7 @@ async def _probe(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) ->
         if not (left and pursued.undecided and workshop.take(endpoint)):
             break
         strayed = strayed or pursued.strayed
+        given_up += pursued.session.connections
         await asyncio.sleep(pursued.again_at - workshop.kit.clock())
     evidence = pursued.evidence
     if strayed and judge(pursued.session, evidence, workshop.networks).verdict is Verdict.PRESERVED:
@@ -90,7 +91,8 @@ async def _probe(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) ->
     judgement = judge(pursued.session, evidence, workshop.survey.networks(workshop.networks))
     judgement = explained(pursued.session, judgement, replace(known, logins=counted))
     workshop.progress(endpoint, judgement.verdict)
-    return Result(session=pursued.session, evidence=evidence, judgement=judgement)
+    beats = workshop.learnt.budgets.beats_since(endpoint.name, began)
+    return Result(session=pursued.session, evidence=evidence, judgement=judgement, given_up=given_up, beats=beats)
 
 
 def so_far(session: Session, networks: Networks, why: str) -> Result | None:
