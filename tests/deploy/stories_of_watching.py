@@ -46,6 +46,25 @@ NOISE = (
         },
     ),
     Case(
+        name="of two ports of a service one has a bad session once, and the other's of the same turn is judged later",
+        vantages=(
+            Vantage(
+                name="lan",
+                scripts={
+                    "vip/smtp": "preserved 4m, silent_drop 30s, preserved 6m",
+                    "vip/smtp:2525": "preserved 10m30s",
+                    "other/smtp": "preserved 4m, masked 30s, preserved 6m",
+                    "other/smtp:2525": "preserved 10m30s",
+                },
+                takes={"preserved": 12},
+            ),
+        ),
+        fires={
+            **{at: {} for at in ("4m20s", "4m30s")},
+            **{at: {short(): "", short(path="other"): ""} for at in ("4m50s", "5m30s", "8m")},
+        },
+    ),
+    Case(
         name="masked once, between a drop and a refusal: no proof of masking, and one outage",
         vantages=(lan("preserved 4m, silent_drop 30s, masked 30s, refused 30s, preserved 6m"),),
         fires={"4m50s": {}, "5m20s": {}, "6m": {short(): ""}},
