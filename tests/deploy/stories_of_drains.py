@@ -83,7 +83,7 @@ DRAINS = (
         },
     ),
     Case(
-        name="and then it is dropped, or the drain has not gone well at all: that pages when the maintenance ends, as ever",
+        name="a page is over, and something is dropped then: the maintenance ends, and it pages",
         vantages=(
             lan(
                 "preserved 340s, refused 400s, preserved 3m, silent_drop 4m",

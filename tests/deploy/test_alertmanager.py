@@ -20,6 +20,7 @@ from tests.service.metrics.programs import running, serving
 
 EXAMPLE = RULES.with_name("alertmanager.example.yaml")
 VIP = {"path": "vip", "service": "smtp", "severity": "critical"}
+IMAPS = {**VIP, "service": "imaps"}
 OTHER = {**VIP, "path": "outside"}
 DROP, MASKED = {"alertname": "MailprobeSilentDrop"}, {"alertname": "MailprobeMasked"}
 UNVERIFIED = {"alertname": "MailprobeUnverified", "severity": "warning", "service": "smtp"}
@@ -45,10 +46,15 @@ ROUTES = (
 )
 
 INHIBITED = {
-    "a drop: masked and unverified of its path, and of no other": (
-        [DROP | VIP],
-        [MASKED | VIP, UNVERIFIED | {"path": "vip", "vantage": "lan"}],
+    "a drop of the whole path: masked and unverified of each of its services, and of no other path": (
+        [DROP | VIP, DROP | IMAPS],
+        [MASKED | VIP, MASKED | IMAPS, UNVERIFIED | {"path": "vip", "vantage": "lan"}],
         [MASKED | OTHER, DROP | VIP],
+    ),
+    "a port that is refused: nothing of its path's other services": (
+        [{"alertname": "MailprobeRefused"} | IMAPS],
+        [MASKED | IMAPS],
+        [MASKED | VIP, UNVERIFIED | {"path": "vip", "vantage": "lan"}],
     ),
     "a maintenance of a path: all of it": (
         [MAINTENANCE | {"path": "vip"}],
