@@ -31,6 +31,13 @@ LASTING = {
 
 DIFFERS_IMAPS = differs().replace("smtp", "imaps")
 
+SERVICES_WITH_LOGIN = ("submission", "imaps")
+
+
+def logins(service: str, vantage: str) -> str:
+    return f'mailprobe_phase_duration_seconds_count{{path="vip",service="{service}",phase="login",vantage="{vantage}"}}'
+
+
 ONCE = (*LASTING, "silent_drop", "unannounced", "masked")
 
 VERDICTS = (
@@ -208,6 +215,24 @@ QUORUM = (
             "6m": {differs("vps"): "vip/smtp: only vps sees it as silent_drop; other vantages do not"},
             "8m50s": {differs("vps"): ""},
             "15m": {},
+        },
+    ),
+    Case(
+        name="logins are refused: who does not log in has no say in it, who does has",
+        vantages=(
+            lan("preserved 13m", more={f"vip/{one}": "preserved 4m, login_failed 9m" for one in SERVICES_WITH_LOGIN}),
+            Vantage(name="vps", scripts={"vip/submission": "preserved 13m", "vip/imaps": "unverified 13m"}),
+        ),
+        series={
+            **{logins(service, "lan"): "1+1x80" for service in SERVICES_WITH_LOGIN},
+            logins("imaps", "vps"): "1+1x80",
+        },
+        fires={
+            "5m": {},
+            **{
+                at: {'MailprobeLoginFailed{path="vip",service="submission"}': "", DIFFERS_IMAPS: ""}
+                for at in ("7m", "9m", "12m30s")
+            },
         },
     ),
     Case(

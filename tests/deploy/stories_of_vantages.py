@@ -73,7 +73,7 @@ ITSELF = (
         },
     ),
     Case(
-        name="a trial is pushed of a path that nobody watches, and another is deleted; rounds that have gone on are missed",
+        name="a trial is pushed of a path that nobody watches, another is deleted; rounds that have gone on are missed",
         vantages=(
             lan("preserved 26m"),
             Vantage(name="laptop", scripts={"trial/smtp": "preserved 1m, hung 25m"}, counts=False),
