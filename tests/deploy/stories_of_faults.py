@@ -236,6 +236,14 @@ QUORUM = (
         },
     ),
     Case(
+        name="the other vantage meets a limit, which is no vote that clients get in",
+        vantages=(lan("preserved 4m, silent_drop 9m"), vps("preserved 4m, rate_limited 9m")),
+        fires={
+            "6m": {differs(): "vip/smtp: only lan sees it as silent_drop; no other vantage can tell just now"},
+            "8m30s": {drop(): "", differs(): ""},
+        },
+    ),
+    Case(
         name="both of two see it, each in its own words",
         vantages=(lan("preserved 4m, silent_drop 10m"), vps("preserved 4m, refused 10m")),
         fires={

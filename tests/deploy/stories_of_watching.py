@@ -12,6 +12,13 @@ KNOWN = {
 }
 """What whoever masks on purpose has silenced."""
 
+AMID_ERRORS = {
+    drop(): "",
+    'MailprobeNoGreeting{path="vip",service="submissions"}': "",
+    'MailprobeServiceError{path="vip",service="submission",vantage="lan"}': "",
+}
+LIMITED = 'MailprobeRateLimited{path="vip",service="imaps",vantage="lan"}'
+
 CERTIFIED = ("imaps", "submission", "submissions")
 
 NOISE = (
@@ -81,6 +88,24 @@ NOISE = (
                 f"MailprobeTlsFailed{{{SMTP}}}": "",
             },
             "13m40s": {},
+        },
+    ),
+    Case(
+        name="errors and limits amid an outage end no page; they make none, of one session that is lost or of none at all",
+        vantages=(
+            lan(
+                "preserved 4m, silent_drop 2m, service_error 150s, silent_drop 30s, rate_limited 3m, preserved 5m",
+                more={
+                    "vip/imaps": "preserved 4m, silent_drop 30s, rate_limited 5m, service_error 7m30s",
+                    "vip/submission": "service_error 17m",
+                    "vip/submissions": "preserved 4m" + ", no_greeting 1m, service_error 1m" * 4 + ", preserved 5m",
+                },
+            ),
+        ),
+        fires={
+            "4m50s": {drop(): ""},
+            **{at: AMID_ERRORS for at in ("8m50s", "9m20s")},
+            **{at: {**AMID_ERRORS, LIMITED: "", short(service="imaps"): ""} for at in ("11m50s", "14m50s")},
         },
     ),
     Case(
