@@ -91,7 +91,7 @@ NOISE = (
         },
     ),
     Case(
-        name="errors and limits amid an outage end no page; they make none, of one session that is lost or of none at all",
+        name="errors and limits amid an outage end no page; they make none, of one lost session or of none",
         vantages=(
             lan(
                 "preserved 4m, silent_drop 2m, service_error 150s, silent_drop 30s, rate_limited 3m, preserved 5m",
