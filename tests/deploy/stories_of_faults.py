@@ -284,6 +284,14 @@ QUORUM = (
         },
     ),
     Case(
+        name="of the other vantage there is what it pushed last: that votes for 8 minutes after its session, and no more",
+        vantages=(
+            lan("preserved 4m, silent_drop 12m"),
+            Vantage(name="cron", scripts={"vip/smtp": "preserved 4m, hung 12m"}, counts=False),
+        ),
+        fires={"11m": {differs(): ""}, "13m": {drop(): "", differs(): ""}},
+    ),
+    Case(
         name="the other vantage loses its interface with the outage, and cannot open sessions any more",
         vantages=(lan("preserved 4m, refused 5m"), vps("preserved 4m, unable 5m")),
         fires={

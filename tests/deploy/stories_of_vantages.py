@@ -134,6 +134,14 @@ ITSELF = (
         },
     ),
     Case(
+        name="a vantage comes back after twelve minutes: it is not stale",
+        vantages=(
+            Vantage(name="lan", scripts={"vip/smtp": "preserved 5m, gone 12m, preserved 8m"}, takes={"preserved": 20}),
+            vps("preserved 25m"),
+        ),
+        fires={at: down() for at in ("17m", "17m30s", "18m", "19m", "20m", "21m")},
+    ),
+    Case(
         name="sessions cannot be opened",
         vantages=(lan("preserved 4m, unable 20m"),),
         fires={
