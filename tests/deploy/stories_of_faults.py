@@ -144,7 +144,7 @@ VERDICTS = (
 
 SLOW = (
     Case(
-        name="the third page within an hour is kept for a quarter of one, what pages once is not; another path is drained",
+        name="the third page within an hour is kept for a quarter of one, one alone is not; another path is drained",
         vantages=(
             lan(
                 "preserved 4m" + ", silent_drop 1m, preserved 14m" * 3 + ", preserved 15m",
