@@ -17,7 +17,7 @@ from math import inf
 from probe.evidence.age import Written
 from probe.evidence.events import FaultLine, Observed
 from probe.evidence.links import by_fingerprint, by_message, by_port, by_token
-from probe.evidence.moments import by_rhythm, by_time, candidates, has_strayed
+from probe.evidence.moments import are_shown, by_rhythm, by_time, candidates
 from probe.evidence.scene import SETTLE, Clocks, Finding, Scene, from_dovecot
 from probe.model import Evidence, Failure, Link, Peer, Service, Session, Sighting, Sign
 
@@ -49,7 +49,8 @@ class Search:
     `settled`: nothing that may still come can change it; `settles`: when that will be, unless something comes, -inf if
     it always was. `candidates`: lines that may be ours but are not certain, by `sources`; a rhythm would tell, and time
     alone from `tells` on. `dated_from`: when one line more would tell that lines which do not count yet are of now
-    (age.py, rule 3), -inf if there are none. `strayed`: its beats went another way in, so no rhythm will tell.
+    (age.py, rule 3), -inf if there are none. `shown`: lines of its beats came, under our own address and their ports;
+    `strayed`: as a finding says.
     `clocks`: what the sightings say of their sources' clocks.
     """
 
@@ -60,6 +61,7 @@ class Search:
     sources: frozenset[str] = frozenset()
     tells: float = inf
     dated_from: float = -inf
+    shown: bool = False
     strayed: bool = False
     clocks: Clocks = field(default_factory=dict)
 
@@ -89,7 +91,8 @@ def search(session: Session, scene: Scene) -> Search:
         sources=frozenset(line.seen.source for line in lines),
         tells=min(finding.tells for finding in findings),
         dated_from=max((written.dated_from(seen) for seen in older), default=-inf),
-        strayed=not sightings and has_strayed(session, since),
+        shown=are_shown(session, since),
+        strayed=not sightings and any(finding.strayed for finding in findings),
         clocks={key: offset for finding in findings for key, offset in finding.clocks.items()},
     )
 

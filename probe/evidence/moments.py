@@ -13,10 +13,16 @@ from math import inf
 from probe.evidence.events import LoginEnded, Observed, SessionId
 from probe.evidence.rhythm import ANY_SHIFT, WORSE, Mark, Stroke, best_fit
 from probe.evidence.scene import AGREED, MAX_CHANCE, Clocks, Finding, Offset, Scene, sighting_of
-from probe.model import Address, IdMoment, IdMoments, Link, Session, Span
+from probe.model import Address, IdMoment, IdMoments, Link, Session, Span, within
 
 RHYTHM_CHANCE = MAX_CHANCE / 5
 """Stricter than for other links, because the search is made anew each time that more beats were opened."""
+
+STAND_IN = 0.02
+"""How likely a line of somebody else behind the same NAT may stand in for a session's that is hidden when its beats are
+not: a way that hides a share of connections does so to one session in twelve at most."""
+
+SOMEBODY_ELSES = "the line that fits best may be somebody else's behind the same NAT"
 
 STRAYED = (
     "connections of ours came in under our own address after this one, of which no such line came: the way in has "
@@ -40,37 +46,47 @@ def by_rhythm(session: Session, since: Sequence[Observed], _: Scene) -> Finding:
     """Session ids whose times repeat the secret spacing of this session and its beats, all with one address."""
     if not session.beats or not session.id_moments:
         return Finding()
-    if _are_shown(session, since):
-        return Finding(reason=STRAYED)
+    if are_shown(session, since):
+        return Finding(reason=STRAYED, strayed=True)
+    strayed = _may_have_strayed(session, since)
     fits = sorted(_fits(session, since), key=lambda fit: fit.chance)
     if not fits or fits[0].chance > RHYTHM_CHANCE:
         closest = f"; the closest may do so by chance ({fits[0].chance:.3f})" if fits else ""
-        return Finding(reason=f"no line repeats the rhythm of our {len(session.beats) + 1} connections{closest}")
+        reason = f"no line repeats the rhythm of our {len(session.beats) + 1} connections{closest}"
+        return Finding(reason=reason, strayed=strayed)
     as_likely = {fit.candidate.identity.text for fit in fits if fit.chance < fits[0].chance * WORSE}
     if len(as_likely) > 1:
-        return Finding(reason="two lines repeat the rhythm of our connections: they fit equally well")
+        reason = "two lines repeat the rhythm of our connections: they fit equally well"
+        return Finding(reason=reason, strayed=strayed)
     seen, identity = fits[0].candidate.seen, fits[0].candidate.identity
+    if fits[0].stand_in > STAND_IN and _behind_nat(session) and within(identity.peer.address, session.expected):
+        return Finding(reason=f"{SOMEBODY_ELSES} ({fits[0].stand_in:.2f})")
     clocks = clocks_by(session, seen, (fits[0].proves,) if fits[0].proves else ())
     return Finding(sighting_of(seen, identity.peer, Link.RHYTHM), clocks=clocks)
 
 
-def has_strayed(session: Session, since: Sequence[Observed]) -> bool:
-    """Whether beats of a session that is not found came in under our own address: the session did not, or its line is
-    lost. Behind a NAT their ports are others; there fewer lines have our address than connections were opened.
+def _may_have_strayed(session: Session, since: Sequence[Observed]) -> bool:
+    """Whether beats of a session that is not found may have come in under our own address. Behind a NAT their ports are
+    others, and others have our address: there any line that has it may be a beat's.
     """
-    ours = [one for one in anonymous(since) if any(one.identity.peer.address in net for net in session.expected)]
-    return _are_shown(session, since) or 0 < _count(ours) <= len(session.beats)
+    ours = [one for one in anonymous(since) if within(one.identity.peer.address, session.expected)]
+    return bool(ours) and (_behind_nat(session) or _count(ours) <= len(session.beats))
 
 
-def _are_shown(session: Session, since: Sequence[Observed]) -> bool:
+def are_shown(session: Session, since: Sequence[Observed]) -> bool:
     """Whether a beat's line has its own address and port: whoever hid those of the session does so no more."""
     clients = {beat.client for beat in session.beats if beat.client is not None}
     return bool(clients) and any(one.identity.peer in clients for one in anonymous(since))
 
 
+def _behind_nat(session: Session) -> bool:
+    return session.client is None or not within(session.client.address, session.expected)
+
+
 @dataclass(frozen=True, slots=True)
 class _Fit:
     chance: float
+    stand_in: float
     proves: IdMoment | None
     candidate: Candidate
 
@@ -92,7 +108,7 @@ def _fits(session: Session, since: Sequence[Observed]) -> Iterator[_Fit]:
             strokes = [series.stroke(moments) for moments in ours]
             fit = best_fit(strokes, marks, [series.mark(other) for other in others], series.shifts)
             if fit is not None:
-                yield _Fit(fit.chance * trials, series.proves, firsts[fit.index])
+                yield _Fit(fit.chance * trials, fit.stand_in, series.proves, firsts[fit.index])
 
 
 def _group(candidate: Candidate) -> tuple[str, Address]:

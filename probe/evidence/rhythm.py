@@ -68,13 +68,15 @@ class Mark:
 class Fit:
     """A mark for the first stroke, the shift it implies, and how likely chance alone gives as good a fit.
 
-    `blur`: how far from its stroke a mark may lie and still be meant, as far as this fit can tell.
+    `blur`: how far from its stroke a mark may lie and still be meant, as far as this fit can tell. `stand_in`: how
+    likely a stranger's mark lies as near to the first stroke as that one does, if the first stroke's own is elsewhere.
     """
 
     index: int
     shift: float
     blur: float
     chance: float
+    stand_in: float
 
 
 def best_fit(
@@ -105,6 +107,7 @@ def best_fit(
 
 def _fit(index: int, first: Mark, strokes: Sequence[Stroke], others: Sequence[Mark]) -> Fit | None:
     shifts = [first.time - strokes[0].span.start]
+    ours = {first.time}
     for stroke in strokes[1:]:
         target = stroke.span.start + shifts[0]
         nearest = _nearest(target, stroke.not_before, others)
@@ -112,12 +115,19 @@ def _fit(index: int, first: Mark, strokes: Sequence[Stroke], others: Sequence[Ma
         if nearest is None or abs(nearest - target) > slack:
             return None
         shifts.append(nearest - stroke.span.start)
+        ours.add(nearest)
     middle = median(shifts)
     distances = sorted(abs(shift - middle) for shift in shifts)[1:]  # the median's own distance says nothing
-    density = _density(others)
-    p_values = [1 - exp(-2 * density * max(distance, GRAIN)) for distance in distances]
+    p_values = [_p_value(distance, others) for distance in distances]
     blur = max(ALONE, BLUR * distances[-1], strokes[0].sluggishness)
-    return Fit(index, middle, blur, fisher(p_values))
+    strangers = [mark for mark in others if mark.time not in ours]
+    stand_in = _p_value(abs(shifts[0] - median(shifts[1:] or shifts)), strangers)
+    return Fit(index, middle, blur, fisher(p_values), stand_in)
+
+
+def _p_value(distance: float, others: Sequence[Mark]) -> float:
+    """How likely one of them is as near as this by chance."""
+    return 1 - exp(-2 * _density(others) * max(distance, GRAIN))
 
 
 def _nearest(target: float, not_before: float, others: Sequence[Mark]) -> float | None:

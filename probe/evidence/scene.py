@@ -68,11 +68,13 @@ class Finding:
     """A sighting, or the reason why there is none. `clocks`: what it says of its source's clock.
 
     `tells`: when a line that fits, but may do so by chance, will do no more, if lines go on to come as thickly.
+    `strayed`: beats of the session, or some of them, may have come in under our own address, and it did not.
     """
 
     sighting: Sighting | None = None
     reason: str = ""
     tells: float = inf
+    strayed: bool = False
     clocks: Clocks = field(default_factory=dict)
 
 

@@ -24,7 +24,7 @@ from probe.verdict.cause import explained
 from probe.verdict.judge import foregone, judge
 
 SIDE_BY_SIDE = 64
-ATTEMPTS = 3
+ATTEMPTS = 2
 """Sessions that may be opened for one verdict, where lines came but nothing told which was ours, or how old it was."""
 
 ONLY_SOME = (

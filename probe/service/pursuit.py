@@ -47,18 +47,15 @@ PATIENT = 8
 
 ROUNDS_OF_BEATS = 3
 
-BEFORE_BEATS = 0.7
-"""Seconds without a certain line before beats are opened, and after the last beat before the next ones are; where lines
-come more slowly, as long as they take."""
-
-WHILE_UNKNOWN = (0.7, 1.5, 3.5, 5.0)
-"""The same by rounds, where no session of ours has told yet how late the lines of a source come. No time stamp tells:
-its clock, or its zone, may be another."""
+BEFORE_BEATS = (0.7, 1.5, 3.5, 8.0)
+"""Seconds without a certain line before the first beats are opened, then after those of each round; where lines come
+more slowly, as long as they take. They grow, for nothing tells that lines do not come more slowly than they did: no
+time stamp, whose clock or zone may be another, and no other source."""
 
 FIRST_BEATS_BY = 1 / 3
 """Share of `timeouts.evidence` after which the first beats are opened, however late lines come."""
 
-ROUNDS_TAKE = 15.0
+ROUNDS_TAKE = 20.0
 """Seconds within which rounds, and another session, may begin where `timeouts.evidence` is less."""
 
 TIME_IS_WAITED_FOR = 0.5
@@ -68,7 +65,7 @@ meanwhile: the next turn waits for the search."""
 SECOND_LOOK = 1.0
 """Seconds after a session for which sources must have been deaf, without a break, to be given up."""
 
-PUT_OFF = "no rhythm was tried, for as many beats as are allowed in a minute were opened already"
+PUT_OFF = "no more beats were opened for a rhythm, for as many as are allowed in a minute were opened already"
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,10 +229,11 @@ class _Pursuit:
     def _beats_from(self, found: Search) -> float:
         """When all lines of what was opened should be there, as sources that bring any were of late; in bounds."""
         lags = self._workshop.learnt.lags
-        known = [max(lags[source]) + SETTLE for source in found.sources if source in lags]
-        late = min(known, default=WHILE_UNKNOWN[ROUNDS_OF_BEATS - self._rounds_left])
+        late = min((max(lags[source]) + SETTLE for source in found.sources if source in lags), default=0.0)
+        least = BEFORE_BEATS[0 if found.shown else ROUNDS_OF_BEATS - self._rounds_left]
         share = 1.0 if self._session.beats else FIRST_BEATS_BY
-        return self._all_opened + max(BEFORE_BEATS, min(late, share * self._endpoint.timeouts.evidence))
+        most = max(BEFORE_BEATS[0], share * self._endpoint.timeouts.evidence)
+        return self._all_opened + min(max(late, least), most)
 
     def _beats(self) -> tuple[Beat, ...]:
         """One round more of the beats on this session's way in, of those after it; few first, as each may fail."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from ipaddress import ip_address, ip_network
 from random import Random
 
 import pytest
@@ -15,7 +13,6 @@ from probe.evidence.scene import Scene
 from probe.model import Beat, Link, Peer
 from tests.builders import FINGERPRINT, NODE, id_moments, imaps_session, login_line, observed, smtp_session, tally
 
-OWN = ip_address("203.0.113.7")
 FILE, SYSLOG, JOURNAL = "file:/log", "syslog:udp://:5514", "journald"
 OURS = Disconnected(client=Peer(NODE), tally=FINGERPRINT)
 THEIRS = Disconnected(client=Peer(NODE), tally=tally(ehlo=1, noop=1, rset=3, quit=1))
@@ -89,21 +86,6 @@ def test_strangers_are_not_counted_once_for_each_source() -> None:
 
 def drawn(number: int) -> Disconnected:
     return Disconnected(client=Peer(NODE), tally=tally(ehlo=1, noop=number % 5 + 5, rset=number // 5 + 1, quit=1))
-
-
-@pytest.mark.parametrize("shown", [range(9), range(1, 9), range(0)])
-def test_behind_a_nat_fewer_lines_of_ours_than_connections_have_strayed(shown: Sequence[int]) -> None:
-    """Nobody there sees our own port; and what comes at other moments than ours repeats no rhythm."""
-    session = imaps_session(
-        beats=tuple(Beat(id_moments=id_moments(100.0 + number / 10), client=Peer(NODE, number)) for number in range(8)),
-        expected=(ip_network(f"{OWN}/32"),),
-        closed=103.0,
-    )
-    lines = [
-        observed(login_line(6000.0 + number**2, Peer(OWN, 2000 + number)), source=FILE, arrival=102.0 + number)
-        for number in shown
-    ]
-    assert search(session, Scene(observed=lines, now=120.0)).strayed is (0 < len(shown) < 9)
 
 
 @pytest.mark.parametrize("copies", [1, 2, 3])

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from os import SEEK_END
 from pathlib import Path
@@ -59,8 +59,8 @@ async def world() -> AsyncIterator[DemoWorld]:
         yield world
 
 
-async def judged(world: DemoWorld, folder: Path, log: Path | None = None) -> Result:
-    """One imaps session; the log may be another one than the servers' own."""
+async def judged(world: DemoWorld, folder: Path, log: Path | None = None, lags: Iterable[float] = ()) -> Result:
+    """One imaps session; the log may be another one than the servers' own, and have been so late of late."""
     content = {**world.config(), "timeouts": {"connect": "2s", "session": "12s", "evidence": "15s"}}
     if log is not None:
         content["evidence"] = {"sources": [{"kind": "file", "path": str(log)}]}
@@ -68,6 +68,8 @@ async def judged(world: DemoWorld, folder: Path, log: Path | None = None) -> Res
     settings = load(config, environment={}, hostname="here")
     (at,) = (one for one in targets(settings) if one.service is Service.IMAPS)
     async with outfitted(settings, [at], time.time) as workshop:
+        if lags:
+            workshop.learnt.lags[f"file:{log}"] = deque(lags)
         return await probe_endpoint(at, workshop, Ours())
 
 
@@ -104,16 +106,19 @@ async def shipped(log: Path, to: Path, *, late: float) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_log_that_comes_late_tells_who_masks_all_the_same(world: DemoWorld, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("late", "known"), [(1.6, ()), (2.5, (0.1,))], ids=["unknown", "later than it was"])
+async def test_a_log_that_comes_late_tells_who_masks_all_the_same(
+    world: DemoWorld, tmp_path: Path, late: float, known: tuple[float, ...]
+) -> None:
     """Beats are no use while the lines of the ones before may be on their way; strangers' lines come all the time."""
     way = world.way(Scene.BEHIND_NODE, Service.IMAPS)
     assert way
     await world.junctions[Service.IMAPS].lead(way)
     (log := tmp_path / "shipped.log").touch()
-    shipping = asyncio.create_task(shipped(world.log_file, log, late=1.6))
+    shipping = asyncio.create_task(shipped(world.log_file, log, late=late))
     while not log.stat().st_size:  # noqa: ASYNC110 - strangers' sessions, told by a file
         await asyncio.sleep(0.01)
-    result = await judged(world, tmp_path, log)
+    result = await judged(world, tmp_path, log, known)
     shipping.cancel()
     assert (result.judgement.verdict, result.judgement.masked_by) == (Verdict.MASKED, MaskedBy.NODE)
 
