@@ -47,9 +47,15 @@ budget may never let go of a pod. PROBE and KUBECTL name other programs, which h
 END
 }
 
-# A signal may be heeded amid a command whose standard error goes nowhere, so what is said goes to a descriptor of its own.
+# A signal may be heeded amid a command whose standard error goes nowhere, so what is said goes to a descriptor of its own. Where
+# there is no room for it, what was kept for that is given up.
 exec 4>&2
-say() { printf 'drain.sh: %s\n' "$*" >&4; }
+reserve=''
+say() {
+    printf 'drain.sh: %s\n' "$*" >&4 && return
+    rm -f "$reserve"
+    printf 'drain.sh: %s\n' "$*" >&4
+}
 
 refuse() {
     say "$1"
@@ -101,8 +107,20 @@ done
 [ $# -gt 0 ] || refuse 'which node?'
 node=$1
 shift
-case ${1-} in [!-]*) refuse "one node at a time: what is '$1'?" ;; esac
+# A word without a dash is the value of the option before it, unless that takes none, or has one.
+before_it=$node
 for option in "$@"; do
+    case $option in
+        -*) ;;
+        *)
+            case $before_it in
+                [!-]* | *=* | -- | --delete-emptydir-data | --disable-eviction | --dry-run | --force | --ignore-daemonsets | \
+                    --disable-compression | --insecure-skip-tls-verify | --match-server-version | --warnings-as-errors)
+                    refuse "one node at a time: what is '$option'?" ;;
+            esac
+            ;;
+    esac
+    before_it=$option
     case ${option%%=*} in
         -h | --help | --before | --after | --stable | --max-outage | --report | --config | --path)
             refuse "$option comes before the node's name" ;;
@@ -136,8 +154,12 @@ become_probe() {
 }
 
 work=$(mktemp -d) || refuse 'no room for a temporary directory (TMPDIR names another place)'
-told=$work/told
-: >"$told" || refuse "no room in $work (TMPDIR names another place)"
+told=$work/told room=$work/room
+if ! printf '%32768s' '' >"$work/reserve" || ! printf '' >"$told"; then
+    rm -rf "$work"
+    refuse "no room in $work (TMPDIR names another place)"
+fi
+reserve=$work/reserve
 probe='' drain='' begins='' begun='' drained='' written=''
 then="; watching until all has been ok for $stable s"
 
@@ -311,6 +333,9 @@ begin_drain() {
     : >"$work/go"
 }
 
+# Whether what is told arrives. What does not is lost without a word, the baseline too, for which a drain would wait for ever.
+has_room() { printf . >"$room" && printf '' >"$room"; } 2>/dev/null
+
 # One that failed may have evicted some pods, so the watch goes on; but nobody should have to wait for its end to hear of it.
 look_at_drain() {
     if [ -z "$drain" ] || alive "$drain"; then return; fi
@@ -351,6 +376,10 @@ watch() {
     become_probe watch --while "$drain" --until-stable "$stable" --max-outage "$most" --report "$written" >&2 &
     probe=$! begins=''
     while alive "$probe"; do
+        if ! has_room; then
+            tell "there is no room left in $work, so what the watch tells is lost (TMPDIR names another place)"
+            exit 3
+        fi
         if [ -z "$begun" ] && grep -q "$BASELINE" "$told"; then begin_drain "$@"; fi
         look_at_drain
         [ -n "$drain" ] || is_touched || exit 70

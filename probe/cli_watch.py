@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -103,10 +104,25 @@ def write_report(watched: Watched, times: Times, report: Path) -> str:
     try:
         if report.is_file() and report.stat().st_size:
             click.echo(f"probe: {report} is another watch's, and is kept as {_moved_aside(report)}", err=True)
-        report.write_text(watched_html.render(watched, times), encoding="utf-8")
+        _write_whole(watched_html.render(watched, times), report)
     except OSError as error:
         return f"the report could not be written to {report}: {error.strerror}"
     return f"the report is in {report}"
+
+
+def _write_whole(page: str, report: Path) -> None:
+    """All of it or nothing: half a page would look like one. A device gets it as it comes."""
+    if report.exists() and not report.is_file():
+        report.write_text(page, encoding="utf-8")
+        return
+    beside = report.with_name(f".{report.name}.{os.getpid()}")
+    try:
+        beside.write_text(page, encoding="utf-8")
+        beside.replace(report)
+    except OSError:
+        with suppress(OSError):
+            beside.unlink()
+        raise
 
 
 def _tell_lost(lines: int) -> None:

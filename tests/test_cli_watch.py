@@ -9,6 +9,7 @@ import json
 import os
 import pty
 import re
+import resource
 import signal
 import struct
 import sys
@@ -369,6 +370,20 @@ def test_a_watch_that_would_wait_for_itself_is_refused_and_one_that_may_is_told_
     look_at_process(os.getppid())
     told = f"probe: process {os.getppid()} (--while) began this watch: if it waits for it, neither ends\n"
     assert capsys.readouterr().err == told
+
+
+def test_a_report_for_which_there_is_no_room_is_none(tmp_path: Path) -> None:
+    """Half a page under the name that was asked for would be taken for one."""
+    report = tmp_path / "drain.html"
+    report.touch()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        told = write_report(watched(), Times(UTC), report)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert told == f"the report could not be written to {report}: File too large"
+    assert [(file, file.read_text()) for file in tmp_path.iterdir()] == [(report, "")]
 
 
 def test_two_watches_with_one_report_leave_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -113,8 +113,10 @@ class WayIn:
     family: AddressFamily
     source_address: Address | None
     proxy_header: ProxyHeader
+    at: str | None = None
 
     def __str__(self) -> str:
+        """As it is configured, whichever of the host's addresses it is."""
         return f"{self.host} {self.port} {self.family} {self.proxy_header} {self.source_address}"
 
 
@@ -122,7 +124,8 @@ class WayIn:
 class Endpoint:
     """One service on a path, with all that opening a session needs.
 
-    `claim` is whom the PROXY header says the client is; None, the truth.
+    `claim` is whom the PROXY header says the client is; None, the truth. `at` is one address of the host, with its zone
+    where it has one: that of a session, for all that is opened for that session; None, whichever the host means now.
     """
 
     path: str
@@ -133,6 +136,7 @@ class Endpoint:
     source_address: Address | None = None
     proxy_header: ProxyHeader = ProxyHeader.NONE
     claim: Peer | None = None
+    at: str | None = None
     tls: TlsOptions = TlsOptions()
     login: Login | None = None
     imprint: ImprintKind = ImprintKind.NONE
@@ -155,16 +159,22 @@ class Endpoint:
             family=self.family,
             source_address=self.source_address,
             proxy_header=self.proxy_header,
+            at=self.at,
         )
 
     @property
     def identity(self) -> Endpoint:
         """All that a verdict on it speaks of: where that differs, it is another endpoint, whatever its name.
 
-        How often it is looked at, and how long that may take, is not part of it.
+        How often it is looked at, how long that may take, and to which address a session went, is not part of it.
         """
         mailbox = self.mailbox and replace(self.mailbox, reader=self.mailbox.reader.identity)
-        return replace(self, mailbox=mailbox, timeouts=Timeouts(), pace=Pace())
+        return replace(self, at=None, mailbox=mailbox, timeouts=Timeouts(), pace=Pace())
+
+    def pinned(self, at: str | None) -> Endpoint:
+        """The same at one address of its host; its mailbox is on the same path, and read back there."""
+        mailbox = self.mailbox and replace(self.mailbox, reader=self.mailbox.reader.pinned(at))
+        return replace(self, at=at, mailbox=mailbox)
 
     def __str__(self) -> str:
         return f"{self.path}/{self.service}"

@@ -31,11 +31,17 @@ class Judgement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """A judged session: what every report tells."""
+    """A judged session: what every report tells.
+
+    `given_up`: connections of sessions that were given up for this verdict. `beats`: those that its endpoint opened for
+    it; the session may have looked for others' too.
+    """
 
     session: Session
     evidence: Evidence
     judgement: Judgement
+    given_up: int = 0
+    beats: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -59,11 +59,15 @@ class Edge:
 
 
 class GapKind(StrEnum):
-    """What was wrong: nobody answered SYNs, or sessions were critical although somebody did, or were served late."""
+    """What was wrong: nobody answered SYNs, or sessions were critical although somebody did.
+
+    Or they were served late, or turned away with a verdict that is a warning: no outage by that alone.
+    """
 
     UNREACHABLE = "unreachable"
     CRITICAL = "critical"
     WAITED = "waited"
+    TURNED_AWAY = "turned_away"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,8 +75,8 @@ class Gap:
     """A stretch in which an endpoint was out. `seen`: when it last certainly was. `ended` None: it lasts.
 
     `how`: every failure of its knocks, or every verdict of its sessions, in order, each once. `judgement`: that of a
-    session in it, which names it and knows the cause. `unseen`: seconds amid it in which nobody looked, so that it may
-    have been well.
+    session in it, which names it and knows the cause. `unseen`: stretches amid it in which nobody looked, in order: it
+    may have been well then, and have been two outages or more. So only the longest stretch without one is certain.
     """
 
     endpoint: EndpointName
@@ -82,7 +86,7 @@ class Gap:
     ended: Edge | None = None
     how: tuple[str, ...] = ()
     judgement: Judgement | None = None
-    unseen: float = 0.0
+    unseen: tuple[Span, ...] = ()
 
     @property
     def from_the_start(self) -> bool:
@@ -120,9 +124,23 @@ class Gap:
         return self.seconds if self.is_at_least else self.seconds + self.bound
 
     @property
+    def stretches(self) -> tuple[Span, ...]:
+        """When it certainly was, between the stretches in which nobody looked."""
+        starts = (self.began.by, *(span.end for span in self.unseen))
+        ends = (*(span.start for span in self.unseen), self.seen)
+        return tuple(Span(start, max(start, end)) for start, end in zip(starts, ends, strict=True))
+
+    @property
+    def _uncertain(self) -> float:
+        """Seconds that are no part of the longest stretch."""
+        if not self.unseen:
+            return 0.0
+        return self.seen - self.began.by - max(span.seconds for span in self.stretches)
+
+    @property
     def _left_out(self) -> float:
         """What is left out of its length for nobody looked: all that is not certain, or half, in the middle."""
-        return self.unseen if self.is_at_least else self.unseen / 2
+        return self._uncertain if self.is_at_least else self._uncertain / 2
 
     @property
     def bound(self) -> float:
@@ -185,9 +203,11 @@ class UnderWay:
     """A session that is not written down yet. `closed`: when its talk was over; None: it goes on.
 
     `failed`: what one that came to nothing proves without its evidence. `broke`: the other side ended it.
+    `begun`: False while the name of its host is looked up, or it waits for its place.
     """
 
     opened: float
+    begun: bool = True
     closed: float | None = None
     failed: Verdict | None = None
     broke: bool = False
@@ -196,9 +216,11 @@ class UnderWay:
 class Lack(StrEnum):
     """What there has been none of for longer than it should be.
 
-    The server's next word in a session, the evidence of one that worked, a verdict on one that failed, a session.
+    A session's beginning, the server's next word in it, the evidence of one that worked, a verdict on one that failed,
+    a session.
     """
 
+    OPENING = "opening"
     SERVER = "server"
     EVIDENCE = "evidence"
     VERDICT = "verdict"

@@ -22,7 +22,7 @@ from probe.report.table import STYLES
 from probe.report.text import both_ends, one_line, span
 from probe.report.watched_words import MARKS, Times, blinds, ends, exactly, kind, length, moved, proved, when
 from probe.verdict.ending import awaited, closing, given_up_at, longest, nears_its_end
-from probe.verdict.shown import how, standing
+from probe.verdict.shown import how, lasting, standing
 
 Show = Callable[[Watched], None]
 
@@ -135,7 +135,7 @@ def board(watched: Watched, width: int, height: int) -> RenderableType:
 
 def _row(watched: Watched, endpoint: WatchedEndpoint, widths: Widths) -> tuple[Text, ...]:
     severity, state = standing(endpoint, watched.until)
-    gap = endpoint.lasting
+    gap = lasting(endpoint)
     out = watched.until - gap.began.moment if gap else 0.0
     clock = f"{out:.{1 if out < TENTHS_UP_TO else 0}f} s" if gap else ""
     told = Text(f"{MARKS[severity]} {state}", style=STYLES[severity])
@@ -192,7 +192,7 @@ def _foot(watched: Watched, width: int, *, legend: bool) -> list[Text]:
     told.append("Ctrl-C ends it and reports")
     latest = {str(one.address): one.value for one in watched.announcers}
     announcers = [f"{address} announced by {value}" for address, value in latest.items()]
-    strips = f"{FINE} fine  {SESSION_BAD} session critical  {OUT} no answer" if legend else ""
+    strips = f"{FINE} fine  {SESSION_BAD} session bad  {OUT} no answer" if legend else ""
     beside = "; ".join(told)
     lines = [*announcers, *([beside] if len(beside) <= width else told), strips]
     return [Text(one_line(line, width), style="dim") for line in lines if line]
@@ -260,6 +260,8 @@ class Lines:
             return f"{gap.endpoint} went {exactly(gap.began, self._times)}: {how(gap)}"
         if gap.kind is GapKind.WAITED:
             return f"{gap.endpoint} kept a session waiting from {self._times.clock(gap.began.by)} on"
+        if gap.kind is GapKind.TURNED_AWAY:
+            return f"{gap.endpoint} has turned sessions away since {exactly(gap.began, self._times)}: {how(gap)}"
         return f"{gap.endpoint} has been critical since {exactly(gap.began, self._times)}: {kind(gap)}"
 
     def _back(self, gap: Gap, ended: Edge) -> str:
@@ -267,6 +269,5 @@ class Lines:
             return f"{gap.endpoint} came back {when(ended, self._times)} after {length(gap)} ({kind(gap)})"
         if gap.kind is GapKind.WAITED:
             return f"{gap.endpoint} served it {when(ended, self._times)}, after {length(gap)}"
-        return (
-            f"{gap.endpoint} is not critical any more, {exactly(ended, self._times)}, after {length(gap)} ({kind(gap)})"
-        )
+        what = "turns no session away any more" if gap.kind is GapKind.TURNED_AWAY else "is not critical any more"
+        return f"{gap.endpoint} {what}, {exactly(ended, self._times)}, after {length(gap)} ({kind(gap)})"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from probe.model import Endpoint, Verdict
+from probe.model import Endpoint, EndpointName, Verdict
 
 STAGES = {
     "session": "opening a session",
@@ -27,20 +27,20 @@ def shown_progress(stream: TextIO) -> Iterator[Callable[[Endpoint, str], None]]:
     from rich.table import Table
     from rich.text import Text
 
-    stages: dict[Endpoint, str] = {}
+    stages: dict[EndpointName, str] = {}
 
     def drawn() -> Table:
         grid = Table.grid(padding=(0, 2))
-        for endpoint, stage in stages.items():
+        for name, stage in stages.items():
             done = stage in list(Verdict)
             mark = Text(" ") if done else Spinner("dots")
-            grid.add_row(mark, Text(str(endpoint)), Text(STAGES.get(stage, stage), style="dim"))
+            grid.add_row(mark, Text(str(name)), Text(STAGES.get(stage, stage), style="dim"))
         return grid
 
     with Live(drawn(), console=Console(file=stream), transient=True, refresh_per_second=8) as live:
 
         def progress(endpoint: Endpoint, stage: str) -> None:
-            stages[endpoint] = stage
+            stages[endpoint.name] = stage
             live.update(drawn())
 
         yield progress

@@ -25,6 +25,7 @@ def record_object(result: Result, *, shift: float = 0.0) -> dict[str, object]:
         "signs": [_sign_object(sign, shift) for sign in evidence.signs],
         "controls": [_control_object(control) for control in session.controls],
         "beats": len(session.beats),
+        "opened_besides": {"connections": result.given_up, "beats": result.beats},
         "certificate_expiry": timestamp(expiry) if expiry is not None else None,
         "transcript": [_spoken_object(spoken) for spoken in session.transcript],
     }

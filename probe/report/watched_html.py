@@ -52,7 +52,7 @@ CONTENTS = (
 LEGEND = (
     ("fine", "SYNs answered"),
     ("gap", "no connection (paler: not known exactly when)"),
-    ("bad", "connected, but sessions critical or served late"),
+    ("bad", "connected, but sessions critical, turned away or served late"),
     ("blind", "nobody knocked"),
     ("tick", "a session"),
 )

@@ -30,7 +30,7 @@ from probe.report.watched_words import (
     when,
 )
 from probe.verdict.shared import shared
-from probe.verdict.shown import seconds_out, standing, without_waits
+from probe.verdict.shown import real_outages, seconds_out, standing
 from probe.verdict.watched import conclude
 
 MOST_LISTED = 40
@@ -63,10 +63,10 @@ def as_renderable(watched: Watched, times: Times) -> RenderableType:
 
 def _of_endpoint(endpoint: WatchedEndpoint, until: float) -> Row:
     severity, state = standing(endpoint, until)
-    out = f"{seconds_out(endpoint):.1f} s" if without_waits(endpoint) else "-"
+    out = f"{seconds_out(endpoint):.1f} s" if real_outages(endpoint) else "-"
     port = "" if endpoint.name.port == endpoint.name.service.default_port else f":{endpoint.name.port}"
     path, service = one_line(endpoint.name.path), f"{endpoint.name.service}{port}"
-    count, proof = len(without_waits(endpoint)) + endpoint.untold, Text(addresses(endpoint))
+    count, proof = len(real_outages(endpoint)) + endpoint.untold, Text(addresses(endpoint))
     stands = Text(f"{MARKS[severity]} {state}", style=STYLES[severity])
     told = Text(f"{counted(count, 'outage')}, out for {out}" if count else "no outage")
     cells = (Text(path), Text(service), stands, Text(str(count)), Text(out), proof)

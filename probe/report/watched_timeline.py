@@ -2,8 +2,8 @@
 
 - A drawing never stands alone: its label says in words what it shows, and heights differ as colours do.
 - Low and green: SYNs were answered. Full height and red: they were not; paler where it is not known which. Two thirds
-  and yellow: answered, but sessions were critical. Half and grey: nobody knocked. Nothing: before the first knock.
-  Ticks on top: sessions.
+  and yellow: answered, but sessions were critical, turned away or served late. Half and grey: nobody knocked. Nothing:
+  before the first knock. Ticks on top: sessions.
 """
 
 from __future__ import annotations

@@ -141,7 +141,11 @@ def length(gap: Gap) -> str:
 
 def kind(gap: Gap) -> str:
     """What a gap was: unanswered SYNs by their verdict or failure, sessions by their verdict."""
-    return f"no connection: {how(gap)}" if gap.kind is GapKind.UNREACHABLE else how(gap)
+    return KINDS.get(gap.kind, "{how}").format(how=how(gap))
+
+
+KINDS = {GapKind.UNREACHABLE: "no connection: {how}", GapKind.TURNED_AWAY: "turned away: {how}"}
+"""A critical verdict, or that a session was served late, says by itself what it was."""
 
 
 def cadence(endpoint: WatchedEndpoint) -> str:

@@ -67,18 +67,21 @@ async def probe_endpoint(endpoint: Endpoint, workshop: Workshop, of_this_round: 
 
 
 async def _probe(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) -> Result:
-    strayed = False
+    strayed, given_up, began = False, 0, workshop.kit.clock()
     for left in reversed(range(ATTEMPTS)):
-        pursued = await _attempt(endpoint, workshop, of_this_round)
+        looked_up = await workshop.look_up(endpoint)
+        there = endpoint.pinned(looked_up.at)
+        pursued = await _attempt(there, workshop, of_this_round, looked_up)
         if not (left and pursued.undecided and workshop.take(endpoint)):
             break
         strayed = strayed or pursued.strayed
+        given_up += pursued.session.connections
         await asyncio.sleep(pursued.again_at - workshop.kit.clock())
     evidence = pursued.evidence
     if strayed and judge(pursued.session, evidence, workshop.networks).verdict is Verdict.PRESERVED:
         evidence = replace(evidence, sightings=(), reasons=(ONLY_SOME,))
     if workshop.trust is not None:
-        forged = await workshop.trust.after(pursued.session, endpoint, workshop, of_this_round)
+        forged = await workshop.trust.after(pursued.session, there, workshop, of_this_round)
         evidence = replace(evidence, forged=forged)
     judgement = judge(pursued.session, evidence, workshop.networks)
     known, counted = await asyncio.gather(
@@ -88,7 +91,8 @@ async def _probe(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) ->
     judgement = judge(pursued.session, evidence, workshop.survey.networks(workshop.networks))
     judgement = explained(pursued.session, judgement, replace(known, logins=counted))
     workshop.progress(endpoint, judgement.verdict)
-    return Result(session=pursued.session, evidence=evidence, judgement=judgement)
+    beats = workshop.learnt.budgets.beats_since(endpoint.name, began)
+    return Result(session=pursued.session, evidence=evidence, judgement=judgement, given_up=given_up, beats=beats)
 
 
 def so_far(session: Session, networks: Networks, why: str) -> Result | None:
@@ -98,8 +102,7 @@ def so_far(session: Session, networks: Networks, why: str) -> Result | None:
     return Result(session=session, evidence=evidence, judgement=judgement) if judgement else None
 
 
-async def _attempt(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) -> Pursued:
-    looked_up = await workshop.look_up(endpoint)
+async def _attempt(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours, looked_up: LookedUp) -> Pursued:
     async with workshop.fingerprint() as verbs, workshop.place(looked_up.seconds) as leave:
         workshop.progress(endpoint, "session")
         session = await _opened(endpoint, workshop, of_this_round, verbs, looked_up)

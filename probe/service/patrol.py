@@ -253,7 +253,7 @@ class Patrol:
             result = await probe_endpoint(post.endpoint, self.workshop, self._learnt.ours)
             course.connections, course.bug = result.session.connections, ""
             course.last = result.session.opened  # it may have waited for a place
-            course.beats = self._learnt.budgets.beats_since(post.endpoint.name, began)
+            course.beats = result.beats
             self._ledger.record(result)
             return result
         finally:

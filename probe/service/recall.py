@@ -1,6 +1,7 @@
 """What an earlier process spent of the budgets, out of the history: a restart is no new minute, and pays no debt.
 
-Servers count on whoever restarts. Sessions that were not written down any more, as the process died, stay unknown.
+Servers count on whoever restarts. Sessions that were not written down any more, as the process died, stay unknown, and
+so do forged ones: there is at most one in an interval of trust checks.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ async def recall(past: Past, budgets: Budgets, endpoints: Sequence[Endpoint], cl
     spent = [one for record in records for one in _connections(record, known, clock.moment(_opened(record)))]
     for to, at in sorted(spent, key=lambda one: one[1]):
         budgets.opened(to, at, by=to)
+    for record in sorted(records, key=_opened):
+        if (name := _name(record)) in known:
+            budgets.opened_beats(name, clock.moment(_opened(record)), _besides(record, "beats"))
 
 
 async def _latest(past: Past, clock: SteadyClock, seconds: float) -> list[Mapping[str, Any]]:
@@ -54,15 +58,26 @@ async def _latest(past: Past, clock: SteadyClock, seconds: float) -> list[Mappin
 def _connections(
     record: Mapping[str, Any], known: Mapping[EndpointName, Endpoint], at: float
 ) -> Iterator[tuple[EndpointName, float]]:
-    """A session, its control connections, and the mailbox that it read back: what the server counted."""
-    name = EndpointName(record["path"], record["service"], record["port"])
+    """A session, its control connections, those given up before it, and the mailbox that it read back: what the server
+    counted.
+    """
+    name = _name(record)
     if name not in known:
         return
-    for _ in range(1 + len(record["controls"])):
+    for _ in range(1 + len(record["controls"]) + _besides(record, "connections")):
         yield name, at
     mailbox = known[name].mailbox
     if mailbox is not None:
         yield mailbox.reader.name, at
+
+
+def _name(record: Mapping[str, Any]) -> EndpointName:
+    return EndpointName(record["path"], record["service"], record["port"])
+
+
+def _besides(record: Mapping[str, Any], what: str) -> int:
+    """Earlier versions wrote nothing of it."""
+    return int(record.get("opened_besides", {}).get(what, 0))
 
 
 def _opened(record: Mapping[str, Any]) -> float:

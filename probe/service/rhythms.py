@@ -3,7 +3,8 @@
     session ──no line is certain──▶ a round of BEATS ──▶ beats since each session opened ──▶ its rhythm
 
 Rules of this file:
-- One way in (model.WayIn): nothing on the network can tell a beat of one endpoint from that of another there.
+- One way in (model.WayIn) to one address: nothing on the network can tell a beat of one endpoint from that of another
+  there. Behind another address of the same name may be another server, or another node that masks.
 - A session looks only for beats that were opened after it: every stroke of a rhythm must have its line.
 - One round at a time on a way, and a pause after it; whoever asks meanwhile waits for that one.
 - Each round is opened within the budgets of beats (budget.py), at the cost of the endpoint that asked first.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from probe.model import Beat, Clock, Endpoint, IdMoment, WayIn
@@ -25,6 +26,10 @@ KEPT = 64
 
 APART = 1.5
 """Seconds from the end of one round to the next on the same way."""
+
+FORGOTTEN = 86_400.0
+"""Seconds after a round in which no session is looked for any more that began before it; names may go on to ever new
+addresses."""
 
 
 @dataclass(slots=True)
@@ -43,19 +48,19 @@ class Rhythms:
 
     def since(self, endpoint: Endpoint, moment: float) -> tuple[Beat, ...]:
         """Beats on the way of this endpoint whose connections came in after a moment."""
-        beats = self._way(endpoint).beats
+        beats = self._ways.get(endpoint.way_in, _Way()).beats
         return tuple(beat for beat in beats if beat.id_moments[IdMoment.ACCEPTED].start > moment)
 
     def next_at(self, endpoint: Endpoint, now: float, budgets: Budgets) -> float:
         """When there may be another round on this way; now, if one is under way that can be waited for."""
-        way = self._way(endpoint)
+        way = self._ways.get(endpoint.way_in, _Way())
         if way.under_way is not None:
             return now
         return max(budgets.beats_at(endpoint.name, now, BEATS), way.ended + APART)
 
     async def round(self, endpoint: Endpoint, budgets: Budgets, beat: Callable[[], Awaitable[Beat | None]]) -> None:
         """Open a round of beats, or wait for the one that is under way."""
-        way = self._way(endpoint)
+        way = self._ways.setdefault(endpoint.way_in, _Way())
         if way.under_way is not None:
             await way.under_way.wait()
             return
@@ -68,10 +73,11 @@ class Rhythms:
             way.under_way.set()
             way.under_way = None
             way.ended = self._clock()
+            self._keep(lambda _, one: one.under_way is not None or one.ended > way.ended - FORGOTTEN)
 
     def only(self, ways: Collection[WayIn]) -> None:
-        """No other way in is left; a round that is under way on one ends all the same."""
-        self._ways = {way: known for way, known in self._ways.items() if way in ways}
+        """No other way in is left, to whichever addresses; a round that is under way on one ends all the same."""
+        self._keep(lambda way, _: replace(way, at=None) in ways)
 
-    def _way(self, endpoint: Endpoint) -> _Way:
-        return self._ways.setdefault(endpoint.way_in, _Way())
+    def _keep(self, wanted: Callable[[WayIn, _Way], bool]) -> None:
+        self._ways = {way: known for way, known in self._ways.items() if wanted(way, known)}

@@ -8,6 +8,8 @@ Rules:
 - A lookup that this machine could not even begin (no thread, no descriptor) says nothing of the name: its session did
   not take place, as where no socket can be had.
 - An address needs no lookup: no thread, no wait.
+- A session's host is looked up once, before it. Whatever else is opened for that session goes to its address
+  (Endpoint.at): a name may mean several servers in turn, or another one by then, which would tell of another server.
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ class Lookups:
 
     async def way(self, endpoint: Endpoint, seconds: float) -> Way:
         """The way to this endpoint's host. Refusal when time is up, gaierror where there is none."""
-        host, port, family = endpoint.host, endpoint.port, _family(endpoint)
+        host, port, family = endpoint.at or endpoint.host, endpoint.port, _family(endpoint)
         try:
             return self._find(host, port, family, socket.AI_NUMERICHOST)
         except socket.gaierror as error:
@@ -126,6 +128,15 @@ class LookedUp:
         if self.found is None:
             raise self.error or LookupError("nothing was looked up")
         return self.found
+
+    @property
+    def at(self) -> str | None:
+        """The address that was found, as text that needs no lookup; None where none was."""
+        if self.found is None:
+            return None
+        host, _, *of_ipv6 = self.found[1]
+        zone = of_ipv6[1] if of_ipv6 else 0
+        return f"{host}%{zone}" if zone else host
 
 
 async def look_up(endpoint: Endpoint, lookups: Lookups, clock: Clock) -> LookedUp:

@@ -122,6 +122,7 @@ async def open_session(
     what there was of a session that is cancelled: its lines come all the same.
     """
     looked_up = looked_up or await look_up(endpoint, kit.lookups, kit.clock)
+    endpoint = endpoint.pinned(looked_up.at)
     attempt = _attempt(endpoint, kit, verbs, looked_up)
     limits = endpoint.timeouts
     left = max(limits.session - looked_up.seconds, min(limits.session, limits.connect))

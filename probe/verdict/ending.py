@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from probe.model import Ending, Gap, GapKind, Severity, Verdict, Watched, WatchedEndpoint
-from probe.verdict.shown import failed_in, outages, waits, well_since, without_waits
+from probe.model import Ending, Gap, GapKind, Watched, WatchedEndpoint
+from probe.verdict.served import MILD, SERVED, Served, gap_of
+from probe.verdict.shown import failed_in, lasting, outages, real_outages, waits, well_since
 from probe.verdict.timeline import in_order
 
 LEAST_PATIENCE = 300.0
@@ -62,8 +63,9 @@ def _with_what_failed(endpoint: WatchedEndpoint) -> WatchedEndpoint:
     seen, known = failed_in(endpoint), endpoint.lasting
     if seen is None:
         return endpoint
+    before = [replace(known, ended=seen.began)] if known and known.kind is not seen.kind else []
     others = (gap for gap in endpoint.gaps if gap is not known)
-    return replace(endpoint, gaps=in_order(*others, seen))
+    return replace(endpoint, gaps=in_order(*others, *before, seen))
 
 
 def closing(watched: Watched) -> float | None:
@@ -112,11 +114,10 @@ def _is_wanted(endpoint: WatchedEndpoint, watched: Watched, closing_at: float | 
 
 def _too_long_at(endpoint: WatchedEndpoint, watched: Watched) -> float | None:
     """When what only sessions see becomes too long, if it lasts."""
-    gap, most = endpoint.lasting, watched.wanted.max_outage
-    if gap is None or most is None or gap.kind is not GapKind.CRITICAL:
+    gap, most = lasting(endpoint), watched.wanted.max_outage
+    if gap is None or most is None or gap.kind is GapKind.UNREACHABLE:
         return None
-    outage = outages(endpoint)[-1]
-    return outage.began.by + outage.unseen + most
+    return outages(endpoint)[-1].stretches[-1].start + most
 
 
 def stable_since(watched: Watched) -> float | None:
@@ -135,7 +136,7 @@ def stable_seconds(watched: Watched) -> float | None:
 
 def calm_since(watched: Watched, began: float) -> float:
     """Since when nobody has gone or come back, since the baseline and the end of the change at most."""
-    gaps = [gap for endpoint in watched.endpoints for gap in endpoint.gaps]
+    gaps = [gap for one in watched.endpoints for gap in (*one.gaps, *real_outages(one)) if gap.kind not in MILD]
     turns = (gap.began.by if gap.ended is None else gap.ended.moment for gap in gaps)
     return max(began, watched.change_over or began, *turns)
 
@@ -149,11 +150,11 @@ def patience(watched: Watched, until_stable: float) -> float:
 
 
 def _is_unserved(endpoint: WatchedEndpoint) -> bool:
-    """Whether its clients get nothing: who is masked is out, and yet served."""
-    gap, latest = endpoint.lasting, endpoint.latest
+    """Whether it is out and its clients get nothing: who is masked is out, and yet served."""
+    gap, latest = lasting(endpoint), endpoint.latest
     if gap is None or gap.kind is GapKind.UNREACHABLE:
         return gap is not None
-    return latest is None or latest.verdict is not Verdict.MASKED
+    return latest is None or SERVED[latest.verdict] is not Served.YES
 
 
 def why_over(watched: Watched) -> Ending | None:
@@ -201,11 +202,11 @@ def given_up_at(watched: Watched) -> float | None:
 
 
 def is_broken(endpoint: WatchedEndpoint) -> bool:
-    """Whether it was critical before anything was changed."""
-    return endpoint.baseline is not None and endpoint.baseline.verdict.severity is Severity.CRITICAL
+    """Whether it was critical before anything was changed, or turned clients away; a rate limit may be everybody's."""
+    return endpoint.baseline is not None and gap_of(endpoint.baseline.verdict) is not None
 
 
 def charged(endpoints: Iterable[WatchedEndpoint]) -> Iterable[Gap]:
-    """Outages that count: not those from the start that are over, nor where everybody was served, though late."""
-    known = (gap for endpoint in endpoints for gap in without_waits(endpoint))
+    """Outages that count: not those from the start that are over, nor what is none by itself."""
+    known = (gap for endpoint in endpoints for gap in real_outages(endpoint))
     return (gap for gap in known if gap.ended is None or not gap.from_the_start)

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from probe.model import Edge, Gap, GapKind, Lack, Severity, UnderWay, Verdict, Wait, WatchedEndpoint
 from probe.verdict import timeline
+from probe.verdict.served import MILD, is_certain
 
 LATEST = 20
 """Sessions that the one under way is compared with."""
@@ -44,7 +46,10 @@ def waits(endpoint: WatchedEndpoint, until: float) -> Wait | None:
 def _slow(session: UnderWay, endpoint: WatchedEndpoint, until: float) -> Wait | None:
     worked = [one for one in endpoint.samples[-LATEST:] if one.took_place and not one.failed]
     if session.closed is None:
-        usual, wait = [one.closed - one.at for one in worked], Wait(until - session.opened, Lack.SERVER)
+        usual, wait = (
+            [one.closed - one.at for one in worked],
+            Wait(until - session.opened, Lack.SERVER if session.begun else Lack.OPENING),
+        )
     else:
         usual, wait = [one.judged - one.closed for one in worked], Wait(until - session.closed, Lack.EVIDENCE)
     return wait if _is_long(wait.seconds, max(usual, default=0.0)) else None
@@ -70,9 +75,9 @@ def failed_in(endpoint: WatchedEndpoint) -> Gap | None:
     unreachable = known is not None and known.kind is GapKind.UNREACHABLE
     if unreachable or session.failed.severity is not Severity.CRITICAL:
         return None
-    if known is not None:
+    if known is not None and known.kind is GapKind.CRITICAL:
         return replace(known, seen=max(known.seen, session.closed))
-    good = max((one.shown for one in endpoint.samples if not one.aside), default=None)
+    good = known.seen if known else max((one.shown for one in endpoint.samples if not one.aside), default=None)
     by = session.closed if session.broke else session.opened
     began, how = timeline.began(endpoint.gaps, good, by, session.opened), (str(session.failed),)
     return Gap(endpoint=endpoint.name, kind=GapKind.CRITICAL, began=began, seen=session.closed, how=how)
@@ -90,36 +95,61 @@ def well_since(endpoint: WatchedEndpoint, tolerated: float = 0.0) -> float | Non
 
 
 def outages(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:
-    """Its outages, each as one gap: what changes its kind meanwhile, from refused to not greeted, is still the same."""
+    """Its outages, each as one gap: what changes its kind meanwhile, from refused to not greeted, is still the same.
+
+    What is none, for everybody was served late or turned away with a warning, is among them, and has that kind.
+    """
     return tuple(map(_as_one, timeline.outages(endpoint.gaps)))
 
 
 def _as_one(parts: Sequence[Gap]) -> Gap:
+    """An outage begins with its first part that is one by itself; it is over only when the last of its parts is."""
     if len(parts) == 1:
         return parts[0]
-    ends, seen = [part.ended.by for part in parts if part.ended is not None], max(part.seen for part in parts)
+    first = next((part for part in parts if part.kind not in MILD), parts[0])
+    of_it = [part for part in parts if part is first or part.ended is None or part.ended.by > first.began.by]
+    certain = [part for part in of_it if is_certain(part)] or of_it
+    ends, seen = [part.ended.by for part in of_it if part.ended is not None], max(part.seen for part in certain)
     return replace(
-        parts[0],
-        kind=next((part.kind for part in parts if part.kind is not GapKind.WAITED), GapKind.WAITED),
+        first,
         seen=seen,
-        ended=Edge(seen, max(ends)) if len(ends) == len(parts) else None,
-        how=tuple(dict.fromkeys(map(how, parts))),
+        ended=Edge(seen, max(ends)) if len(ends) == len(of_it) else None,
+        how=tuple(dict.fromkeys(map(how, of_it))),
         judgement=None,
-        unseen=timeline.unseen(parts),
+        unseen=timeline.unseen(timeline.seen_in(certain, first.began.by)),
     )
 
 
-def without_waits(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:
-    """Its outages but for sessions that only waited: everybody was served then, though late."""
-    return tuple(gap for gap in outages(endpoint) if gap.kind is not GapKind.WAITED)
+def real_outages(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:
+    """Its outages but for what is none by itself: clients were served late then, or turned away."""
+    return tuple(gap for gap in outages(endpoint) if gap.kind not in MILD)
+
+
+def turned_away(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:
+    """When clients were turned away and that was no outage: by itself, or before one began."""
+    stretches = (list(takewhile(_is_turned_away, parts)) for parts in timeline.outages(endpoint.gaps))
+    return tuple(_as_one(parts) for parts in stretches if parts)
+
+
+def _is_turned_away(gap: Gap) -> bool:
+    return gap.kind is GapKind.TURNED_AWAY
+
+
+def lasting(endpoint: WatchedEndpoint) -> Gap | None:
+    """What it is now, where an outage lasts: sessions that are turned away only where they certainly go on from one."""
+    gap = endpoint.lasting
+    if gap is None or not _is_turned_away(gap):
+        return gap
+    return gap if is_certain(gap) and outages(endpoint)[-1].kind not in MILD else None
 
 
 def seconds_out(endpoint: WatchedEndpoint) -> float:
     """Seconds in which it was out, as its outages are told."""
-    return sum(gap.seconds for gap in without_waits(endpoint))
+    return sum(gap.seconds for gap in real_outages(endpoint))
 
 
 STATES = {
+    Lack.OPENING: "opens {seconds:.0f} s",
     Lack.SERVER: "waits {seconds:.0f} s",
     Lack.EVIDENCE: "judging {seconds:.0f} s",
     Lack.VERDICT: "{failed} so far",
@@ -130,7 +160,7 @@ STATES = {
 
 def standing(endpoint: WatchedEndpoint, until: float) -> tuple[Severity, str]:
     """Where an endpoint stands at this moment, in a few words."""
-    gap, latest = endpoint.lasting, endpoint.latest
+    gap, latest = lasting(endpoint), endpoint.latest
     if gap is not None:
         return Severity.CRITICAL, how(gap)
     if latest is None:

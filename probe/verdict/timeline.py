@@ -12,7 +12,10 @@ Rule 4: a session that was served, and much later than those before it, is a gap
         for that is certain, though it may have begun any time after the server was last shown well. One that came at
         once as somebody answered again, and was not served at once, may have been slow, or have met a server that hung:
         the outage may have ended any time until then.
-Rule 5: one in flight as its way went waits for that, and shows a gap of its own only by what it waited before; nor is
+Rule 5: a session that was turned away with a warning (`served`) shows nobody served. It begins no outage and ends none:
+        what was out before it goes on until somebody is served. A rate limit may be this machine's own, so what it saw
+        is not certain: it only leaves open when the outage ended.
+Rule 6: one in flight as its way went waits for that, and shows a gap of its own only by what it waited before; nor is
         one late in whose time nobody knocked, for this machine may have stood still.
 """
 
@@ -20,9 +23,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
-from probe.model import Edge, Gap, GapKind, Knock, Sample, Severity, Verdict
+from probe.model import Edge, Gap, GapKind, Knock, Sample, Span, Verdict
 from probe.verdict.gaps import Reach, kept
+from probe.verdict.served import SERVED, Served, gap_of, is_certain
 
 LATE = 8.0
 """Seconds by which a session must have waited longer than the first one and the one before it to be late: postscreen
@@ -74,10 +79,13 @@ class Timeline:
         """
         if sample.aside or not sample.took_place:
             return self._found_before(sample) if sample.took_place else self
-        if sample.verdict.severity is Severity.CRITICAL:
-            told = replace(self._found_out(sample), hung=sample.failed and not sample.broke)
-        else:
-            told = replace(self._found_well(sample), served=sample.shown)
+        match gap_of(sample.verdict):
+            case None:
+                told = replace(self._found_well(sample), served=sample.shown)
+            case GapKind.TURNED_AWAY:
+                return replace(self._found_out(sample, GapKind.TURNED_AWAY), hung=False)
+            case kind:
+                told = replace(self._found_out(sample, kind), hung=sample.failed and not sample.broke)
         if sample.waited is None:
             return told
         return replace(told, waits=(*self.waits[:1], sample.waited))
@@ -86,18 +94,26 @@ class Timeline:
     def _lasting(self) -> Gap | None:
         return self.found[-1] if self.found and self.found[-1].ended is None else None
 
-    def _found_out(self, sample: Sample) -> Timeline:
+    def _found_out(self, sample: Sample, kind: GapKind) -> Timeline:
         gap = self._lasting
-        if gap is not None:
+        if gap is None:
+            return self._with(self._new(sample, kind, by=sample.out_by))
+        if _is_of(gap, kind, sample.verdict):
+            silent = [*self._silent(gap.seen, sample.at)]
+            known = [*gap.stretches, *silent, Span(sample.at, sample.seen_until)]
             longer = replace(gap.also(sample.verdict, sample.seen_until), judgement=sample.judgement)
+            longer = replace(longer, unseen=unseen(known)) if silent else longer
             return replace(self, found=(*self.found[:-1], longer))
-        return self._with(self._new(sample, by=sample.out_by))
+        # out all the same: parts that meet in one edge are of one outage
+        part = self._new(sample, kind, by=sample.out_by, since=gap.seen)
+        return replace(self, found=(*self.found[:-1], replace(gap, ended=part.began)))._with(part)
 
-    def _new(self, sample: Sample, *, by: float) -> Gap:
+    def _new(self, sample: Sample, kind: GapKind, *, by: float, since: float | None = None) -> Gap:
+        """`since`: when it was something else."""
         return Gap(
             endpoint=self.reach.endpoint,
-            kind=GapKind.CRITICAL,
-            began=began(self.reach.gaps, self.served, by, sample.at),
+            kind=kind,
+            began=began(self.reach.gaps, self.served if since is None else since, by, sample.at),
             seen=sample.seen_until,
             how=(sample.verdict,),
             judgement=sample.judgement,
@@ -108,7 +124,7 @@ class Timeline:
         went = self.reach.went_after(sample.shown)
         if went is None or sample.answered is None or sample.waited is not None or self._lasting is not None:
             return self
-        gap = self._new(sample, by=sample.shown)
+        gap = self._new(sample, GapKind.CRITICAL, by=sample.shown)
         goes_on = gap.began.by < sample.shown
         if not goes_on and not self._is_late(went.earliest - sample.shown):
             return self
@@ -143,15 +159,17 @@ class Timeline:
         """The gap that lasts is over. What waited in it has seen it, but not the time before it was opened."""
         hangs = self.hung or self._is_late(shown - opened)
         if hangs and opened < hung_until and gap.seen < hung_until and not _is_served(gap):
-            unseen = self._unseen(gap.seen, opened)
-            gap = replace(gap, seen=hung_until, unseen=unseen)
+            known = [*gap.stretches, Span(opened, hung_until), *self._silent(gap.seen, opened)]
+            gap = replace(gap, seen=hung_until, unseen=unseen(known))
         ended = replace(gap, ended=Edge(gap.seen, max(gap.seen, shown)))
         return replace(self, found=(*self.found[:-1], ended))
 
-    def _unseen(self, start: float, end: float) -> float:
-        """Seconds of this time in which no knock was unanswered."""
-        silent = (min(end, gap.seen) - max(start, gap.began.by) for gap in self.reach.gaps)
-        return max(0.0, end - start - sum(max(0.0, seconds) for seconds in silent))
+    def _silent(self, start: float, end: float) -> Iterator[Span]:
+        """When in this time no knock was answered; what came at once after a return was so since."""
+        for gap in self.reach.gaps:
+            back = end if gap.ended is None or end <= gap.ended.by + PROMPT else gap.seen
+            if gap.began.by < end and back > start:
+                yield Span(max(start, gap.began.by), min(end, back))
 
     def _waited(self, sample: Sample) -> float:
         """Seconds that it waited for the server, and not for its way, or for this machine."""
@@ -165,8 +183,13 @@ class Timeline:
 
 
 def _is_served(gap: Gap) -> bool:
-    """Whether clients were served in it, though they were masked: nothing waited then."""
-    return gap.judgement is not None and gap.judgement.verdict is Verdict.MASKED
+    """Whether clients were served in it, though it was critical: nothing waited then."""
+    return gap.judgement is not None and SERVED[gap.judgement.verdict] is Served.YES
+
+
+def _is_of(gap: Gap, kind: GapKind, verdict: Verdict) -> bool:
+    """Whether what a session found is more of the same; what is certain and what is not are two parts."""
+    return gap.kind is kind and is_certain(gap) is is_certain(replace(gap, how=(verdict,)))
 
 
 def in_order(*gaps: Gap) -> tuple[Gap, ...]:
@@ -188,33 +211,42 @@ def began(gaps: Sequence[Gap], served: float | None, by: float, opened: float | 
 
 
 def outages(gaps: Sequence[Gap]) -> Iterator[tuple[Gap, ...]]:
-    """Gaps of one endpoint, in order, that are one outage are together: nobody was served between them."""
+    """Gaps of one endpoint, in order, that are one stretch are together: nobody was served between them."""
     told: list[Gap] = []
-    served = NEVER
+    unserved = NEVER
     for gap in gaps:
-        if told and not (served >= gap.began.by if gap.kind is GapKind.UNREACHABLE else _goes_on(gap, told)):
+        if told and not (unserved >= gap.began.by if gap.kind is GapKind.UNREACHABLE else _goes_on(gap, told)):
             yield tuple(told)
-            told, served = [], NEVER
+            told, unserved = [], NEVER
         told.append(gap)
         if gap.kind is not GapKind.UNREACHABLE:
-            served = max(served, float("inf") if gap.ended is None else gap.ended.by)
+            unserved = max(unserved, float("inf") if gap.ended is None else gap.ended.by)
     if told:
         yield tuple(told)
 
 
 def _goes_on(gap: Gap, told: Sequence[Gap]) -> bool:
-    """Whether what a session found goes on from what knocks found. To have waited is a stretch by itself otherwise."""
-    knocks = [one for one in told if one.kind is GapKind.UNREACHABLE]
+    """Whether what a session found goes on from what was found. To have waited is a stretch by itself otherwise."""
+    if any(one.ended == gap.began for one in told):
+        return True
     if gap.kind is GapKind.WAITED:
-        return any(one.ended == gap.began for one in knocks)
+        return False
     after = NEVER if gap.began.after is None else gap.began.after
-    return max((one.seen for one in knocks), default=NEVER) >= after
+    return max((one.seen for one in told if one.kind is GapKind.UNREACHABLE), default=NEVER) >= after
 
 
-def unseen(parts: Sequence[Gap]) -> float:
-    """Seconds of an outage in which nobody saw that it was one: in its parts, and between them."""
-    total, seen, turns = 0.0, parts[0].began.by, [part.ended for part in parts]
+def seen_in(parts: Sequence[Gap], since: float) -> list[Span]:
+    """When it certainly was, of an outage with these parts that had begun by then."""
+    turns = [part.ended for part in parts]
+    spans = []
     for part in parts:
-        between = 0.0 if part.began in turns else max(0.0, part.began.by - seen)
-        total, seen = total + part.unseen + between, max(seen, part.seen)
-    return total
+        first, *rest = part.stretches
+        spans += [Span(part.began.earliest, first.end) if part.began in turns else first, *rest]
+    return [Span(max(since, span.start), span.end) for span in spans if span.end >= since]
+
+
+def unseen(spans: Sequence[Span]) -> tuple[Span, ...]:
+    """The stretches between these."""
+    ordered = sorted(spans, key=lambda span: span.start)
+    ends = accumulate((span.end for span in ordered), max)
+    return tuple(Span(end, after.start) for end, after in zip(ends, ordered[1:], strict=False) if after.start > end)

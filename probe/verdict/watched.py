@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from probe.model import Conclusion, Ending, Gap, GapKind, Lack, Severity, Watched
 from probe.verdict.ending import LEAST_PATIENCE, awaited, charged, is_broken, longest, too_long
-from probe.verdict.shown import how, length, outages, waits, without_waits
+from probe.verdict.served import is_certain
+from probe.verdict.shown import how, lasting, length, outages, real_outages, turned_away, waits
 
 OFTEN = 3
 """So many outages of an endpoint in LEAST_PATIENCE before the end, and it comes and goes still."""
@@ -49,8 +50,8 @@ def _too_long(watched: Watched) -> str | None:
 
 
 def _lasts(watched: Watched) -> str | None:
-    lasting = [f"{one.name} {how(one.lasting)}" for one in watched.endpoints if one.lasting]
-    return f"out as the watch ended: {', '.join(lasting)}" if lasting else None
+    still = [f"{one.name} {how(gap)}" for one in watched.endpoints if (gap := lasting(one))]
+    return f"out as the watch ended: {', '.join(still)}" if still else None
 
 
 def _was_out(watched: Watched) -> str | None:
@@ -79,7 +80,7 @@ def _comes_and_goes(watched: Watched) -> str | None:
         return None
     since = watched.until - max(LEAST_PATIENCE, watched.wanted.until_stable or 0.0)
     most = 1 if watched.ending is Ending.UNPROVEN else OFTEN
-    often = [(sum(gap.seen >= since for gap in without_waits(one)), one) for one in watched.endpoints]
+    often = [(sum(gap.seen >= since for gap in real_outages(one)), one) for one in watched.endpoints]
     told = ", ".join(f"{one.name} {count} times" for count, one in often if count >= most)
     return f"nothing shows that it is over: out in the last {watched.until - since:.0f} s were {told}" if told else None
 
@@ -99,6 +100,24 @@ def _longest_wait(watched: Watched) -> Gap | None:
 
 def _waited(gap: Gap) -> str:
     return f"{gap.endpoint} was served, but waited for {length(gap)} until its server answered"
+
+
+def _turned_away(watched: Watched) -> str | None:
+    """No outage by itself, and nobody was served: it is tolerated as an outage would be."""
+    gap = _longest_turned_away(watched)
+    if gap is None or gap.most <= (watched.wanted.max_outage or 0.0):
+        return None
+    return _turned(gap)
+
+
+def _longest_turned_away(watched: Watched) -> Gap | None:
+    turned = [gap for one in watched.endpoints for gap in turned_away(one)]
+    return max((gap for gap in turned if not gap.from_the_start), key=lambda gap: gap.most, default=None)
+
+
+def _turned(gap: Gap) -> str:
+    perhaps = "" if is_certain(gap) else ", perhaps this machine alone"
+    return f"{gap.endpoint} turned clients away for {length(gap)} ({how(gap)}{perhaps})"
 
 
 def _loses(watched: Watched) -> str | None:
@@ -123,6 +142,7 @@ def _latest(severity: Severity) -> Callable[[Watched], str | None]:
 
 
 UNSHOWN = {
+    Lack.OPENING: "a session waits to be opened (for the address of its host, or its place), and has shown nothing yet",
     Lack.SERVER: "a session has waited for its server, and has shown nothing yet",
     Lack.EVIDENCE: "a session has worked, and its evidence has not come yet (no line in a log)",
     Lack.VERDICT: "a session has failed, and is not judged yet",
@@ -164,8 +184,9 @@ def _well(watched: Watched) -> str | None:
         return None
     seconds = _blind_seconds(watched)
     blind = f"; nobody knocked for {seconds:.1f} s, and a shorter outage may hide there" if seconds else ""
-    late = _longest_wait(watched)
-    return _best(watched) + (f"; {_waited(late)}" if late else "") + blind
+    late, turned = _longest_wait(watched), _longest_turned_away(watched)
+    beside = (f"; {_waited(late)}" if late else "") + (f"; {_turned(turned)}" if turned else "")
+    return _best(watched) + beside + blind
 
 
 def _best(watched: Watched) -> str:
@@ -193,6 +214,7 @@ RULES: tuple[Rule, ...] = (
     Rule("outage-perhaps-too-long", Severity.WARNING, _perhaps_too_long),
     Rule("comes-and-goes", Severity.WARNING, _comes_and_goes),
     Rule("verdict-warning", Severity.WARNING, _latest(Severity.WARNING)),
+    Rule("turned-away", Severity.WARNING, _turned_away),
     Rule("served-late", Severity.WARNING, _served_late),
     Rule("syns-lost", Severity.WARNING, _loses),
     Rule("not-shown-after", Severity.UNKNOWN, _unshown),

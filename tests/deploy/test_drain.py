@@ -234,6 +234,9 @@ def test_a_drain_does_not_wait_for_ever_unless_it_is_told_to(stage: Stage) -> No
         (("node1", "--max-outage=30"), "--max-outage=30 comes before the node's name"),
         (("node1", "--help"), "--help comes before the node's name"),
         (("node1", "node2"), "one node at a time: what is 'node2'?"),
+        (("node1", "--ignore-daemonsets", "node2"), "one node at a time: what is 'node2'?"),
+        (("node1", "--timeout", "2m", "node2"), "one node at a time: what is 'node2'?"),
+        (("node1", "--timeout=2m", "node2"), "one node at a time: what is 'node2'?"),
     ],
 )
 def test_wrong_usage_is_told_before_anything_is_asked(stage: Stage, arguments: tuple[str, ...], said: str) -> None:
@@ -290,6 +293,37 @@ def test_without_a_temporary_directory_nothing_is_touched(stage: Stage) -> None:
     code, errors = stage.run("node1")
     assert (code, stage.asked) == (64, [])
     assert "no room for a temporary directory" in errors
+
+
+CROWDED = """#!/bin/sh
+mkdir "$STAGE/tmp"
+export TMPDIR="$STAGE/tmp"
+exec unshare -m sh -c 'mount -t tmpfs -o size=256k none "$TMPDIR" && . "$STAGE/before" && exec sh "$@"' sh "$@"
+"""
+FILL = 'head -c 1M /dev/zero >"$STAGE/tmp/fill" 2>/dev/null || true\n'
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs a mount of its own")
+def test_where_nothing_can_be_told_any_more_it_ends_with_a_word_and_touches_nothing_more(tmp_path: Path) -> None:
+    """A baseline that does not arrive begins no drain, and was waited for for ever."""
+    once_it_hangs = 'while [ ! -e "$STAGE/hangs" ]; do sleep 0.02; done\n'
+
+    def play(stage: Stage, plays: dict[str, str], code: int, *said: str) -> None:
+        (stage.directory / "crowded").write_text(CROWDED, encoding="utf-8")
+        (stage.directory / "crowded").chmod(0o755)
+        (stage.directory / "before").write_text(plays.get("before", ""), encoding="utf-8")
+        stage.plays(drain_1=HANGS, **{call: how for call, how in plays.items() if call != "before"})
+        told = replace(stage, shell="crowded").run("node1")
+        assert (told[0], [one for one in said if one not in told[1]]) == (code, []), told
+        assert not stage.has("hangs") or not stage.still_drains()
+
+    lost = "there is no room left in"
+    cases: list[tuple[object, ...]] = [
+        ({"before": FILL}, 64, "no room in"),
+        ({"once_1": FILL, "watch_1": WATCHES_ON}, 3, lost, "nothing was touched"),
+        ({"watch_1": BASELINE + once_it_hangs + FILL + WATCHES_ON}, 3, lost, ENDED),
+    ]
+    play_at_once(tmp_path, play, cases)
 
 
 def test_a_program_that_is_missing_is_told(stage: Stage) -> None:

@@ -27,7 +27,7 @@ from probe.model import (
     Watched,
 )
 from probe.report import watched_html, watched_json, watched_table
-from probe.report.board import Lines, board
+from probe.report.board import Lines, board, strip_of
 from probe.report.watched_words import Times, blinds, cadence, clients, ends, length, runs, ways_on, when
 from tests.watched import IMAPS, NODE, VIP, drained, endpoint, gap, judgement, sample, watched
 
@@ -391,3 +391,25 @@ def test_a_session_that_was_served_late_is_told_with_the_time_that_it_waited() -
     (outage,) = json.loads(watched_json.render(seen))["endpoints"][0]["outages"]
     assert (outage["kind"], outage["how"], outage["seconds"], outage["bound"]) == ("waited", ["waited"], 26.5, 20.5)
     assert "at least 26.5 s" in watched_html.render(seen, TIMES)
+
+
+def test_a_stretch_of_sessions_that_were_turned_away_is_told_everywhere_and_is_no_outage() -> None:
+    turned = gap(1020.0, 1047.0, kind=GapKind.TURNED_AWAY, how=("service_error",))
+    samples = (sample(1000.0), sample(1020.1, Verdict.SERVICE_ERROR), sample(1047.1))
+    seen = watched(endpoint(gaps=(turned,), samples=samples), wanted=Wanted(max_outage=10.0))
+    told = printed(seen)
+    assert re.search(r"smtp +✓ preserved +0 +- ", told), told
+    assert re.search(r"00:17:00.0 +00:17:27.0 +27.0 s ± 0.2 +turned away: service_error", told), told
+    assert told.rstrip().endswith("vip/smtp turned clients away for 27.0 s ± 0.2 (service_error)")
+    as_json = json.loads(watched_json.render(seen))
+    assert (as_json["rule"], as_json["exit_code"], as_json["endpoints"][0]["seconds_out"]) == ("turned-away", 1, 0)
+    (outage,) = as_json["endpoints"][0]["outages"]
+    assert (outage["kind"], outage["how"]) == ("turned_away", ["service_error"])
+    page = Page(watched_html.render(seen, TIMES))
+    assert page.labels[0].startswith("vip/smtp: turned away: service_error from 00:17:00.0 to 00:17:27.0")
+    assert strip_of(seen, seen.endpoints[0], 9).plain == "▁▁▅▅▅▁▁▁▁"
+    stream = io.StringIO()
+    Lines(stream, TIMES).show(seen)
+    lines = stream.getvalue()
+    assert "vip/smtp has turned sessions away since between 00:16:59.9 and 00:17:00.1: service_error" in lines
+    assert "vip/smtp turns no session away any more, between 00:17:26.9 and 00:17:27.1" in lines

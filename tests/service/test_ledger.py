@@ -296,8 +296,8 @@ OTHERS: dict[str, Any] = {
 
 def test_only_how_often_and_how_long_is_no_part_of_what_an_endpoint_is() -> None:
     named = {"path", "service", "port"}  # of another name it has other books
-    forged = {"claim"}  # of trust checks only
-    assert {field.name for field in fields(Endpoint)} - named - forged - set(OTHERS) == {"timeouts", "pace"}
+    of_one_session = {"claim", "at"}
+    assert {field.name for field in fields(Endpoint)} - named - of_one_session - set(OTHERS) == {"timeouts", "pace"}
 
 
 @pytest.mark.parametrize("changed", OTHERS)

@@ -335,7 +335,7 @@ async def test_a_session_that_only_looks_for_lines_holds_no_place(beat: Beat) ->
         seen = [await stages.get() for _ in range(2 * len(endpoints))]
         assert patrol.under_way == len(endpoints)
     assert [stage for _, stage in seen] == ["session", "evidence"] * len(endpoints)  # one after the other
-    assert {one for one, _ in seen} == set(endpoints)
+    assert {one.name for one, _ in seen} == {one.name for one in endpoints}
     assert all("broken off" in asked.refusal for asked in await asyncio.gather(*questions))
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from probe.demo.door import Arrival
 from probe.demo.scenes import Scene
-from probe.demo.world import CLIENT, DemoWorld, demo_world
+from probe.demo.world import CLIENT, VIRTUAL, DemoWorld, demo_world
 from probe.evidence.events import Stamp
 from probe.evidence.ours import Ours
 from probe.evidence.scene import AGREED, Offset
@@ -37,18 +37,20 @@ from probe.model import (
     Verdict,
 )
 from probe.service.clock import SteadyClock
-from probe.service.cycle import ONLY_SOME, probe_endpoint
+from probe.service.cycle import ATTEMPTS, ONLY_SOME, probe_endpoint
 from probe.service.learnt import Learnt
 from probe.service.outfit import outfitted
 from probe.service.pursuit import pursue
 from probe.service.watch import Watch
 from probe.service.workshop import Workshop
+from probe.sessions.lookup import Lookups
 from probe.sessions.open import Kit
 from probe.sessions.tls import TlsContexts
 from probe.settings import load, targets
 from tests.builders import NODE, OURS, imaps_session
 from tests.service.running import free_port
 from tests.service.test_hearing import Script
+from tests.sessions.resolver import in_turn
 
 NOBODY = Endpoint(path="vip", service=Service.IMAPS, host="127.0.0.1", port=1, imprint=ImprintKind.SESSION)
 
@@ -59,8 +61,16 @@ async def world() -> AsyncIterator[DemoWorld]:
         yield world
 
 
-async def judged(world: DemoWorld, folder: Path, log: Path | None = None, lags: Iterable[float] = ()) -> Result:
-    """One imaps session; the log may be another one than the servers' own, and have been so late of late."""
+async def judged(
+    world: DemoWorld,
+    folder: Path,
+    log: Path | None = None,
+    lags: Iterable[float] = (),
+    lookups: Lookups | None = None,
+) -> Result:
+    """One imaps session; the log may be another one than the servers' own, and have been so late of late; its host may
+    be a name that `lookups` knows.
+    """
     content = {**world.config(), "timeouts": {"connect": "2s", "session": "12s", "evidence": "15s"}}
     if log is not None:
         content["evidence"] = {"sources": [{"kind": "file", "path": str(log)}]}
@@ -68,6 +78,8 @@ async def judged(world: DemoWorld, folder: Path, log: Path | None = None, lags: 
     settings = load(config, environment={}, hostname="here")
     (at,) = (one for one in targets(settings) if one.service is Service.IMAPS)
     async with outfitted(settings, [at], time.time) as workshop:
+        if lookups is not None:
+            at, workshop.kit = replace(at, host="mail.demo.test"), replace(workshop.kit, lookups=lookups)
         if lags:
             workshop.learnt.lags[f"file:{log}"] = deque(lags)
         return await probe_endpoint(at, workshop, Ours())
@@ -92,6 +104,18 @@ async def test_what_hides_only_some_of_our_connections_is_not_preserved(
     result = await judged(world, tmp_path)
     assert result.judgement.verdict is Verdict.UNVERIFIED
     assert ONLY_SOME in result.judgement.explanation
+    assert 1 <= result.given_up < ATTEMPTS
+
+
+async def test_beats_go_to_the_address_of_their_session(world: DemoWorld, tmp_path: Path) -> None:
+    """Behind the next address of a name may be another node: it is looked up for sessions, and for nothing else."""
+    masked = world.way(Scene.BEHIND_NODE, Service.IMAPS)
+    assert masked
+    await world.junctions[Service.IMAPS].lead(masked)
+    resolver = in_turn(VIRTUAL)
+    result = await judged(world, tmp_path, lookups=Lookups(resolver))
+    assert (result.judgement.verdict, result.judgement.masked_by) == (Verdict.MASKED, MaskedBy.NODE)
+    assert len(resolver.asked) <= ATTEMPTS
 
 
 async def shipped(log: Path, to: Path, *, late: float) -> None:

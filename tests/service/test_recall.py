@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from probe.model import Control, ControlKind, Endpoint, ImprintKind, Mailbox, Outage, Service, Verdict
-from probe.service.budget import Budgets
+from probe.service.budget import BEATS, Budgets
 from probe.service.clock import SteadyClock
 from probe.service.history import History
 from probe.service.ledger import Ledger
@@ -29,7 +29,8 @@ async def written_down(file: Path, clock: SteadyClock, *sessions: Any) -> None:
         ledger = Ledger([SMTP])
         ledger.listeners.append(history.take)
         for number, changes in enumerate(sessions):
-            ledger.record(result(Verdict.SILENT_DROP, id=f"s{number}", **changes))
+            besides = {name: changes.pop(name) for name in ("given_up", "beats") if name in changes}
+            ledger.record(replace(result(Verdict.SILENT_DROP, id=f"s{number}", **changes), **besides))
 
 
 async def test_sessions_and_their_control_connections_of_the_last_minute_are_counted(tmp_path: Path) -> None:
@@ -62,6 +63,21 @@ async def test_a_mailbox_that_was_read_back_is_counted(tmp_path: Path) -> None:
     async with History(HistorySettings(file=file), clock) as history:
         await recall(history, budgets, [deliver, IMAPS], clock)
     assert not budgets.take(IMAPS.name, {IMAPS.name: 1}, clock())
+
+
+async def test_what_was_opened_before_a_session_for_its_verdict_is_counted(tmp_path: Path) -> None:
+    """Sessions that were given up, and beats."""
+    file, clock = tmp_path / "history.db", SteadyClock()
+    opened = clock() - 5
+    await written_down(file, clock, {"opened": opened, "given_up": 2, "beats": 3 * BEATS})
+    budgets = Budgets(4)
+    async with History(HistorySettings(file=file), clock) as history:
+        await recall(history, budgets, [SMTP], clock)
+    now = clock()
+    assert budgets.room_at(SMTP.name, {SMTP.name: 1}, now) == now
+    assert budgets.room_at(SMTP.name, {SMTP.name: 2}, now) == pytest.approx(opened + 60, abs=0.1)
+    assert budgets.beats_at(SMTP.name, now, BEATS) == now
+    assert budgets.beats_at(SMTP.name, now, 2 * BEATS) == pytest.approx(opened + 60, abs=0.1)
 
 
 class Garbled:

@@ -10,7 +10,7 @@ import pytest
 
 from probe.model import AddressFamily, Beat, Endpoint, IdMoment, ProxyHeader, Service, Span
 from probe.service.budget import BEATS, Budgets
-from probe.service.rhythms import APART, Rhythms
+from probe.service.rhythms import APART, FORGOTTEN, Rhythms
 
 VIP = Endpoint(path="vip", service=Service.IMAPS, host="mail.example.org", port=993)
 SAME_WAY = replace(VIP, path="by-another-name", host="Mail.Example.org")
@@ -20,6 +20,7 @@ OTHER_WAYS = (
     replace(VIP, family=AddressFamily.IPV6),
     replace(VIP, source_address=ip_address("192.168.1.10")),
     replace(VIP, proxy_header=ProxyHeader.V2),
+    VIP.pinned("10.0.20.202"),
 )
 
 
@@ -89,3 +90,18 @@ async def test_rounds_are_opened_within_the_budget_of_beats() -> None:
     await server.round(VIP)
     assert server.rhythms.next_at(VIP, server.now, server.budgets) == pytest.approx(60.0)
     assert server.rhythms.next_at(SAME_WAY, server.now, server.budgets) == server.now + APART
+
+
+async def test_a_name_that_goes_on_to_ever_new_addresses_leaves_the_old_ones() -> None:
+    server = Server()
+    first, second, third = (VIP.pinned(f"10.0.20.{number}") for number in (1, 2, 3))
+    for there in (first, second):
+        await server.round(there)
+    server.rhythms.only([VIP.way_in])
+    assert [len(server.rhythms.since(there, 0.0)) for there in (first, second)] == [BEATS, BEATS]
+    server.now = FORGOTTEN + 0.5 * BEATS
+    await server.round(third)
+    assert server.rhythms.since(first, 0.0) == ()
+    assert len(server.rhythms.since(second, 0.0)) == BEATS
+    server.rhythms.only([])
+    assert server.rhythms.since(third, 0.0) == ()

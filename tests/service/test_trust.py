@@ -25,12 +25,14 @@ from probe.service.trust import TrustChecks, fresh_claim
 from probe.service.trust_memory import NAME, Checked, Checks, TrustMemory
 from probe.service.watch import Watch
 from probe.service.workshop import Workshop
+from probe.sessions.lookup import Lookups
 from probe.sessions.open import Kit
 from probe.sessions.tls import TlsContexts
 from tests.hung_disk import hung_disk
 from tests.sessions.acts import hang_up, takes_header
 from tests.sessions.moment import Moment
 from tests.sessions.peers import Act, Certificates, Peer, Town, Visit
+from tests.sessions.resolver import in_turn
 from tests.sessions.running import endpoint
 
 HOUR = 3600.0
@@ -281,6 +283,23 @@ def test_the_file_has_wall_times(tmp_path: Path) -> None:
     now = TrustMemory(tmp_path / NAME).last(at)
     again = TrustMemory(tmp_path / NAME, lambda: 86_400.0).last(at)
     assert (now and now.at, again and again.at) == (87_400.0, 1000.0)
+
+
+async def test_a_header_is_forged_at_the_address_of_the_session(town: Town, probe: Probe) -> None:
+    """Of a name with two addresses. What was found holds for both, or an alert would come and go with them."""
+    came_to: list[str] = []
+
+    async def noted(visit: Visit) -> None:
+        came_to.append(visit.sock.getsockname()[0])
+        await takes_header(0.05)(visit)
+
+    acts = {Moment.ACCEPT: noted, Moment.DATA: believing}
+    server = town.open(Peer(service=Service.SMTP, acts=acts, host="0.0.0.0"))
+    probe.workshop.kit = replace(probe.workshop.kit, lookups=Lookups(in_turn("127.0.0.2", "127.0.0.3")))
+    at = replace(endpoint(server), host="mail.lab.test")
+    results = [await probe.session(at) for _ in range(2)]
+    assert [one.judgement.verdict for one in results] == [Verdict.SPOOFABLE] * 2
+    assert came_to == ["127.0.0.2", "127.0.0.2", "127.0.0.3"]
 
 
 async def test_every_check_is_said_once(town: Town, probe: Probe) -> None:

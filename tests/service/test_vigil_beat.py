@@ -24,7 +24,7 @@ def test_each_moment_of_a_session_is_its_own() -> None:
     beat = Beat(Post(SMTP))
     assert known(beat) is None
     beat.opened = 999.0
-    assert known(beat) == UnderWay(opened=999.0), "its name is looked up, or it waits for its place"
+    assert known(beat) == UnderWay(opened=999.0, begun=False), "its name is looked up, or it waits for its place"
     beat.talking = 1000.0
     assert known(beat) == UnderWay(opened=1000.0)
     beat.talking = None

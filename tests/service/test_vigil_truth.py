@@ -1,22 +1,22 @@
 """Servers that come and go as chance has it, knocked at and visited in no real time: no edge that is told is false.
 
-A server is well, refuses, drops, closes, or hangs and serves what waited when it is well again. Sessions come each
-15 s, and at once when the way is back, as those of a watch do.
+A server is well, refuses, drops, closes, hangs and serves what waited when it is well again, turns everybody away with
+a 421, or this machine alone. Sessions come each 15 s, and at once when the way is back, as those of a watch do.
 """
 
 from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 import pytest
 
-from probe.model import Endpoint, Failure, Gap, Knock, Phase, PhaseTiming, Result, Service, Verdict
+from probe.model import Endpoint, Failure, Gap, GapKind, Knock, Phase, PhaseTiming, Result, Service, Verdict
 from probe.service.vigil.post import Post, Turn
-from probe.verdict.shown import outages
+from probe.verdict.shown import how, outages
 from tests.builders import failed, result
 
 SMTP = Endpoint(path="vip", service=Service.SMTP, host="10.0.20.202", port=25)
@@ -33,8 +33,14 @@ class State(Enum):
     DROPS = auto()
     CLOSES = auto()
     HANGS = auto()
+    TURNS_AWAY = auto()
+    LIMITS = auto()
 
 
+SERVES = (State.WELL, State.LIMITS)
+"""States in which clients are served: who is over a limit is this machine."""
+
+TURNED = {State.TURNS_AWAY: Verdict.SERVICE_ERROR, State.LIMITS: Verdict.RATE_LIMITED}
 KNOCKED = {State.REFUSES: Failure.REFUSED, State.DROPS: Failure.TIMED_OUT}
 
 
@@ -56,16 +62,31 @@ class Truth:
 
     def is_out(self, moment: float) -> bool:
         """Whether it was, or began or ceased to be so right then."""
-        return any(self.at(moment + by).state is not State.WELL for by in (-0.06, 0.0, 0.06))
+        return any(self.at(moment + by).state not in SERVES for by in (-0.06, 0.0, 0.06))
 
-    def out_in(self, start: float, end: float) -> float:
-        """Seconds of this time in which it was."""
-        bad = (one for one in self.stretches if one.state is not State.WELL)
-        return sum(max(0.0, min(one.end, end) - max(one.start, start)) for one in bad)
+    def serves_about(self, moment: float) -> bool:
+        """Whether clients were served then, or right before."""
+        return self.at(moment).state in SERVES or self.at(moment - 0.06).state in SERVES
+
+    def out_in(self, start: float, end: float, sessions: Sequence[Result]) -> float:
+        """Seconds of this time in which it was, on end, for all that sessions could know (docs/watch.md)."""
+        longest = seconds = 0.0
+        for before, one in zip((self.stretches[0], *self.stretches), self.stretches, strict=False):
+            if one.state in SERVES and (before.state in KNOCKED or self._is_seen(one, sessions)):
+                seconds = 0.0
+            else:
+                seconds += max(0.0, min(one.end, end) - max(one.start, start))
+            longest = max(longest, seconds)
+        return longest
+
+    def _is_seen(self, stretch: Stretch, sessions: Sequence[Result]) -> bool:
+        """Whether more than two sessions lie around it: it is unseen only between two that were alike."""
+        after = self.stretches[self.stretches.index(stretch) + 1 :][:1]
+        met = any(one.session.opened < stretch.end and one.session.closed > stretch.start for one in sessions)
+        return met or not after or after[0].state in KNOCKED
 
     def session(self, opened: float) -> Result:
-        stretch = self.at(opened)
-        match stretch.state:
+        match self.at(opened).state:
             case State.WELL:
                 return _served(opened, 0.05)
             case State.REFUSES:
@@ -74,13 +95,18 @@ class Truth:
                 return _failed(Verdict.NO_GREETING, opened, opened, opened, Failure.CLOSED)
             case State.HANGS:
                 return self._hung(opened)
-            case State.DROPS:
-                again = (opened + after for after in (1.0, 3.0) if self.at(opened + after).state is not State.DROPS)
-                sent = next(again, None)
-                if sent is None:
-                    return _failed(Verdict.SILENT_DROP, opened, None, opened + CONNECT, Failure.TIMED_OUT)
-                resent = self.session(sent)
-                return replace(resent, session=replace(resent.session, opened=opened))
+            case State.TURNS_AWAY | State.LIMITS as state:
+                return _turned_away(TURNED[state], opened, 0.05)
+            case _:
+                return self._dropped(opened)
+
+    def _dropped(self, opened: float) -> Result:
+        again = (opened + after for after in (1.0, 3.0) if self.at(opened + after).state is not State.DROPS)
+        sent = next(again, None)
+        if sent is None:
+            return _failed(Verdict.SILENT_DROP, opened, None, opened + CONNECT, Failure.TIMED_OUT)
+        resent = self.session(sent)
+        return replace(resent, session=replace(resent.session, opened=opened))
 
     def _hung(self, opened: float) -> Result:
         moment = opened
@@ -90,6 +116,8 @@ class Truth:
             return _failed(Verdict.NO_GREETING, opened, opened, opened + PATIENCE, Failure.TIMED_OUT)
         if self.at(moment).state is State.WELL:
             return _served(opened, moment - opened + 0.05)
+        if self.at(moment).state in TURNED:
+            return _turned_away(TURNED[self.at(moment).state], opened, moment - opened + 0.05)
         return _failed(Verdict.NO_GREETING, opened, opened, moment, Failure.CLOSED)
 
 
@@ -99,6 +127,13 @@ def _served(opened: float, waited: float) -> Result:
     return replace(served, session=replace(served.session, phases=phases))
 
 
+def _turned_away(verdict: Verdict, opened: float, waited: float) -> Result:
+    """A 421 in the place of a greeting."""
+    turned = _failed(verdict, opened, opened, opened + waited, Failure.REJECTED)
+    phases = (PhaseTiming(phase=Phase.FIRST_BYTE, seconds=waited),)
+    return replace(turned, session=replace(turned.session, phases=phases))
+
+
 def _failed(verdict: Verdict, opened: float, connected: float | None, closed: float, failure: Failure) -> Result:
     fault = failed(Phase.CONNECT if connected is None else Phase.FIRST_BYTE, failure)
     return result(verdict, opened=opened, connected=connected, closed=closed, fault=fault)
@@ -106,7 +141,7 @@ def _failed(verdict: Verdict, opened: float, connected: float | None, closed: fl
 
 def by_chance(chance: random.Random) -> Truth:
     told, now = [Stretch(State.WELL, 1000.0, 1020.0)], 1020.0
-    bad = [State.REFUSES, State.REFUSES, State.HANGS, State.CLOSES, State.DROPS]
+    bad = [State.REFUSES, State.REFUSES, State.HANGS, State.CLOSES, State.DROPS, State.TURNS_AWAY, State.LIMITS]
     for _ in range(chance.randint(1, 4)):
         states = [chance.choice(bad) for _ in range(chance.choice((1, 1, 2, 3)))]
         for state in [*states, State.WELL]:
@@ -158,7 +193,9 @@ def falsehoods(truth: Truth, watching: Watching) -> Iterator[tuple[str, Gap]]:
     """Edges that are not where they are said to be."""
     for gap in outages(watching.post.told(KNOCKS)):
         assert gap.ended is not None, "it was well in the end"
-        if gap.certain > truth.out_in(gap.began.earliest, gap.ended.by) + 0.1:
+        if gap.kind is GapKind.TURNED_AWAY and "rate_limited" in how(gap):
+            continue  # this machine was: that is not what the truth is about
+        if gap.certain > truth.out_in(gap.began.earliest, gap.ended.by, watching.sessions) + 0.1:
             yield "it was not that long", gap
         if not truth.is_out(gap.began.by):
             yield "it had not begun by then", gap
@@ -166,7 +203,7 @@ def falsehoods(truth: Truth, watching: Watching) -> Iterator[tuple[str, Gap]]:
             yield "it had begun before", gap
         if gap.ended.after is None or not truth.is_out(gap.ended.after):
             yield "it was over before", gap
-        if truth.at(gap.ended.by).state is not State.WELL and _was_seen(truth.at(gap.ended.by), watching.sessions):
+        if not truth.serves_about(gap.ended.by) and _was_seen(truth.at(gap.ended.by), watching.sessions):
             yield "it was not over by then", gap
 
 

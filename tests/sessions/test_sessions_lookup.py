@@ -11,12 +11,14 @@ from ipaddress import ip_address
 import pytest
 
 from probe.aside import Threads, aside
-from probe.model import Endpoint, Phase, Service, Timeouts
-from probe.sessions.faults import Refusal
-from probe.sessions.lookup import Lookups, look_up
+from probe.model import ControlKind, Endpoint, Mailbox, Phase, ProxyHeader, Service, Timeouts
+from probe.sessions.faults import Refusal, SocketAddress
+from probe.sessions.lookup import LookedUp, Lookups, find, look_up
 from probe.sessions.open import open_session
-from tests.sessions.peers import Peer, Town
-from tests.sessions.resolver import Resolver, until_asked
+from tests.sessions.acts import hang_up
+from tests.sessions.moment import Moment
+from tests.sessions.peers import Peer, Town, Visit
+from tests.sessions.resolver import Resolver, in_turn, until_asked
 from tests.sessions.running import VERBS, endpoint, judged, kit
 
 NAMED = Endpoint(path="lab", service=Service.SMTP, host="mail.lab.test", port=25, timeouts=Timeouts(session=0.1))
@@ -109,3 +111,56 @@ async def test_a_session_goes_where_its_host_was_looked_up_to_be(town: Town) -> 
     assert session.opened >= waited_until - 0.5
     assert session.seconds_in(Phase.RESOLVE) >= 0.5
     assert resolver.asked == ["mail.lab.test"]
+
+
+@pytest.mark.parametrize(
+    ("service", "header", "controls"),
+    [
+        (Service.SUBMISSION, ProxyHeader.NONE, [ControlKind.LOCAL_HEADER]),
+        (Service.SUBMISSION, ProxyHeader.V2, [ControlKind.NO_HEADER]),
+        (Service.SUBMISSIONS, ProxyHeader.NONE, [ControlKind.LOCAL_HEADER, ControlKind.SILENT]),
+    ],
+)
+async def test_control_connections_go_to_the_address_of_their_session(
+    town: Town, service: Service, header: ProxyHeader, controls: list[ControlKind]
+) -> None:
+    """A name may mean two servers in turn: what the other one does says nothing of the one that failed."""
+    came_to: list[str] = []
+
+    async def noted(visit: Visit) -> None:
+        came_to.append(visit.sock.getsockname()[0])
+        await hang_up(visit)
+
+    server = town.open(Peer(service=service, acts={Moment.ACCEPT: noted}, host="0.0.0.0"))
+    resolver = in_turn("127.0.0.2", "127.0.0.3")
+    at = replace(endpoint(server), host="mail.lab.test", proxy_header=header)
+    session = await open_session(at, replace(kit(), lookups=Lookups(resolver)), list(VERBS))
+    assert [control.kind for control in session.controls] == controls
+    assert came_to == ["127.0.0.2"] * (1 + len(controls))
+    assert (session.host, resolver.asked) == ("mail.lab.test", ["mail.lab.test"])
+
+
+@pytest.mark.parametrize(
+    ("family", "address"),
+    [
+        (socket.AF_INET, ("127.0.0.2", 25)),
+        (socket.AF_INET6, ("2001:db8::2", 25, 0, 0)),
+        (socket.AF_INET6, ("fe80::2", 25, 0, 1)),
+    ],
+)
+async def test_the_address_that_was_found_is_found_again_with_its_zone(
+    family: socket.AddressFamily, address: SocketAddress
+) -> None:
+    looked_up = LookedUp(seconds=0.0, found=(family, address))
+    there = NAMED.pinned(looked_up.at)
+    assert await Lookups(find).way(there, 1.0) == (family, address)
+
+
+def test_what_belongs_to_a_session_to_one_address_belongs_to_the_endpoint() -> None:
+    """Its mailbox too, which is on the same path: it is read back there."""
+    with_mailbox = replace(NAMED, mailbox=Mailbox(recipient="probe@lab.test", sender="", reader=NAMED))
+    there = with_mailbox.pinned("127.0.0.2")
+    assert there.mailbox is not None
+    assert there.mailbox.reader.at == there.at
+    assert (there.identity, there.name) == (with_mailbox.identity, with_mailbox.name)
+    assert with_mailbox.pinned(LookedUp(seconds=0.0, error=OSError()).at) == with_mailbox

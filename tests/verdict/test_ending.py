@@ -93,6 +93,8 @@ def test_a_session_that_waits_makes_nobody_well_and_is_no_outage() -> None:
     done = conclude(watched(waiting))
     told = "a session has waited for its server, and has shown nothing yet: vip/smtp for 35 s"
     assert (done.rule, done.severity, done.sentence) == ("not-shown-after", Severity.UNKNOWN, told)
+    unopened = conclude(watched(endpoint(under_way=UnderWay(opened=1055.0, begun=False))))
+    assert unopened.sentence.startswith("a session waits to be opened (for the address of its host"), "a dead resolver"
     seen = watched(waiting, wanted=TOLERANT, ending=Ending.MAX_OUTAGE)
     assert (too_long(seen), why_over(seen)) == (None, None)
     assert [one.gaps for one in as_ended(seen).endpoints] == [()]
@@ -138,6 +140,30 @@ def test_what_only_sessions_see_is_looked_at_when_it_becomes_too_long() -> None:
     assert sessions_wanted(watched(critical, wanted=wanted, until=1085.0)) == ()
     assert sessions_wanted(watched(critical, wanted=wanted, until=1085.2)) == (critical,)
     assert sessions_wanted(watched(critical, until=1085.2)) == ()
+
+
+def test_an_outage_goes_on_while_clients_are_turned_away() -> None:
+    """What that becomes is looked at when it is too long, and a session that fails worse is more of the same outage."""
+    refused = gap(1010.0, 1030.0)
+    assert refused.ended is not None
+    turned = gap(1030.0, None, kind=GapKind.TURNED_AWAY, seen=1045.0, how=("service_error",))
+    samples = (sample(1000.0), sample(1045.0, Verdict.SERVICE_ERROR))
+    out_still = endpoint(gaps=(refused, replace(turned, began=refused.ended)), samples=samples, good_since=None)
+    wanted = Wanted(max_outage=40.0, until_stable=20.0)
+    assert sessions_wanted(watched(out_still, wanted=wanted, until=1050.0)) == ()
+    assert sessions_wanted(watched(out_still, wanted=wanted, until=1050.2)) == (out_still,)
+    failed = UnderWay(opened=1046.0, closed=1051.0, failed=Verdict.NO_GREETING)
+    seen = watched(replace(out_still, under_way=failed), wanted=wanted, until=1052.0)
+    assert why_over(seen) is Ending.MAX_OUTAGE
+    (listed,) = as_ended(replace(seen, ending=Ending.MAX_OUTAGE)).endpoints
+    assert [(one.kind, one.ended) for one in listed.gaps[1:]] == [
+        (GapKind.TURNED_AWAY, Edge(1045.0, 1046.0)),
+        (GapKind.CRITICAL, None),
+    ]
+    assert why_over(watched(out_still, wanted=replace(wanted, max_outage=60.0), until=1900.0)) is None
+    limited = replace(out_still.gaps[1], how=("rate_limited",))
+    unsure = replace(out_still, gaps=(refused, limited))
+    assert sessions_wanted(watched(unsure, wanted=wanted, until=1089.0)) == (), "it becomes certain of nothing"
 
 
 CHANGED = Wanted(until_stable=20.0, max_outage=30.0, process=7)

@@ -14,6 +14,7 @@ from probe.verdict.timeline import Timeline
 from tests.watched import SMTP, endpoint, knocks, sample
 
 MUTE, MASKED = Verdict.NO_GREETING, Verdict.MASKED
+ERROR, LIMITED = Verdict.SERVICE_ERROR, Verdict.RATE_LIMITED
 NOBODY = Timeline(reach=Reach(endpoint=SMTP))
 
 
@@ -41,6 +42,13 @@ def hung(at: float, seconds: float = 30.0, **more: Any) -> Sample:
 def closed(at: float) -> Sample:
     """A session whose connection the server closed at once, and did not greet."""
     return sample(at, MUTE, answered=at, closed=at + 0.1, judged=at + 0.2, failed=True, broke=True)
+
+
+def turned(at: float, verdict: Verdict = ERROR, waited: float = 0.1, **more: Any) -> Sample:
+    """A session that got a 421 after so many seconds."""
+    moment = at + waited
+    told = {"answered": moment, "waited": waited, "closed": moment, "judged": moment + 0.1, "failed": True, **more}
+    return sample(at, verdict, **told)
 
 
 def whole(folded: Timeline) -> list[Gap]:
@@ -144,7 +152,7 @@ CASES = {
         outages=[(10.0, 0.2), (30.85, 0.85)],
     ),
     "not greeted, then refused, then served": Case(
-        knocks=REFUSED_10, samples=(served(1000), hung(1002, 6.0), served(1020.3)), outages=[(18.05, 2.25)]
+        knocks=REFUSED_10, samples=(served(1000), hung(1002, 6.0), served(1020.3)), outages=[(15.05, 5.25)]
     ),
     "refused, closed, and then somewhat slow: nobody saw when it ended": Case(
         knocks=REFUSED_10, samples=(served(1005), closed(1020.3), served(1035, 2.5)), outages=[(19.05, 8.65)]
@@ -156,18 +164,18 @@ CASES = {
         samples=(served(1000), closed(1010), served(1025.0, 12.0)), outages=[(23.9, 13.0)]
     ),
     "timed out, and then somewhat slow": Case(
-        samples=(served(1000), hung(1010, 8.0), served(1025.0, 2.5)), outages=[(18.4, 9.0)]
+        samples=(served(1000), hung(1010, 8.0), served(1025.0, 2.5)), outages=[(17.7, 9.7)]
     ),
     "closed, refused all the time until it came back late": Case(
         knocks="-" * 50 + "r" * 150 + "-" * 200,
         samples=(served(1000), closed(1009), served(1040.3, 12.0)),
-        outages=[(46.45, 5.75)],
+        outages=[(46.7, 5.5)],
     ),
     "refused, and much later served late: a wait by itself": Case(
         knocks=REFUSED_10, samples=(served(1005), served(1045.0, 9.0)), outages=[(10.0, 0.2), (8.45, 25.75)]
     ),
     "refused, and much later not greeted: nobody saw whether it went on": Case(
-        knocks=REFUSED_10, samples=(served(1005), hung(1045.0, 10.0), served(1060.0)), outages=[(35.05, 15.25)]
+        knocks=REFUSED_10, samples=(served(1005), hung(1045.0, 10.0), served(1060.0)), outages=[(30.15, 20.15)]
     ),
     "refused, and served at once, though somewhat slow: it may have hung": Case(
         knocks=REFUSED_10, samples=(served(1005), served(1020.3, 7.5)), outages=[(13.9, 4.1)], kinds=["unreachable"]
@@ -180,7 +188,7 @@ CASES = {
     "hung, nobody looked, and then refused": Case(
         knocks="-" * 100 + "r" * 5 + "-" * 50,
         samples=(served(1000), hung(1001, 4.0), served(1021.3)),
-        outages=[(13.05, 8.25)],
+        outages=[(12.65, 8.65)],
     ),
     "served amid silence by a connection from before": Case(
         knocks="-" * 50 + "x" * 50 + "-" * 50, samples=(served(1000), served(1009.0, 16.0)), outages=[(10.0, 0.2)]
@@ -206,6 +214,51 @@ CASES = {
         knocks="-" * 50 + " " * 60 + "-" * 20, samples=(served(1000), served(1009.0, 14.0)), outages=[]
     ),
     "and has not knocked since": Case(knocks="-" * 50, samples=(served(1000), served(1009.0, 14.0)), outages=[]),
+    "refused, then turned away, then served: nobody was served meanwhile": Case(
+        knocks=REFUSED_10,
+        samples=(served(1005), turned(1020.3), turned(1035), turned(1050), served(1065)),
+        outages=[(47.7, 7.6)],
+        kinds=["unreachable", "turned_away"],
+    ),
+    "refused, then turned away for a rate limit: perhaps of this machine alone": Case(
+        knocks=REFUSED_10,
+        samples=(served(1005), turned(1020.3, LIMITED), turned(1035, LIMITED), served(1050)),
+        outages=[(25.05, 15.25)],
+        kinds=["unreachable", "turned_away"],
+    ),
+    "hung, turned away, and hung again": Case(
+        samples=(served(1000), hung(1010), turned(1041), hung(1056), served(1090)),
+        outages=[(83.0, 7.0)],
+        kinds=["critical", "turned_away", "critical"],
+    ),
+    "hung, for this machine alone turned away, and hung again: perhaps two outages": Case(
+        samples=(served(1000), hung(1010), turned(1041, LIMITED), hung(1056), served(1090)),
+        outages=[(60.0, 30.0)],
+        kinds=["critical", "turned_away", "critical"],
+    ),
+    "turned away, refused, and turned away: out from when it was refused": Case(
+        knocks=REFUSED_10,
+        samples=(served(1000), turned(1005), turned(1020.3), turned(1035), served(1050)),
+        outages=[(32.7, 7.6)],
+        kinds=["turned_away", "unreachable"],
+    ),
+    "turned away, and then not greeted: out from when it was not": Case(
+        samples=(served(1000), turned(1010), hung(1025), served(1060)), outages=[(40.0, 10.0)]
+    ),
+    "turned away by itself": Case(
+        samples=(served(1000), turned(1010), turned(1025, LIMITED), turned(1040), served(1055)),
+        outages=[(27.55, 27.45)],
+        kinds=["turned_away", "turned_away", "turned_away"],
+    ),
+    "refused, served, and turned away later: two things": Case(
+        knocks=REFUSED_10,
+        samples=(served(1005), served(1020.3), turned(1035), served(1050)),
+        outages=[(10.0, 0.2), (14.9, 14.8)],
+    ),
+    "turned away after 5 s, and then served at once: nothing was slow": Case(
+        samples=(served(1000), turned(1015, waited=5.0), served(1030), turned(1045), served(1060, 8.5)),
+        outages=[(17.5, 12.5), (22.9, 15.5)],
+    ),
     "masked since it came back": Case(
         knocks=REFUSED_10,
         samples=(served(1005), sample(1020.3, MASKED), sample(1035, MASKED)),

@@ -22,8 +22,9 @@ from probe.model import (
     WatchedEndpoint,
 )
 from probe.verdict.ending import stable_seconds, too_long, why_over
+from probe.verdict.served import SERVED, Served
 from probe.verdict.shared import shared
-from probe.verdict.shown import length, outages, seconds_out, standing, well_since, without_waits
+from probe.verdict.shown import length, outages, real_outages, seconds_out, standing, well_since
 from probe.verdict.watched import RULES, conclude
 from tests.watched import IMAPS, SMTP, drained, endpoint, gap, sample, watched
 
@@ -52,6 +53,7 @@ ROWS = {
         endpoint(gaps=tuple(gap(at, at + 2.0) for at in (1005.0, 1020.0, 1035.0))), wanted=TOLERANT
     ),
     "verdict-warning": watched(one(Verdict.RATE_LIMITED)),
+    "turned-away": watched(endpoint(gaps=(gap(1010.0, 1045.0, kind=GapKind.TURNED_AWAY),)), wanted=TOLERANT),
     "served-late": watched(endpoint(gaps=(gap(1010.0, 1045.0, kind=GapKind.WAITED),)), wanted=TOLERANT),
     "syns-lost": watched(endpoint(cadence=Cadence(asked=0.2, sent=100, answered=90, lost=10))),
     "not-shown-after": watched(out(1060.0, 1062.0), wanted=TOLERANT),
@@ -174,12 +176,12 @@ def test_an_outage_that_changes_its_kind_is_one_outage() -> None:
     between = replace(served, began=Edge(1030.4, 1040.0))
     assert too_long(watched(endpoint(gaps=(refused, between)), wanted=TOLERANT)) is None, "somebody was served"
     masked = replace(served, began=Edge(1000.0, 1005.0), seen=1009.0, ended=Edge(1009.0, 1030.4), how=("masked",))
-    whole = watched(endpoint(gaps=(masked, gap(1010.0, 1030.0))), wanted=Wanted(max_outage=23.0))
+    whole = watched(endpoint(gaps=(masked, gap(1010.0, 1030.0))), wanted=Wanted(max_outage=19.7))
     one = too_long(whole)
     assert one is not None
     assert (one.began, one.ended) == (masked.began, Edge(1029.9, 1030.4))
     perhaps = conclude(replace(whole, wanted=Wanted(max_outage=25.0)))
-    told = "vip/smtp was out for 27.1 s ± 3.3 (masked, no answer), perhaps for longer than the 25 s tolerated"
+    told = "vip/smtp was out for 25.1 s ± 5.3 (masked, no answer), perhaps for longer than the 25 s tolerated"
     assert (perhaps.rule, perhaps.sentence) == ("outage-perhaps-too-long", told)
     before = replace(masked, ended=Edge(1005.5, 1006.0), seen=1005.5)
     assert too_long(watched(endpoint(gaps=(before, gap(1010.0, 1030.0))), wanted=Wanted(max_outage=25.0))) is None
@@ -192,7 +194,7 @@ def test_overlapping_gaps_count_once() -> None:
 
 def test_who_was_served_late_was_not_out() -> None:
     late = endpoint(gaps=(gap(1025.0, 1045.0, kind=GapKind.WAITED),))
-    assert (without_waits(late), seconds_out(late)) == ((), 0)
+    assert (real_outages(late), seconds_out(late)) == ((), 0)
     done = conclude(watched(late, wanted=TOLERANT))
     told = "nobody was out; vip/smtp was served, but waited for at least 19.9 s until its server answered"
     assert (done.rule, done.sentence) == ("well", told)
@@ -200,15 +202,73 @@ def test_who_was_served_late_was_not_out() -> None:
 
 
 def test_what_nobody_saw_of_an_outage_is_in_its_bound() -> None:
-    """It was out for 20 s for certain; the 10 s between its parts nobody looked."""
+    """It was out for 10 s twice; the 10 s between nobody looked, and they may have been two outages."""
     first = Gap(
         endpoint=SMTP, kind=GapKind.CRITICAL, began=Edge(999.9, 1000.1), seen=1010.0, ended=Edge(1010.0, 1031.0)
     )
     (joined,) = outages(endpoint(gaps=(first, gap(1020.0, 1030.0))))
-    assert (length(joined), round(joined.unseen, 3)) == ("25.4 s ± 5.7", 10.1)
+    assert (length(joined), round(joined.certain, 3)) == ("20.5 s ± 10.6", 9.9)
+    seen = watched(endpoint(gaps=(first, gap(1020.0, 1030.0))), wanted=Wanted(max_outage=15.0))
+    assert (too_long(seen), conclude(seen).rule) == (None, "outage-perhaps-too-long")
     lasting = replace(first, ended=None)
-    (joined,) = outages(endpoint(gaps=(lasting, gap(1020.0, None, seen=1030.0))))
-    assert length(joined) == "at least 19.8 s"
+    (joined,) = outages(endpoint(gaps=(lasting, gap(1020.0, None, seen=1032.0))))
+    assert length(joined) == "at least 11.9 s"
+
+
+def turned_away(began: float, ended: float | None, **more: Any) -> Gap:
+    return gap(began, ended, kind=GapKind.TURNED_AWAY, **{"how": ("service_error",), **more})
+
+
+def test_who_is_turned_away_after_an_outage_is_still_out() -> None:
+    refused, error = gap(1010.0, 1028.0), sample(1075.0, Verdict.SERVICE_ERROR)
+    assert refused.ended is not None
+    goes_on = replace(turned_away(1028.0, 1075.0), began=refused.ended)
+    done = conclude(watched(endpoint(gaps=(refused, goes_on)), wanted=TOLERANT))
+    assert (done.rule, "out for 65.0 s ± 0.2 (no answer, service_error)" in done.sentence) == ("outage-too-long", True)
+    lasts = endpoint(gaps=(refused, replace(goes_on, ended=None, seen=1075.0)), samples=(sample(1000.0), error))
+    seen = watched(lasts, wanted=Wanted(max_outage=100.0))
+    assert (conclude(seen).rule, standing(lasts, 1090.0)) == ("outage-lasts", (Severity.CRITICAL, "service_error"))
+    assert why_over(replace(seen, wanted=TOLERANT)) is Ending.MAX_OUTAGE
+    limited = replace(goes_on, how=("rate_limited",))
+    perhaps = conclude(watched(endpoint(gaps=(refused, limited)), wanted=TOLERANT))
+    assert perhaps.rule == "outage-perhaps-too-long", "others may have been served"
+    still = endpoint(
+        gaps=(refused, replace(limited, ended=None)), samples=(sample(1000.0), sample(1075.0, Verdict.RATE_LIMITED))
+    )
+    assert conclude(watched(still, wanted=TOLERANT)).rule == "verdict-warning"
+    assert too_long(watched(still, wanted=TOLERANT)) is None
+
+
+def test_who_is_turned_away_by_that_alone_was_not_out_and_is_told() -> None:
+    seen = watched(endpoint(gaps=(turned_away(1010.0, 1045.0),)))
+    told = "vip/smtp turned clients away for 35.0 s ± 0.2 (service_error)"
+    assert (conclude(seen).sentence, seconds_out(seen.endpoints[0])) == (told, 0)
+    tolerated = conclude(replace(seen, wanted=Wanted(max_outage=40.0)))
+    assert (tolerated.rule, tolerated.sentence) == ("well", f"nobody was out; {told}")
+    before = endpoint(gaps=(turned_away(1010.0, 1045.0), gap(1030.0, 1040.0)))
+    assert conclude(watched(before, wanted=Wanted(max_outage=20.0))).rule == "turned-away"
+    (whole,) = real_outages(before)
+    assert whole.began == Edge(1029.9, 1030.1), "an outage begins when a verdict is critical"
+    started = replace(turned_away(1000.0, 1045.0), began=Edge(None, 1000.0))
+    assert conclude(watched(endpoint(gaps=(started,)))).rule == "well", "as with what was out from the start"
+    limited = conclude(watched(endpoint(gaps=(turned_away(1010.0, 1045.0, how=("rate_limited",)),))))
+    assert limited.sentence.endswith("(rate_limited, perhaps this machine alone)")
+    still = watched(one(Verdict.SERVICE_ERROR, gaps=(turned_away(1010.0, None),)), wanted=TOLERANT)
+    assert (conclude(still).rule, stable_seconds(still)) == ("verdict-warning", None)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.SERVICE_ERROR, Verdict.RATE_LIMITED])
+def test_a_path_that_turns_clients_away_is_broken_before_anything_is_changed(verdict: Verdict) -> None:
+    seen = watched(endpoint(samples=(sample(1000.0, verdict),), baseline=sample(1000.0, verdict)))
+    assert why_over(seen) is Ending.BASELINE
+    told = f"broken before anything was changed: vip/smtp {verdict}"
+    assert conclude(replace(seen, ending=Ending.BASELINE)).sentence == told
+    assert why_over(replace(seen, wanted=Wanted(from_broken=True))) is None
+
+
+def test_of_every_verdict_it_is_said_whether_clients_are_served() -> None:
+    assert set(SERVED) == set(Verdict)
+    assert all(one.severity is not Severity.WARNING for one, served in SERVED.items() if served is Served.YES)
 
 
 def test_what_is_not_bounded_on_both_sides_has_the_seconds_that_are_certain() -> None:

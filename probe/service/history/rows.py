@@ -198,6 +198,7 @@ def _rest(*row: Any) -> Mapping[str, object]:
         "signs": [],
         "controls": [],
         "beats": 0,
+        "opened_besides": {"connections": 0, "beats": 0},
         "certificate_expiry": None,
         "transcript": [],
     }

@@ -14,7 +14,8 @@ from probe.verdict.judge import judge
 class Beat:
     """`opened`: when the session under way, which is not written down yet, began.
 
-    `talking`: since when its conversation, or that of another one in its place, goes on; None: it waits for lines.
+    `talking`: since when its conversation, or that of another one in its place, goes on; None: it waits for lines, or
+    for the name of its host and its place before.
     `given_up`: it was broken off, for the endpoint is back.
     """
 
@@ -44,8 +45,10 @@ class Beat:
             return None
         judged = self.judged
         session = closed if judged is None else judged.session
-        if session is None or self.talking is not None:
-            return UnderWay(opened=self.opened if self.talking is None else self.talking)
+        if self.talking is not None:
+            return UnderWay(opened=self.talking)
+        if session is None:
+            return UnderWay(opened=self.opened, begun=False)
         if session.fault is None or self.post.has_left(session):
             return UnderWay(opened=session.opened, closed=session.closed)
         judgement = judge(session, Evidence(), networks) if judged is None else judged.judgement
