@@ -73,8 +73,8 @@ def drop(labels: str = SMTP) -> str:
     return f"MailprobeSilentDrop{{{labels}}}"
 
 
-def short(vantage: str = "lan", service: str = "smtp") -> str:
-    return f'MailprobeShortOutage{{path="vip",service="{service}",vantage="{vantage}"}}'
+def short(vantage: str = "lan", service: str = "smtp", path: str = "vip") -> str:
+    return f'MailprobeShortOutage{{path="{path}",service="{service}",vantage="{vantage}"}}'
 
 
 def down(vantage: str = "lan") -> dict[str, str]:

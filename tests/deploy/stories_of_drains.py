@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.deploy.case import SMTP, Case, lan
+from tests.deploy.case import SMTP, Case, drop, lan
 
 REFUSED = f"MailprobeRefused{{{SMTP}}}"
 DRAINED = 'MailprobeMaintenance{node="node1"}'
@@ -70,6 +70,31 @@ DRAINS = (
             "10m": {DRAINED: "", f"MailprobeSilentDrop{{{SMTP}}}": ""},
             "11m30s": {DRAINED: ""},
             "13m30s": {},
+        },
+    ),
+    Case(
+        name="the pod comes back with its node, and serves two minutes after: its page is over before the drain is",
+        vantages=(lan("preserved 340s, refused 400s, preserved 400s"),),
+        series={**cordoned("node1", "0x29 1x29 0x60"), **endpoints("node1", "1x33 0x40 1x60")},
+        fires={
+            **{at: {DRAINED: "", REFUSED: ""} for at in ("12m", "14m30s", "15m30s", "16m")},
+            "17m": {DRAINED: ""},
+            "18m30s": {},
+        },
+    ),
+    Case(
+        name="a page is over, and something is dropped then: the maintenance ends, and it pages",
+        vantages=(
+            lan(
+                "preserved 340s, refused 400s, preserved 3m, silent_drop 4m",
+                more={"later/smtp": "preserved 15m, silent_drop 4m"},
+            ),
+        ),
+        series={**cordoned("node1", "0x29 1x29 0x60"), **endpoints("node1", "1x33 0x40 1x60")},
+        fires={
+            "15m": {DRAINED: "", REFUSED: ""},
+            "16m": {REFUSED: "", drop(): "", drop('path="later",service="smtp"'): ""},
+            **{at: {drop(): "", drop('path="later",service="smtp"'): ""} for at in ("16m30s", "18m")},
         },
     ),
     Case(

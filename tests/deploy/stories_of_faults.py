@@ -31,6 +31,14 @@ LASTING = {
 
 DIFFERS_IMAPS = differs().replace("smtp", "imaps")
 
+OTHERS_DRAIN = 'MailprobeMaintenance{path="outside"}'
+SERVICES_WITH_LOGIN = ("submission", "imaps")
+
+
+def logins(service: str, vantage: str) -> str:
+    return f'mailprobe_phase_duration_seconds_count{{path="vip",service="{service}",phase="login",vantage="{vantage}"}}'
+
+
 ONCE = (*LASTING, "silent_drop", "unannounced", "masked")
 
 VERDICTS = (
@@ -136,20 +144,24 @@ VERDICTS = (
 
 SLOW = (
     Case(
-        name="what pages for the third time within an hour is kept for a quarter of one; what does so once is not",
+        name="the third page within an hour is kept for a quarter of one, one alone is not; another path is drained",
         vantages=(
             lan(
                 "preserved 4m" + ", silent_drop 1m, preserved 14m" * 3 + ", preserved 15m",
                 more={"once/smtp": "preserved 4m, silent_drop 1m, preserved 59m"},
             ),
         ),
+        series={'ALERTS{alertname="MailprobeMaintenance",alertstate="firing",path="outside"}': "1x390"},
         fires={
-            "8m": {drop(): "", drop('path="once",service="smtp"'): ""},
-            "9m30s": {},
-            **{at: {drop(): ""} for at in ("20m", "35m")},
-            **{at: {} for at in ("28m", "33m30s")},
-            "49m30s": {drop(): "vip/smtp: connections vanish without an answer (silent_drop), seen from lan"},
-            "54m30s": {},
+            at: {OTHERS_DRAIN: "", **told}
+            for at, told in {
+                "8m": {drop(): "", drop('path="once",service="smtp"'): ""},
+                "9m30s": {},
+                **{at: {drop(): ""} for at in ("20m", "35m")},
+                **{at: {} for at in ("28m", "33m30s")},
+                "49m30s": {drop(): "vip/smtp: connections vanish without an answer (silent_drop), seen from lan"},
+                "54m30s": {},
+            }.items()
         },
     ),
     Case(
@@ -211,6 +223,32 @@ QUORUM = (
         },
     ),
     Case(
+        name="logins are refused: who does not log in has no say in it, who does has",
+        vantages=(
+            lan("preserved 13m", more={f"vip/{one}": "preserved 4m, login_failed 9m" for one in SERVICES_WITH_LOGIN}),
+            Vantage(name="vps", scripts={"vip/submission": "preserved 13m", "vip/imaps": "unverified 13m"}),
+        ),
+        series={
+            **{logins(service, "lan"): "1+1x80" for service in SERVICES_WITH_LOGIN},
+            logins("imaps", "vps"): "1+1x80",
+        },
+        fires={
+            "5m": {},
+            **{
+                at: {'MailprobeLoginFailed{path="vip",service="submission"}': "", DIFFERS_IMAPS: ""}
+                for at in ("7m", "9m", "12m30s")
+            },
+        },
+    ),
+    Case(
+        name="the other vantage meets a limit, which is no vote that clients get in",
+        vantages=(lan("preserved 4m, silent_drop 9m"), vps("preserved 4m, rate_limited 9m")),
+        fires={
+            "6m": {differs(): "vip/smtp: only lan sees it as silent_drop; no other vantage can tell just now"},
+            "8m30s": {drop(): "", differs(): ""},
+        },
+    ),
+    Case(
         name="both of two see it, each in its own words",
         vantages=(lan("preserved 4m, silent_drop 10m"), vps("preserved 4m, refused 10m")),
         fires={
@@ -249,6 +287,14 @@ QUORUM = (
                 **down("cron"),
             },
         },
+    ),
+    Case(
+        name="of the other vantage there is what it pushed last: that votes for 8 minutes after its session",
+        vantages=(
+            lan("preserved 4m, silent_drop 12m"),
+            Vantage(name="cron", scripts={"vip/smtp": "preserved 4m, hung 12m"}, counts=False),
+        ),
+        fires={"11m": {differs(): ""}, "13m": {drop(): "", differs(): ""}},
     ),
     Case(
         name="the other vantage loses its interface with the outage, and cannot open sessions any more",

@@ -73,6 +73,23 @@ ITSELF = (
         },
     ),
     Case(
+        name="a trial is pushed of a path that nobody watches, another is deleted; rounds that have gone on are missed",
+        vantages=(
+            lan("preserved 26m"),
+            Vantage(name="laptop", scripts={"trial/smtp": "preserved 1m, hung 25m"}, counts=False),
+            Vantage(name="desk", scripts={"old/smtp": "preserved 1m, hung 2m, gone 23m"}, counts=False),
+            Vantage(name="cron", scripts={"out/smtp": "preserved 3m, hung 23m"}, counts=False),
+        ),
+        fires={
+            "25m": {
+                'MailprobeStale{path="trial",service="smtp",vantage="laptop"}': "",
+                'MailprobeStale{path="out",service="smtp",vantage="cron"}': "",
+                'MailprobeDown{vantage="desk"}': "",
+                'MailprobeAbsent{path="out"}': "nobody watches out: an outage would go unnoticed",
+            },
+        },
+    ),
+    Case(
         name="a daemon that is asked for rounds too, and last for them, is gone",
         vantages=(Vantage(name="vps", scripts={"other/smtp": "preserved 21m"}),),
         series={
@@ -115,6 +132,14 @@ ITSELF = (
             "15m": {f"MailprobeStale{{{LAN}}}": "vip/smtp: lan has had no session for eight minutes"},
             "22m": {f"MailprobeStale{{{LAN}}}": "", 'MailprobeAbsent{path="vip"}': ""},
         },
+    ),
+    Case(
+        name="a vantage comes back after twelve minutes: it is not stale",
+        vantages=(
+            Vantage(name="lan", scripts={"vip/smtp": "preserved 5m, gone 12m, preserved 8m"}, takes={"preserved": 20}),
+            vps("preserved 25m"),
+        ),
+        fires={at: down() for at in ("17m", "17m30s", "18m", "19m", "20m", "21m")},
     ),
     Case(
         name="sessions cannot be opened",

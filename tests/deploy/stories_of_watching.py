@@ -12,6 +12,13 @@ KNOWN = {
 }
 """What whoever masks on purpose has silenced."""
 
+AMID_ERRORS = {
+    drop(): "",
+    'MailprobeNoGreeting{path="vip",service="submissions"}': "",
+    'MailprobeServiceError{path="vip",service="submission",vantage="lan"}': "",
+}
+LIMITED = 'MailprobeRateLimited{path="vip",service="imaps",vantage="lan"}'
+
 CERTIFIED = ("imaps", "submission", "submissions")
 
 NOISE = (
@@ -46,6 +53,25 @@ NOISE = (
         },
     ),
     Case(
+        name="of two ports of a service one has a bad session once, and the other's of the same turn is judged later",
+        vantages=(
+            Vantage(
+                name="lan",
+                scripts={
+                    "vip/smtp": "preserved 4m, silent_drop 30s, preserved 6m",
+                    "vip/smtp:2525": "preserved 10m30s",
+                    "other/smtp": "preserved 4m, masked 30s, preserved 6m",
+                    "other/smtp:2525": "preserved 10m30s",
+                },
+                takes={"preserved": 12},
+            ),
+        ),
+        fires={
+            **{at: {} for at in ("4m20s", "4m30s")},
+            **{at: {short(): "", short(path="other"): ""} for at in ("4m50s", "5m30s", "8m")},
+        },
+    ),
+    Case(
         name="masked once, between a drop and a refusal: no proof of masking, and one outage",
         vantages=(lan("preserved 4m, silent_drop 30s, masked 30s, refused 30s, preserved 6m"),),
         fires={"4m50s": {}, "5m20s": {}, "6m": {short(): ""}},
@@ -62,6 +88,24 @@ NOISE = (
                 f"MailprobeTlsFailed{{{SMTP}}}": "",
             },
             "13m40s": {},
+        },
+    ),
+    Case(
+        name="errors and limits amid an outage end no page; they make none, of one lost session or of none",
+        vantages=(
+            lan(
+                "preserved 4m, silent_drop 2m, service_error 150s, silent_drop 30s, rate_limited 3m, preserved 5m",
+                more={
+                    "vip/imaps": "preserved 4m, silent_drop 30s, rate_limited 5m, service_error 7m30s",
+                    "vip/submission": "service_error 17m",
+                    "vip/submissions": "preserved 4m" + ", no_greeting 1m, service_error 1m" * 4 + ", preserved 5m",
+                },
+            ),
+        ),
+        fires={
+            "4m50s": {drop(): ""},
+            **{at: AMID_ERRORS for at in ("8m50s", "9m20s")},
+            **{at: {**AMID_ERRORS, LIMITED: "", short(service="imaps"): ""} for at in ("11m50s", "14m50s")},
         },
     ),
     Case(

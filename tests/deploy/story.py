@@ -56,12 +56,12 @@ def by_chance(seed: int, lasts: str, *, every: str, each: int = 1) -> frozenset[
 
 @dataclass(kw_only=True)
 class Vantage:
-    """One daemon. `scripts` by `path/service`; `counts` False: single rounds, scraped from elsewhere.
+    """One daemon. `scripts` by `path/service` or `path/service:port`; `counts` False: single rounds, scraped elsewhere.
 
     `target`: who is asked for rounds, by scrapes of /probe; of rounds that are pushed or written to a file Prometheus
     asks somebody else. `misses`: scrapes that fail; `away`: those at which there is no process. `takes`: seconds until
-    a session is judged. `clock`: when its clock is set, and by how many seconds. `has_pods`: each process has an
-    address of its own.
+    a session is judged, by its word. `clock`: when its clock is set, and by how many seconds. `has_pods`: each process
+    has an address of its own.
     """
 
     name: str
@@ -105,9 +105,10 @@ class Vantage:
         return {name: " ".join(_noted(values, len(moments))) for name, values in self._samples.items()}
 
     def _endpoint(self, name: str) -> Endpoint:
-        path, _, service = name.partition("/")
+        path, _, ending = name.partition("/")
+        service, _, port = ending.partition(":")
         pace = Pace(due=self.interval * 1.1 + 45, lapse=self.interval * 3.1 + 45)
-        return Endpoint(path=path, service=Service(service), host="10.0.20.202", port=25, pace=pace)
+        return Endpoint(path=path, service=Service(service), host="10.0.20.202", port=int(port or 25), pace=pace)
 
     def _sessions(self, ledger: Ledger, endpoint: Endpoint, told: Sequence[str], judged: range) -> None:
         """Those that are judged within these seconds."""

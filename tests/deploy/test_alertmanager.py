@@ -15,21 +15,25 @@ import yaml
 from aiohttp import ClientSession, web
 
 from tests.deploy.promtool import GENERATIONS, MAINTENANCE_RULES, RULES, alerts, program, run
+from tests.deploy.story import seconds
 from tests.lab.pager import hurried
 from tests.service.metrics.programs import running, serving
 
 EXAMPLE = RULES.with_name("alertmanager.example.yaml")
 VIP = {"path": "vip", "service": "smtp", "severity": "critical"}
+IMAPS = {**VIP, "service": "imaps"}
 OTHER = {**VIP, "path": "outside"}
 DROP, MASKED = {"alertname": "MailprobeSilentDrop"}, {"alertname": "MailprobeMasked"}
 UNVERIFIED = {"alertname": "MailprobeUnverified", "severity": "warning", "service": "smtp"}
 MAINTENANCE = {"alertname": "MailprobeMaintenance"}
 SOURCE = {"alertname": "MailprobeEvidenceSourceDown", "source": "loki", "severity": "warning"}
 
-FACTOR = 10
-"""By so much times of the example are shorter where something has to be told: 10 s are 1 s."""
-SOON = 6.0
-"""Seconds for what takes one, on a busy machine; a group_interval of 2 minutes would take 12."""
+FACTOR = 60
+"""By so much times of the example are shorter where something has to be told: a minute is 1 s."""
+SOON = 4.0
+"""Seconds for what takes one, on a busy machine; a group_interval of 5 minutes would take 5."""
+SCRAPE_AND_EVALUATION = 30 + 10
+"""Seconds by which two Prometheis end an alert apart."""
 
 STEADY = 10
 """Answers alike, one after the other, after which nothing more will come."""
@@ -45,10 +49,15 @@ ROUTES = (
 )
 
 INHIBITED = {
-    "a drop: masked and unverified of its path, and of no other": (
-        [DROP | VIP],
-        [MASKED | VIP, UNVERIFIED | {"path": "vip", "vantage": "lan"}],
+    "a drop of the whole path: masked and unverified of each of its services, and of no other path": (
+        [DROP | VIP, DROP | IMAPS],
+        [MASKED | VIP, MASKED | IMAPS, UNVERIFIED | {"path": "vip", "vantage": "lan"}],
         [MASKED | OTHER, DROP | VIP],
+    ),
+    "a port that is refused: nothing of its path's other services": (
+        [{"alertname": "MailprobeRefused"} | IMAPS],
+        [MASKED | IMAPS],
+        [MASKED | VIP, UNVERIFIED | {"path": "vip", "vantage": "lan"}],
     ),
     "a maintenance of a path: all of it": (
         [MAINTENANCE | {"path": "vip"}],
@@ -105,6 +114,13 @@ def test_alerts_that_the_example_names_exist() -> None:
     assert named <= known
 
 
+def test_pages_are_told_anew_no_sooner_than_a_pair_of_prometheis_agrees_on_their_end() -> None:
+    routes = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["route"]["routes"]
+    told = [seconds(one["group_interval"]) for one in routes if one["receiver"] == "pager" and "group_interval" in one]
+    assert len(told) == 2
+    assert min(told) > SCRAPE_AND_EVALUATION
+
+
 async def test_inhibitions(tmp_path: Path) -> None:
     async with alertmanager(EXAMPLE, tmp_path) as url, ClientSession() as session:
         for story, (sources, silenced, told) in INHIBITED.items():
@@ -113,7 +129,7 @@ async def test_inhibitions(tmp_path: Path) -> None:
             await post(session, url, [*sources, *silenced, *told], over=True)
 
 
-async def test_a_drop_is_a_page_of_its_own_beside_masking_and_what_joins_it_does_not_wait(tmp_path: Path) -> None:
+async def test_a_drop_is_a_page_of_its_own_beside_masking_and_what_joins_it_is_told_soon(tmp_path: Path) -> None:
     """Whoever has acknowledged or silenced the masking would sleep through it otherwise."""
     told: asyncio.Queue[Any] = asyncio.Queue()
 

@@ -3,8 +3,9 @@
 A path may have one service on several ports; metrics tell those together, the worst of them in what is a state:
 - The verdict is that of the worst severity, the first in the order of the closed set among equals.
 - Only what may be told as that of now is (`Account.told`): never that all is well without a session of this process.
-- Counts and durations are those of all of them (counts.py); of sessions the one opened longest ago, of certificates
-  the one that expires first.
+- The latest session is that of the port whose verdict is told, of several the one opened longest ago: with another
+  port's time one bad session would look like two of them.
+- Counts and durations are those of all of them (counts.py); of certificates the one that expires first is told.
 - Nothing in a standing changes any more, while the accounts behind it go on: it may be told in another thread.
 """
 
@@ -65,15 +66,17 @@ def standings_of(results: Sequence[Result]) -> list[Standing]:
 
 def _standing(path: str, service: Service, ports: Sequence[Account], now: float) -> Standing:
     changes = [change for port in ports if (change := port.told(now))]
+    verdict = min((change.verdict for change in changes), key=ORDER.__getitem__, default=None)
+    opened = (port.latest.session.opened for port in ports if port.latest and port.latest.judgement.verdict is verdict)
     latest = [port.latest.session for port in ports if port.latest]
     expiries = (session.certificate_expiry for session in latest)
     return Standing(
         path=path,
         service=service,
-        verdict=min((change.verdict for change in changes), key=ORDER.__getitem__, default=None),
+        verdict=verdict,
         masked_by=frozenset(change.masked_by for change in changes if change.masked_by),
         up=all(session.fault is None for session in latest) if latest else None,
-        last_session=min((session.opened for session in latest), default=None),
+        last_session=min(opened, default=None),
         certificate_expiry=min((expiry for expiry in expiries if expiry is not None), default=None),
         counts=ports[0].counts.copy(),
     )

@@ -226,11 +226,24 @@ class TestPortsOfOneService:
         assert value(station, "mailprobe_client_address_preserved", path="vip", service="smtp") == 0.0
         counted = states(station, "mailprobe_sessions_total", "verdict")
         assert {verdict: count for verdict, count in counted.items() if count} == {"preserved": 1.0, "masked": 1.0}
-        assert value(station, "mailprobe_last_session_timestamp_seconds", path="vip", service="smtp") == 100.0
         expiry = "mailprobe_tls_certificate_expiry_timestamp_seconds"
         assert value(station, expiry, path="vip", service="smtp") == 2e9
         told = samples(station_registry(station), "mailprobe_session_duration_seconds_bucket")
         assert [(s.value, s.exemplar.labels) for s in told if s.exemplar] == [(2.0, {"session_id": "too"})]
+
+    def test_the_time_told_is_of_the_session_whose_verdict_is_told(self, station: StandIn) -> None:
+        """A bad verdict beside which the time moves would be a second bad session."""
+
+        def last() -> float | None:
+            return value(station, "mailprobe_last_session_timestamp_seconds", path="vip", service="smtp")
+
+        assert last() == 130.0
+        station.ledger.record(result(Verdict.PRESERVED, opened=160.0))
+        assert last() == 130.0
+        station.ledger.record(result(Verdict.MASKED, opened=190.0, masked_by=MaskedBy.POD, port=2525))
+        assert last() == 190.0
+        station.ledger.record(result(Verdict.PRESERVED, opened=220.0, port=2525))
+        assert last() == 160.0
 
     def test_a_port_that_leaves_the_configuration_takes_no_count_along(self, station: StandIn) -> None:
         """To Prometheus a counter that falls began anew, and all that is left would be added once more."""
