@@ -2,7 +2,8 @@
 
 Rule 1: an outage is of critical verdicts (contract); to be served is another matter. Who is masked is out, and served;
         who is turned away with a 421 is not served, and not out by that alone.
-Rule 2: a rate limit may be this machine's own: whether others are served is not known, so it proves neither.
+Rule 2: a rate limit may be this machine's own: whether others are served is not known, so it proves neither:
+        amid what is certain it counts as no session at all.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ Rule 4: a session that was served, and much later than those before it, is a gap
         the outage may have ended any time until then.
 Rule 5: a session that was turned away with a warning (`served`) shows nobody served. It begins no outage and ends none:
         what was out before it goes on until somebody is served. A rate limit may be this machine's own, so what it saw
-        is not certain: it only leaves open when the outage ended.
+        is not certain: amid what a session has found for certain it counts as no session at all, neither adding to it
+        nor parting it; else it only leaves open when the outage ended.
 Rule 6: one in flight as its way went waits for that, and shows a gap of its own only by what it waited before; nor is
         one late in whose time nobody knocked, for this machine may have stood still.
 """
@@ -27,7 +28,7 @@ from itertools import accumulate
 
 from probe.model import Edge, Gap, GapKind, Knock, Sample, Span, Verdict
 from probe.verdict.gaps import Reach, kept
-from probe.verdict.served import SERVED, Served, gap_of, is_certain
+from probe.verdict.served import SERVED, UNSURE, Served, gap_of, is_certain
 
 LATE = 8.0
 """Seconds by which a session must have waited longer than the first one and the one before it to be late: postscreen
@@ -83,7 +84,7 @@ class Timeline:
             case None:
                 told = replace(self._found_well(sample), served=sample.shown)
             case GapKind.TURNED_AWAY:
-                return replace(self._found_out(sample, GapKind.TURNED_AWAY), hung=False)
+                return replace(self._found_turned_away(sample), hung=False)
             case kind:
                 told = replace(self._found_out(sample, kind), hung=sample.failed and not sample.broke)
         if sample.waited is None:
@@ -93,6 +94,11 @@ class Timeline:
     @property
     def _lasting(self) -> Gap | None:
         return self.found[-1] if self.found and self.found[-1].ended is None else None
+
+    def _found_turned_away(self, sample: Sample) -> Timeline:
+        if sample.verdict in UNSURE and self._lasting is not None and is_certain(self._lasting):
+            return self
+        return self._found_out(sample, GapKind.TURNED_AWAY)
 
     def _found_out(self, sample: Sample, kind: GapKind) -> Timeline:
         gap = self._lasting

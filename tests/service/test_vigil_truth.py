@@ -82,7 +82,8 @@ class Truth:
     def _is_seen(self, stretch: Stretch, sessions: Sequence[Result]) -> bool:
         """Whether more than two sessions lie around it: it is unseen only between two that were alike."""
         after = self.stretches[self.stretches.index(stretch) + 1 :][:1]
-        met = any(one.session.opened < stretch.end and one.session.closed > stretch.start for one in sessions)
+        told = [one for one in sessions if one.judgement.verdict is not Verdict.RATE_LIMITED]
+        met = any(one.session.opened < stretch.end and one.session.closed > stretch.start for one in told)
         return met or not after or after[0].state in KNOCKED
 
     def session(self, opened: float) -> Result:

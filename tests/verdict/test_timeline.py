@@ -231,10 +231,29 @@ CASES = {
         outages=[(83.0, 7.0)],
         kinds=["critical", "turned_away", "critical"],
     ),
-    "hung, for this machine alone turned away, and hung again: perhaps two outages": Case(
+    "hung, for this machine alone turned away, and hung again: as if that had been no session": Case(
         samples=(served(1000), hung(1010), turned(1041, LIMITED), hung(1056), served(1090)),
-        outages=[(60.0, 30.0)],
-        kinds=["critical", "turned_away", "critical"],
+        outages=[(83.0, 7.0)],
+        kinds=["critical"],
+    ),
+    "masked, with a rate limit each time between: out all the time": Case(
+        samples=(
+            served(1000),
+            *(one for at in range(1010, 1130, 20) for one in (sample(at, MASKED), turned(at + 10, LIMITED))),
+        ),
+        outages=[(100.0, 4.95)],
+        kinds=["critical"],
+    ),
+    "hung, and turned away for a rate limit until it was served: it may have ended any time since": Case(
+        samples=(served(1000), hung(1010), turned(1041, LIMITED), turned(1056, LIMITED), served(1070)),
+        outages=[(50.0, 20.0)],
+        kinds=["critical"],
+    ),
+    "refused, turned away for all, for a rate limit, and for all again: one part": Case(
+        knocks=REFUSED_10,
+        samples=(served(1005), turned(1020.3), turned(1035, LIMITED), turned(1050), served(1065)),
+        outages=[(47.7, 7.6)],
+        kinds=["unreachable", "turned_away"],
     ),
     "turned away, refused, and turned away: out from when it was refused": Case(
         knocks=REFUSED_10,
@@ -247,8 +266,8 @@ CASES = {
     ),
     "turned away by itself": Case(
         samples=(served(1000), turned(1010), turned(1025, LIMITED), turned(1040), served(1055)),
-        outages=[(27.55, 27.45)],
-        kinds=["turned_away", "turned_away", "turned_away"],
+        outages=[(42.55, 12.45)],
+        kinds=["turned_away"],
     ),
     "refused, served, and turned away later: two things": Case(
         knocks=REFUSED_10,

@@ -239,6 +239,13 @@ def test_who_is_turned_away_after_an_outage_is_still_out() -> None:
     assert too_long(watched(still, wanted=TOLERANT)) is None
 
 
+def test_an_outage_that_ends_in_a_rate_limit_is_named_and_lasts() -> None:
+    masked = gap(1010.0, None, kind=GapKind.CRITICAL, seen=1060.0, how=("masked",))
+    limited = watched(one(Verdict.RATE_LIMITED, gaps=(masked,)), wanted=Wanted(max_outage=80.0))
+    assert conclude(limited).sentence == "out as the watch ended: vip/smtp masked"
+    assert seconds_out(limited.endpoints[0]) == pytest.approx(49.9), "the edge of its begin is off by 0.1 s"
+
+
 def test_who_is_turned_away_by_that_alone_was_not_out_and_is_told() -> None:
     seen = watched(endpoint(gaps=(turned_away(1010.0, 1045.0),)))
     told = "vip/smtp turned clients away for 35.0 s ± 0.2 (service_error)"
