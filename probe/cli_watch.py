@@ -23,7 +23,7 @@ from probe.cli_watch_options import Asked
 from probe.model import Ending, Watched
 from probe.report import table, watched_html, watched_json, watched_table
 from probe.report.board import shown
-from probe.report.watched_words import Times, ways_on
+from probe.report.watched_words import Times, refusal
 from probe.service.outfit import UnusableCaFile
 from probe.service.vigil.pace import busiest, remarks
 from probe.service.vigil.process import Process, ancestors
@@ -58,7 +58,7 @@ def watch_and_tell(settings: Settings, paths: tuple[str, ...], asked: Asked, con
     log.drain(FAREWELL)  # a board is taken away before the result takes its place
     print_result(_result(done, times, asked.form, console))
     if done.watched.ending is Ending.BASELINE:
-        click.echo(f"probe: refuses to watch what is {conclusion.sentence}; {ways_on(done.watched)}", err=True)
+        click.echo(f"probe: {refusal(done.watched)}", err=True)
     if written is not None:
         click.echo(f"probe: {written}", err=True)
     return conclusion.severity.exit_code

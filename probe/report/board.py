@@ -20,7 +20,7 @@ from rich.text import Text
 from probe.model import Edge, Gap, GapKind, Severity, Watched, WatchedEndpoint
 from probe.report.table import STYLES
 from probe.report.text import both_ends, one_line, span
-from probe.report.watched_words import MARKS, Times, blinds, ends, exactly, kind, length, moved, proved, when
+from probe.report.watched_words import MARKS, Times, blinds, ends, exactly, kind, length, limited, moved, proved, when
 from probe.verdict.ending import awaited, closing, given_up_at, longest, nears_its_end
 from probe.verdict.shown import how, lasting, standing
 
@@ -66,19 +66,23 @@ def shown(stream: TextIO, times: Times, waits: Callable[[], bool] = lambda: Fals
 
 
 class Pictures:
-    """The board, drawn again and again; above it stays since when the change may begin."""
+    """The board, drawn again and again; above it stays what is waited for, and since when the change may begin."""
 
     def __init__(self, live: Live, times: Times, waits: Callable[[], bool]) -> None:
         self._live = live
         self._times = times
         self._waits = waits
         self._began = False
+        self._again: str | None = None
 
     def show(self, watched: Watched) -> None:
         """Draw it as it is now, unless the last picture still waits."""
         if self._waits():
             return
-        console = self._live.console
+        console, again = self._live.console, limited(watched, self._times)
+        if again not in (None, self._again):
+            self._again = again
+            console.print(Text(f"{self._times.stamp(watched.until)} {again}"))
         if watched.began is not None and watched.ending is None and not self._began:
             self._began = True
             console.print(Text(f"{self._times.stamp(watched.began)} {BEGAN}"))
@@ -225,6 +229,9 @@ class Lines:
             yield ("blind", line), watched.until, line
         for move in watched.moves:
             yield ("moved", move.host, move.edge.by), move.edge.by, moved(move, self._times)
+        again = limited(watched, self._times)
+        if again is not None:
+            yield ("again",), watched.until, again
         if watched.began is not None and watched.ending is None:
             yield ("began",), watched.began, BEGAN
         if watched.change_over is not None:

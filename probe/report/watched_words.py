@@ -29,8 +29,9 @@ from probe.model import (
 )
 from probe.report.text import counted
 from probe.verdict import shown
-from probe.verdict.ending import awaited, changes, closing, is_broken, nears_its_end
+from probe.verdict.ending import awaited, changes, closing, is_broken, nears_its_end, only_limited, tried_again
 from probe.verdict.shown import how, waits
+from probe.verdict.watched import conclude
 
 MARKS = {Severity.OK: "✓", Severity.WARNING: "!", Severity.CRITICAL: "✗", Severity.UNKNOWN: "?"}
 
@@ -43,7 +44,7 @@ ENDINGS = {
     Ending.UNPROVEN: "it ended because for minutes all had not become well, or had not stayed so",
     Ending.INTERRUPTED: "it was ended by a signal (Ctrl-C)",
     Ending.MAX_OUTAGE: "it ended at once, for an outage was longer than is tolerated",
-    Ending.BASELINE: "it did not begin, for something was broken before anything was changed",
+    Ending.BASELINE: "it did not begin, for something was broken, or rate_limited, before anything was changed",
 }
 
 
@@ -278,6 +279,32 @@ def blinds(watched: Watched, times: Times) -> tuple[str, ...]:
         f"{times.clock(span.start)} to {times.clock(span.end)} ({span.seconds:.1f} s): an outage may hide there"
         for span, names in latest
     )
+
+
+LIMITED = (
+    "the baseline is tried again at {at}, for {names} met a rate limit: most likely of this machine's own sessions, of "
+    "which servers count a minute"
+)
+WAIT = (
+    "most likely by this machine's own sessions. Nothing was touched. Wait a minute, with fewer checks beside it (a "
+    "daemon, other --once: schedule.max_sessions_per_minute), or let the server exempt this machine (docs/drains.md)"
+)
+
+
+def limited(watched: Watched, times: Times) -> str | None:
+    """What a baseline waits for that met a rate limit."""
+    waiting = tried_again(watched)
+    again = max((one.next_session or watched.until for one in waiting), default=None)
+    names = ", ".join(str(one.name) for one in waiting)
+    return None if again is None else LIMITED.format(names=names, at=times.clock(again))
+
+
+def refusal(watched: Watched) -> str:
+    """Why it did not begin, and what to do."""
+    sentence = conclude(watched).sentence
+    if only_limited(watched):
+        return f"does not begin: {sentence}; {WAIT}"
+    return f"refuses to watch what is {sentence}; {ways_on(watched)}"
 
 
 def ways_on(watched: Watched) -> str:

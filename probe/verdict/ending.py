@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from probe.model import Ending, Gap, GapKind, Watched, WatchedEndpoint
-from probe.verdict.served import MILD, SERVED, Served, gap_of
+from probe.verdict.served import MILD, SERVED, UNSURE, Served, gap_of
 from probe.verdict.shown import failed_in, lasting, outages, real_outages, waits, well_since
 from probe.verdict.timeline import in_order
 
@@ -204,6 +204,18 @@ def given_up_at(watched: Watched) -> float | None:
 def is_broken(endpoint: WatchedEndpoint) -> bool:
     """Whether it was critical before anything was changed, or turned clients away; a rate limit may be everybody's."""
     return endpoint.baseline is not None and gap_of(endpoint.baseline.verdict) is not None
+
+
+def only_limited(watched: Watched) -> bool:
+    """Whether all that was broken before anything was changed met a rate limit: most likely this machine's own."""
+    broken = [one.baseline for one in watched.endpoints if is_broken(one)]
+    return bool(broken) and all(one is not None and one.verdict in UNSURE for one in broken)
+
+
+def tried_again(watched: Watched) -> tuple[WatchedEndpoint, ...]:
+    """Endpoints whose first session met a rate limit, and that wait for another one to have a baseline."""
+    waiting = (one for one in watched.endpoints if one.baseline is None and one.under_way is None)
+    return tuple(one for one in waiting if one.latest is not None)
 
 
 def charged(endpoints: Iterable[WatchedEndpoint]) -> Iterable[Gap]:

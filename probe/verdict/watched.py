@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from probe.model import Conclusion, Ending, Gap, GapKind, Lack, Severity, Watched
-from probe.verdict.ending import LEAST_PATIENCE, awaited, charged, is_broken, longest, too_long
+from probe.verdict.ending import LEAST_PATIENCE, awaited, charged, is_broken, longest, only_limited, too_long
 from probe.verdict.served import is_certain
 from probe.verdict.shown import how, lasting, length, outages, real_outages, turned_away, waits
 
@@ -35,10 +35,17 @@ class Rule:
 
 
 def _broken_before(watched: Watched) -> str | None:
-    if watched.ending is not Ending.BASELINE:
+    if watched.ending is not Ending.BASELINE or only_limited(watched):
         return None
     broken = [f"{one.name} {one.baseline.verdict}" for one in watched.endpoints if is_broken(one) and one.baseline]
     return f"broken before anything was changed: {', '.join(broken)}"
+
+
+def _limited_before(watched: Watched) -> str | None:
+    if watched.ending is not Ending.BASELINE or not only_limited(watched):
+        return None
+    limited = ", ".join(str(one.name) for one in watched.endpoints if is_broken(one))
+    return f"rate_limited before anything was changed, and again a minute later: {limited}"
 
 
 def _too_long(watched: Watched) -> str | None:
@@ -197,7 +204,7 @@ def _best(watched: Watched) -> str:
 
 
 def _well_since_the_start(watched: Watched) -> str:
-    before = [gap for endpoint in watched.endpoints for gap in outages(endpoint) if gap.from_the_start]
+    before = [gap for endpoint in watched.endpoints for gap in real_outages(endpoint) if gap.from_the_start]
     if not before:
         return "nobody was out"
     gap = max(before, key=lambda one: one.seconds)
@@ -211,6 +218,7 @@ RULES: tuple[Rule, ...] = (
     Rule("outage-lasts", Severity.CRITICAL, _lasts),
     Rule("outage-seen", Severity.CRITICAL, _was_out),
     Rule("verdict-critical", Severity.CRITICAL, _latest(Severity.CRITICAL)),
+    Rule("baseline-limited", Severity.WARNING, _limited_before),
     Rule("outage-perhaps-too-long", Severity.WARNING, _perhaps_too_long),
     Rule("comes-and-goes", Severity.WARNING, _comes_and_goes),
     Rule("verdict-warning", Severity.WARNING, _latest(Severity.WARNING)),

@@ -28,7 +28,19 @@ from probe.model import (
 )
 from probe.report import watched_html, watched_json, watched_table
 from probe.report.board import Lines, board, strip_of
-from probe.report.watched_words import Times, blinds, cadence, clients, ends, length, runs, ways_on, when
+from probe.report.watched_words import (
+    Times,
+    blinds,
+    cadence,
+    clients,
+    ends,
+    length,
+    limited,
+    refusal,
+    runs,
+    ways_on,
+    when,
+)
 from tests.watched import IMAPS, NODE, VIP, drained, endpoint, gap, judgement, sample, watched
 
 TIMES = Times(UTC)
@@ -118,6 +130,22 @@ def test_who_is_refused_hears_how_to_watch_the_rest() -> None:
     named = "--path 'a b' --path haproxy --path nodeport"
     assert ways_on(watched(broken, *others[:3])) == f"mend it first, leave it out ({named}), {all_the_same}"
     assert f"({named} …)" in ways_on(watched(broken, *others))
+
+
+def test_who_met_a_rate_limit_first_hears_what_is_waited_for_and_then_what_to_do() -> None:
+    met = sample(1000.0, Verdict.RATE_LIMITED)
+    waits = watched(endpoint(samples=(met,), baseline=None, next_session=1060.0), began=None)
+    told = limited(waits, TIMES)
+    assert told is not None
+    assert told.startswith(f"the baseline is tried again at {TIMES.clock(1060.0)}, for vip/smtp met a rate limit")
+    stream = io.StringIO()
+    Lines(stream, TIMES).show(waits)
+    assert told in stream.getvalue()
+    assert limited(replace(waits, endpoints=(endpoint(samples=(), baseline=None),)), TIMES) is None
+    refused = refusal(watched(endpoint(samples=(met,), baseline=met), began=None, ending=Ending.BASELINE))
+    assert "mend" not in refused
+    assert "--from-broken" not in refused
+    assert "vip/smtp; most likely by this machine's own sessions. Nothing was touched. Wait a minute" in refused
 
 
 def test_sessions_alike_are_one_run() -> None:

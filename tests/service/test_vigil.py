@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 import yaml
 
+from probe.demo.door import Arrival, Welcome
 from probe.demo.scenes import Scene
-from probe.demo.world import DemoWorld, demo_world
+from probe.demo.ways import nowhere
+from probe.demo.world import CLIENT, DemoWorld, demo_world
 from probe.model import (
     Announcer,
     Edge,
@@ -26,6 +28,7 @@ from probe.model import (
     Node,
     Origin,
     Question,
+    Service,
     Severity,
     Surroundings,
     Topology,
@@ -42,6 +45,7 @@ from probe.service.vigil.vigil import COUNTED, Vigil
 from probe.service.workshop import Workshop
 from probe.sessions.knock import Aim, Make, quiet_socket
 from probe.settings import load, targets
+from probe.verdict.ending import tried_again
 from probe.verdict.watched import conclude
 from tests.service.running import until
 from tests.watched import VIP
@@ -224,6 +228,49 @@ async def test_what_goes_right_before_the_end_is_heard(world: DemoWorld, tmp_pat
         seen = await one.end()
     assert conclude(seen).rule == "outage-lasts"
     assert all(endpoint.lasting and endpoint.lasting.kind is GapKind.UNREACHABLE for endpoint in seen.endpoints)
+
+
+class Limited:
+    """A server that turns so many connections of the probe away for their number, and welcomes those after them."""
+
+    def __init__(self, count: int, welcome: Welcome) -> None:
+        self.left = count
+        self._welcome = welcome
+
+    async def __call__(self, arrival: Arrival) -> None:
+        if not self.left or str(arrival.client.address) != CLIENT:
+            await self._welcome(arrival)
+            return
+        self.left -= 1
+        arrival.sock.send(b"421 4.7.0 mail.example.org Error: too many connections\r\n")
+        arrival.sock.close()
+
+
+@pytest.mark.parametrize(("count", "rule"), [(1, "well"), (2, "baseline-limited")])
+async def test_a_baseline_that_meets_a_rate_limit_is_tried_again_once_that_is_over(
+    world: DemoWorld, tmp_path: Path, count: int, rule: str
+) -> None:
+    straight = world.way(Scene.STRAIGHT, Service.SMTP)
+    assert straight is not None
+    await world.junctions[Service.SMTP].lead(Limited(count, straight))
+    async with vigil_over(world, tmp_path, Wanted(until_stable=90.0)) as one:
+        one.vigil.limit_lasts = 2.0
+        await until(lambda: tried_again(one.vigil.told()), "what is waited for")
+        assert one.vigil.told().began is None
+        await one.has_begun()
+        seen = await one.end()
+    first, second = next(each.samples for each in seen.endpoints if each.name.service is Service.SMTP)
+    assert first.verdict is Verdict.RATE_LIMITED
+    assert second.at >= first.at + 2.0
+    assert conclude(seen).rule == rule
+
+
+async def test_who_watches_what_is_broken_waits_for_no_limit(world: DemoWorld, tmp_path: Path) -> None:
+    await world.junctions[Service.SMTP].lead(Limited(1, nowhere))
+    async with vigil_over(world, tmp_path, Wanted(from_broken=True)) as one:
+        await one.has_begun()
+        assert {each.baseline is not None for each in one.vigil.told().endpoints} == {True}
+        await one.end()
 
 
 async def test_a_name_that_does_not_resolve_is_a_broken_baseline(world: DemoWorld, tmp_path: Path) -> None:

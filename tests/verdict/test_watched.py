@@ -44,6 +44,10 @@ ROWS = {
         endpoint(samples=(sample(1000.0, Verdict.MASKED),), baseline=sample(1000.0, Verdict.MASKED)),
         ending=Ending.BASELINE,
     ),
+    "baseline-limited": watched(
+        endpoint(samples=(sample(1000.0, Verdict.RATE_LIMITED),), baseline=sample(1000.0, Verdict.RATE_LIMITED)),
+        ending=Ending.BASELINE,
+    ),
     "outage-too-long": watched(out(1010.0, 1045.0), wanted=TOLERANT),
     "outage-lasts": watched(out(1080.0, None), wanted=TOLERANT),
     "outage-seen": watched(out(1010.0, 1011.0)),
@@ -257,7 +261,7 @@ def test_who_is_turned_away_by_that_alone_was_not_out_and_is_told() -> None:
     (whole,) = real_outages(before)
     assert whole.began == Edge(1029.9, 1030.1), "an outage begins when a verdict is critical"
     started = replace(turned_away(1000.0, 1045.0), began=Edge(None, 1000.0))
-    assert conclude(watched(endpoint(gaps=(started,)))).rule == "well", "as with what was out from the start"
+    assert conclude(watched(endpoint(gaps=(started,)))).sentence == "nobody was out", "from the start"
     limited = conclude(watched(endpoint(gaps=(turned_away(1010.0, 1045.0, how=("rate_limited",)),))))
     assert limited.sentence.endswith("(rate_limited, perhaps this machine alone)")
     still = watched(one(Verdict.SERVICE_ERROR, gaps=(turned_away(1010.0, None),)), wanted=TOLERANT)
@@ -268,8 +272,11 @@ def test_who_is_turned_away_by_that_alone_was_not_out_and_is_told() -> None:
 def test_a_path_that_turns_clients_away_is_broken_before_anything_is_changed(verdict: Verdict) -> None:
     seen = watched(endpoint(samples=(sample(1000.0, verdict),), baseline=sample(1000.0, verdict)))
     assert why_over(seen) is Ending.BASELINE
-    told = f"broken before anything was changed: vip/smtp {verdict}"
-    assert conclude(replace(seen, ending=Ending.BASELINE)).sentence == told
+    told = {
+        Verdict.SERVICE_ERROR: "broken before anything was changed: vip/smtp service_error",
+        Verdict.RATE_LIMITED: "rate_limited before anything was changed, and again a minute later: vip/smtp",
+    }
+    assert conclude(replace(seen, ending=Ending.BASELINE)).sentence == told[verdict]
     assert why_over(replace(seen, wanted=Wanted(from_broken=True))) is None
 
 

@@ -10,6 +10,8 @@ Rules of this file:
 - Sessions draw on the budget too. Two of a minute's connections are kept back for the moments that matter.
 - A session that hangs on a connection from before a gap is given up when the endpoint is back: it would hold up the
   one that proves what is there now.
+- A baseline that meets a rate limit has most likely met this machine's own: it is tried again once the server has
+  forgotten those connections, and only then taken for what it is.
 - It ends once the knocks under way are heard: what nobody heard of is not known to be well.
 - A session that failed is written down when the knocks of its time are known, and whatever is judged before an end is
   told.
@@ -32,6 +34,7 @@ from probe.model import (
     ProxyHeader,
     Result,
     Round,
+    Sample,
     Span,
     UnderWay,
     Wanted,
@@ -49,6 +52,7 @@ from probe.service.vigil.whereabouts import Whereabouts
 from probe.service.workshop import Workshop
 from probe.sessions.knock import PATIENCE, Knocker, Make, quiet_socket
 from probe.verdict.ending import as_ended, sessions_wanted, why_over
+from probe.verdict.served import UNSURE
 
 TICK = 0.1
 BRIEF = 0.01
@@ -98,6 +102,8 @@ class Vigil:
         make: Make = quiet_socket,
     ) -> None:
         """`make`: what opens the sockets of knocks."""
+        self.limit_lasts = WINDOW
+        """Seconds after which a server has forgotten connections that it counted."""
         self._make = make
         self._workshop = workshop
         self._clock = workshop.kit.clock
@@ -290,7 +296,9 @@ class Vigil:
                 continue
             await self._write_down(post, beat.running.result(), knocker)
             post.pace = self._pace(post)
-            post.next_session, beat.opened = beat.opened + post.pace, None
+            again = beat.limited if post.baseline is None else None
+            post.next_session = beat.opened + post.pace if again is None else again + self.limit_lasts
+            beat.opened = None
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, post.next_session - self._clock())):
                     await beat.wanted_now.wait()
@@ -333,7 +341,15 @@ class Vigil:
     def _record(self, post: Post, result: Result, judged: float) -> None:
         if post.baseline is None:
             self._results[post.endpoint.name] = result
-        post.recorded(result, judged)
+        sample = post.recorded(result, judged)
+        if sample is post.baseline and self._is_tried_again(self._beats[post.endpoint.name], sample):
+            post.baseline = None
+
+    def _is_tried_again(self, beat: Beat, sample: Sample) -> bool:
+        if self._wanted.from_broken or sample.verdict not in UNSURE:
+            return False
+        beat.limited = sample.at if beat.limited is None else beat.limited
+        return sample.at < beat.limited + self.limit_lasts
 
     async def _until_known(self, post: Post, moment: float) -> None:
         while not post.knows_of(moment) and self._clock() < moment + PATIENT:  # noqa: ASYNC110 - a bound on both
