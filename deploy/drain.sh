@@ -48,12 +48,13 @@ END
 }
 
 # A signal may be heeded amid a command whose standard error goes nowhere, so what is said goes to a descriptor of its own. Where
-# there is no room for it, what was kept for that is given up.
+# there is no room for it, what was kept for that is given up. Where there is no standard error (2>&-), nobody hears it.
+true >&2 || exec 2>/dev/null
 exec 4>&2
-reserve=''
+last_word=''
 say() {
     printf 'drain.sh: %s\n' "$*" >&4 && return
-    rm -f "$reserve"
+    rm -f "$last_word"
     printf 'drain.sh: %s\n' "$*" >&4
 }
 
@@ -154,13 +155,13 @@ become_probe() {
 }
 
 work=$(mktemp -d) || refuse 'no room for a temporary directory (TMPDIR names another place)'
-told=$work/told room=$work/room
-if ! printf '%32768s' '' >"$work/reserve" || ! printf '' >"$told"; then
+told=$work/told room=$work/room spare=$work/spare
+if ! { printf '%32768s' '' >"$spare" && printf '%4096s' '' >"$work/last_word" && printf '' >"$told"; } 2>/dev/null; then
     rm -rf "$work"
     refuse "no room in $work (TMPDIR names another place)"
 fi
-reserve=$work/reserve
-probe='' drain='' begins='' begun='' drained='' written=''
+last_word=$work/last_word
+probe='' drain='' begins='' begun='' drained='' written='' full=''
 then="; watching until all has been ok for $stable s"
 
 # Prints what is told until all of it is, or whoever began this is gone. A terminal's signals are for others to heed.
@@ -336,6 +337,21 @@ begin_drain() {
 # Whether what is told arrives. What does not is lost without a word, the baseline too, for which a drain would wait for ever.
 has_room() { printf . >"$room" && printf '' >"$room"; } 2>/dev/null
 
+# Whether it does not, and what was kept for it is given up already. Amid a drain only if that lasts: who fills a disk for a
+# moment should end none.
+has_lost_room() {
+    if has_room; then
+        full=''
+        return 1
+    elif [ -e "$spare" ]; then
+        rm -f "$spare"
+        return 1
+    fi
+    look_at_clock
+    full=${full:-$now}
+    [ -z "$begun" ] || [ "$now" -ge $((full + 300)) ]
+}
+
 # One that failed may have evicted some pods, so the watch goes on; but nobody should have to wait for its end to hear of it.
 look_at_drain() {
     if [ -z "$drain" ] || alive "$drain"; then return; fi
@@ -376,7 +392,7 @@ watch() {
     become_probe watch --while "$drain" --until-stable "$stable" --max-outage "$most" --report "$written" >&2 &
     probe=$! begins=''
     while alive "$probe"; do
-        if ! has_room; then
+        if has_lost_room; then
             tell "there is no room left in $work, so what the watch tells is lost (TMPDIR names another place)"
             exit 3
         fi

@@ -312,18 +312,31 @@ def test_where_nothing_can_be_told_any_more_it_ends_with_a_word_and_touches_noth
         (stage.directory / "crowded").write_text(CROWDED, encoding="utf-8")
         (stage.directory / "crowded").chmod(0o755)
         (stage.directory / "before").write_text(plays.get("before", ""), encoding="utf-8")
-        stage.plays(drain_1=HANGS, **{call: how for call, how in plays.items() if call != "before"})
+        stage.plays(**{"drain_1": HANGS, **{call: how for call, how in plays.items() if call != "before"}})
         told = replace(stage, shell="crowded").run("node1")
         assert (told[0], [one for one in said if one not in told[1]]) == (code, []), told
+        assert "printf" not in told[1]
         assert not stage.has("hangs") or not stage.still_drains()
 
+    for_good = FILL + 'while [ -e "$STAGE/tmp/"*/spare ]; do sleep 0.02; done\n' + FILL
     lost = "there is no room left in"
     cases: list[tuple[object, ...]] = [
-        ({"before": FILL}, 64, "no room in"),
-        ({"once_1": FILL, "watch_1": WATCHES_ON}, 3, lost, "nothing was touched"),
-        ({"watch_1": BASELINE + once_it_hangs + FILL + WATCHES_ON}, 3, lost, ENDED),
+        ({"before": FILL}, 64, "drain.sh: no room in"),
+        ({"watch_1": for_good + WATCHES_ON}, 3, lost, "nothing was touched"),
+        ({"watch_1": BASELINE + once_it_hangs + for_good + WATCHES_ON}, 3, lost, ENDED),
+        ({"once_1": FILL, "watch_1": STABLE, "drain_1": OVER}, 0, "the baseline is there", "kubectl drain has ended"),
     ]
     play_at_once(tmp_path, play, cases)
+
+
+@SHELLS
+def test_without_a_standard_error_it_goes_on(stage: Stage, shell: str) -> None:
+    stage.plays(watch_1=STABLE, drain_1=OVER)
+    deaf = stage.directory / "deaf"
+    deaf.write_text(f'#!/bin/sh\nexec {shell} "$@" 2>&-\n', encoding="utf-8")
+    deaf.chmod(0o755)
+    assert replace(stage, shell="deaf").run("--stable", "1", "node1") == (0, "")
+    assert stage.has("over")
 
 
 def test_a_program_that_is_missing_is_told(stage: Stage) -> None:
