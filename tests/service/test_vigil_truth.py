@@ -6,8 +6,8 @@ a 421, or this machine alone. Sessions come each 15 s, and at once when the way 
 
 from __future__ import annotations
 
-import heapq
 import random
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -154,7 +154,10 @@ def by_chance(chance: random.Random) -> Truth:
 
 @dataclass
 class Watching:
-    """Knocks and sessions as they come. `due`: when the next session is; `under_way`: it, and what it waited."""
+    """Knocks, in the order in which they left, and sessions as they come.
+
+    `due`: when the next session is; `under_way`: it, and what it waited.
+    """
 
     truth: Truth
     post: Post = field(default_factory=lambda: Post(SMTP))
@@ -163,14 +166,14 @@ class Watching:
     sessions: list[Result] = field(default_factory=list)
 
     def run(self) -> None:
-        waiting: list[tuple[float, Knock]] = []
+        waiting: deque[tuple[float, Knock]] = deque()
         for number in range(round((self.truth.stretches[-1].end - 1030.0) / KNOCKS)):
             now = round(1000.0 + number * KNOCKS, 3)
             failure = KNOCKED.get(self.truth.at(now).state)
             heard = now + (0.9 if failure is Failure.TIMED_OUT else 0.001)
-            heapq.heappush(waiting, (heard, Knock(at=now, left=now, seconds=0.001, failure=failure)))
+            waiting.append((heard, Knock(at=now, left=now, seconds=0.001, failure=failure)))
             while waiting and waiting[0][0] <= now:
-                self._turned(self.post.knocked(heapq.heappop(waiting)[1]), now)
+                self._turned(self.post.knocked(waiting.popleft()[1]), now)
             self._walk(now)
 
     def _turned(self, turn: Turn | None, now: float) -> None:
