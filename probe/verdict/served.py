@@ -57,3 +57,6 @@ def gap_of(verdict: Verdict) -> GapKind | None:
 def is_certain(gap: Gap) -> bool:
     """Whether it certainly was what it is for all clients, and not perhaps for this machine alone."""
     return gap.kind is not GapKind.TURNED_AWAY or not any(how in UNSURE for how in gap.how)
+
+
+TURNS_AWAY = tuple(verdict for verdict in SERVED if gap_of(verdict) is GapKind.TURNED_AWAY)

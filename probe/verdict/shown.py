@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import takewhile
 
-from probe.model import Edge, Gap, GapKind, Lack, Severity, UnderWay, Verdict, Wait, WatchedEndpoint
+from probe.model import Edge, Gap, GapKind, Lack, Severity, Span, UnderWay, Verdict, Wait, WatchedEndpoint
 from probe.verdict import timeline
 from probe.verdict.served import MILD, is_certain
 
@@ -99,14 +98,16 @@ def outages(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:
 
     What is none, for everybody was served late or turned away with a warning, is among them, and has that kind.
     """
-    return tuple(map(_as_one, timeline.outages(endpoint.gaps)))
+    stretches = timeline.outages(endpoint.gaps)
+    return tuple(
+        _as_one(parts, next((part for part in parts if part.kind not in MILD), parts[0])) for parts in stretches
+    )
 
 
-def _as_one(parts: Sequence[Gap]) -> Gap:
-    """An outage begins with its first part that is one by itself; it is over only when the last of its parts is."""
+def _as_one(parts: Sequence[Gap], first: Gap) -> Gap:
+    """From this part on; it is over only when the last of its parts is. What was not seen since does not name it."""
     if len(parts) == 1:
-        return parts[0]
-    first = next((part for part in parts if part.kind not in MILD), parts[0])
+        return first
     of_it = [part for part in parts if part is first or part.ended is None or part.ended.by > first.began.by]
     certain = [part for part in of_it if is_certain(part)] or of_it
     ends, seen = [part.ended.by for part in of_it if part.ended is not None], max(part.seen for part in certain)
@@ -114,9 +115,9 @@ def _as_one(parts: Sequence[Gap]) -> Gap:
         first,
         seen=seen,
         ended=Edge(seen, max(ends)) if len(ends) == len(of_it) else None,
-        how=tuple(dict.fromkeys(map(how, of_it))),
+        how=tuple(dict.fromkeys(how(part) for part in of_it if part is first or part.seen > first.began.by)),
         judgement=None,
-        unseen=timeline.unseen(timeline.seen_in(certain, first.began.by)),
+        unseen=timeline.unseen([Span(first.began.by, first.began.by), *timeline.seen_in(certain, first.began.by)]),
     )
 
 
@@ -126,9 +127,9 @@ def real_outages(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:
 
 
 def turned_away(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:
-    """When clients were turned away and that was no outage: by itself, or before one began."""
-    stretches = (list(takewhile(_is_turned_away, parts)) for parts in timeline.outages(endpoint.gaps))
-    return tuple(_as_one(parts) for parts in stretches if parts)
+    """When nobody was served, from when clients were turned away and that was no outage: with one that followed."""
+    stretches = timeline.outages(endpoint.gaps)
+    return tuple(_as_one(parts, parts[0]) for parts in stretches if _is_turned_away(parts[0]))
 
 
 def _is_turned_away(gap: Gap) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from probe.model import Conclusion, Ending, Gap, GapKind, Lack, Severity, Watched
 from probe.verdict.ending import LEAST_PATIENCE, awaited, charged, is_broken, longest, only_limited, too_long
-from probe.verdict.served import is_certain
+from probe.verdict.served import TURNS_AWAY, is_certain
 from probe.verdict.shown import how, lasting, length, outages, real_outages, turned_away, waits
 
 OFTEN = 3
@@ -123,8 +123,10 @@ def _longest_turned_away(watched: Watched) -> Gap | None:
 
 
 def _turned(gap: Gap) -> str:
-    perhaps = "" if is_certain(gap) else ", perhaps this machine alone"
-    return f"{gap.endpoint} turned clients away for {length(gap)} ({how(gap)}{perhaps})"
+    then_out = any(one not in TURNS_AWAY for one in gap.how)
+    what, whom = ("turned clients away and was then out", "at first ") if then_out else ("turned clients away", "")
+    perhaps = "" if is_certain(gap) else f", {whom}perhaps this machine alone"
+    return f"{gap.endpoint} {what} for {length(gap)} ({how(gap)}{perhaps})"
 
 
 def _loses(watched: Watched) -> str | None:

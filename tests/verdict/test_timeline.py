@@ -269,6 +269,11 @@ CASES = {
         outages=[(42.55, 12.45)],
         kinds=["turned_away"],
     ),
+    "turned away, for a rate limit first and last: perhaps this machine alone": Case(
+        samples=(served(1000), turned(1010, LIMITED), turned(1025), turned(1040, LIMITED), served(1055)),
+        outages=[(27.55, 27.45)],
+        kinds=["turned_away", "turned_away"],
+    ),
     "refused, served, and turned away later: two things": Case(
         knocks=REFUSED_10,
         samples=(served(1005), served(1020.3), turned(1035), served(1050)),

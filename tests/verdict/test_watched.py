@@ -268,6 +268,20 @@ def test_who_is_turned_away_by_that_alone_was_not_out_and_is_told() -> None:
     assert (conclude(still).rule, stable_seconds(still)) == ("verdict-warning", None)
 
 
+def test_who_is_turned_away_and_then_out_was_served_by_nobody_all_the_time() -> None:
+    """Neither is too long by itself; what came before an outage does not name it."""
+    turned, refused = turned_away(1010.0, 1030.0, seen=1025.0), gap(1030.0, 1055.0, how=("refused",))
+    served = (sample(1000.0), sample(1060.0))
+    both = watched(endpoint(gaps=(turned, refused), samples=served), wanted=TOLERANT)
+    told = "vip/smtp turned clients away and was then out for 35.1 s ± 10.1 (service_error, refused)"
+    assert (conclude(both).rule, conclude(both).sentence) == ("turned-away", told)
+    tolerated = conclude(replace(both, wanted=Wanted(max_outage=50.0))).sentence
+    assert tolerated.startswith("the longest outage was 25.0 s ± 0.2 (vip/smtp: refused), which is tolerated")
+    limited = endpoint(gaps=(replace(turned, how=("rate_limited",)), refused))
+    sentence = conclude(watched(limited, wanted=TOLERANT)).sentence
+    assert sentence.endswith("35.0 s ± 10.2 (rate_limited, refused, at first perhaps this machine alone)")
+
+
 @pytest.mark.parametrize("verdict", [Verdict.SERVICE_ERROR, Verdict.RATE_LIMITED])
 def test_a_path_that_turns_clients_away_is_broken_before_anything_is_changed(verdict: Verdict) -> None:
     seen = watched(endpoint(samples=(sample(1000.0, verdict),), baseline=sample(1000.0, verdict)))
