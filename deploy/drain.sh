@@ -423,7 +423,9 @@ watched=$code then=''
 look_at_drain
 if [ -n "$drain" ] || ! is_touched; then
     [ "$code" -ne 0 ] || code=3
-    tell "the watch failed (exit code $code, $written)"
+    what='the watch failed'
+    [ -n "$begun" ] || what='the watch did not begin, see above'
+    tell "$what (exit code $code, $written)"
     exit "$code"
 fi
 [ "$watched" -eq 0 ] || say "the watch ended with exit code $watched, see above and $written; $GIVE_BACK"

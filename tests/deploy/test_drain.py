@@ -92,12 +92,13 @@ def test_where_not_all_is_well_nothing_is_touched(stage: Stage, verdict: int) ->
     assert len(stage.asked) == 1
 
 
-@pytest.mark.parametrize(("ended", "told"), [(2, 2), (0, 3)], ids=["refused", "ended by itself"])
+@pytest.mark.parametrize(("ended", "told"), [(2, 2), (1, 1), (0, 3)], ids=["refused", "limited", "ended by itself"])
 def test_without_a_baseline_nothing_is_touched(stage: Stage, ended: int, told: int) -> None:
     stage.plays(watch_1=f"echo 'probe: refuses to watch' >&2; exit {ended}\n")
     code, errors = stage.run("node1")
     assert code == told
     assert "refuses to watch" in errors
+    assert "the watch did not begin, see above" in errors
     assert [call for call in stage.asked if call.startswith("kubectl")] == []
 
 
