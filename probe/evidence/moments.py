@@ -7,7 +7,7 @@ ours at all: of our user where the session logged in, else of connections that n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from probe.evidence.events import LoginEnded, Observed, SessionId
@@ -22,6 +22,13 @@ STAND_IN = 0.02
 """How likely a line of somebody else behind the same NAT may stand in for a session's that is hidden when its beats are
 not: a way that hides a share of connections does so to one session in twelve at most."""
 
+STRAY = 0.1
+"""Beyond that the session may as well have been hidden, so what is `preserved` of another one proves nothing."""
+
+A_ROUND = 4
+"""Beats by which a rhythm grows."""
+
+NO_LINE = "no line repeats the rhythm"
 SOMEBODY_ELSES = "the line that fits best may be somebody else's behind the same NAT"
 
 STRAYED = (
@@ -43,24 +50,36 @@ class Candidate:
 
 
 def by_rhythm(session: Session, since: Sequence[Observed], _: Scene) -> Finding:
-    """Session ids whose times repeat the secret spacing of this session and its beats, all with one address."""
+    """Session ids whose times repeat the secret spacing of this session and its beats, all with one address.
+
+    Lines of the last beats may be on their way, or lost: the beats before them are a rhythm as well.
+    """
     if not session.beats or not session.id_moments:
         return Finding()
     if are_shown(session, since):
         return Finding(reason=STRAYED, strayed=True)
+    counts = range(len(session.beats), 0, -A_ROUND)
+    findings = (_rhythm_of(replace(session, beats=session.beats[:count]), since) for count in counts)
+    of_all = next(findings)
+    if not of_all.reason.startswith(NO_LINE):
+        return of_all
+    return next((found for found in findings if not found.reason.startswith(NO_LINE)), of_all)
+
+
+def _rhythm_of(session: Session, since: Sequence[Observed]) -> Finding:
     strayed = _may_have_strayed(session, since)
     fits = sorted(_fits(session, since), key=lambda fit: fit.chance)
     if not fits or fits[0].chance > RHYTHM_CHANCE:
         closest = f"; the closest may do so by chance ({fits[0].chance:.3f})" if fits else ""
-        reason = f"no line repeats the rhythm of our {len(session.beats) + 1} connections{closest}"
+        reason = f"{NO_LINE} of our {len(session.beats) + 1} connections{closest}"
         return Finding(reason=reason, strayed=strayed)
     as_likely = {fit.candidate.identity.text for fit in fits if fit.chance < fits[0].chance * WORSE}
     if len(as_likely) > 1:
         reason = "two lines repeat the rhythm of our connections: they fit equally well"
         return Finding(reason=reason, strayed=strayed)
     seen, identity = fits[0].candidate.seen, fits[0].candidate.identity
-    if fits[0].stand_in > STAND_IN and _behind_nat(session) and within(identity.peer.address, session.expected):
-        return Finding(reason=f"{SOMEBODY_ELSES} ({fits[0].stand_in:.2f})")
+    if fits[0].stand_in > STAND_IN and _by_nat(session, identity.peer.address):
+        return Finding(reason=f"{SOMEBODY_ELSES} ({fits[0].stand_in:.2f})", strayed=fits[0].stand_in > STRAY)
     clocks = clocks_by(session, seen, (fits[0].proves,) if fits[0].proves else ())
     return Finding(sighting_of(seen, identity.peer, Link.RHYTHM), clocks=clocks)
 
@@ -69,18 +88,21 @@ def _may_have_strayed(session: Session, since: Sequence[Observed]) -> bool:
     """Whether beats of a session that is not found may have come in under our own address. Behind a NAT their ports are
     others, and others have our address: there any line that has it may be a beat's.
     """
-    ours = [one for one in anonymous(since) if within(one.identity.peer.address, session.expected)]
-    return bool(ours) and (_behind_nat(session) or _count(ours) <= len(session.beats))
+    shown = [one for one in anonymous(since) if within(one.identity.peer.address, session.expected)]
+    by_nat = any(_by_nat(session, one.identity.peer.address) for one in shown)
+    return by_nat or 0 < _count(shown) <= len(session.beats)
+
+
+def _by_nat(session: Session, address: Address) -> bool:
+    """Whether an address is ours, and not that of our socket."""
+    own = session.client
+    return within(address, session.expected) and (own is None or own.address != address)
 
 
 def are_shown(session: Session, since: Sequence[Observed]) -> bool:
     """Whether a beat's line has its own address and port: whoever hid those of the session does so no more."""
     clients = {beat.client for beat in session.beats if beat.client is not None}
     return bool(clients) and any(one.identity.peer in clients for one in anonymous(since))
-
-
-def _behind_nat(session: Session) -> bool:
-    return session.client is None or not within(session.client.address, session.expected)
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,14 +225,17 @@ class Session:
         """Whether its connection came about and failed, and the last one after it could not even be opened, like this.
 
         Where the vantage could not open that one, the session tells what it told, unless it went dead in silence: that
-        may then have been the vantage too.
+        may then have been the vantage too. So it does where the server had answered it, and the next SYN was not: a
+        firewall that limits connections does that, and a drop will show by the next session.
         """
         again = self.controls[-1].fault if self.controls else None
         if self.fault is None or again is None or again.failure is not failure:
             return False
+        vanished = self.fault.failure is Failure.VANISHED
         if failure is Failure.VANTAGE:
-            return self.fault.failure is Failure.VANISHED
-        return again.phase is Phase.CONNECT
+            return vanished
+        limited = failure is Failure.TIMED_OUT and self.server_spoke
+        return again.phase is Phase.CONNECT and (vanished or not limited)
 
     def control_failed(self, kind: ControlKind, failure: Failure) -> bool:
         """Whether such a control connection was made and ended like this."""

@@ -242,10 +242,28 @@ QUORUM = (
     ),
     Case(
         name="the other vantage meets a limit, which is no vote that clients get in",
-        vantages=(lan("preserved 4m, silent_drop 9m"), vps("preserved 4m, rate_limited 9m")),
+        vantages=(
+            lan("preserved 4m, silent_drop 11m", more={"vip/imaps": "preserved 4m, silent_drop 11m"}),
+            Vantage(
+                name="vps",
+                scripts={
+                    "vip/smtp": "preserved 4m, rate_limited 11m",
+                    "vip/imaps": "preserved 9m, service_error 5m, preserved 1m",
+                },
+            ),
+        ),
         fires={
-            "6m": {differs(): "vip/smtp: only lan sees it as silent_drop; no other vantage can tell just now"},
-            "8m30s": {drop(): "", differs(): ""},
+            "6m": {
+                differs(): "vip/smtp: only lan sees it as silent_drop; no other vantage can tell just now",
+                DIFFERS_IMAPS: "vip/imaps: only lan sees it as silent_drop; other vantages do not",
+            },
+            "9m": {differs(): "", DIFFERS_IMAPS: ""},
+            "13m30s": {
+                drop(): "",
+                differs(): "",
+                DIFFERS_IMAPS: "",
+                f'MailprobeRateLimited{{{SMTP},vantage="vps"}}': "",
+            },
         },
     ),
     Case(

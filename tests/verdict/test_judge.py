@@ -65,6 +65,7 @@ def _again(failure: Failure, kind: ControlKind = ControlKind.CONNECT) -> Control
 
 AGAIN_FINE = control(ControlKind.CONNECT, worked=True)
 CLOSED = failed(Phase.FIRST_BYTE, Failure.CLOSED)
+ANSWERED = failed(Phase.GREETING, Failure.REJECTED, reply="421 4.3.0 try later")
 SPOKE = failed(Phase.FIRST_BYTE, Failure.PROTOCOL_BROKEN)
 LOCAL_WORKED = control(ControlKind.LOCAL_HEADER, worked=True)
 LOCAL_FAILED = control(ControlKind.LOCAL_HEADER, worked=False, fault=CLOSED)
@@ -103,13 +104,21 @@ CASES: list[tuple[str, Session, Evidence, Verdict]] = [
     # It failed by itself (a 421 for want of a header, say), and what was to tell more found the way in gone: a pod that
     # restarts with a mended listener, a node that is drained. To call that what the first one met would end an outage.
     *(
-        (rule, smtp(fault=fault, controls=(*before, _again(failure, kind))), NOTHING, verdict)
-        for fault in (failed(Phase.GREETING, Failure.REJECTED, reply="421 4.3.0 try later"), CLOSED)
+        (rule, smtp(fault=CLOSED, server_spoke=False, controls=(*before, _again(failure, kind))), NOTHING, verdict)
         for before, kind in (((), ControlKind.LOCAL_HEADER), ((LOCAL_FAILED,), ControlKind.SILENT))
         for rule, failure, verdict in (
             ("dropped-meanwhile", Failure.TIMED_OUT, Verdict.SILENT_DROP),
             ("unannounced-meanwhile", Failure.UNREACHABLE, Verdict.UNANNOUNCED),
             ("no-route-meanwhile", Failure.NO_ROUTE, Verdict.UNANNOUNCED),
+            ("refused-meanwhile", Failure.REFUSED, Verdict.REFUSED),
+        )
+    ),
+    # Where the server had answered, a SYN that is not may be one too many for a firewall that limits them.
+    *(
+        (rule, smtp(fault=ANSWERED, controls=(_again(failure, ControlKind.LOCAL_HEADER),)), NOTHING, verdict)
+        for rule, failure, verdict in (
+            ("not-a-success", Failure.TIMED_OUT, Verdict.SERVICE_ERROR),
+            ("unannounced-meanwhile", Failure.UNREACHABLE, Verdict.UNANNOUNCED),
             ("refused-meanwhile", Failure.REFUSED, Verdict.REFUSED),
         )
     ),
