@@ -29,6 +29,9 @@ A_ROUND = 4
 """Beats by which a rhythm grows."""
 
 NO_LINE = "no line repeats the rhythm"
+FEW = 1_000
+"""Lines in which the rhythm of the first beats is looked for as well: of more that takes too long."""
+
 SOMEBODY_ELSES = "the line that fits best may be somebody else's behind the same NAT"
 
 STRAYED = (
@@ -58,12 +61,12 @@ def by_rhythm(session: Session, since: Sequence[Observed], _: Scene) -> Finding:
         return Finding()
     if are_shown(session, since):
         return Finding(reason=STRAYED, strayed=True)
-    counts = range(len(session.beats), 0, -A_ROUND)
-    findings = (_rhythm_of(replace(session, beats=session.beats[:count]), since) for count in counts)
-    of_all = next(findings)
-    if not of_all.reason.startswith(NO_LINE):
+    of_all = _rhythm_of(session, since)
+    if not of_all.reason.startswith(NO_LINE) or len(since) > FEW:
         return of_all
-    return next((found for found in findings if not found.reason.startswith(NO_LINE)), of_all)
+    counts = range(len(session.beats) - A_ROUND, 0, -A_ROUND)
+    of_first = (_rhythm_of(replace(session, beats=session.beats[:count]), since) for count in counts)
+    return next((found for found in of_first if found.sighting), of_all)
 
 
 def _rhythm_of(session: Session, since: Sequence[Observed]) -> Finding:

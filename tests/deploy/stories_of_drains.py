@@ -26,21 +26,21 @@ def announced(node: str, values: str) -> dict[str, str]:
 DRAINS = (
     Case(
         name="the pod goes, the address goes, and the path is refused for longer than the drain is announced",
-        vantages=(lan("preserved 340s, refused 35m"),),
+        vantages=(lan("preserved 340s, refused 40m"),),
         series={
-            **cordoned("node1", "0x29 1x220"),
-            **cordoned("node2", "0x250"),
-            **endpoints("node1", "1x33 0x216"),
-            **endpoints("node2", "0x250"),
+            **cordoned("node1", "0x29 1x260"),
+            **cordoned("node2", "0x290"),
+            **endpoints("node1", "1x33 0x256"),
+            **endpoints("node2", "0x290"),
             **announced("node1", "1x33 stale"),
-            'mailprobe_build_info{vantage="lan"}': "1x250",
+            'mailprobe_build_info{vantage="lan"}': "1x290",
         },
         fires={
             "4m50s": {},
             "5m30s": {DRAINED: SAYS},
             "6m": {DRAINED: ""},
-            **{at: {DRAINED: "", REFUSED: ""} for at in ("8m", "20m", "34m50s")},
-            "35m30s": {REFUSED: ""},
+            **{at: {DRAINED: "", REFUSED: ""} for at in ("8m", "20m", "39m50s")},
+            "40m30s": {REFUSED: ""},
         },
     ),
     Case(

@@ -265,6 +265,28 @@ async def test_a_baseline_that_meets_a_rate_limit_is_tried_again_once_that_is_ov
     assert conclude(seen).rule == rule
 
 
+async def test_what_goes_out_while_another_waits_for_its_limit_s_minute_is_broken_before_anything_is_changed(
+    world: DemoWorld, tmp_path: Path
+) -> None:
+    straight = world.way(Scene.STRAIGHT, Service.SMTP)
+    assert straight is not None
+    await world.junctions[Service.SMTP].lead(Limited(1, straight))
+    async with vigil_over(world, tmp_path, Wanted(until_stable=90.0), most=None) as one:
+        one.vigil.limit_lasts = 5.0
+        await until(lambda: len(tried_again(one.vigil.told())) == 1 and all_looked_at(one.vigil.told()), "the others")
+        masked = world.way(Scene.BEHIND_NODE, Service.SUBMISSION)
+        assert masked is not None
+        await world.junctions[Service.SUBMISSION].lead(masked)
+        async with asyncio.timeout(30):
+            seen = await one.task
+    assert seen.ending is Ending.BASELINE
+    assert conclude(seen).rule == "baseline-broken"
+
+
+def all_looked_at(watched: Watched) -> bool:
+    return all(one.samples for one in watched.endpoints)
+
+
 async def test_who_watches_what_is_broken_waits_for_no_limit(world: DemoWorld, tmp_path: Path) -> None:
     await world.junctions[Service.SMTP].lead(Limited(1, nowhere))
     async with vigil_over(world, tmp_path, Wanted(from_broken=True)) as one:

@@ -29,6 +29,7 @@ from probe.model import (
     Ending,
     Endpoint,
     EndpointName,
+    GapKind,
     Knock,
     Phase,
     ProxyHeader,
@@ -52,7 +53,7 @@ from probe.service.vigil.whereabouts import Whereabouts
 from probe.service.workshop import Workshop
 from probe.sessions.knock import PATIENCE, Knocker, Make, quiet_socket
 from probe.verdict.ending import as_ended, sessions_wanted, why_over
-from probe.verdict.served import UNSURE
+from probe.verdict.served import UNSURE, gap_of
 
 TICK = 0.1
 BRIEF = 0.01
@@ -203,7 +204,7 @@ class Vigil:
             if knocker.failed is not None:
                 raise knocker.failed
             if self._began is None and all(beat.post.baseline for beat in self._beats.values()):
-                self._began = self._clock()
+                self._began = self._clock() if all([self._stands(beat) for beat in self._beats.values()]) else None
             if self._change is not None and self._change_over is None and not self._change.lives:
                 self._change_over = self._clock()
             looked = self._clock()
@@ -344,6 +345,19 @@ class Vigil:
         sample = post.recorded(result, judged)
         if sample is post.baseline and self._is_tried_again(self._beats[post.endpoint.name], sample):
             post.baseline = None
+
+    def _stands(self, beat: Beat) -> bool:
+        """Whether its baseline is what holds now: it may have gone out while another one's was tried again."""
+        told = beat.post.told(self._interval)
+        latest, gap = told.latest, told.lasting
+        if self._wanted.from_broken or latest is None:
+            return True
+        if gap_of(latest.verdict) is GapKind.CRITICAL:
+            beat.post.baseline = latest
+        elif gap is not None and gap.kind is GapKind.UNREACHABLE and latest.at < gap.began.by:
+            beat.wanted_now.set()
+            return False
+        return True
 
     def _is_tried_again(self, beat: Beat, sample: Sample) -> bool:
         if self._wanted.from_broken or sample.verdict not in UNSURE:
