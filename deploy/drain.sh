@@ -343,7 +343,7 @@ has_lost_room() {
     if has_room; then
         full=''
         return 1
-    elif [ -n "$begun" ] && [ -e "$spare" ]; then
+    elif [ -e "$spare" ]; then
         rm -f "$spare"
         return 1
     fi
