@@ -374,10 +374,8 @@ tell_how_to_tell_the_pager() {
     while :; do
         number=$((number + 1))
         of=''
-        [ "$paths" -eq 0 ] || eval "of=\" path='\$path_$number'\""
-        # shellcheck disable=SC2016 # the dates are for whoever types it
-        say "  amtool alert add MailprobeMaintenance$of" '--start="$(date -u +%FT%TZ)"' \
-            '--end="$(date -u -d "@$(($(date +%s) + 2700))" +%FT%TZ)"' "--annotation=summary='drain of $node'"
+        [ "$paths" -eq 0 ] || eval "of=\" 'path=\\\"\$path_$number\\\"'\""
+        say "  amtool silence add 'alertname=~\"Mailprobe.+\"'$of --duration=45m --comment='drain of $node'"
         [ "$number" -lt "$paths" ] || break
     done
 }

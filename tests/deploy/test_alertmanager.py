@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -121,6 +122,25 @@ def test_pages_are_told_anew_no_sooner_than_a_pair_of_prometheis_agrees_on_their
     assert min(told) > SCRAPE_AND_EVALUATION
 
 
+def silence_of(document: str) -> list[str]:
+    """The line of the document by which a drain is announced, as a shell reads it."""
+    text = EXAMPLE.parents[2].joinpath(document).read_text("utf-8")
+    return shlex.split(next(line for line in text.splitlines() if line.startswith("amtool silence add 'alertname=~")))
+
+
+async def test_a_drain_that_is_announced_by_hand_stays_so_over_a_restart(tmp_path: Path) -> None:
+    tool, *command = silence_of("docs/alerts.md")
+    assert "path=vip" in command
+    drained, others = [DROP | VIP, {"alertname": "MailprobeShortOutage", "path": "vip"}], [DROP | OTHER]
+    elsewhere = {"alertname": "SomebodyElses", "path": "vip"}
+    for start in ("the first", "another"):
+        async with alertmanager(EXAMPLE, tmp_path) as url, ClientSession() as session:
+            if start == "the first":
+                run(program(tool, "host"), f"--alertmanager.url={url}", *command)
+            await post(session, url, [*drained, *others, elsewhere])
+            await until(session, url, drained, f"{start} start", by="silencedBy")
+
+
 async def test_inhibitions(tmp_path: Path) -> None:
     async with alertmanager(EXAMPLE, tmp_path) as url, ClientSession() as session:
         for story, (sources, silenced, told) in INHIBITED.items():
@@ -175,7 +195,9 @@ async def post(session: ClientSession, url: str, firing: Sequence[Mapping[str, s
         assert answer.status == 200, await answer.text()
 
 
-async def until(session: ClientSession, url: str, silenced: Sequence[Mapping[str, str]], story: str) -> None:
+async def until(
+    session: ClientSession, url: str, silenced: Sequence[Mapping[str, str]], story: str, *, by: str = "inhibitedBy"
+) -> None:
     """Wait until just these are held back, and stay so: Alertmanager takes a moment to know them."""
     held_back, wanted, times = None, sorted(map(_key, silenced)), 0
     try:
@@ -184,7 +206,7 @@ async def until(session: ClientSession, url: str, silenced: Sequence[Mapping[str
                 await asyncio.sleep(0.02)
                 async with session.get(f"{url}/api/v2/alerts") as answer:
                     found = json.loads(await answer.text())
-                held_back = sorted(_key(one["labels"]) for one in found if one["status"]["inhibitedBy"])
+                held_back = sorted(_key(one["labels"]) for one in found if one["status"][by])
                 times = times + 1 if held_back == wanted else 0
     except TimeoutError:
         raise AssertionError(f"{story}: {held_back}, expected {wanted}") from None
