@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.deploy.case import SMTP, Case, lan
 
 REFUSED = f"MailprobeRefused{{{SMTP}}}"
+DROP = f"MailprobeSilentDrop{{{SMTP}}}"
 WEB = 'MailprobeMasked{path="web",service="smtp"}'
 DRAINED = 'MailprobeMaintenance{node="node1"}'
 SAYS = "node1, which has announced mail or had its pod, is being drained"
@@ -39,7 +40,7 @@ DRAINS = (
             "4m50s": {},
             "5m30s": {DRAINED: SAYS},
             "6m": {DRAINED: ""},
-            **{at: {DRAINED: "", REFUSED: ""} for at in ("8m", "20m", "39m50s")},
+            **{at: {DRAINED: ""} for at in ("8m", "20m", "39m50s")},
             "40m30s": {REFUSED: ""},
         },
     ),
@@ -59,7 +60,7 @@ DRAINS = (
         },
     ),
     Case(
-        name="an outage is over a minute before the node is given back: its page ends before the drain does",
+        name="an outage is over a minute before the node is given back: it pages nobody, and is no short outage either",
         vantages=(lan("preserved 330s, silent_drop 1m, preserved 510s"),),
         series={
             **cordoned("node1", "0x29 1x14 0x60"),
@@ -68,29 +69,42 @@ DRAINS = (
         },
         fires={
             "5m30s": {DRAINED: SAYS},
-            "10m": {DRAINED: "", f"MailprobeSilentDrop{{{SMTP}}}": ""},
-            **{at: {DRAINED: ""} for at in ("11m30s", "17m")},
+            **{at: {DRAINED: ""} for at in ("7m", "10m", "11m30s", "17m")},
             "17m30s": {},
         },
     ),
     Case(
-        name="the pod comes back with its node, and serves two minutes after: its page is over before the drain is",
-        vantages=(lan("preserved 340s, refused 400s, preserved 500s"),),
-        series={**cordoned("node1", "0x29 1x29 0x70"), **endpoints("node1", "1x33 0x40 1x60")},
+        name="a node is cordoned amid an outage: its page goes on, whatever it looks like, and no other one opens",
+        vantages=(
+            lan(
+                "silent_drop 10m, refused 10m, preserved 7m, silent_drop 3m",
+                more={"vip/imaps": "preserved 10m, refused 17m, preserved 3m"},
+            ),
+        ),
+        series={**cordoned("node1", "0x29 1x150"), **endpoints("node1", "1x180")},
         fires={
-            **{at: {DRAINED: "", REFUSED: ""} for at in ("12m", "14m30s", "15m30s", "16m")},
-            **{at: {DRAINED: ""} for at in ("17m", "19m30s")},
-            "20m": {},
+            "4m50s": {DROP: ""},
+            "9m": {DRAINED: "", DROP: ""},
+            "13m": {DRAINED: "", DROP: "", REFUSED: ""},
+            "18m": {DRAINED: "", REFUSED: ""},
+            **{at: {DRAINED: ""} for at in ("25m", "29m30s")},
         },
     ),
     Case(
-        name="beside what is masked for good, the page of a drain that went well is over before the drain is",
+        name="the pod comes back with its node, and serves two minutes after: nobody is paged, nor told of a short outage",
+        vantages=(lan("preserved 340s, refused 400s, preserved 500s"),),
+        series={**cordoned("node1", "0x29 1x29 0x70"), **endpoints("node1", "1x33 0x40 1x60")},
+        fires={
+            **{at: {DRAINED: ""} for at in ("12m", "14m30s", "16m", "19m30s")},
+            **{at: {} for at in ("20m", "22m", "26m")},
+        },
+    ),
+    Case(
+        name="beside what is masked for good, and stays a page, a drain that went well pages nobody",
         vantages=(lan("preserved 340s, refused 400s, preserved 400s", more={"web/smtp": "masked 30m"}),),
         series={**cordoned("node1", "0x29 1x29 0x60"), **endpoints("node1", "1x33 0x40 1x60")},
         fires={
-            "14m30s": {DRAINED: "", REFUSED: "", WEB: ""},
-            "17m": {DRAINED: "", WEB: ""},
-            "19m": {DRAINED: "", WEB: ""},
+            **{at: {DRAINED: "", WEB: ""} for at in ("14m30s", "17m", "19m")},
         },
     ),
     Case(
