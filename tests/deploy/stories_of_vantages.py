@@ -203,6 +203,25 @@ ITSELF = (
         },
     ),
     Case(
+        name="two daemons of one name; one that two jobs scrape; one that goes on at another address",
+        series={
+            **watched("lan", "vip", "1x180", instance="10.0.20.7:9797"),
+            **watched("lan", "vip", "_x30 1x90 stale", instance="10.0.30.7:9797"),
+            **watched("vps", "vip", "1x180", instance="10.0.40.7:9797"),
+            'mailprobe_config_last_reload_successful{job="more",vantage="vps",instance="10.0.40.7:9797"}': "1x180",
+            **watched("pod", "vip", "1x60 stale", instance="10.42.0.7:9797"),
+            **watched("pod", "vip", "_x61 1x120", instance="10.42.0.8:9797"),
+        },
+        fires={
+            "4m50s": {},
+            "19m30s": {},
+            "21m": {
+                'MailprobeVantageTwice{vantage="lan"}': "2 daemons call themselves lan: 10.0.20.7:9797, 10.0.30.7:9797"
+            },
+            "29m": {'MailprobeVantageTwice{vantage="lan"}': ""},
+        },
+    ),
+    Case(
         name="a configuration that was not taken, for a moment and for long",
         series={
             'mailprobe_config_last_reload_successful{vantage="lan"}': "1x29 0x30 1x29 0x90",

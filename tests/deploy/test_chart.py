@@ -175,8 +175,18 @@ def test_what_the_chart_would_add_is_left_as_it_was_given() -> None:
     assert {key: told[key] for key in mine} == mine
 
 
-def test_the_vantage_is_named_after_the_release_and_not_after_a_pod() -> None:
-    assert yaml.safe_load(rendered("minimal").configuration)["vantage"]["name"] == "mailprobe"
+def test_the_vantage_is_named_after_the_release_and_its_namespace_and_not_after_a_pod() -> None:
+    given = values_of("minimal")
+    for namespace, release, name in (
+        ("mailprobe", "mailprobe", "mailprobe"),
+        ("mail", "mailprobe", "mail-mailprobe"),
+        ("mailprobe", "outside", "mailprobe-outside-mailprobe"),
+    ):
+        told = render(given, release=release, namespace=namespace)
+        assert yaml.safe_load(told.configuration)["vantage"]["name"] == name
+        assert f"It is the vantage {name}." in told.notes
+    told = render(merged(given, {"config": {"vantage": {"name": "me"}}}))
+    assert "It is the vantage" not in told.notes
 
 
 def test_the_example_of_the_repository_can_be_installed() -> None:

@@ -8,7 +8,7 @@ Helm's templates give text only, so lists and mappings are passed as YAML and re
 {{- $vantage := $config.vantage | default dict }}
 {{- $web := $config.web | default dict }}
 {{- $history := $config.history | default dict }}
-{{- if not $vantage.name }}{{ $_ := set $vantage "name" (include "mailprobe.fullname" .) }}{{ end }}
+{{- if not $vantage.name }}{{ $_ := set $vantage "name" (include "mailprobe.vantage" .) }}{{ end }}
 {{- if not $web.listen }}{{ $_ := set $web "listen" ":9797" }}{{ end }}
 {{- if not $history.file }}{{ $_ := set $history "file" "/var/lib/mailprobe/history.db" }}{{ end }}
 {{- if not $history.size }}{{ $_ := set $history "size" (include "mailprobe.historySize" .) }}{{ end }}

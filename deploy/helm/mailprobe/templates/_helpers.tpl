@@ -14,6 +14,15 @@ number does goes through int64: Helm reads a large one as 1.00066e+09, which is 
 {{- default $full .Values.fullnameOverride | replace "." "-" | trunc 52 | trimSuffix "-" }}
 {{- end }}
 
+{{- /*
+The vantage, where nobody named it: two of one name would be one to the alerts. A release in a namespace of its own name is
+called by that alone. Other clusters the chart does not see: the notes say the name.
+*/ -}}
+{{- define "mailprobe.vantage" -}}
+{{- $full := include "mailprobe.fullname" . }}
+{{- ternary $full (printf "%s-%s" .Release.Namespace $full) (eq .Release.Namespace $full) }}
+{{- end }}
+
 {{- /* The job of a scrape. MailprobeDown knows a target that never answered by `mailprobe` in it. */ -}}
 {{- define "mailprobe.job" -}}
 {{- $name := include "mailprobe.fullname" . }}
