@@ -91,7 +91,7 @@ DRAINS = (
         },
     ),
     Case(
-        name="the pod comes back with its node, and serves two minutes after: nobody is paged, nor told of a short outage",
+        name="the pod comes back with its node, and serves two minutes after: nobody is told, later either",
         vantages=(lan("preserved 340s, refused 400s, preserved 500s"),),
         series={**cordoned("node1", "0x29 1x29 0x70"), **endpoints("node1", "1x33 0x40 1x60")},
         fires={

@@ -126,6 +126,16 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- if and (eq .Values.lifeSigns.over "https") (not $web.config_file) }}
 - lifeSigns.over is https, but config.web.config_file is not given: the daemon speaks plain HTTP.
 {{- end }}
+{{- $isScraped := or .Values.serviceMonitor.enabled .Values.probeResources.enabled }}
+{{- if and $web.config_file (eq .Values.lifeSigns.over "http") (eq .Values.scrape.scheme "https") }}
+- lifeSigns.over is http and scrape.scheme https: the daemon speaks one of them, and where that is TLS the kubelet would end the pod again and again. Leave lifeSigns.over at auto, or correct scrape.scheme.
+{{- end }}
+{{- if and $web.config_file $isScraped (eq .Values.lifeSigns.over "https") (eq .Values.scrape.scheme "http") }}
+- lifeSigns.over is https and scrape.scheme http: the daemon speaks one of them, so either the kubelet would end the pod again and again or no scrape would be answered. Set scrape.scheme to https, or leave lifeSigns.over at auto.
+{{- end }}
+{{- if and $web.config_file .Values.scrape.basicAuth (has .Values.lifeSigns.over (list "http" "https")) }}
+- lifeSigns.over is {{ .Values.lifeSigns.over }} and scrape.basicAuth is given: a daemon that asks for a password asks the kubelet too, which has none, and would end the pod again and again. Leave lifeSigns.over at auto.
+{{- end }}
 {{- $file := (.Values.config.history | default dict).file | default "/var/lib/mailprobe/history.db" }}
 {{- if or (not (hasPrefix "/var/lib/mailprobe/" (clean $file))) (hasSuffix "/" $file) }}
 - config.history.file is {{ $file | quote }}: only /var/lib/mailprobe is a volume that can be written. Leave it out, or name a file there.
@@ -243,6 +253,9 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- end }}
 {{- if and (eq .Values.scrape.scheme "https") (not (.Values.config.web | default dict).config_file) }}
 - scrape.scheme is https, but config.web.config_file is not given: the daemon speaks plain HTTP.
+{{- end }}
+{{- if and .Values.scrape.basicAuth (not (.Values.config.web | default dict).config_file) }}
+- scrape.basicAuth is given, but config.web.config_file is not: the daemon asks nobody for a password.
 {{- end }}
 {{- if and .Values.scrape.tlsConfig (ne .Values.scrape.scheme "https") }}
 - scrape.tlsConfig is given and scrape.scheme is {{ .Values.scrape.scheme }}: set it to https.
