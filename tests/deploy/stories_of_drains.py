@@ -108,6 +108,18 @@ DRAINS = (
         },
     ),
     Case(
+        name="with externalTrafficPolicy Cluster another node announces: the pod's is known by its EndpointSlices",
+        vantages=(lan("preserved 340s, refused 400s, preserved 200s"),),
+        series={
+            **cordoned("node1", "0x29 1x65"),
+            **cordoned("node2", "0x95"),
+            **endpoints("node1", "1x33 stale"),
+            **endpoints("node2", "_x75 1x20"),
+            **announced("node2", "1x95"),
+        },
+        fires={"4m50s": {}, **{at: {DRAINED: ""} for at in ("5m30s", "8m", "15m")}},
+    ),
+    Case(
         name="nodes without mail are cordoned, and one that was cordoned long ago",
         series={
             **cordoned("node3", "0x29 1x150"),

@@ -144,7 +144,7 @@ CATALOGUE: tuple[Metric, ...] = (
         name="mailprobe_node_local_endpoints",
         kind=Kind.GAUGE,
         labels=("node",),
-        meaning="Local endpoints of the mail service, as the node's own kube-proxy counts them.",
+        meaning="Local endpoints of the mail service, as the node's own kube-proxy counts them, or EndpointSlices do.",
         of_a_round=True,
     ),
     Metric(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import probe
 from probe.evidence.health import LAG_BUCKETS, Heard
-from probe.model import MaskedBy, Networks, Topology, Verdict
+from probe.model import MaskedBy, Networks, Policy, Topology, Verdict
 from probe.service.distribution import Distribution, summed
 from probe.service.metrics.page import Page, Wall
 from probe.service.metrics.standing import Standing
@@ -51,10 +52,25 @@ def cluster(page: Page, topology: Topology | None, networks: Networks) -> None:
     if topology is None:
         return
     counts = {node.name: node.local_endpoints.value for node in topology.nodes if node.local_endpoints}
-    for name, count in counts.items():
+    for name, count in (counts or _endpoints_by_slices(topology)).items():
         page.tell("mailprobe_node_local_endpoints", count, name)
     for name in sorted({name for names in announced(topology, networks).values() for name in names}):
         page.tell("mailprobe_announcer_info", 1, name)
+
+
+def _endpoints_by_slices(topology: Topology) -> dict[str, int]:
+    """By node, as the API has them.
+
+    With any policy but Local a node without one serves all the same: it is left out, for a zero would read as a drop.
+    """
+    if topology.endpoints is None:
+        return {}
+    ready = [one for one in topology.endpoints.value if one.node and one.ready and not one.terminating]
+    # A pod of both families is in two slices.
+    pods = {(one.node, one.pod or str(one.address)) for one in ready}
+    policy = topology.service.policy
+    every = [node.name for node in topology.nodes] if policy and policy.value is Policy.LOCAL else []
+    return {**dict.fromkeys(every, 0), **Counter(name for name, _ in pods if name)}
 
 
 def build(page: Page) -> None:

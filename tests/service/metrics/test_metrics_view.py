@@ -28,6 +28,8 @@ from probe.model import (
     Pace,
     Phase,
     PhaseTiming,
+    PodEndpoint,
+    Policy,
     Result,
     Round,
     Service,
@@ -387,6 +389,37 @@ class TestCluster:
         told = {**by(VIP_ADDRESS, "k8s-node1"), **by(ip_address("2001:db8:20::202"), "k8s-node2")}
         station.topology = Topology(taken=5.0, nodes=NODES, announcers=told)
         assert [*states(station, "mailprobe_announcer_info", "node")] == ["k8s-node1", "k8s-node2"]
+
+    @pytest.mark.parametrize(
+        ("policy", "nodes", "told"),
+        [
+            (Policy.CLUSTER, ("k8s-node3", "k8s-node4"), {"k8s-node3": 2.0}),
+            (None, ("k8s-node3", "k8s-node4"), {"k8s-node3": 2.0}),
+            (Policy.LOCAL, ("k8s-node3", "k8s-node4"), {"k8s-node3": 2.0, "k8s-node4": 0.0}),
+            (Policy.LOCAL, ("k8s-node1", "k8s-node3"), {"k8s-node1": 1.0}),
+        ],
+        ids=["Cluster", "a policy that is not known", "Local, and no health check answers", "a health check answers"],
+    )
+    def test_where_no_health_check_answers_the_api_counts_endpoints(
+        self, station: StandIn, policy: Policy | None, nodes: Sequence[str], told: dict[str, float]
+    ) -> None:
+        """A zero says that the node drops what comes in, which with Cluster it does not."""
+        known = {node.name: node for node in NODES}
+        pods = (
+            PodEndpoint(node="k8s-node3", pod="mail-0", address=ip_address("10.10.1.5"), ready=True),
+            PodEndpoint(node="k8s-node3", pod="mail-0", address=ip_address("fd00::5"), ready=True),
+            PodEndpoint(node="k8s-node3", address=ip_address("10.10.1.6"), ready=True),
+            PodEndpoint(node="k8s-node4", pod="mail-1", ready=False, serving=True, terminating=True),
+            PodEndpoint(node="k8s-node4", pod="mail-2", ready=True, terminating=True),
+            PodEndpoint(pod="mail-3", ready=True),
+        )
+        station.topology = Topology(
+            taken=5.0,
+            nodes=tuple(known.get(name, Node(name=name)) for name in nodes),
+            service=ServiceFacts(policy=Known(policy, Origin.KUBERNETES, 5.0) if policy else None),
+            endpoints=Known(pods, Origin.KUBERNETES, 5.0),
+        )
+        assert states(station, "mailprobe_node_local_endpoints", "node") == told
 
     def test_nothing_is_told_of_a_cluster_that_is_not_known(self, station: StandIn) -> None:
         assert samples(station_registry(station), "mailprobe_node_local_endpoints") == []
