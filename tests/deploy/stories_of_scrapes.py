@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.deploy.case import SMTP, Case, announced, differs, down, drop, endpoints, lan, short
+from tests.deploy.case import OF_LAN, SMTP, Case, announced, differs, down, drop, endpoints, lan, short
 from tests.deploy.story import Vantage, by_chance
 
 ABSENT = {'MailprobeAbsent{path="vip"}': ""}
@@ -233,7 +233,7 @@ RARE = (
         name="a configuration that was not taken, and an announcer without endpoint, of which scrapes fail",
         vantages=(lan("preserved 22m"),),
         series={
-            'mailprobe_config_last_reload_successful{vantage="lan"}': LOST,
+            f"mailprobe_config_last_reload_successful{{{OF_LAN}}}": LOST,
             announced("node2"): LOST.replace("0x", "1x"),
             endpoints("node2"): LOST,
         },
