@@ -94,16 +94,17 @@ class Stage:
             _, errors = started.communicate(timeout=PATIENCE)
         return started.returncode, errors
 
-    def type(self, block: str) -> subprocess.CompletedProcess[str]:
-        """What a recipe comes to."""
-        return subprocess.run(
-            ["sh", "-c", block],
+    def type(self, block: str, terminal: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+        """A recipe as a script, from this terminal or from none."""
+        (self.directory / "recipe").write_text(block, encoding="utf-8")
+        return subprocess.Popen(
+            ["env", "--default-signal", "setsid", *(() if terminal < 0 else ("--ctty",)), self.shell, "recipe"],
             env={"PATH": f"{self.directory}:{os.environ['PATH']}", "STAGE": str(self.directory)},
             cwd=self.directory,
-            capture_output=True,
+            stdin=terminal,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=PATIENCE,
-            check=False,
         )
 
     @property

@@ -270,16 +270,18 @@ MOVED = [
 def test_a_pod_is_moved_by_the_recipe_only_while_it_is_watched(stage: Stage, watch: str, calls: list[str]) -> None:
     stage.plays(watch_1=watch)
     block = recipe("drains.md", "rollout restart").replace("sleep 1;", "sleep 0.05;")
-    done = stage.type(block)
-    assert (stage.asked[1:], done.returncode) == (calls, 0 if len(calls) == 4 else 1), done
+    with stage.type(block) as done:
+        said = done.communicate(timeout=PATIENCE)
+    assert (stage.asked[1:], done.returncode) == (calls, 0 if len(calls) == 4 else 1), said
 
 
 def test_a_policy_that_is_not_flipped_is_not_watched_for_ever(stage: Stage) -> None:
     stage.plays(watch_1=WATCHES_ON)
     (stage.directory / "kubectl--n-1").write_text("exit 1\n", encoding="utf-8")  # its first call that begins with -n
     block = recipe("drains.md", "kubectl -n mailserver patch").replace("sleep 1;", "sleep 0.05;")
-    done = stage.type(block)
-    assert (done.returncode, stage.has("reported")) == (2, True), done
+    with stage.type(block) as done:
+        said = done.communicate(timeout=PATIENCE)
+    assert (done.returncode, stage.has("reported")) == (2, True), said
 
 
 def test_a_watch_that_was_lost_after_the_drain_left_no_report(stage: Stage) -> None:

@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from tests.deploy.drain_stage import (
     play_at_once,
     wait_for,
 )
+from tests.deploy.test_drain_recipes import recipe
 
 
 def test_who_is_interrupted_before_anything_is_touched_is_not_told_to_uncordon(stage: Stage) -> None:
@@ -149,6 +150,52 @@ def test_a_terminal_that_is_stopped_holds_up_nothing(tmp_path: Path) -> None:
 
     ends = ((FAILS_ONCE_IT_HANGS, 2), (WATCHES_ON, 143))
     play_at_once(tmp_path, play, ((shell, *end) for shell in ("sh", "bash") for end in ends))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    page: str
+    change: str
+    call: str
+    """Of kubectl, amid which it is interrupted."""
+
+    does: str
+    word: str
+
+
+RECIPES = (
+    Recipe("watch.md", "kubectl drain", "drain-1", HANGS, "kubectl uncordon node1 gives the node back"),
+    Recipe("drains.md", "rollout restart", "-n-2", HANGS, "k8s-node1 stays cordoned if it was"),
+    Recipe("drains.md", "kubectl -n mailserver patch", "-n-1", IS_THERE, "a policy that was flipped stays so"),
+)
+
+
+@pytest.mark.parametrize("typed", [True, False], ids=["by Ctrl-C", "by SIGTERM"])
+def test_a_recipe_that_is_interrupted_ends_what_it_began_with_a_word(tmp_path: Path, *, typed: bool) -> None:
+    """Before the baseline, when nothing is to be touched, and amid the change."""
+    watches = IS_THERE.replace("hangs", "watches").replace("hanging", "watching")
+
+    def play(stage: Stage, shell: str, told: Recipe, baseline: str) -> None:
+        stage.plays(watch_1=baseline + WATCHES_ON.removeprefix(BASELINE).replace("while", watches + "while"))
+        (stage.directory / f"kubectl-{told.call}").write_text(told.does, encoding="utf-8")
+        ours, theirs = pty.openpty()
+        with replace(stage, shell=shell).type(recipe(told.page, told.change), theirs) as started:
+            try:
+                wait_for(lambda: stage.has("watches") and (not baseline or stage.has("hangs")))
+                if typed:
+                    os.write(ours, b"\x03")
+                else:
+                    started.terminate()
+                _, said = started.communicate(timeout=PATIENCE)
+            finally:
+                started.kill()
+                os.close(theirs)
+                os.close(ours)
+        assert (started.returncode, stage.has("reported"), told.word in said) == (130, True, True), said
+        assert baseline or [call for call in stage.asked if call.startswith("kubectl")] == []
+        wait_for(lambda: not baseline or not stage.still_drains())
+
+    play_at_once(tmp_path, play, product(("sh", "bash"), RECIPES, ("", BASELINE)))
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash"])
