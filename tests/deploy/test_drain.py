@@ -73,6 +73,13 @@ def test_arguments_reach_who_they_are_for(stage: Stage) -> None:
     ]
 
 
+def test_a_node_is_named_as_kubectl_takes_it(stage: Stage) -> None:
+    stage.plays(watch_1=STABLE, drain_1=OVER)
+    code, errors = stage.run("--stable", "1", "node/node1")
+    assert (code, stage.asked[2]) == (0, "kubectl drain node1 --ignore-daemonsets --timeout=30m"), errors
+    assert stage.asked[1].endswith("--report drain-node1-1.html")
+
+
 def test_no_report_takes_the_place_of_another(stage: Stage) -> None:
     for number in (1, 2, 4):
         (stage.directory / f"drain-node1-{number}.html").touch()
@@ -94,11 +101,13 @@ def test_where_not_all_is_well_nothing_is_touched(stage: Stage, verdict: int) ->
 
 @pytest.mark.parametrize(("ended", "told"), [(2, 2), (1, 1), (0, 3)], ids=["refused", "limited", "ended by itself"])
 def test_without_a_baseline_nothing_is_touched(stage: Stage, ended: int, told: int) -> None:
-    stage.plays(watch_1=f"echo 'probe: refuses to watch' >&2; exit {ended}\n")
+    hint = ", or watch it all the same with --from-broken" if ended == 2 else ""
+    stage.plays(watch_1=f"echo 'probe: refuses to watch{hint}' >&2; exit {ended}\n")
     code, errors = stage.run("node1")
     assert code == told
     assert "refuses to watch" in errors
-    assert "the watch did not begin, see above" in errors
+    assert f"the watch did not begin, see above (exit code {told}, drain-node1-1.html); nothing was touched" in errors
+    assert ("--from-broken is for a watch by hand" in errors) is (ended == 2)
     assert [call for call in stage.asked if call.startswith("kubectl")] == []
 
 
@@ -230,6 +239,7 @@ def test_a_drain_does_not_wait_for_ever_unless_it_is_told_to(stage: Stage) -> No
         (("--after=", "node1"), "'' is no number of whole seconds"),
         (("--force", "node1"), "options of kubectl drain come after the node's name"),
         (("--before",), "--before needs a value"),
+        (("pod/mail",), "'pod/mail' is no node's name"),
         (("--after", "2m", "node1"), "'2m' is no number of whole seconds"),
         (("--stable", "0", "node1"), "--stable has to be at least 1"),
         (("node1", "--max-outage=30"), "--max-outage=30 comes before the node's name"),

@@ -152,6 +152,53 @@ def test_a_terminal_that_is_stopped_holds_up_nothing(tmp_path: Path) -> None:
     play_at_once(tmp_path, play, ((shell, *end) for shell in ("sh", "bash") for end in ends))
 
 
+def test_who_is_killed_leaves_no_drain_and_nothing_in_the_way(tmp_path: Path) -> None:
+    """SIGKILL, to the script alone or to its group, before the baseline and amid the drain; a zombie is nobody."""
+
+    def play(stage: Stage, shell: str, send: Callable[[int, int], None], baseline: str) -> None:
+        stage = replace(stage, shell=shell)
+        (stage.directory / "tmp").mkdir()
+        waits = "" if baseline else IS_THERE.replace("$$", '"$3"')
+        watch = 'echo $$ >"$STAGE/watches"\n' + waits + baseline + WATCHES_ON.removeprefix(BASELINE)
+        stage.plays(watch_1=watch, drain_1=HANGS)
+        with stage.begin("node1") as started:
+            try:
+                wait_for(lambda: stage.has("hangs"))
+                send(started.pid, signal.SIGKILL)
+                wait_for(lambda: not stage.still_drains())
+            finally:
+                os.kill(int((stage.directory / "watches").read_text()), signal.SIGTERM)
+            _, errors = started.communicate(timeout=PATIENCE)
+        if send is os.kill:
+            said = "killed, which ends kubectl drain within seconds; kubectl uncordon node1 gives the node back"
+            assert (said if baseline else "killed; nothing was touched") in errors
+            assert list((stage.directory / "tmp").iterdir()) == []
+
+    play_at_once(tmp_path, play, product(("sh", "bash"), (os.kill, os.killpg), ("", BASELINE)))
+
+
+def test_who_is_interrupted_with_its_tee_tells_the_terminal(tmp_path: Path) -> None:
+    def play(stage: Stage, shell: str, tee: str) -> None:
+        stage.plays(watch_1=WATCHES_ON, drain_1=HANGS)
+        ours, theirs = pty.openpty()
+        with stage.type(f'trap : INT\n{shell} "{SCRIPT}" node1 2>&1 | {tee} log >/dev/null\n', theirs) as started:
+            try:
+                wait_for(lambda: stage.has("hangs"))
+                os.write(ours, b"\x03")
+                started.communicate(timeout=PATIENCE)
+                shown = os.read(ours, 65536).decode()
+            finally:
+                started.kill()
+                os.close(theirs)
+                os.close(ours)
+        told = shown if tee == "tee" else (stage.directory / "log").read_text()
+        assert (ENDED in told, "kubectl uncordon node1 gives the node back" in told) == (True, True), told
+        assert (tee == "tee") is ("drain.sh" in shown)
+        wait_for(lambda: not stage.still_drains())
+
+    play_at_once(tmp_path, play, product(("sh", "bash"), ("tee", "tee -i")))
+
+
 @dataclass(frozen=True)
 class Recipe:
     page: str
