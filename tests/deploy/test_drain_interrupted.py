@@ -217,9 +217,16 @@ RECIPES = (
 )
 
 
-@pytest.mark.parametrize("typed", [True, False], ids=["by Ctrl-C", "by SIGTERM"])
-def test_a_recipe_that_is_interrupted_ends_what_it_began_with_a_word(tmp_path: Path, *, typed: bool) -> None:
-    """Before the baseline, when nothing is to be touched, and amid the change."""
+INTERRUPTED: dict[str, Callable[[subprocess.Popen[str], int], object]] = {
+    "by Ctrl-C": lambda script, terminal: os.write(terminal, b"\x03"),
+    "by SIGTERM": lambda script, terminal: script.terminate(),
+    "with its group": lambda script, terminal: os.killpg(script.pid, signal.SIGHUP),
+}
+
+
+@pytest.mark.parametrize("how", INTERRUPTED)
+def test_a_recipe_that_is_interrupted_ends_what_it_began_with_a_word(tmp_path: Path, how: str) -> None:
+    """Before the baseline, when nothing is to be touched, and amid the change. A second signal costs the report."""
     watches = IS_THERE.replace("hangs", "watches").replace("hanging", "watching")
 
     def play(stage: Stage, shell: str, told: Recipe, baseline: str) -> None:
@@ -229,10 +236,7 @@ def test_a_recipe_that_is_interrupted_ends_what_it_began_with_a_word(tmp_path: P
         with replace(stage, shell=shell).type(recipe(told.page, told.change), theirs) as started:
             try:
                 wait_for(lambda: stage.has("watches") and (not baseline or stage.has("hangs")))
-                if typed:
-                    os.write(ours, b"\x03")
-                else:
-                    started.terminate()
+                INTERRUPTED[how](started, ours)
                 _, said = started.communicate(timeout=PATIENCE)
             finally:
                 started.kill()
