@@ -99,7 +99,9 @@ def test_where_not_all_is_well_nothing_is_touched(stage: Stage, verdict: int) ->
     assert len(stage.asked) == 1
 
 
-@pytest.mark.parametrize(("ended", "told"), [(2, 2), (1, 1), (0, 3)], ids=["refused", "limited", "ended by itself"])
+@pytest.mark.parametrize(
+    ("ended", "told"), [(2, 2), (1, 1), (3, 3), (0, 3)], ids=["refused", "limited", "not shown", "ended by itself"]
+)
 def test_without_a_baseline_nothing_is_touched(stage: Stage, ended: int, told: int) -> None:
     hint = ", or watch it all the same with --from-broken" if ended == 2 else ""
     stage.plays(watch_1=f"echo 'probe: refuses to watch{hint}' >&2; exit {ended}\n")
