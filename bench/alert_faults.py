@@ -218,7 +218,7 @@ def of_network(lab: Lab, only: Sequence[str] = ()) -> list[Fault]:
 
 PATHS = (
     *("wants", "unwanted", "silent", "expired", "limited", "deliver", "login", "named", "cheap", "away", "twin"),
-    *("short", "second", "forged", "deaf", "lossy", "blind", "mortal", "ahead"),
+    *("short", "second", "forged", "deaf", "lossy", "blind", "mortal", "ahead", "copied"),
 )
 SOURCES = {name: f"192.168.1.{number}" for number, name in enumerate(PATHS, start=20)}
 

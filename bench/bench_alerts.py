@@ -253,6 +253,7 @@ def measure_listeners(lab: Lab, random: Random, only: Sequence[str]) -> list[Cou
                 for name, copy in copies.items()
             ),
             ("mortal", "mortal", {}),
+            ("copied", "copied", {}),
         ),
         start=9801,
     ):
@@ -292,6 +293,8 @@ def of_vantages(daemons: Mapping[str, Daemon], copies: Mapping[str, Copied]) -> 
     good = daemons["second"]
     mortal = daemons["mortal"]
     end, again = process(mortal.process, mortal.start)
+    copied = daemons["copied"]
+    namesake = copied.content | {"vantage": copied.content["vantage"] | {"name": "forger"}}
     return [
         Fault(
             what="the log stops coming",
@@ -328,6 +331,12 @@ def of_vantages(daemons: Mapping[str, Daemon], copies: Mapping[str, Copied]) -> 
             alerts=(("MailprobeReloadFailed", {"vantage": "second"}),),
             on=lambda: good.reload("paths: []"),
             off=lambda: good.reload(json.dumps(good.content)),
+        ),
+        Fault(
+            what="a daemon takes the name of another",
+            alerts=(("MailprobeVantageTwice", {"vantage": "forger"}),),
+            on=lambda: copied.reload(json.dumps(namesake)),
+            off=lambda: copied.reload(json.dumps(copied.content)),
         ),
     ]
 
