@@ -22,7 +22,7 @@ from probe.model import (
     WatchedEndpoint,
 )
 from probe.verdict.ending import stable_seconds, too_long, why_over
-from probe.verdict.served import SERVED, Served
+from probe.verdict.served import SERVED, serves
 from probe.verdict.shared import shared
 from probe.verdict.shown import length, outages, real_outages, seconds_out, standing, well_since
 from probe.verdict.watched import RULES, conclude
@@ -296,7 +296,7 @@ def test_a_path_that_turns_clients_away_is_broken_before_anything_is_changed(ver
 
 def test_of_every_verdict_it_is_said_whether_clients_are_served() -> None:
     assert set(SERVED) == set(Verdict)
-    assert all(one.severity is not Severity.WARNING for one, served in SERVED.items() if served is Served.YES)
+    assert all(one.severity is not Severity.WARNING for one in SERVED if serves(one))
 
 
 def test_what_is_not_bounded_on_both_sides_has_the_seconds_that_are_certain() -> None:
