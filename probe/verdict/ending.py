@@ -158,12 +158,9 @@ def _is_unserved(endpoint: WatchedEndpoint) -> bool:
 
 
 def why_over(watched: Watched) -> Ending | None:
-    """Why it ends by itself; None: it goes on."""
-    wanted = watched.wanted
+    """Why one that has begun ends by itself; None: it goes on."""
     if watched.began is None:
         return None
-    if not wanted.from_broken and any(map(is_broken, watched.endpoints)):
-        return Ending.BASELINE
     if too_long(watched) is not None:
         return Ending.MAX_OUTAGE
     if is_stable(watched):

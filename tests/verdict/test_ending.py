@@ -29,7 +29,7 @@ from probe.verdict.ending import (
 )
 from probe.verdict.shown import standing
 from probe.verdict.watched import conclude
-from tests.verdict.test_watched import ROWS, TOLERANT, from_start, one, out
+from tests.verdict.test_watched import TOLERANT, from_start, one, out
 from tests.watched import IMAPS, SMTP, endpoint, gap, sample, watched
 
 STABLE = Wanted(until_stable=20.0, max_outage=30.0)
@@ -42,8 +42,6 @@ STABLE = Wanted(until_stable=20.0, max_outage=30.0)
         (watched(wanted=STABLE), Ending.STABLE),
         (watched(wanted=Wanted()), None),
         (watched(wanted=Wanted(until_stable=100.0)), None),
-        (ROWS["baseline-broken"], Ending.BASELINE),
-        (replace(ROWS["baseline-broken"], wanted=Wanted(from_broken=True)), None),
         (watched(out(1010.0, 1045.0), wanted=STABLE), Ending.MAX_OUTAGE),
         (watched(out(1080.0, None), wanted=STABLE, until=1370.0), None),
         (watched(out(1080.0, None), wanted=Wanted(until_stable=20.0), until=1979.0), None),
