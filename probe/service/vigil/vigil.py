@@ -46,6 +46,7 @@ from probe.service.vigil.landscape import Landscape
 from probe.service.vigil.pace import BRISK, KEPT_BACK, busiest, loads, pace_of, remarks
 from probe.service.vigil.post import Post, Turn
 from probe.service.vigil.process import Process
+from probe.service.vigil.told import Told
 from probe.service.vigil.whereabouts import Whereabouts
 from probe.service.workshop import Workshop
 from probe.sessions.knock import PATIENCE, Knocker, Make, quiet_socket
@@ -109,6 +110,7 @@ class Vigil:
         self._landscape = Landscape()
         self._whereabouts = Whereabouts(workshop.kit)
         self._others = Ours()
+        self._told_once = Told(workshop.kit.told)
         self._started = self._clock()
         self._ending: Ending | None = None
         self._change = None if wanted.process is None else Process(wanted.process)
@@ -118,12 +120,8 @@ class Vigil:
         self._clients: Mapping[str, int] = {}
         self._busiest = busiest(endpoints)
         self._longest = max((one.timeouts.session + one.timeouts.evidence for one in endpoints), default=0.0)
-        self.baseline = Baseline(
-            (beat.post for beat in self._beats.values()),
-            from_broken=wanted.from_broken,
-            pace=pace_of(workshop.learnt.budgets.most, self._busiest),
-            longest=self._longest,
-        )
+        posts, pace = [one.post for one in self._beats.values()], pace_of(workshop.learnt.budgets.most, self._busiest)
+        self.baseline = Baseline(posts, from_broken=wanted.from_broken, pace=pace, longest=self._longest)
         if self._interval > wanted.interval:
             for beat in self._beats.values():
                 beat.post.why = MANY.format(most=MOST_KNOCKS)
@@ -305,7 +303,7 @@ class Vigil:
         self._others.forget(self._clock() - 2 * self._longest)
         self._workshop.begin([endpoint])
         try:
-            return await probe_endpoint(endpoint, self._workshop, self._others)
+            return self._told_once.judged(await probe_endpoint(endpoint, self._workshop, self._others))
         finally:
             beat.talking = None
 
