@@ -2,7 +2,7 @@
 
 - The greater number is the worse: by severity; among critical ones those that keep everybody out come before those in
   which mail goes on with a wrong address, and these before a login that may be the probe's trouble alone; then in the
-  order of the closed set.
+  order of the closed set. But for the login that is the order in which the daemon tells ports of one service.
 - The word always stands beside the colour. Eight colours are told apart by people who see no red, no green or no blue
   (a test measures them); sixteen would not be.
 """
@@ -14,6 +14,7 @@ from enum import StrEnum
 from grafana_foundation_sdk.models.dashboard import Threshold, ValueMap, ValueMappingResult
 
 from probe.model import Severity, Verdict
+from probe.verdict.served import SERVED, Served
 
 NOT_JUDGED = 0
 """No session of this endpoint has been judged yet: every series of `mailprobe_verdict` is 0."""
@@ -68,9 +69,7 @@ PERHAPS_THE_PROBE_ALONE = (Verdict.LOGIN_FAILED, Verdict.RATE_LIMITED, Verdict.S
 """Where somebody is kept out, and others may well get in: a password that has expired is the probe's own."""
 
 KEEPS_OUT = tuple(
-    verdict
-    for verdict in CRITICAL
-    if KINDS[verdict] is not Kind.WRONG_ADDRESS and verdict not in PERHAPS_THE_PROBE_ALONE
+    verdict for verdict in CRITICAL if SERVED[verdict] is not Served.YES and verdict not in PERHAPS_THE_PROBE_ALONE
 )
 MILDER = tuple(verdict for verdict in Verdict if verdict.severity in (Severity.WARNING, Severity.UNKNOWN))
 

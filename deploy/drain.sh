@@ -108,6 +108,9 @@ done
 [ $# -gt 0 ] || refuse 'which node?'
 node=$1
 shift
+# kubectl takes these as well.
+case $node in node/* | nodes/* | no/*) node=${node#*/} ;; esac
+case $node in '' | */*) refuse "'$node' is no node's name" ;; esac
 # A word without a dash is the value of the option before it, unless that takes none, or has one.
 before_it=$node
 for option in "$@"; do
@@ -164,37 +167,6 @@ last_word=$work/last_word
 probe='' drain='' begins='' begun='' drained='' written='' full=''
 then="; watching until all has been ok for $stable s"
 
-# Prints what is told until all of it is, or whoever began this is gone. A terminal's signals are for others to heed.
-relay() {
-    # shellcheck disable=SC2086 # a list
-    trap '' $SIGNALS
-    part=''
-    while :; do
-        last=''
-        if [ -e "$work/over" ] || ! kill -0 $$; then last=1; fi
-        while IFS= read -r line; do
-            printf '%s\n' "$part$line" >&3
-            part=''
-        done
-        part=$part$line
-        [ -z "$last" ] || break
-        sleep "$TICK"
-    done
-    printf '%s' "$part" >&3
-}
-
-# A script that Ctrl-Z had stopped would leave a drain that nobody ends.
-trap '' TSTP
-relay 3>&2 2>/dev/null <"$told" >/dev/null &
-relay=$!
-exec 2>>"$told" 4>&2
-
-# Who of a group is alive (a zombie only waits for its parent), and its leader, who may be so young that there is no group yet.
-members() {
-    sed -n -e "s/^\($1\) (.*) [^XZ] .*/\1/p" -e t -e "s/^\([0-9]*\) (.*) [^XZ] [0-9]* $1 .*/\1/p" \
-        /proc/[0-9]*/stat 2>/dev/null
-}
-
 # Another user's process is there, but a signal to it is refused like one to nobody: only the reason tells them apart. Of a group
 # (-NUMBER) this is said if it holds for all.
 foreign() {
@@ -209,6 +181,58 @@ alive() {
         case ${stat##*) } in [XZ]*) return 1 ;; *) return 0 ;; esac
     fi
     kill -s 0 "$1" 2>/dev/null || foreign "$1"
+}
+
+# Takes the word back where nobody has taken it.
+is_touched() {
+    rm -f "$work/go"
+    [ -e "$work/taken" ]
+}
+
+tell() {
+    if is_touched; then say "$1; $GIVE_BACK"; else say "$1; nothing was touched"; fi
+}
+
+# A line of what is told. Where nobody takes it any more (Ctrl-C ends a tee too), the terminal shows it, if there is one.
+pass_on() {
+    printf '%s\n' "$1" >&3 && return
+    [ -c /dev/tty ] && { true >/dev/tty; } && exec 3>/dev/tty
+    printf '%s\n' "$1" >&3
+}
+
+# Prints what is told until all of it is, or whoever began this is gone, which is told then. A terminal's signals are for others
+# to heed, and that of a background job that writes to it.
+relay() {
+    # shellcheck disable=SC2086 # a list
+    trap '' $SIGNALS TTOU
+    part=''
+    while :; do
+        last=''
+        if [ -e "$work/over" ] || ! alive $$; then last=1; fi
+        while IFS= read -r line; do
+            pass_on "$part$line"
+            part=''
+        done
+        part=$part$line
+        [ -z "$last" ] || break
+        sleep "$TICK"
+    done
+    [ -z "$part" ] || pass_on "$part"
+    exec 4>&3
+    [ -e "$work/over" ] || tell "killed$(! is_touched || echo ', which ends kubectl drain within seconds')"
+    rm -rf "$work"
+}
+
+# A script that Ctrl-Z had stopped would leave a drain that nobody ends.
+trap '' TSTP
+relay 3>&2 2>/dev/null <"$told" >/dev/null &
+relay=$!
+exec 2>>"$told" 4>&2
+
+# Who of a group is alive (a zombie only waits for its parent), and its leader, who may be so young that there is no group yet.
+members() {
+    sed -n -e "s/^\($1\) (.*) [^XZ] .*/\1/p" -e t -e "s/^\([0-9]*\) (.*) [^XZ] [0-9]* $1 .*/\1/p" \
+        /proc/[0-9]*/stat 2>/dev/null
 }
 
 # /proc may hide what is another user's (hidepid).
@@ -235,16 +259,6 @@ ours() { there "$1" && ! foreign "-$1"; }
 gone() {
     ! lasts 5 ours "$1" || signal "$1" KILL
     ! lasts 2 ours "$1" && ! there "$1"
-}
-
-# Takes the word back where nobody has taken it.
-is_touched() {
-    rm -f "$work/go"
-    [ -e "$work/taken" ]
-}
-
-tell() {
-    if is_touched; then say "$1; $GIVE_BACK"; else say "$1; nothing was touched"; fi
 }
 
 # Who ends with 0 was done, whatever signal came meanwhile.
@@ -319,9 +333,16 @@ gate() {
 }
 
 # Waits for a word, and then becomes kubectl drain: its number, which is that of its group too, is known before, and no signal of
-# a terminal is for it. The end of this script ends all of it.
+# a terminal is for it. The end of this script ends all of it, and so does a SIGKILL that leaves it no time for that: somebody in
+# the group looks for it each second.
 # shellcheck disable=SC2016 # what the other shell expands
-WAITS='until [ -e "$1/go" ] && mv "$1/go" "$1/taken"; do kill -0 "$2" || exit; sleep "$3"; done 2>/dev/null; shift 3; exec "$@"'
+WAITS='while kill -0 $$; do
+        if ! kill -0 "$2" || grep -q ") [XZ] " "/proc/$2/stat"; then trap "" TERM && kill -s TERM 0 && sleep 5; kill -s KILL 0; fi
+        sleep 1
+    done >/dev/null 2>&1 &
+    until [ -e "$1/go" ] && mv "$1/go" "$1/taken"; do sleep "$3"; done 2>/dev/null
+    shift 3
+    exec "$@"'
 prepare_drain() {
     latest=$! begins=drain
     setsid sh -c "$WAITS" drain.sh "$work" $$ "$TICK" "$KUBECTL" drain "$node" "$@" </dev/null >&2 &
@@ -426,6 +447,8 @@ if [ -n "$drain" ] || ! is_touched; then
     what='the watch failed'
     [ -n "$begun" ] || what='the watch did not begin, see above'
     tell "$what (exit code $code, $written)"
+    [ -n "$begun" ] || ! grep -q -e --from-broken "$told" ||
+        say 'this script begins nothing where something is broken: --from-broken is for a watch by hand (docs/watch.md)'
     exit "$code"
 fi
 [ "$watched" -eq 0 ] || say "the watch ended with exit code $watched, see above and $written; $GIVE_BACK"

@@ -50,7 +50,7 @@ class Search:
     it always was. `candidates`: lines that may be ours but are not certain, by `sources`; a rhythm would tell, and time
     alone from `tells` on. `dated_from`: when one line more would tell that lines which do not count yet are of now
     (age.py, rule 3), -inf if there are none. `shown`: lines of its beats came, under our own address and their ports;
-    `strayed`: as a finding says.
+    `crowded` and `strayed`: as a finding says.
     `clocks`: what the sightings say of their sources' clocks.
     """
 
@@ -62,6 +62,7 @@ class Search:
     tells: float = inf
     dated_from: float = -inf
     shown: bool = False
+    crowded: bool = False
     strayed: bool = False
     clocks: Clocks = field(default_factory=dict)
 
@@ -92,6 +93,7 @@ def search(session: Session, scene: Scene) -> Search:
         tells=min(finding.tells for finding in findings),
         dated_from=max((written.dated_from(seen) for seen in older), default=-inf),
         shown=are_shown(session, since),
+        crowded=not sightings and any(finding.crowded for finding in findings),
         strayed=not sightings and any(finding.strayed for finding in findings),
         clocks={key: offset for finding in findings for key, offset in finding.clocks.items()},
     )

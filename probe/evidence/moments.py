@@ -29,6 +29,7 @@ A_ROUND = 4
 """Beats by which a rhythm grows."""
 
 NO_LINE = "no line repeats the rhythm"
+CROWDED = "another line lies so near to the one that repeats the rhythm of our connections that either may be ours"
 FEW = 1_000
 """Lines in which the rhythm of the first beats is looked for as well: of more that takes too long."""
 
@@ -62,7 +63,7 @@ def by_rhythm(session: Session, since: Sequence[Observed], _: Scene) -> Finding:
     if are_shown(session, since):
         return Finding(reason=STRAYED, strayed=True)
     of_all = _rhythm_of(session, since)
-    if not of_all.reason.startswith(NO_LINE) or len(since) > FEW:
+    if not (of_all.crowded or of_all.reason.startswith(NO_LINE)) or len(since) > FEW:
         return of_all
     counts = range(len(session.beats) - A_ROUND, 0, -A_ROUND)
     of_first = (_rhythm_of(replace(session, beats=session.beats[:count]), since) for count in counts)
@@ -71,8 +72,11 @@ def by_rhythm(session: Session, since: Sequence[Observed], _: Scene) -> Finding:
 
 def _rhythm_of(session: Session, since: Sequence[Observed]) -> Finding:
     strayed = _may_have_strayed(session, since)
-    fits = sorted(_fits(session, since), key=lambda fit: fit.chance)
+    repeated = sorted(_fits(session, since), key=lambda fit: fit.chance)
+    fits = [fit for fit in repeated if not fit.crowded]
     if not fits or fits[0].chance > RHYTHM_CHANCE:
+        if any(fit.chance <= RHYTHM_CHANCE for fit in repeated):
+            return Finding(reason=CROWDED, strayed=strayed, crowded=True)
         closest = f"; the closest may do so by chance ({fits[0].chance:.3f})" if fits else ""
         reason = f"{NO_LINE} of our {len(session.beats) + 1} connections{closest}"
         return Finding(reason=reason, strayed=strayed)
@@ -112,6 +116,7 @@ def are_shown(session: Session, since: Sequence[Observed]) -> bool:
 class _Fit:
     chance: float
     stand_in: float
+    crowded: bool
     proves: IdMoment | None
     candidate: Candidate
 
@@ -123,21 +128,25 @@ def _fits(session: Session, since: Sequence[Observed]) -> Iterator[_Fit]:
     that line lost, a stranger's in its place would need the same address, and the address is all we conclude.
     """
     found = candidates(session, since)
-    for group in {_group(candidate) for candidate in found}:
-        firsts = [candidate for candidate in found if _group(candidate) == group]
-        others = [candidate for candidate in anonymous(since) if _group(candidate) == group]
-        trials = len(SERIES) * _count(found) / len(firsts)
+    others = _grouped(anonymous(since))
+    ours = (session.id_moments, *(beat.id_moments for beat in session.beats))
+    count = _count(found)
+    for group, firsts in _grouped(found).items():
+        trials = len(SERIES) * count / len(firsts)
         for series in SERIES:
             marks = [series.mark(first) for first in firsts]
-            ours = (session.id_moments, *(beat.id_moments for beat in session.beats))
             strokes = [series.stroke(moments) for moments in ours]
-            fit = best_fit(strokes, marks, [series.mark(other) for other in others], series.shifts)
+            fit = best_fit(strokes, marks, [series.mark(other) for other in others.get(group, ())], series.shifts)
             if fit is not None:
-                yield _Fit(fit.chance * trials, fit.stand_in, series.proves, firsts[fit.index])
+                yield _Fit(fit.chance * trials, fit.stand_in, fit.crowded, series.proves, firsts[fit.index])
 
 
-def _group(candidate: Candidate) -> tuple[str, Address]:
-    return candidate.seen.source, candidate.identity.peer.address
+def _grouped(found: Sequence[Candidate]) -> dict[tuple[str, Address], list[Candidate]]:
+    """By source and address."""
+    groups: dict[tuple[str, Address], list[Candidate]] = {}
+    for one in found:
+        groups.setdefault((one.seen.source, one.identity.peer.address), []).append(one)
+    return groups
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,14 +14,14 @@ Rule 3: a fit is worth what chance would not give. Around the median shift, each
         nearest mark has the p-value 1 - exp(-2·density·d), with the density of the busiest second; Fisher's method
         joins them; times the number of shifts tried.
 Rule 4: two fits that chance would not give prove nothing, nor do two marks for the first stroke that lie as near as
-        this fit can tell: the first is the session, the rest only help to find it.
+        this fit can tell (crowded): the first is the session, the rest only help to find it.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from math import exp, inf, log
 from statistics import median
 
@@ -41,7 +41,8 @@ WORSE = 100.0
 ALONE = 0.03
 BLUR = 2.0
 """A mark of the first stroke must be alone within 30 ms, within twice the largest distance of the fit, and within the
-time that answers took: on a loaded machine one line in a hundred is that late, and the one that is may be ours."""
+time that its answers took longer than the quickest: on a loaded machine one line in a hundred is that late, and the
+one that is may be ours. What all answers took is the way there and back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +65,19 @@ class Mark:
     arrival: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Fit:
     """A mark for the first stroke, the shift it implies, and how likely chance alone gives as good a fit.
 
-    `blur`: how far from its stroke a mark may lie and still be meant, as far as this fit can tell. `stand_in`: how
-    likely a stranger's mark lies as near to the first stroke as that one does, if the first stroke's own is elsewhere.
+    `stand_in`: how likely a stranger's mark lies as near to the first stroke as that one does, if the first stroke's
+    own is elsewhere. `crowded`: another mark may as well be the first stroke's, and no further stroke changes that.
     """
 
     index: int
     shift: float
-    blur: float
     chance: float
     stand_in: float
+    crowded: bool
 
 
 def best_fit(
@@ -93,64 +94,104 @@ def best_fit(
         for index, mark in enumerate(firsts)
         if mark.arrival >= strokes[0].not_before and shifts.start <= mark.time - start <= shifts.end
     ]
-    ordered = sorted(others, key=lambda mark: mark.time)
-    found = (_fit(index, mark, strokes, ordered) for index, mark in possible)
-    fits = [replace(fit, chance=min(1.0, fit.chance * len(possible))) for fit in found if fit]
-    best = min(fits, key=lambda fit: fit.chance, default=None)
+    series = _Series.of(others)
+    found = (_repeat(index, mark.time, strokes, series) for index, mark in possible)
+    repeats = [repeat for repeat in found if repeat]
+    best = min(repeats, key=lambda repeat: repeat.chance, default=None)
     if best is None:
         return None
-    elsewhere = [fit for fit in fits if abs(fit.shift - best.shift) > ALONE]
-    near = [mark for _, mark in possible if abs(mark.time - start - best.shift) <= best.blur]
-    stands_out = all(fit.chance >= min(1.0, best.chance * WORSE) for fit in elsewhere)
-    return best if stands_out and len(near) == 1 else None
+    elsewhere = [repeat for repeat in repeats if abs(repeat.shift - best.shift) > ALONE]
+    if any(repeat.chance * len(possible) < min(1.0, best.chance * len(possible) * WORSE) for repeat in elsewhere):
+        return None
+    delay = strokes[0].sluggishness - min(stroke.sluggishness for stroke in strokes)
+    blur = max(ALONE, BLUR * best.distances[-1], delay)
+    near = [mark for _, mark in possible if abs(mark.time - start - best.shift) <= blur]
+    return Fit(
+        index=best.index,
+        shift=best.shift,
+        chance=min(1.0, best.chance * len(possible)),
+        stand_in=_stand_in(best, series),
+        crowded=len(near) > 1,
+    )
 
 
-def _fit(index: int, first: Mark, strokes: Sequence[Stroke], others: Sequence[Mark]) -> Fit | None:
-    shifts = [first.time - strokes[0].span.start]
-    ours = {first.time}
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """Marks in the order of their times, and how many a second there are where they come thickest.
+
+    Strangers come in bursts: another probe's beats are one. One more than seen, for what was lost may have had company.
+    """
+
+    times: Sequence[float]
+    arrivals: Sequence[float]
+    density: float
+
+    @classmethod
+    def of(cls, marks: Iterable[Mark]) -> _Series:
+        ordered = sorted(marks, key=lambda mark: mark.time)
+        times = [mark.time for mark in ordered]
+        return cls(times, [mark.arrival for mark in ordered], _density(times))
+
+    def nearest(self, target: float, not_before: float) -> float | None:
+        """The time of the nearest mark that may be meant, less than a second away, from the target outwards."""
+        after = bisect_left(self.times, target)
+        before = after - 1
+        while True:
+            early = target - self.times[before] if before >= 0 else inf
+            late = self.times[after] - target if after < len(self.times) else inf
+            if min(early, late) >= 1:
+                return None
+            nearest = before if early <= late else after
+            if self.arrivals[nearest] >= not_before:
+                return self.times[nearest]
+            before, after = (before - 1, after) if early <= late else (before, after + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Repeat:
+    """A mark that may be the first stroke's, with the others' marks: the times of all, and by how much each is shifted.
+
+    `distances` from the median shift, the least first and without the median's own, which says nothing.
+    """
+
+    index: int
+    times: Sequence[float]
+    shifts: Sequence[float]
+    shift: float
+    distances: Sequence[float]
+    chance: float
+
+
+def _repeat(index: int, first: float, strokes: Sequence[Stroke], series: _Series) -> _Repeat | None:
+    times = [first]
+    shift = first - strokes[0].span.start
     for stroke in strokes[1:]:
-        target = stroke.span.start + shifts[0]
-        nearest = _nearest(target, stroke.not_before, others)
+        target = stroke.span.start + shift
+        nearest = series.nearest(target, stroke.not_before)
         slack = max(stroke.span.seconds, strokes[0].span.seconds, LATENESS)
         if nearest is None or abs(nearest - target) > slack:
             return None
-        shifts.append(nearest - stroke.span.start)
-        ours.add(nearest)
+        times.append(nearest)
+    shifts = [time - stroke.span.start for time, stroke in zip(times, strokes, strict=True)]
     middle = median(shifts)
-    distances = sorted(abs(shift - middle) for shift in shifts)[1:]  # the median's own distance says nothing
-    p_values = [_p_value(distance, others) for distance in distances]
-    blur = max(ALONE, BLUR * distances[-1], strokes[0].sluggishness)
-    strangers = [mark for mark in others if mark.time not in ours]
-    stand_in = _p_value(abs(shifts[0] - median(shifts[1:] or shifts)), strangers)
-    return Fit(index, middle, blur, fisher(p_values), stand_in)
+    distances = sorted(abs(one - middle) for one in shifts)[1:]
+    chance = fisher([_p_value(distance, series.density) for distance in distances])
+    return _Repeat(index, times, shifts, middle, distances, chance)
 
 
-def _p_value(distance: float, others: Sequence[Mark]) -> float:
-    """How likely one of them is as near as this by chance."""
-    return 1 - exp(-2 * _density(others) * max(distance, GRAIN))
+def _stand_in(repeat: _Repeat, series: _Series) -> float:
+    ours = set(repeat.times)
+    first, *rest = repeat.shifts
+    strangers = [time for time in series.times if time not in ours]
+    return _p_value(abs(first - median(rest or [first])), _density(strangers))
 
 
-def _nearest(target: float, not_before: float, others: Sequence[Mark]) -> float | None:
-    """The time of the nearest mark that may be meant, less than a second away; looked for from the target outwards."""
-    after = bisect_left(others, target, key=lambda mark: mark.time)
-    before = after - 1
-    while True:
-        early = target - others[before].time if before >= 0 else inf
-        late = others[after].time - target if after < len(others) else inf
-        if min(early, late) >= 1:
-            return None
-        nearest = others[before] if early <= late else others[after]
-        if nearest.arrival >= not_before:
-            return nearest.time
-        before, after = (before - 1, after) if early <= late else (before, after + 1)
+def _p_value(distance: float, density: float) -> float:
+    """How likely one mark is as near as this by chance, where so many come a second."""
+    return 1 - exp(-2 * density * max(distance, GRAIN))
 
 
-def _density(others: Sequence[Mark]) -> float:
-    """Marks per second where they come thickest, for strangers come in bursts: another probe's beats are one.
-
-    One more than seen, because what was lost may have had company.
-    """
-    times = [mark.time for mark in others]
+def _density(times: Sequence[float]) -> float:
     return 1.0 + max((bisect_left(times, time + 1.0) - index for index, time in enumerate(times)), default=0)
 
 

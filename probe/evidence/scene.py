@@ -68,12 +68,14 @@ class Finding:
     """A sighting, or the reason why there is none. `clocks`: what it says of its source's clock.
 
     `tells`: when a line that fits, but may do so by chance, will do no more, if lines go on to come as thickly.
+    `crowded`: the session's own line is one of two that lie too near to each other, and no beat tells which.
     `strayed`: beats of the session, or some of them, may have come in under our own address, and it did not.
     """
 
     sighting: Sighting | None = None
     reason: str = ""
     tells: float = inf
+    crowded: bool = False
     strayed: bool = False
     clocks: Clocks = field(default_factory=dict)
 

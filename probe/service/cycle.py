@@ -24,8 +24,13 @@ from probe.verdict.cause import explained
 from probe.verdict.judge import foregone, judge
 
 SIDE_BY_SIDE = 64
-ATTEMPTS = 2
-"""Sessions that may be opened for one verdict, where lines came but nothing told which was ours, or how old it was."""
+CROWDED = 3
+UNDECIDED = 1
+"""More sessions that may be opened for one verdict: where another line came too near to ours, which is known within
+seconds; and where lines came but nothing told which was ours, or how old it was."""
+
+SESSIONS = 1 + CROWDED + UNDECIDED
+"""For one verdict, at most."""
 
 ONLY_SOME = (
     "of our connections on this turn only some were seen under our own address: part of the way in hides clients, it "
@@ -67,17 +72,18 @@ async def probe_endpoint(endpoint: Endpoint, workshop: Workshop, of_this_round: 
 
 
 async def _probe(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) -> Result:
-    strayed, given_up, began = False, 0, workshop.kit.clock()
-    for left in reversed(range(ATTEMPTS)):
+    given_up: list[Pursued] = []
+    began = workshop.kit.clock()
+    while True:
         looked_up = await workshop.look_up(endpoint)
         there = endpoint.pinned(looked_up.at)
         pursued = await _attempt(there, workshop, of_this_round, looked_up)
-        if not (left and pursued.undecided and workshop.take(endpoint)):
+        if not (_is_worth_another(pursued, given_up) and workshop.take(endpoint)):
             break
-        strayed = strayed or pursued.strayed
-        given_up += pursued.session.connections
+        given_up.append(pursued)
         await asyncio.sleep(pursued.again_at - workshop.kit.clock())
     evidence = pursued.evidence
+    strayed = any(one.strayed for one in given_up)
     if strayed and judge(pursued.session, evidence, workshop.networks).verdict is Verdict.PRESERVED:
         evidence = replace(evidence, sightings=(), reasons=(ONLY_SOME,))
     if workshop.trust is not None:
@@ -91,8 +97,19 @@ async def _probe(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) ->
     judgement = judge(pursued.session, evidence, workshop.survey.networks(workshop.networks))
     judgement = explained(pursued.session, judgement, replace(known, logins=counted))
     workshop.progress(endpoint, judgement.verdict)
-    beats = workshop.learnt.budgets.beats_since(endpoint.name, began)
-    return Result(session=pursued.session, evidence=evidence, judgement=judgement, given_up=given_up, beats=beats)
+    return Result(
+        session=pursued.session,
+        evidence=evidence,
+        judgement=judgement,
+        given_up=sum(one.session.connections for one in given_up),
+        beats=workshop.learnt.budgets.beats_since(endpoint.name, began),
+    )
+
+
+def _is_worth_another(pursued: Pursued, given_up: Sequence[Pursued]) -> bool:
+    """Whether another session may tell, after those that were given up for this verdict."""
+    of_its_kind = sum(one.crowded is pursued.crowded for one in given_up)
+    return pursued.undecided and of_its_kind < (CROWDED if pursued.crowded else UNDECIDED)
 
 
 def so_far(session: Session, networks: Networks, why: str) -> Result | None:

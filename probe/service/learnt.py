@@ -24,6 +24,7 @@ from probe.model import Clock, Endpoint, IdMoment
 from probe.service.budget import Budgets
 from probe.service.rhythms import Rhythms
 from probe.service.schedule import Course
+from probe.service.spacing import Spacing
 from probe.service.trust_memory import Checks
 from probe.sessions.dial import Ports
 from probe.sessions.imprint import AT_ONCE, Fingerprints
@@ -39,8 +40,8 @@ class Learnt:
     when it was asked, by identity; `checks`, what they believed.
 
     Of ourselves: `budgets`, what was spent; `courses`, how far each endpoint has come, by identity; `ours`, our latest
-    sessions, with those that were broken off; `ports`, theirs; `next_moments`, when the next connection to a host may
-    come in; `left`, how many fingerprints there are.
+    sessions, with those that were broken off; `ports`, theirs; `spacing`, when the next connection may come in; `left`,
+    how many fingerprints there are.
     """
 
     clock: Clock
@@ -55,7 +56,7 @@ class Learnt:
     ours: Ours = field(default_factory=Ours)
     ports: Ports = field(default_factory=Ports)
     lookups: Lookups = field(default_factory=Lookups)
-    next_moments: dict[str, float] = field(default_factory=dict)
+    spacing: Spacing = field(default_factory=Spacing)
     fingerprints: Fingerprints = field(init=False)
     left: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     rhythms: Rhythms = field(init=False)
@@ -73,7 +74,7 @@ class Learnt:
         keep(self.lags, lambda source: source in sources)
         keep(self.tells, lambda one: one in identities)
         keep(self.courses, lambda one: one in identities)
-        keep(self.next_moments, lambda host: host in hosts)
+        self.spacing.only(lambda host: host in hosts)
         self.rhythms.only({one.way_in for one in known})
         self.budgets.only({one.name for one in known}, self.clock())
         self.checks.only(known)

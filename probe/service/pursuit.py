@@ -73,12 +73,14 @@ class Pursued:
     """A session, with its beats, and what was found of it.
 
     `undecided`: lines came that may be the session's, and not even a rhythm could tell which, or nothing tells yet by
-    which clock they are stamped. Another session may, from `again_at` on.
+    which clock they are stamped. Another session may, from `again_at` on. `crowded`: because another line lies too near
+    to its own, which is known soon.
     """
 
     session: Session
     evidence: Evidence
     undecided: bool = False
+    crowded: bool = False
     strayed: bool = False
     again_at: float = -inf
 
@@ -102,7 +104,8 @@ async def pursue(session: Session, endpoint: Endpoint, workshop: Workshop, other
         mend = tuple(to_mend(session, heard, since))
     evidence = replace(pursued.evidence, sightings=sightings, reasons=told, to_mend=mend)
     undecided = pursued.undecided and not sightings
-    return replace(pursued, evidence=evidence, undecided=undecided, strayed=undecided and pursued.strayed)
+    crowded, strayed = undecided and pursued.crowded, undecided and pursued.strayed
+    return replace(pursued, evidence=evidence, undecided=undecided, crowded=crowded, strayed=strayed)
 
 
 class _Pursuit:
@@ -145,8 +148,14 @@ class _Pursuit:
         undated = found.dated_from > -inf and self._session.fault is None and self._session.delivery is None
         told = self._told(found, now)
         has_all_rounds = self._is_undecided(found, now)
-        undecided = undated or (has_all_rounds and now < self._rounds_end)
-        return Pursued(self._session, told, undecided=undecided, strayed=found.strayed, again_at=found.dated_from)
+        return Pursued(
+            self._session,
+            told,
+            undecided=undated or found.crowded or (has_all_rounds and now < self._rounds_end),
+            crowded=found.crowded,
+            strayed=found.strayed,
+            again_at=found.dated_from,
+        )
 
     async def _wait(self, told: asyncio.Event, found: Search, now: float) -> None:
         """Until there is something to look at: a line that bears on the session, or a moment that decides.
@@ -190,6 +199,7 @@ class _Pursuit:
         return not self._is_open(found) and (
             (found.settled and self._session.fault is None)  # nobody's: nothing that may come changes it
             or (self._deaf and now >= self._session.closed + SECOND_LOOK)  # nobody's: no source can bring a line
+            or (found.crowded and found.tells > self._time_tells_by)  # nobody's: another session tells sooner
             or self._is_undecided(found, now)  # of a line that comes after the last round
             or (now >= self._deadline and not self._awaits_beats(found, now))  # of one later than timeouts.evidence
         )

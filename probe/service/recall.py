@@ -26,20 +26,24 @@ PATIENCE = 2.0
 """Seconds that this may hold up the start."""
 
 
+NOT_OURS = (LookupError, TypeError, ValueError, AttributeError)
+"""What a row that somebody else wrote may lead to."""
+
+
 async def recall(past: Past, budgets: Budgets, endpoints: Sequence[Endpoint], clock: SteadyClock) -> None:
     """Count the connections that count still; none where the history does not answer, or not in time."""
     try:
         async with asyncio.timeout(PATIENCE):
             records = await _latest(past, clock, budgets.memory)
-    except (TimeoutError, HistoryTrouble, LookupError, TypeError, ValueError):  # also rows that somebody else wrote
+        known = {endpoint.name: endpoint for endpoint in endpoints}
+        spent = [one for record in records for one in _connections(record, known, clock.moment(_opened(record)))]
+        beats = [one for record in records for one in _beats(record, known, clock.moment(_opened(record)))]
+    except (TimeoutError, HistoryTrouble, *NOT_OURS):
         return
-    known = {endpoint.name: endpoint for endpoint in endpoints}
-    spent = [one for record in records for one in _connections(record, known, clock.moment(_opened(record)))]
     for to, at in sorted(spent, key=lambda one: one[1]):
         budgets.opened(to, at, by=to)
-    for record in sorted(records, key=_opened):
-        if (name := _name(record)) in known:
-            budgets.opened_beats(name, clock.moment(_opened(record)), _besides(record, "beats"))
+    for to, at, count in sorted(beats, key=lambda one: one[1]):
+        budgets.opened_beats(to, at, count)
 
 
 async def _latest(past: Past, clock: SteadyClock, seconds: float) -> list[Mapping[str, Any]]:
@@ -69,6 +73,13 @@ def _connections(
     mailbox = known[name].mailbox
     if mailbox is not None:
         yield mailbox.reader.name, at
+
+
+def _beats(
+    record: Mapping[str, Any], known: Mapping[EndpointName, Endpoint], at: float
+) -> Iterator[tuple[EndpointName, float, int]]:
+    if (name := _name(record)) in known:
+        yield name, at, _besides(record, "beats")
 
 
 def _name(record: Mapping[str, Any]) -> EndpointName:

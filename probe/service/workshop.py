@@ -17,6 +17,7 @@ from probe.model import Beat, Endpoint, EndpointName, Evidence, ImprintKind, Lin
 from probe.service.clock import shift_of
 from probe.service.learnt import Learnt
 from probe.service.logins import LoginCount
+from probe.service.spacing import SPACING
 from probe.service.survey import Survey
 from probe.service.watch import Watch
 from probe.sessions.lookup import LookedUp, look_up
@@ -24,9 +25,6 @@ from probe.sessions.open import Kit, open_beat
 
 if TYPE_CHECKING:
     from probe.service.trust import TrustChecks
-
-SPACING = (0.06, 0.25)
-"""Seconds between two beats: wider than the jitter of a busy server, short enough to be done in a second."""
 
 HURRY = 0.5
 """Seconds for which the sources hurry after an IMAPS connection is opened: longer than most of them last."""
@@ -184,14 +182,12 @@ class Workshop:
             self.learnt.clocks[key] = known.narrowed(offset) if known else offset
 
     async def own_moment(self, endpoint: Endpoint) -> None:
-        """Wait until a connection can be told from all others of ours to this host by when it comes in.
+        """Wait until a connection can be told from all others of ours by when it comes in (spacing.py).
 
-        The spacing is drawn at random and nobody else knows it: it is the rhythm. SMTP has its fingerprints instead.
+        SMTP has its fingerprints instead.
         """
         if endpoint.service is not Service.IMAPS:
             return
         now = self.kit.clock()
-        due = max(now, self.learnt.next_moments.get(endpoint.host, now))
-        self.learnt.next_moments[endpoint.host] = due + self.random.uniform(*SPACING)
-        await asyncio.sleep(due - now)
+        await asyncio.sleep(self.learnt.spacing.take(endpoint.host, now, self.random.uniform(*SPACING)) - now)
         self.watch.hurry(HURRY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.deploy.stories_of_faults import QUORUM, SLOW, VERDICTS
+from tests.deploy.stories_of_ports import PORTS
 from tests.deploy.stories_of_scrapes import RARE, SCRAPES
 from tests.deploy.stories_of_targets import TARGETS
 from tests.deploy.stories_of_vantages import HOURS, ITSELF
@@ -15,7 +16,7 @@ PARTS = {
     "scrapes": (SCRAPES, 10),
     "slow": ((*SLOW, *RARE), 30),
     "evidence": (EVIDENCE, 30),
-    "targets": (TARGETS, 30),
+    "targets": ((*TARGETS, *PORTS), 30),
     "itself": (ITSELF, 30),
     "hours": (HOURS, 60),
 }

@@ -60,6 +60,12 @@ class Stage:
     """Root's files, but no way to end what another user runs."""
 
     @property
+    def environment(self) -> dict[str, str]:
+        """Where a stage has a `tmp` it is for temporary files."""
+        own = {"TMPDIR": str(self.directory / "tmp")} if self.has("tmp") else {}
+        return {"PATH": f"{self.directory}:{os.environ['PATH']}", "STAGE": str(self.directory), **own}
+
+    @property
     def wrappers(self) -> dict[str, str]:
         """Programs of the environment that run what they wrap."""
         for name, body in self.wrapping.items():
@@ -79,7 +85,7 @@ class Stage:
         """In a process group of its own, as from a shell's prompt: no signal is ignored, be the tests run by nohup."""
         return subprocess.Popen(
             [*(MERE_USER if self.mere_user else ()), "env", "--default-signal", self.shell, str(SCRIPT), *arguments],
-            env={"PATH": f"{self.directory}:{os.environ['PATH']}", "STAGE": str(self.directory), **self.wrappers},
+            env={**self.environment, **self.wrappers},
             cwd=self.directory,
             stdin=subprocess.DEVNULL,
             stdout=onto,
@@ -94,16 +100,17 @@ class Stage:
             _, errors = started.communicate(timeout=PATIENCE)
         return started.returncode, errors
 
-    def type(self, block: str) -> subprocess.CompletedProcess[str]:
-        """What a recipe comes to."""
-        return subprocess.run(
-            ["sh", "-c", block],
-            env={"PATH": f"{self.directory}:{os.environ['PATH']}", "STAGE": str(self.directory)},
+    def type(self, block: str, terminal: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+        """A recipe as a script, from this terminal or from none."""
+        (self.directory / "recipe").write_text(block, encoding="utf-8")
+        return subprocess.Popen(
+            ["env", "--default-signal", "setsid", *(() if terminal < 0 else ("--ctty",)), self.shell, "recipe"],
+            env=self.environment,
             cwd=self.directory,
-            capture_output=True,
+            stdin=terminal,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=PATIENCE,
-            check=False,
         )
 
     @property

@@ -13,9 +13,10 @@ import yaml
 
 from dashboards.__main__ import FILE
 from dashboards.board import COLUMNS, as_text
-from dashboards.verdicts import CODES, COLOURS, CRITICAL, KEEPS_OUT, KINDS, NOT_JUDGED, Kind
+from dashboards.verdicts import CODES, COLOURS, CRITICAL, KEEPS_OUT, KINDS, NOT_JUDGED, WORST_FIRST, Kind
 from probe.model import Severity, Verdict
 from probe.service.metrics.catalogue import METRICS, VANTAGE
+from probe.service.metrics.standing import WORST_FIRST as PORTS
 from tests.deploy.colours import difference, seen_without
 from tests.deploy.promtool import program, run
 from tests.deploy.schemas import faults, grafana
@@ -143,6 +144,12 @@ class TestVerdicts:
         assert min(CODES[one] for one in KEEPS_OUT) > CODES[Verdict.MASKED]
         assert set(CRITICAL) - set(KEEPS_OUT) == {Verdict.MASKED, Verdict.SPOOFABLE, Verdict.LOGIN_FAILED}
         assert CODES[Verdict.LOGIN_FAILED] < min(CODES[Verdict.MASKED], CODES[Verdict.SPOOFABLE])
+
+    def test_the_daemon_tells_ports_of_a_service_in_this_order_but_for_logins(self) -> None:
+        """A pager must not miss logins that all fail behind a port that is masked on purpose."""
+        daemons, boards = ([one for one in order if one is not Verdict.LOGIN_FAILED] for order in (PORTS, WORST_FIRST))
+        assert daemons == boards
+        assert PORTS.index(Verdict.LOGIN_FAILED) < PORTS.index(Verdict.MASKED)
 
     def test_each_is_counted_by_one_number_or_is_fine(self) -> None:
         numbers = [target["expr"] for panel, target in TARGETS if panel in COUNTED]

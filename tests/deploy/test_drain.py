@@ -73,6 +73,13 @@ def test_arguments_reach_who_they_are_for(stage: Stage) -> None:
     ]
 
 
+def test_a_node_is_named_as_kubectl_takes_it(stage: Stage) -> None:
+    stage.plays(watch_1=STABLE, drain_1=OVER)
+    code, errors = stage.run("--stable", "1", "node/node1")
+    assert (code, stage.asked[2]) == (0, "kubectl drain node1 --ignore-daemonsets --timeout=30m"), errors
+    assert stage.asked[1].endswith("--report drain-node1-1.html")
+
+
 def test_no_report_takes_the_place_of_another(stage: Stage) -> None:
     for number in (1, 2, 4):
         (stage.directory / f"drain-node1-{number}.html").touch()
@@ -92,13 +99,17 @@ def test_where_not_all_is_well_nothing_is_touched(stage: Stage, verdict: int) ->
     assert len(stage.asked) == 1
 
 
-@pytest.mark.parametrize(("ended", "told"), [(2, 2), (1, 1), (0, 3)], ids=["refused", "limited", "ended by itself"])
+@pytest.mark.parametrize(
+    ("ended", "told"), [(2, 2), (1, 1), (3, 3), (0, 3)], ids=["refused", "limited", "not shown", "ended by itself"]
+)
 def test_without_a_baseline_nothing_is_touched(stage: Stage, ended: int, told: int) -> None:
-    stage.plays(watch_1=f"echo 'probe: refuses to watch' >&2; exit {ended}\n")
+    hint = ", or watch it all the same with --from-broken" if ended == 2 else ""
+    stage.plays(watch_1=f"echo 'probe: refuses to watch{hint}' >&2; exit {ended}\n")
     code, errors = stage.run("node1")
     assert code == told
     assert "refuses to watch" in errors
-    assert "the watch did not begin, see above" in errors
+    assert f"the watch did not begin, see above (exit code {told}, drain-node1-1.html); nothing was touched" in errors
+    assert ("--from-broken is for a watch by hand" in errors) is (ended == 2)
     assert [call for call in stage.asked if call.startswith("kubectl")] == []
 
 
@@ -230,6 +241,7 @@ def test_a_drain_does_not_wait_for_ever_unless_it_is_told_to(stage: Stage) -> No
         (("--after=", "node1"), "'' is no number of whole seconds"),
         (("--force", "node1"), "options of kubectl drain come after the node's name"),
         (("--before",), "--before needs a value"),
+        (("pod/mail",), "'pod/mail' is no node's name"),
         (("--after", "2m", "node1"), "'2m' is no number of whole seconds"),
         (("--stable", "0", "node1"), "--stable has to be at least 1"),
         (("node1", "--max-outage=30"), "--max-outage=30 comes before the node's name"),
@@ -270,16 +282,18 @@ MOVED = [
 def test_a_pod_is_moved_by_the_recipe_only_while_it_is_watched(stage: Stage, watch: str, calls: list[str]) -> None:
     stage.plays(watch_1=watch)
     block = recipe("drains.md", "rollout restart").replace("sleep 1;", "sleep 0.05;")
-    done = stage.type(block)
-    assert (stage.asked[1:], done.returncode) == (calls, 0 if len(calls) == 4 else 1), done
+    with stage.type(block) as done:
+        said = done.communicate(timeout=PATIENCE)
+    assert (stage.asked[1:], done.returncode) == (calls, 0 if len(calls) == 4 else 1), said
 
 
 def test_a_policy_that_is_not_flipped_is_not_watched_for_ever(stage: Stage) -> None:
     stage.plays(watch_1=WATCHES_ON)
     (stage.directory / "kubectl--n-1").write_text("exit 1\n", encoding="utf-8")  # its first call that begins with -n
     block = recipe("drains.md", "kubectl -n mailserver patch").replace("sleep 1;", "sleep 0.05;")
-    done = stage.type(block)
-    assert (done.returncode, stage.has("reported")) == (2, True), done
+    with stage.type(block) as done:
+        said = done.communicate(timeout=PATIENCE)
+    assert (done.returncode, stage.has("reported")) == (2, True), said
 
 
 def test_a_watch_that_was_lost_after_the_drain_left_no_report(stage: Stage) -> None:

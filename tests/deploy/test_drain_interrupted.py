@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from tests.deploy.drain_stage import (
     play_at_once,
     wait_for,
 )
+from tests.deploy.test_drain_recipes import recipe
 
 
 def test_who_is_interrupted_before_anything_is_touched_is_not_told_to_uncordon(stage: Stage) -> None:
@@ -149,6 +150,103 @@ def test_a_terminal_that_is_stopped_holds_up_nothing(tmp_path: Path) -> None:
 
     ends = ((FAILS_ONCE_IT_HANGS, 2), (WATCHES_ON, 143))
     play_at_once(tmp_path, play, ((shell, *end) for shell in ("sh", "bash") for end in ends))
+
+
+def test_who_is_killed_leaves_no_drain_and_nothing_in_the_way(tmp_path: Path) -> None:
+    """SIGKILL, to the script alone or to its group, before the baseline and amid the drain; a zombie is nobody."""
+
+    def play(stage: Stage, shell: str, send: Callable[[int, int], None], baseline: str) -> None:
+        stage = replace(stage, shell=shell)
+        (stage.directory / "tmp").mkdir()
+        waits = "" if baseline else IS_THERE.replace("$$", '"$3"')
+        watch = 'echo $$ >"$STAGE/watches"\n' + waits + baseline + WATCHES_ON.removeprefix(BASELINE)
+        stage.plays(watch_1=watch, drain_1=HANGS)
+        with stage.begin("node1") as started:
+            try:
+                wait_for(lambda: stage.has("hangs"))
+                send(started.pid, signal.SIGKILL)
+                wait_for(lambda: not stage.still_drains())
+            finally:
+                os.kill(int((stage.directory / "watches").read_text()), signal.SIGTERM)
+            _, errors = started.communicate(timeout=PATIENCE)
+        if send is os.kill:
+            said = "killed, which ends kubectl drain within seconds; kubectl uncordon node1 gives the node back"
+            assert (said if baseline else "killed; nothing was touched") in errors
+            assert list((stage.directory / "tmp").iterdir()) == []
+
+    play_at_once(tmp_path, play, product(("sh", "bash"), (os.kill, os.killpg), ("", BASELINE)))
+
+
+def test_who_is_interrupted_with_its_tee_tells_the_terminal(tmp_path: Path) -> None:
+    def play(stage: Stage, shell: str, tee: str) -> None:
+        stage.plays(watch_1=WATCHES_ON, drain_1=HANGS)
+        ours, theirs = pty.openpty()
+        with stage.type(f'trap : INT\n{shell} "{SCRIPT}" node1 2>&1 | {tee} log >/dev/null\n', theirs) as started:
+            try:
+                wait_for(lambda: stage.has("hangs"))
+                os.write(ours, b"\x03")
+                started.communicate(timeout=PATIENCE)
+                shown = os.read(ours, 65536).decode()
+            finally:
+                started.kill()
+                os.close(theirs)
+                os.close(ours)
+        told = shown if tee == "tee" else (stage.directory / "log").read_text()
+        assert (ENDED in told, "kubectl uncordon node1 gives the node back" in told) == (True, True), told
+        assert (tee == "tee") is ("drain.sh" in shown)
+        wait_for(lambda: not stage.still_drains())
+
+    play_at_once(tmp_path, play, product(("sh", "bash"), ("tee", "tee -i")))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    page: str
+    change: str
+    call: str
+    """Of kubectl, amid which it is interrupted."""
+
+    does: str
+    word: str
+
+
+RECIPES = (
+    Recipe("watch.md", "kubectl drain", "drain-1", HANGS, "kubectl uncordon node1 gives the node back"),
+    Recipe("drains.md", "rollout restart", "-n-2", HANGS, "k8s-node1 stays cordoned if it was"),
+    Recipe("drains.md", "kubectl -n mailserver patch", "-n-1", IS_THERE, "a policy that was flipped stays so"),
+)
+
+
+INTERRUPTED: dict[str, Callable[[subprocess.Popen[str], int], object]] = {
+    "by Ctrl-C": lambda script, terminal: os.write(terminal, b"\x03"),
+    "by SIGTERM": lambda script, terminal: script.terminate(),
+    "with its group": lambda script, terminal: os.killpg(script.pid, signal.SIGHUP),
+}
+
+
+@pytest.mark.parametrize("how", INTERRUPTED)
+def test_a_recipe_that_is_interrupted_ends_what_it_began_with_a_word(tmp_path: Path, how: str) -> None:
+    """Before the baseline, when nothing is to be touched, and amid the change. A second signal costs the report."""
+    watches = IS_THERE.replace("hangs", "watches").replace("hanging", "watching")
+
+    def play(stage: Stage, shell: str, told: Recipe, baseline: str) -> None:
+        stage.plays(watch_1=baseline + WATCHES_ON.removeprefix(BASELINE).replace("while", watches + "while"))
+        (stage.directory / f"kubectl-{told.call}").write_text(told.does, encoding="utf-8")
+        ours, theirs = pty.openpty()
+        with replace(stage, shell=shell).type(recipe(told.page, told.change), theirs) as started:
+            try:
+                wait_for(lambda: stage.has("watches") and (not baseline or stage.has("hangs")))
+                INTERRUPTED[how](started, ours)
+                _, said = started.communicate(timeout=PATIENCE)
+            finally:
+                started.kill()
+                os.close(theirs)
+                os.close(ours)
+        assert (started.returncode, stage.has("reported"), told.word in said) == (130, True, True), said
+        assert baseline or [call for call in stage.asked if call.startswith("kubectl")] == []
+        wait_for(lambda: not baseline or not stage.still_drains())
+
+    play_at_once(tmp_path, play, product(("sh", "bash"), RECIPES, ("", BASELINE)))
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash"])

@@ -12,7 +12,7 @@ import pytest
 
 from probe.evidence.correlate import search
 from probe.evidence.events import Connected, Disconnected, FaultLine, IdSent, Line, Observed, Rejected, SessionId, Stamp
-from probe.evidence.moments import STRAYED
+from probe.evidence.moments import CROWDED, STRAYED
 from probe.evidence.ours import Ours
 from probe.evidence.scene import SETTLE, Clocks, Offset, Scene
 from probe.model import (
@@ -25,6 +25,7 @@ from probe.model import (
     Failure,
     FaultSign,
     IdMoment,
+    IdMoments,
     Imprint,
     ImprintKind,
     Link,
@@ -33,6 +34,7 @@ from probe.model import (
     Service,
     Session,
     Sighting,
+    Span,
 )
 from tests.builders import (
     FINGERPRINT,
@@ -212,6 +214,11 @@ def rhythm_lines(session: Session, moment: IdMoment, random: Random, *, jitter: 
     ]
 
 
+def answered_in(seconds: float, moments: IdMoments) -> IdMoments:
+    """The same moments, of a connection whose answers took so long."""
+    return {moment: Span(span.start, span.start + seconds) for moment, span in moments.items()}
+
+
 def stranger_line(at: float, number: int, random: Random, *, clock: float = 0.0, address: Address = NODE) -> Observed:
     """A session like ours of somebody else, accepted at this moment of our clock."""
     return observed(login_line(at + clock, Peer(address, number)), arrival=at + random.uniform(0.03, 2))
@@ -289,8 +296,23 @@ class TestRhythm:
         session = imaps_session(beats=beats(8, random))
         lines = rhythm_lines(session, IdMoment.NEEDED, random, jitter=0.0004, clock=0)
         neighbour = stranger_line(session.id_moments[IdMoment.NEEDED].start + 0.0006, 5, random)
-        assert len(sightings(session, *lines)) == 1
-        assert sightings(session, neighbour, *lines) == ()
+        alone, beside = (search(session, Scene(observed=seen, now=LATER)) for seen in (lines, [neighbour, *lines]))
+        assert (len(alone.evidence.sightings), alone.crowded) == (1, False)
+        assert (beside.evidence.sightings, beside.crowded) == ((), True)
+        assert CROWDED in beside.evidence.reasons
+
+    def test_how_long_the_way_is_makes_no_crowd(self) -> None:
+        """Answers take 0.2 s: a line 0.1 s beside ours is a stranger's, unless only our own took so long."""
+        random = Random(8)
+        session = imaps_session(beats=beats(8, random))
+        lines = rhythm_lines(session, IdMoment.NEEDED, random, jitter=0.0004, clock=0)
+        neighbour = stranger_line(session.id_moments[IdMoment.NEEDED].start + 0.1, 5, random)
+        crowded = []
+        for seconds in (0.2, 0.01):
+            answered = [replace(beat, id_moments=answered_in(seconds, beat.id_moments)) for beat in session.beats]
+            far = replace(session, id_moments=answered_in(0.2, session.id_moments), beats=tuple(answered))
+            crowded.append(search(far, Scene(observed=[neighbour, *lines], now=LATER)).crowded)
+        assert crowded == [False, True]
 
     def test_a_line_that_came_before_our_logout_is_not_ours(self) -> None:
         """The same neighbour, but its line was there before we had said LOGOUT."""

@@ -39,7 +39,7 @@ async def learnt_of(*endpoints: Endpoint, now: list[float], place: Path) -> Lear
         learnt.paces[one.path, Stamper.HEADER] = Pace(0.0, 0.0, 0.0)
         learnt.tells[one.identity] = False
         learnt.courses[one.identity] = Course(turns=Turns(anchor=0.0, interval=30.0))
-        learnt.next_moments[one.host] = now[0]
+        learnt.spacing.take(one.host, now[0], 1.0)
         learnt.budgets.opened(one.name, now[0], by=one.name)
         await learnt.rhythms.round(one, learnt.budgets, beat)
         memory.remember(one, Checked(at=now[0], believed=None))
@@ -48,7 +48,7 @@ async def learnt_of(*endpoints: Endpoint, now: list[float], place: Path) -> Lear
 
 def names_in(learnt: Learnt) -> str:
     """All that is kept by something that was configured, as text."""
-    kept = (learnt.clocks, learnt.paces, learnt.tells, learnt.courses, learnt.next_moments, learnt.checks.last)
+    kept = (learnt.clocks, learnt.paces, learnt.tells, learnt.courses, learnt.spacing._hosts, learnt.checks.last)
     within = (learnt.rhythms._ways, learnt.budgets._of, learnt.budgets._beats)
     return repr([list(one) for one in (*kept, *within)])
 

@@ -198,9 +198,8 @@ async def test_of_a_session_that_did_not_begin_nothing_is_told(beat: Beat) -> No
     patrol = await beat.begin(service=Service.IMAPS)
     first = (await beat.recorded.get()).result.session
     workshop = patrol.workshop
-    workshop.learnt.next_moments[first.host] = (
-        workshop.kit.clock() + 60
-    )  # others open connections to this host until then
+    # Others open connections to this host until then.
+    workshop.learnt.spacing.take(first.host, workshop.kit.clock(), 60.0)
     refused = await patrol.ask(beat.name, seconds=0.1)
     assert (refused.result, refused.unfinished) == (None, "")
     assert refused.refusal == f"no session to {beat.name} began within 0.1 s, for many others are under way"

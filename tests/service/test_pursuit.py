@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
+from ipaddress import ip_address
 from os import SEEK_END
 from pathlib import Path
 from random import Random
@@ -16,7 +17,7 @@ import pytest
 
 from probe.demo.door import Arrival
 from probe.demo.scenes import Scene
-from probe.demo.world import CLIENT, VIRTUAL, DemoWorld, demo_world
+from probe.demo.world import CLIENT, NODES, VIRTUAL, DemoWorld, demo_world
 from probe.evidence.events import Stamp
 from probe.evidence.ours import Ours
 from probe.evidence.scene import AGREED, Offset
@@ -36,11 +37,12 @@ from probe.model import (
     Span,
     Verdict,
 )
+from probe.service.budget import BEATS
 from probe.service.clock import SteadyClock
-from probe.service.cycle import ATTEMPTS, ONLY_SOME, probe_endpoint
+from probe.service.cycle import ONLY_SOME, SESSIONS, probe_endpoint
 from probe.service.learnt import Learnt
 from probe.service.outfit import outfitted
-from probe.service.pursuit import pursue
+from probe.service.pursuit import ROUNDS_OF_BEATS, pursue
 from probe.service.watch import Watch
 from probe.service.workshop import Workshop
 from probe.sessions.lookup import Lookups
@@ -104,7 +106,7 @@ async def test_what_hides_only_some_of_our_connections_is_not_preserved(
     result = await judged(world, tmp_path)
     assert result.judgement.verdict is Verdict.UNVERIFIED
     assert ONLY_SOME in result.judgement.explanation
-    assert 1 <= result.given_up < ATTEMPTS
+    assert 1 <= result.given_up < SESSIONS
 
 
 async def test_beats_go_to_the_address_of_their_session(world: DemoWorld, tmp_path: Path) -> None:
@@ -115,7 +117,30 @@ async def test_beats_go_to_the_address_of_their_session(world: DemoWorld, tmp_pa
     resolver = in_turn(VIRTUAL)
     result = await judged(world, tmp_path, lookups=Lookups(resolver))
     assert (result.judgement.verdict, result.judgement.masked_by) == (Verdict.MASKED, MaskedBy.NODE)
-    assert len(resolver.asked) <= ATTEMPTS
+    assert len(resolver.asked) <= SESSIONS
+
+
+async def test_a_stranger_that_came_in_with_us_costs_one_session_more_and_no_round(
+    world: DemoWorld, tmp_path: Path
+) -> None:
+    """No beat tells which of two lines is ours; the session after it is alone."""
+    masked = world.way(Scene.BEHIND_NODE, Service.IMAPS)
+    assert masked
+    came: list[Arrival] = []
+
+    async def way(arrival: Arrival) -> None:
+        ours = str(arrival.client.address) == CLIENT
+        came.extend([arrival] if ours else [])
+        if ours and len(came) == 1:
+            beside = LINE % (NODES[1], encode(arrival.at + 0.004, Peer(ip_address(NODES[1]), 40_000)))
+            asyncio.get_running_loop().call_later(0.3, world.house.log.write, "dovecot", beside.strip())
+        await masked(arrival)
+
+    await world.junctions[Service.IMAPS].lead(way)
+    result = await judged(world, tmp_path)
+    assert (result.judgement.verdict, result.judgement.masked_by) == (Verdict.MASKED, MaskedBy.NODE)
+    assert result.given_up == 1
+    assert len(came) < 2 + ROUNDS_OF_BEATS * BEATS
 
 
 async def shipped(log: Path, to: Path, *, late: float) -> None:

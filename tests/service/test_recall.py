@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -83,17 +85,36 @@ async def test_what_was_opened_before_a_session_for_its_verdict_is_counted(tmp_p
 class Garbled:
     dropped = 0
 
+    def __init__(self, record: dict[str, Any]) -> None:
+        self._record = record
+
     async def session(self, identity: str) -> None:
         return None
 
     async def sessions(self, wanted: Wanted, most: int) -> list[dict[str, Any]]:
-        return [{"id": "s1", "opened": "yesterday"}]
+        return [{"id": "s1", "opened": datetime.fromtimestamp(time.time(), UTC).isoformat(), **self._record}]
 
     async def outages(self, wanted: Wanted, most: int) -> list[Outage]:
         return []
 
 
-async def test_what_makes_no_sense_counts_nothing() -> None:
+NAMED = {"path": "vip", "service": "smtp", "port": 25}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"opened": "yesterday"},
+        {"opened": 3},
+        {},
+        NAMED,
+        {**NAMED, "controls": 3},
+        {**NAMED, "controls": [], "opened_besides": {"beats": "many"}},
+        {**NAMED, "controls": [], "opened_besides": []},
+    ],
+    ids=str,
+)
+async def test_what_makes_no_sense_counts_nothing(record: dict[str, Any]) -> None:
     clock, budgets = SteadyClock(), Budgets(1)
-    await recall(Garbled(), budgets, [SMTP], clock)
+    await recall(Garbled(record), budgets, [SMTP], clock)
     assert budgets.take(SMTP.name, {SMTP.name: 1}, clock())

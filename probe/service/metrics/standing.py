@@ -1,7 +1,8 @@
 """How each service of each path stands: accounts put together under the labels that metrics have. Pure.
 
 A path may have one service on several ports; metrics tell those together, the worst of them in what is a state:
-- The verdict is that of the worst severity, the first in the order of the closed set among equals.
+- The verdict is that of the worst severity; among critical ones masked and spoofable come last, with which clients are
+  served: one port of them, and silenced, would hide every outage of another. Then the order of the closed set decides.
 - Only what may be told as that of now is (`Account.told`): never that all is well without a session of this process.
 - The latest session is that of the port whose verdict is told, of several the one opened longest ago: with another
   port's time one bad session would look like two of them.
@@ -17,9 +18,15 @@ from dataclasses import dataclass
 from probe.model import MaskedBy, Result, Service, Severity, Verdict
 from probe.service.counts import Counted, Counts, counted
 from probe.service.ledger import Account, Room
+from probe.verdict.served import SERVED, Served
 
-ORDER = {verdict: rank for rank, verdict in enumerate(sorted(Verdict, key=lambda v: tuple(Severity).index(v.severity)))}
-"""The worst first; sorting is stable, so the closed set's own order decides among equals."""
+
+def _badness(verdict: Verdict) -> tuple[int, bool]:
+    return tuple(Severity).index(verdict.severity), SERVED[verdict] is Served.YES
+
+
+WORST_FIRST = tuple(sorted(Verdict, key=_badness))
+"""Sorting is stable, so the closed set's own order decides among equals."""
 
 PRESERVED = {Verdict.PRESERVED: True, Verdict.MASKED: False}
 """What a verdict says of the client's address; every other one says nothing of it."""
@@ -66,7 +73,8 @@ def standings_of(results: Sequence[Result]) -> list[Standing]:
 
 def _standing(path: str, service: Service, ports: Sequence[Account], now: float) -> Standing:
     changes = [change for port in ports if (change := port.told(now))]
-    verdict = min((change.verdict for change in changes), key=ORDER.__getitem__, default=None)
+    verdict = min((change.verdict for change in changes), key=WORST_FIRST.index, default=None)
+    told = [change for change in changes if change.verdict is verdict]
     opened = (port.latest.session.opened for port in ports if port.latest and port.latest.judgement.verdict is verdict)
     latest = [port.latest.session for port in ports if port.latest]
     expiries = (session.certificate_expiry for session in latest)
@@ -74,7 +82,7 @@ def _standing(path: str, service: Service, ports: Sequence[Account], now: float)
         path=path,
         service=service,
         verdict=verdict,
-        masked_by=frozenset(change.masked_by for change in changes if change.masked_by),
+        masked_by=frozenset(change.masked_by for change in told if change.masked_by),
         up=all(session.fault is None for session in latest) if latest else None,
         last_session=min(opened, default=None),
         certificate_expiry=min((expiry for expiry in expiries if expiry is not None), default=None),

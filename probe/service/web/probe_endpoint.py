@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry
 
 from probe.model import Address, EndpointName, Round, Service, plain_address
 from probe.report.text import one_line
-from probe.service.cycle import ATTEMPTS
+from probe.service.cycle import SESSIONS
 from probe.service.ledger import Account
 from probe.service.metrics import exposition, probe_registry
 from probe.service.station import Asked, Station
@@ -157,7 +157,7 @@ def _longest(settings: Settings) -> float:
     check, or one that failed with its control connections; then the look for a cause.
     """
     limits = settings.timeouts
-    return (ATTEMPTS + 1) * (limits.session + limits.evidence) + BOUND
+    return (SESSIONS + 1) * (limits.session + limits.evidence) + BOUND
 
 
 async def _ask(station: Station, name: EndpointName, seconds: float) -> Asked:

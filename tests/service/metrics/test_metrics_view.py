@@ -32,6 +32,7 @@ from probe.model import (
     Round,
     Service,
     ServiceFacts,
+    Severity,
     Topology,
     Verdict,
 )
@@ -39,11 +40,14 @@ from probe.service.metrics import fill, probe_registry, snapshot_registry, stati
 from probe.service.metrics.catalogue import METRICS
 from probe.service.metrics.page import Page
 from probe.service.station import Reload
+from probe.verdict.served import SERVED, Served
 from tests.builders import failed, result, unable
 from tests.service.metrics.stand_in import IMAPS, SMTP, SMTP_TOO, Dial, StandIn, stand_in
 
 VIP = {"path": "vip", "service": "smtp", "vantage": "lan-probe"}
 FAULT = failed(Phase.CONNECT, Failure.REFUSED)
+BY = {"masked": MaskedBy.NODE}
+UNSERVED = [one.value for one in Verdict if one.severity is Severity.CRITICAL and SERVED[one] is Served.NO]
 
 
 def samples(registry: CollectorRegistry, name: str) -> list[Sample]:
@@ -279,16 +283,18 @@ class TestPortsOfOneService:
             ("unverified", "rate_limited", "rate_limited"),
             ("service_error", "refused", "refused"),
             ("preserved", "preserved", "preserved"),
+            *((works, fails, fails) for works in ("masked", "spoofable") for fails in UNSERVED),
         ],
     )
     def test_the_worse_verdict_holds(self, tmp_path: Path, one: str, other: str, told: str) -> None:
         for first, second in ((one, other), (other, one)):
             station = stand_in(tmp_path, [SMTP, SMTP_TOO])
-            station.ledger.record(result(Verdict(first)))
-            station.ledger.record(result(Verdict(second), port=2525))
+            station.ledger.record(result(Verdict(first), masked_by=BY.get(first)))
+            station.ledger.record(result(Verdict(second), port=2525, masked_by=BY.get(second)))
             assert holding(station, "mailprobe_verdict", "verdict") == [told]
             known = 1.0 if told == "preserved" else None
             assert value(station, "mailprobe_client_address_preserved", path="vip", service="smtp") == known
+            assert holding(station, "mailprobe_masked_by", "network") == []
 
 
 class TestSources:
