@@ -87,13 +87,9 @@ def _signs(session: Session) -> tuple[object, ...]:
     fault = session.fault
     if fault is None:
         return ()
-    return (
-        session.address,
-        fault.phase,
-        fault.failure,
-        (fault.reply or "")[:CODE],
-        called_for(replace(session, controls=())),
-    )
+    failure = Failure.CLOSED if fault.failure is Failure.RESET else fault.failure  # which of the two is chance
+    code, calls = (fault.reply or "")[:CODE], called_for(replace(session, controls=()))
+    return session.address, fault.phase, failure, code, calls
 
 
 def _header_failed(session: Session, _: Fault) -> bool:

@@ -136,6 +136,8 @@ def test_what_control_connections_have_told_they_have_told_of_what_fails_alike()
     told = _tried(late, LOCAL)
     again = _session(SMTP, Phase.GREETING, Failure.REJECTED, reply="421 4.3.2 try again, queue 9", silent=5.1)
     assert fails_alike(again, told)
+    closed, reset = (_session(SMTP, Phase.FIRST_BYTE, failure) for failure in (Failure.CLOSED, Failure.RESET))
+    assert fails_alike(reset, _tried(closed, LOCAL)), "which of the two it is is chance"
     others = (
         _session(SMTP, Phase.GREETING, Failure.REJECTED, reply="421 4.3.2 try again", silent=0.1),
         _session(SMTP, Phase.GREETING, Failure.REJECTED, reply="554 5.7.1 go away", silent=5.0),
