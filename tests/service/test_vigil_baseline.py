@@ -112,6 +112,7 @@ def test_who_answers_no_knocks_any_more_is_broken_as_soon_as_a_session_has_named
 
 def test_who_is_back_holds_once_a_session_has_shown_so() -> None:
     before = Before().knocked("-----").session(FIRST).knocked("--rr").session(FIRST, Verdict.SILENT_DROP)
+    assert before.waits, "for the other one"
     before.knocked("---").session(OTHER)
     assert before.waits
     assert before.session(FIRST).has_begun

@@ -99,7 +99,7 @@ class Baseline:
             one.result = result
             if self._is_tried_again(one, sample):
                 one.post.baseline = None
-        elif _is_broken(sample) and not (sample.aside or sample.verdict in UNSURE or self._from_broken):
+        elif _is_certainly_broken(sample) and not (sample.aside or self._from_broken):
             one.take(sample, result)
 
     def again_at(self, post: Post) -> float | None:
@@ -119,12 +119,19 @@ class Baseline:
     def _step(self, watched: Watched) -> Step:
         stands = {one.name: self._stand(self._of[one.name], one) for one in watched.endpoints}
         step = next((step for stand, step in DECIDES.items() if stand in stands.values()), Step.WAIT)
-        if step is not Step.WAIT or watched.until < watched.started + self.patience:
+        is_late = step is Step.WAIT and watched.until >= watched.started + self.patience
+        if not is_late and step is not Step.REFUSE:
             return step
-        for name, stand in stands.items():
-            if stand is Stand.AWAITED:  # what was seen before does not hold
-                self._of[name].result = None
+        for known in watched.endpoints:
+            self._settle(self._of[known.name], known)
         return Step.REFUSE
+
+    def _settle(self, one: Footing, known: WatchedEndpoint) -> None:
+        """What is refused is what is so now."""
+        if one.last is not None and _has_failed_for(known, one.last[0]):
+            one.take(*one.last)
+        elif self._stand(one, known) is Stand.AWAITED:  # what was seen before does not hold
+            one.result = None
 
     def _is_tried_again(self, one: Footing, sample: Sample) -> bool:
         if self._from_broken or sample.verdict not in UNSURE:
@@ -138,7 +145,7 @@ class Baseline:
         if self._from_broken:
             return Stand.HOLDS
         if _has_failed_for(known, one.last[0]):
-            one.take(*one.last)
+            return Stand.BROKEN
         if _is_broken(one.post.baseline):
             return Stand.LIMITED if one.post.baseline.verdict in UNSURE else Stand.BROKEN
         return Stand.HOLDS if _is_shown(known) else Stand.AWAITED
@@ -146,6 +153,10 @@ class Baseline:
 
 def _is_broken(sample: Sample) -> bool:
     return gap_of(sample.verdict) is not None
+
+
+def _is_certainly_broken(sample: Sample) -> bool:
+    return _is_broken(sample) and sample.verdict not in UNSURE
 
 
 def _silence(known: WatchedEndpoint) -> Gap | None:
@@ -157,7 +168,7 @@ def _silence(known: WatchedEndpoint) -> Gap | None:
 def _has_failed_for(known: WatchedEndpoint, sample: Sample) -> bool:
     """Whether this session failed because nobody answers any more."""
     gap = _silence(known)
-    return gap is not None and sample.aside and sample.closed >= gap.began.earliest
+    return gap is not None and sample.aside and _is_certainly_broken(sample) and sample.closed >= gap.began.earliest
 
 
 def _is_shown(known: WatchedEndpoint) -> bool:
