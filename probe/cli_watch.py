@@ -133,7 +133,7 @@ def _result(done: Done, times: Times, form: str, console: Console) -> str:
     if form == "json":
         return watched_json.render(done.watched, shift=times.shift) + "\n"
     with console.capture() as drawn:  # rich itself exits with 1 where a pipe is closed
-        if done.watched.ending is Ending.BASELINE:
+        if done.watched.ending is Ending.BASELINE and done.baseline.results:
             table.render(done.baseline, console)
         watched_table.render(done.watched, console, times)
     return drawn.get()

@@ -304,6 +304,8 @@ def refusal(watched: Watched) -> str:
     sentence = conclude(watched).sentence
     if only_limited(watched):
         return f"does not begin: {sentence}; {WAIT}"
+    if not any(map(is_broken, watched.endpoints)):
+        return f"does not begin after {watched.until - watched.started:.0f} s: {sentence}. Nothing was touched"
     return f"refuses to watch what is {sentence}; {ways_on(watched)}"
 
 

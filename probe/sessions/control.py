@@ -51,6 +51,9 @@ LISTEN_SECONDS = 1.5
 WAITED = 0.9
 """Seconds of silence before a 421 from which it may be a header timeout (Postfix's default is 5 s)."""
 
+CODE = 3
+"""Digits of a reply's code; the words after it may have a name, a number or a time of their own."""
+
 BEFORE_LOGIN = {Phase.PROXY_HEADER, Phase.TLS, Phase.FIRST_BYTE, Phase.GREETING, Phase.HELLO}
 SELF_EXPLAINING = {Failure.CERTIFICATE_INVALID, Failure.RATE_LIMITED, Failure.VANTAGE, Failure.NOT_OFFERED}
 
@@ -73,6 +76,20 @@ def called_for(session: Session) -> ControlKind | None:
     tried = {control.kind for control in session.controls}
     wanted = next((kind for kind, calls in CALLS if calls(session, fault)), None)
     return None if wanted in tried else wanted
+
+
+def fails_alike(one: Session, other: Session) -> bool:
+    """Whether two sessions failed in the same way at one server: control connections would tell the same of both."""
+    return one.fault is not None and _signs(one) == _signs(other)
+
+
+def _signs(session: Session) -> tuple[object, ...]:
+    fault = session.fault
+    if fault is None:
+        return ()
+    failure = Failure.CLOSED if fault.failure is Failure.RESET else fault.failure  # which of the two is chance
+    code, calls = (fault.reply or "")[:CODE], called_for(replace(session, controls=()))
+    return session.address, fault.phase, failure, code, calls
 
 
 def _header_failed(session: Session, _: Fault) -> bool:

@@ -22,6 +22,7 @@ from probe.model import (
     ControlKind,
     Delivery,
     Endpoint,
+    EndpointName,
     Failure,
     Fault,
     IdMoment,
@@ -41,7 +42,7 @@ from probe.model import (
 )
 from probe.sessions import imap, smtp
 from probe.sessions.bound import Bound
-from probe.sessions.control import CONTROL_SECONDS, LISTEN_SECONDS, called_for, knock, listen
+from probe.sessions.control import CONTROL_SECONDS, LISTEN_SECONDS, called_for, fails_alike, knock, listen
 from probe.sessions.dial import Dialled, Ports, connect, hand_over, send_header
 from probe.sessions.faults import Refusal, as_refusal, on_the_way
 from probe.sessions.journal import KEPT_CHARACTERS, Journal
@@ -59,7 +60,10 @@ NO_IMPRINT = Imprint(kind=ImprintKind.NONE)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kit:
-    """What sessions need from outside: a clock, fresh tokens, TLS contexts, the name to say in EHLO, ports, lookups."""
+    """What sessions need from outside: a clock, fresh tokens, TLS contexts, the name to say in EHLO, ports, lookups.
+
+    `told`: sessions whose control connections have told already what they would tell of one that fails alike.
+    """
 
     clock: Clock
     token: Callable[[], str]
@@ -67,6 +71,7 @@ class Kit:
     name: str = "probe.mailprobe.invalid"
     ports: Ports = field(default_factory=Ports)
     lookups: Lookups = field(default_factory=Lookups)
+    told: dict[EndpointName, Session] = field(default_factory=dict)
 
 
 LeaveBehind = Callable[[], None]
@@ -129,13 +134,18 @@ async def open_session(
     try:
         await _run(attempt, left)  # a slow resolver leaves time to connect, else it would look like a silent drop
         session = _session(attempt)
-        while (kind := called_for(session)) is not None:
+        while not _is_told(session, kit) and (kind := called_for(session)) is not None:
             control = await _control(kind, session, endpoint, kit)
             session = replace(session, controls=(*session.controls, control))
     except asyncio.CancelledError:
         broken_off(_session(attempt))
         raise
     return session
+
+
+def _is_told(session: Session, kit: Kit) -> bool:
+    known = kit.told.get(session.endpoint)
+    return known is not None and fails_alike(session, known)
 
 
 async def open_claiming(endpoint: Endpoint, claim: Peer, kit: Kit, verbs: list[str]) -> Session:

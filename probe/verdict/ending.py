@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from probe.model import Ending, Gap, GapKind, Watched, WatchedEndpoint
-from probe.verdict.served import MILD, SERVED, UNSURE, Served, gap_of
+from probe.verdict.served import MILD, UNSURE, gap_of, serves
 from probe.verdict.shown import failed_in, lasting, outages, real_outages, waits, well_since
 from probe.verdict.timeline import in_order
 
@@ -154,16 +154,13 @@ def _is_unserved(endpoint: WatchedEndpoint) -> bool:
     gap, latest = lasting(endpoint), endpoint.latest
     if gap is None or gap.kind is GapKind.UNREACHABLE:
         return gap is not None
-    return latest is None or SERVED[latest.verdict] is not Served.YES
+    return latest is None or not serves(latest.verdict)
 
 
 def why_over(watched: Watched) -> Ending | None:
-    """Why it ends by itself; None: it goes on."""
-    wanted = watched.wanted
+    """Why one that has begun ends by itself; None: it goes on."""
     if watched.began is None:
         return None
-    if not wanted.from_broken and any(map(is_broken, watched.endpoints)):
-        return Ending.BASELINE
     if too_long(watched) is not None:
         return Ending.MAX_OUTAGE
     if is_stable(watched):

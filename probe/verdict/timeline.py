@@ -15,7 +15,8 @@ Rule 4: a session that was served, and much later than those before it, is a gap
 Rule 5: a session that was turned away with a warning (`served`) shows nobody served. It begins no outage and ends none:
         what was out before it goes on until somebody is served. A rate limit may be this machine's own, so what it saw
         is not certain: amid what a session has found for certain it counts as no session at all, neither adding to it
-        nor parting it; else it only leaves open when the outage ended.
+        nor parting it; else it only leaves open when the outage ended. So it is with a session that was served, and of
+        which nobody knows what the server saw, amid an outage in which clients are served: nor does it bound that.
 Rule 6: one in flight as its way went waits for that, and shows a gap of its own only by what it waited before; nor is
         one late in whose time nobody knocked, for this machine may have stood still.
 """
@@ -26,9 +27,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from probe.model import Edge, Gap, GapKind, Knock, Sample, Span, Verdict
+from probe.model import Edge, Gap, GapKind, Knock, Sample, Severity, Span, Verdict
 from probe.verdict.gaps import Reach, kept
-from probe.verdict.served import SERVED, UNSURE, Served, gap_of, is_certain
+from probe.verdict.served import gap_of, is_certain, is_none_amid, is_served, serves
 
 LATE = 8.0
 """Seconds by which a session must have waited longer than the first one and the one before it to be late: postscreen
@@ -47,6 +48,7 @@ NEVER = float("-inf")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timeline:
     """What is known of one endpoint. `found`: gaps that sessions found. `served`: when the last was served first.
+    `well`: when the last was that showed clients served under their own addresses, or ended an outage.
 
     `waits`: seconds for which the first session, and the latest one, waited for the server's first octet. `hung`: the
     session that was critical last waited in vain until its time was up; one that was turned away says nothing of later.
@@ -56,6 +58,7 @@ class Timeline:
     found: tuple[Gap, ...] = ()
     unfound: int = 0
     served: float | None = None
+    well: float | None = None
     waits: tuple[float, ...] = ()
     hung: bool = False
 
@@ -80,11 +83,15 @@ class Timeline:
         """
         if sample.aside or not sample.took_place:
             return self._found_before(sample) if sample.took_place else self
+        if self._lasting is not None and is_none_amid(self._lasting, sample.verdict):
+            return replace(self, hung=False)
         match gap_of(sample.verdict):
             case None:
-                told = replace(self._found_well(sample), served=sample.shown)
+                proven = sample.verdict.severity is Severity.OK or self._lasting is not None
+                well = sample.shown if proven else self.well
+                told = replace(self._found_well(sample), served=sample.shown, well=well)
             case GapKind.TURNED_AWAY:
-                return replace(self._found_turned_away(sample), hung=False)
+                return replace(self._found_out(sample, GapKind.TURNED_AWAY), hung=False)
             case kind:
                 told = replace(self._found_out(sample, kind), hung=sample.failed and not sample.broke)
         if sample.waited is None:
@@ -94,11 +101,6 @@ class Timeline:
     @property
     def _lasting(self) -> Gap | None:
         return self.found[-1] if self.found and self.found[-1].ended is None else None
-
-    def _found_turned_away(self, sample: Sample) -> Timeline:
-        if sample.verdict in UNSURE and self._lasting is not None and is_certain(self._lasting):
-            return self
-        return self._found_out(sample, GapKind.TURNED_AWAY)
 
     def _found_out(self, sample: Sample, kind: GapKind) -> Timeline:
         gap = self._lasting
@@ -116,10 +118,12 @@ class Timeline:
 
     def _new(self, sample: Sample, kind: GapKind, *, by: float, since: float | None = None) -> Gap:
         """`since`: when it was something else."""
+        if since is None:
+            since = self.well if serves(sample.verdict) and self.well is not None else self.served
         return Gap(
             endpoint=self.reach.endpoint,
             kind=kind,
-            began=began(self.reach.gaps, self.served if since is None else since, by, sample.at),
+            began=began(self.reach.gaps, since, by, sample.at),
             seen=sample.seen_until,
             how=(sample.verdict,),
             judgement=sample.judgement,
@@ -164,7 +168,7 @@ class Timeline:
     def _ended(self, gap: Gap, shown: float, opened: float, hung_until: float) -> Timeline:
         """The gap that lasts is over. What waited in it has seen it, but not the time before it was opened."""
         hangs = self.hung or self._is_late(shown - opened)
-        if hangs and opened < hung_until and gap.seen < hung_until and not _is_served(gap):
+        if hangs and opened < hung_until and gap.seen < hung_until and not is_served(gap):
             known = [*gap.stretches, Span(opened, hung_until), *self._silent(gap.seen, opened)]
             gap = replace(gap, seen=hung_until, unseen=unseen(known))
         ended = replace(gap, ended=Edge(gap.seen, max(gap.seen, shown)))
@@ -186,11 +190,6 @@ class Timeline:
     def _with(self, gap: Gap) -> Timeline:
         found, unfound = kept((*self.found, gap), self.unfound)
         return replace(self, found=found, unfound=unfound)
-
-
-def _is_served(gap: Gap) -> bool:
-    """Whether clients were served in it, though it was critical: nothing waited then."""
-    return gap.judgement is not None and SERVED[gap.judgement.verdict] is Served.YES
 
 
 def _is_of(gap: Gap, kind: GapKind, verdict: Verdict) -> bool:

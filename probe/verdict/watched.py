@@ -38,7 +38,7 @@ def _broken_before(watched: Watched) -> str | None:
     if watched.ending is not Ending.BASELINE or only_limited(watched):
         return None
     broken = [f"{one.name} {one.baseline.verdict}" for one in watched.endpoints if is_broken(one) and one.baseline]
-    return f"broken before anything was changed: {', '.join(broken)}"
+    return f"broken before anything was changed: {', '.join(broken)}" if broken else None
 
 
 def _limited_before(watched: Watched) -> str | None:

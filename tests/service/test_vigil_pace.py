@@ -22,6 +22,8 @@ DELIVERING = [
         (Wanted(until_stable=60.0, max_outage=60.0), 3, []),
         (Wanted(until_stable=30.0), 3, ["a session comes each 60 s", "--until-stable 30 "]),
         (Wanted(max_outage=10.0), 6, ["a session comes each 15 s", "--max-outage 10 "]),
+        (Wanted(max_outage=100.0), 1, ["a session comes each 180 s", "--max-outage 100 "]),
+        (Wanted(max_outage=100.0), 2, []),
         (Wanted(max_outage=10.0, no_limit=True), 6, []),
         (Wanted(max_outage=30.0, interval=60.0), 6, ["a knock comes each 60 s", "--max-outage 30 "]),
     ],

@@ -1,7 +1,8 @@
 """Servers that come and go as chance has it, knocked at and visited in no real time: no edge that is told is false.
 
-A server is well, refuses, drops, closes, hangs and serves what waited when it is well again, turns everybody away with
-a 421, or this machine alone. Sessions come each 15 s, and at once when the way is back, as those of a watch do.
+A server is well, refuses, drops, closes, hangs and serves what waited when it is well again, serves everybody under one
+address, turns everybody away with a 421, or this machine alone; the line of every third session that it serves is lost.
+Sessions come each 15 s, and at once when the way is back, as those of a watch do.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class State(Enum):
     DROPS = auto()
     CLOSES = auto()
     HANGS = auto()
+    MASKS = auto()
     TURNS_AWAY = auto()
     LIMITS = auto()
 
@@ -40,6 +42,7 @@ class State(Enum):
 SERVES = (State.WELL, State.LIMITS)
 """States in which clients are served: who is over a limit is this machine."""
 
+AS_SEEN = {State.WELL: Verdict.PRESERVED, State.MASKS: Verdict.MASKED}
 TURNED = {State.TURNS_AWAY: Verdict.SERVICE_ERROR, State.LIMITS: Verdict.RATE_LIMITED}
 KNOCKED = {State.REFUSES: Failure.REFUSED, State.DROPS: Failure.TIMED_OUT}
 
@@ -64,9 +67,10 @@ class Truth:
         """Whether it was, or began or ceased to be so right then."""
         return any(self.at(moment + by).state not in SERVES for by in (-0.06, 0.0, 0.06))
 
-    def serves_about(self, moment: float) -> bool:
-        """Whether clients were served then, or right before."""
-        return self.at(moment).state in SERVES or self.at(moment - 0.06).state in SERVES
+    def is_over_about(self, moment: float, gap: Gap) -> bool:
+        """Whether it was over then, or right before: who is masked is served, which ends all but being masked."""
+        ends = SERVES if gap.how[-1].startswith(Verdict.MASKED) else (*SERVES, State.MASKS)
+        return self.at(moment).state in ends or self.at(moment - 0.06).state in ends
 
     def out_in(self, start: float, end: float, sessions: Sequence[Result]) -> float:
         """Seconds of this time in which it was, on end, for all that sessions could know (docs/watch.md)."""
@@ -82,14 +86,15 @@ class Truth:
     def _is_seen(self, stretch: Stretch, sessions: Sequence[Result]) -> bool:
         """Whether more than two sessions lie around it: it is unseen only between two that were alike."""
         after = self.stretches[self.stretches.index(stretch) + 1 :][:1]
-        told = [one for one in sessions if one.judgement.verdict is not Verdict.RATE_LIMITED]
+        unsure = (Verdict.RATE_LIMITED, Verdict.UNVERIFIED)
+        told = [one for one in sessions if one.judgement.verdict not in unsure]
         met = any(one.session.opened < stretch.end and one.session.closed > stretch.start for one in told)
         return met or not after or after[0].state in KNOCKED
 
     def session(self, opened: float) -> Result:
         match self.at(opened).state:
-            case State.WELL:
-                return _served(opened, 0.05)
+            case State.WELL | State.MASKS as state:
+                return _served(opened, 0.05, AS_SEEN[state])
             case State.REFUSES:
                 return _failed(Verdict.REFUSED, opened, None, opened, Failure.REFUSED)
             case State.CLOSES:
@@ -115,15 +120,15 @@ class Truth:
             moment = self.at(moment).end
         if moment > opened + PATIENCE:
             return _failed(Verdict.NO_GREETING, opened, opened, opened + PATIENCE, Failure.TIMED_OUT)
-        if self.at(moment).state is State.WELL:
-            return _served(opened, moment - opened + 0.05)
+        if self.at(moment).state in AS_SEEN:
+            return _served(opened, moment - opened + 0.05, AS_SEEN[self.at(moment).state])
         if self.at(moment).state in TURNED:
             return _turned_away(TURNED[self.at(moment).state], opened, moment - opened + 0.05)
         return _failed(Verdict.NO_GREETING, opened, opened, moment, Failure.CLOSED)
 
 
-def _served(opened: float, waited: float) -> Result:
-    served = result(opened=opened, connected=opened, closed=opened + waited + 0.3)
+def _served(opened: float, waited: float, verdict: Verdict) -> Result:
+    served = result(verdict, opened=opened, connected=opened, closed=opened + waited + 0.3)
     phases = (PhaseTiming(phase=Phase.FIRST_BYTE, seconds=waited),)
     return replace(served, session=replace(served.session, phases=phases))
 
@@ -142,7 +147,7 @@ def _failed(verdict: Verdict, opened: float, connected: float | None, closed: fl
 
 def by_chance(chance: random.Random) -> Truth:
     told, now = [Stretch(State.WELL, 1000.0, 1020.0)], 1020.0
-    bad = [State.REFUSES, State.REFUSES, State.HANGS, State.CLOSES, State.DROPS, State.TURNS_AWAY, State.LIMITS]
+    bad = [state for state in State if state is not State.WELL] + [State.REFUSES]
     for _ in range(chance.randint(1, 4)):
         states = [chance.choice(bad) for _ in range(chance.choice((1, 1, 2, 3)))]
         for state in [*states, State.WELL]:
@@ -190,7 +195,12 @@ class Watching:
             self.sessions.append(self.under_way)
             self.under_way = None
         if self.under_way is None and now >= self.due:
-            self.under_way, self.due = self.truth.session(now + 0.05), now + PACE
+            self.under_way, self.due = self._as_logged(self.truth.session(now + 0.05)), now + PACE
+
+    def _as_logged(self, one: Result) -> Result:
+        """With what its line shows, or without: every third is lost."""
+        lost = len(self.sessions) % 3 == 2 and one.judgement.verdict in AS_SEEN.values()
+        return replace(one, judgement=result(Verdict.UNVERIFIED).judgement) if lost else one
 
 
 def falsehoods(truth: Truth, watching: Watching) -> Iterator[tuple[str, Gap]]:
@@ -207,7 +217,7 @@ def falsehoods(truth: Truth, watching: Watching) -> Iterator[tuple[str, Gap]]:
             yield "it had begun before", gap
         if gap.ended.after is None or not truth.is_out(gap.ended.after):
             yield "it was over before", gap
-        if not truth.serves_about(gap.ended.by) and _was_seen(truth.at(gap.ended.by), watching.sessions):
+        if not truth.is_over_about(gap.ended.by, gap) and _was_seen(truth.at(gap.ended.by), watching.sessions):
             yield "it was not over by then", gap
 
 

@@ -20,7 +20,7 @@ from probe.model import (
     Service,
     Session,
 )
-from probe.sessions.control import BEFORE_LOGIN, SELF_EXPLAINING, called_for
+from probe.sessions.control import BEFORE_LOGIN, SELF_EXPLAINING, called_for, fails_alike
 
 SMTP, SUBMISSION, SUBMISSIONS, IMAPS = Service
 ANSWERED = [failure for failure in Failure if failure is not Failure.VANISHED]
@@ -129,3 +129,21 @@ def test_what_explains_itself_calls_for_nothing(service: Service, failure: Failu
     for phase in Phase:
         assert called_for(replace(_session(service, phase, failure), header_sent=ProxyHeader.V2)) is None
     assert called_for(replace(_session(service, Phase.TLS, failure), fault=None)) is None
+
+
+def test_what_control_connections_have_told_they_have_told_of_what_fails_alike() -> None:
+    late = _session(SMTP, Phase.GREETING, Failure.REJECTED, reply="421 4.3.2 try again, queue 7", silent=5.0)
+    told = _tried(late, LOCAL)
+    again = _session(SMTP, Phase.GREETING, Failure.REJECTED, reply="421 4.3.2 try again, queue 9", silent=5.1)
+    assert fails_alike(again, told)
+    closed, reset = (_session(SMTP, Phase.FIRST_BYTE, failure) for failure in (Failure.CLOSED, Failure.RESET))
+    assert fails_alike(reset, _tried(closed, LOCAL)), "which of the two it is is chance"
+    others = (
+        _session(SMTP, Phase.GREETING, Failure.REJECTED, reply="421 4.3.2 try again", silent=0.1),
+        _session(SMTP, Phase.GREETING, Failure.REJECTED, reply="554 5.7.1 go away", silent=5.0),
+        _session(SMTP, Phase.FIRST_BYTE, Failure.TIMED_OUT, silent=5.0),
+        replace(again, address=ip_address("10.0.20.203")),
+        replace(again, fault=None),
+    )
+    assert not any(fails_alike(other, told) for other in others)
+    assert not fails_alike(replace(again, fault=None), replace(told, fault=None))

@@ -138,6 +138,12 @@ async def test_control_connections_go_to_the_address_of_their_session(
     assert [control.kind for control in session.controls] == controls
     assert came_to == ["127.0.0.2"] * (1 + len(controls))
     assert (session.host, resolver.asked) == ("mail.lab.test", ["mail.lab.test"])
+    told = replace(kit(), lookups=Lookups(resolver), told={session.endpoint: session})
+    elsewhere = await open_session(at, told, list(VERBS))
+    assert [control.kind for control in elsewhere.controls] == controls
+    told.told[session.endpoint] = elsewhere
+    again = await open_session(at.pinned("127.0.0.3"), told, list(VERBS))
+    assert again.controls == (), "they tell it once"
 
 
 @pytest.mark.parametrize(

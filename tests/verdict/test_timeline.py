@@ -51,6 +51,11 @@ def turned(at: float, verdict: Verdict = ERROR, waited: float = 0.1, **more: Any
     return sample(at, verdict, **told)
 
 
+def unseen(at: float) -> Sample:
+    """A session that worked, and whose line nobody found."""
+    return served(at, verdict=Verdict.UNVERIFIED)
+
+
 def whole(folded: Timeline) -> list[Gap]:
     """The outages, each as one."""
     return list(outages(endpoint(gaps=folded.gaps)))
@@ -243,6 +248,35 @@ CASES = {
         ),
         outages=[(100.0, 4.95)],
         kinds=["critical"],
+    ),
+    "masked, and each third line lost: out all the time, until somebody was seen": Case(
+        samples=(
+            served(1000),
+            *(one for at in (1010, 1055) for one in (sample(at, MASKED), sample(at + 15, MASKED), unseen(at + 30))),
+            served(1100),
+        ),
+        outages=[(80.0, 20.0)],
+        kinds=["critical"],
+    ),
+    "masked from the start, a line lost, masked, and mended: it was all there from the start": Case(
+        samples=(sample(1000, MASKED), unseen(1015), sample(1030, MASKED), served(1045)),
+        outages=[(30.0, 7.55)],
+        kinds=["critical"],
+    ),
+    "a line lost, and then masked: it may have been so before": Case(
+        samples=(served(1000), unseen(1015), sample(1030, MASKED), served(1045)), outages=[(22.5, 22.5)]
+    ),
+    "masked, refused, served as nobody knows, and masked: once out": Case(
+        knocks="-" * 75 + "r" * 25 + "-" * 200,
+        samples=(served(1000), sample(1010, MASKED), unseen(1020.3), sample(1035, MASKED), served(1050)),
+        outages=[(27.4, 22.6)],
+    ),
+    "not greeted, and served as nobody knows: it is over": Case(
+        samples=(served(1000), hung(1010), unseen(1041), sample(1056, MASKED)),
+        outages=[(35.5, 5.5), (0.0, 7.45)],
+    ),
+    "masked, turned away, and served as nobody knows: a 421 is over": Case(
+        samples=(served(1000), sample(1010, MASKED), turned(1025), unseen(1040)), outages=[(27.55, 12.45)]
     ),
     "hung, and turned away for a rate limit until it was served: it may have ended any time since": Case(
         samples=(served(1000), hung(1010), turned(1041, LIMITED), turned(1056, LIMITED), served(1070)),

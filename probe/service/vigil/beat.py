@@ -17,7 +17,6 @@ class Beat:
     `talking`: since when its conversation, or that of another one in its place, goes on; None: it waits for lines, or
     for the name of its host and its place before.
     `given_up`: it was broken off, for the endpoint is back.
-    `limited`: when the first of those was opened that met a rate limit where there is no baseline yet.
     """
 
     post: Post
@@ -26,7 +25,6 @@ class Beat:
     wanted_now: asyncio.Event = field(default_factory=asyncio.Event)
     running: asyncio.Task[Result] | None = None
     talking: float | None = None
-    limited: float | None = None
 
     def want(self, now: float) -> None:
         """A session now, ahead of its turn, as soon as there is room for it."""

@@ -11,6 +11,10 @@ from probe.service.budget import WINDOW, Needs, needs_of
 KEPT_BACK = 2
 """Connections of a minute that are kept for the moments that matter: an endpoint goes, comes back, has to be shown."""
 
+FAILING = 3
+"""Connections of the first session that fails in an outage, with its control connections; those that fail like it take
+one."""
+
 BRISK = 1.0
 """Seconds between two sessions at least, whatever there is no limit of."""
 
@@ -50,8 +54,9 @@ def remarks(wanted: Wanted, most: int | None, connections: int = 1) -> list[str]
     limit, stable, longest = None if wanted.no_limit else most, wanted.until_stable, wanted.max_outage
     pace = pace_of(limit, connections)
     said = []
-    if longest is not None and longest < pace:
-        said.append(SELDOM.format(pace=pace, longest=longest))
+    slowest = pace if limit is None or limit >= FAILING else max(pace, WINDOW * FAILING / limit)
+    if longest is not None and longest < slowest:
+        said.append(SELDOM.format(pace=slowest, longest=longest))
     if stable is not None and stable < pace:
         said.append(SELDOM_STABLE.format(pace=pace, stable=stable))
     if longest is not None and longest < wanted.interval:

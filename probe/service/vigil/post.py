@@ -50,7 +50,7 @@ class Turn(StrEnum):
 
 
 class Post:
-    """One endpoint. `connections`: how many its last session took; `why`: why knocks were slower than asked for.
+    """One endpoint. `why`: why knocks were slower than asked for.
 
     `contradicted`: sessions that connected at once while nobody answered knocks.
 
@@ -61,7 +61,6 @@ class Post:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.address: Address | None = None
-        self.connections = 1
         self.why = ""
         self.counted_in_row = 0
         self.held_until = float("-inf")
@@ -85,8 +84,8 @@ class Post:
 
     @property
     def needs(self) -> Needs:
-        """The connections that the next session is likely to need."""
-        return needs_of(self.endpoint, self.connections)
+        """The connections that the next session is likely to need: control connections tell the same only once."""
+        return needs_of(self.endpoint, 1)
 
     @property
     def is_out(self) -> bool:
@@ -163,7 +162,6 @@ class Post:
             failed=session.fault is not None and judgement.verdict not in PROVEN,
             broke=session.broke,
         )
-        self.connections = session.connections
         self.baseline = self.baseline or sample
         self._samples = (*self._samples, sample)[-MOST_SAMPLES:]
         if not (aside and elsewhere):  # what comes after it is another server's

@@ -53,7 +53,7 @@ async def watch(settings: Settings, paths: Sequence[str], wanted: Wanted, show: 
         stage.append(vigil.stage)
         with _signals(stop, signals):
             watched = await vigil.run(stop, show)
-    return Done(watched, vigil.baseline, signals[0] if signals else None, clock.shift)
+    return Done(watched, vigil.baseline_round, signals[0] if signals else None, clock.shift)
 
 
 def _to_the_last(stages: list[Callable[[Endpoint, str], None]]) -> Callable[[Endpoint, str], None]:

@@ -10,8 +10,6 @@ Rules of this file:
 - Sessions draw on the budget too. Two of a minute's connections are kept back for the moments that matter.
 - A session that hangs on a connection from before a gap is given up when the endpoint is back: it would hold up the
   one that proves what is there now.
-- A baseline that meets a rate limit has most likely met this machine's own: it is tried again once the server has
-  forgotten those connections, and only then taken for what it is.
 - It ends once the knocks under way are heard: what nobody heard of is not known to be well.
 - A session that failed is written down when the knocks of its time are known, and whatever is judged before an end is
   told.
@@ -29,13 +27,11 @@ from probe.model import (
     Ending,
     Endpoint,
     EndpointName,
-    GapKind,
     Knock,
     Phase,
     ProxyHeader,
     Result,
     Round,
-    Sample,
     Span,
     UnderWay,
     Wanted,
@@ -44,16 +40,17 @@ from probe.model import (
 )
 from probe.service.budget import WINDOW
 from probe.service.cycle import probe_endpoint
+from probe.service.vigil.baseline import Baseline
 from probe.service.vigil.beat import Beat
 from probe.service.vigil.landscape import Landscape
 from probe.service.vigil.pace import BRISK, KEPT_BACK, busiest, loads, pace_of, remarks
 from probe.service.vigil.post import Post, Turn
 from probe.service.vigil.process import Process
+from probe.service.vigil.told import Told
 from probe.service.vigil.whereabouts import Whereabouts
 from probe.service.workshop import Workshop
 from probe.sessions.knock import PATIENCE, Knocker, Make, quiet_socket
 from probe.verdict.ending import as_ended, sessions_wanted, why_over
-from probe.verdict.served import UNSURE, gap_of
 
 TICK = 0.1
 BRIEF = 0.01
@@ -103,8 +100,6 @@ class Vigil:
         make: Make = quiet_socket,
     ) -> None:
         """`make`: what opens the sockets of knocks."""
-        self.limit_lasts = WINDOW
-        """Seconds after which a server has forgotten connections that it counted."""
         self._make = make
         self._workshop = workshop
         self._clock = workshop.kit.clock
@@ -115,25 +110,26 @@ class Vigil:
         self._landscape = Landscape()
         self._whereabouts = Whereabouts(workshop.kit)
         self._others = Ours()
+        self._told_once = Told(workshop.kit.told)
         self._started = self._clock()
-        self._began: float | None = None
         self._ending: Ending | None = None
         self._change = None if wanted.process is None else Process(wanted.process)
         self._change_over: float | None = None
         self._knocked: Span | None = None
         self._unfinished: dict[EndpointName, UnderWay | None] = {}
-        self._results: dict[EndpointName, Result] = {}
         self._clients: Mapping[str, int] = {}
         self._busiest = busiest(endpoints)
         self._longest = max((one.timeouts.session + one.timeouts.evidence for one in endpoints), default=0.0)
+        posts, pace = [one.post for one in self._beats.values()], pace_of(workshop.learnt.budgets.most, self._busiest)
+        self.baseline = Baseline(posts, from_broken=wanted.from_broken, pace=pace, longest=self._longest)
         if self._interval > wanted.interval:
             for beat in self._beats.values():
                 beat.post.why = MANY.format(most=MOST_KNOCKS)
 
     @property
-    def baseline(self) -> Round:
-        """The first session of each endpoint, as a round."""
-        seconds, results = self._clock() - self._started, tuple(self._results.values())
+    def baseline_round(self) -> Round:
+        """The session that is each endpoint's baseline, as a round."""
+        seconds, results = self._clock() - self._started, self.baseline.results
         return Round(vantage=self._vantage, started=self._started, seconds=seconds, results=results)
 
     async def run(self, stop: asyncio.Event, show: Show) -> Watched:
@@ -164,7 +160,7 @@ class Vigil:
             await asyncio.to_thread(knocker.stop)
             await self._give_up_sessions()
         await asyncio.sleep(0)  # what the thread told last
-        self._knocked = Span(self._began or ended, ended)
+        self._knocked = Span(self.baseline.began or ended, ended)
         return as_ended(self.told(over=True))
 
     def told(self, *, over: bool = False) -> Watched:
@@ -176,7 +172,7 @@ class Vigil:
             wanted=self._wanted,
             started=self._started,
             until=now,
-            began=self._began,
+            began=self.baseline.began,
             change_over=self._change_over,
             ending=self._ending,
             endpoints=tuple(
@@ -203,8 +199,6 @@ class Vigil:
                     await stop.wait()
             if knocker.failed is not None:
                 raise knocker.failed
-            if self._began is None and all(beat.post.baseline for beat in self._beats.values()):
-                self._began = self._clock() if all([self._stands(beat) for beat in self._beats.values()]) else None
             if self._change is not None and self._change_over is None and not self._change.lives:
                 self._change_over = self._clock()
             looked = self._clock()
@@ -219,7 +213,7 @@ class Vigil:
         told = self.told()
         for endpoint in sessions_wanted(told):
             self._beats[endpoint.name].want(told.until)
-        ending = why_over(told)
+        ending = self.baseline.why_over(told)
         if ending is not Ending.STABLE:
             return ending
         await self._heard_out(knocker)
@@ -297,8 +291,8 @@ class Vigil:
                 continue
             await self._write_down(post, beat.running.result(), knocker)
             post.pace = self._pace(post)
-            again = beat.limited if post.baseline is None else None
-            post.next_session = beat.opened + post.pace if again is None else again + self.limit_lasts
+            again = self.baseline.again_at(post)
+            post.next_session = beat.opened + post.pace if again is None else again
             beat.opened = None
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, post.next_session - self._clock())):
@@ -309,7 +303,7 @@ class Vigil:
         self._others.forget(self._clock() - 2 * self._longest)
         self._workshop.begin([endpoint])
         try:
-            return await probe_endpoint(endpoint, self._workshop, self._others)
+            return self._told_once.judged(await probe_endpoint(endpoint, self._workshop, self._others))
         finally:
             beat.talking = None
 
@@ -340,30 +334,7 @@ class Vigil:
                 beat.opened = None
 
     def _record(self, post: Post, result: Result, judged: float) -> None:
-        if post.baseline is None:
-            self._results[post.endpoint.name] = result
-        sample = post.recorded(result, judged)
-        if sample is post.baseline and self._is_tried_again(self._beats[post.endpoint.name], sample):
-            post.baseline = None
-
-    def _stands(self, beat: Beat) -> bool:
-        """Whether its baseline is what holds now: it may have gone out while another one's was tried again."""
-        told = beat.post.told(self._interval)
-        latest, gap = told.latest, told.lasting
-        if self._wanted.from_broken or latest is None:
-            return True
-        if gap_of(latest.verdict) is GapKind.CRITICAL:
-            beat.post.baseline = latest
-        elif gap is not None and gap.kind is GapKind.UNREACHABLE and latest.at < gap.began.by:
-            beat.wanted_now.set()
-            return False
-        return True
-
-    def _is_tried_again(self, beat: Beat, sample: Sample) -> bool:
-        if self._wanted.from_broken or sample.verdict not in UNSURE:
-            return False
-        beat.limited = sample.at if beat.limited is None else beat.limited
-        return sample.at < beat.limited + self.limit_lasts
+        self.baseline.recorded(post.recorded(result, judged), result)
 
     async def _until_known(self, post: Post, moment: float) -> None:
         while not post.knows_of(moment) and self._clock() < moment + PATIENT:  # noqa: ASYNC110 - a bound on both
