@@ -75,8 +75,8 @@ def _rhythm_of(session: Session, since: Sequence[Observed]) -> Finding:
     repeated = sorted(_fits(session, since), key=lambda fit: fit.chance)
     fits = [fit for fit in repeated if not fit.crowded]
     if not fits or fits[0].chance > RHYTHM_CHANCE:
-        if any(fit.chance <= RHYTHM_CHANCE for fit in repeated):
-            return Finding(reason=CROWDED, strayed=strayed, crowded=True)
+        if repeated and repeated[0].chance <= RHYTHM_CHANCE:
+            return Finding(reason=CROWDED, strayed=_strays(session, repeated[0]), crowded=True)
         closest = f"; the closest may do so by chance ({fits[0].chance:.3f})" if fits else ""
         reason = f"{NO_LINE} of our {len(session.beats) + 1} connections{closest}"
         return Finding(reason=reason, strayed=strayed)
@@ -89,6 +89,13 @@ def _rhythm_of(session: Session, since: Sequence[Observed]) -> Finding:
         return Finding(reason=f"{SOMEBODY_ELSES} ({fits[0].stand_in:.2f})", strayed=fits[0].stand_in > STRAY)
     clocks = clocks_by(session, seen, (fits[0].proves,) if fits[0].proves else ())
     return Finding(sighting_of(seen, identity.peer, Link.RHYTHM), clocks=clocks)
+
+
+def _strays(session: Session, crowded: _Fit) -> bool:
+    """Whether a rhythm with a neighbour says that part of the way in hides us: its address is the session's, whichever
+    of the lines is, unless both are of strangers.
+    """
+    return not within(crowded.candidate.identity.peer.address, session.expected) or crowded.stand_in > STRAY
 
 
 def _may_have_strayed(session: Session, since: Sequence[Observed]) -> bool:
@@ -138,7 +145,7 @@ def _fits(session: Session, since: Sequence[Observed]) -> Iterator[_Fit]:
             strokes = [series.stroke(moments) for moments in ours]
             fit = best_fit(strokes, marks, [series.mark(other) for other in others.get(group, ())], series.shifts)
             if fit is not None:
-                yield _Fit(fit.chance * trials, fit.stand_in, fit.crowded, series.proves, firsts[fit.index])
+                yield _Fit(min(1.0, fit.chance * trials), fit.stand_in, fit.crowded, series.proves, firsts[fit.index])
 
 
 def _grouped(found: Sequence[Candidate]) -> dict[tuple[str, Address], list[Candidate]]:

@@ -26,7 +26,7 @@ PATIENCE = 2.0
 """Seconds that this may hold up the start."""
 
 
-NOT_OURS = (LookupError, TypeError, ValueError, AttributeError)
+NOT_OURS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What a row that somebody else wrote may lead to."""
 
 

@@ -204,7 +204,9 @@ class Sink:
             trouble = error if isinstance(error, Trouble) else _own_fault(error)
             self._standing.tell(trouble)
             if is_final(trouble.kind):
-                self._drop([endpoint for endpoint, _ in batch])
+                refused = [endpoint for endpoint, _ in batch]
+                self._drop(refused)
+                self._telling.lost(refused)  # at once: perhaps no line comes any more that Loki would take
                 return 0.0
             self._waiting.extendleft(reversed(batch))
             self._trim()

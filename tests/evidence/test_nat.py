@@ -61,6 +61,20 @@ def test_somebody_else_s_line_does_not_stand_in_for_a_hidden_session_s(hidden: b
     assert least <= sum(bool(one.evidence.sightings) for one in found) <= most
 
 
+@pytest.mark.parametrize(
+    ("at", "hidden", "strayed"), [(0.0, False, False), (0.04, True, True)], ids=["in its place", "beside it"]
+)
+def test_a_neighbour_behind_the_same_nat_makes_nobody_stray(at: float, hidden: bool, strayed: bool) -> None:  # noqa: FBT001
+    """Either line has our address; unless both are of strangers, which lie where nothing of ours should."""
+    random = Random(1)
+    session = session_of(random)
+    first, *rest = lines_of(session, random)
+    start = next(iter(session.id_moments.values())).start
+    near = [line(start + at, 9), line(start + at + 0.005, 10)]
+    found = search(session, Scene(observed=[*near, *([] if hidden else [first]), *rest], now=120.0))
+    assert (found.evidence.sightings, found.crowded, found.strayed) == ((), True, strayed)
+
+
 @pytest.mark.parametrize("shown", [range(9), range(1, 9), range(0)])
 def test_a_line_with_our_address_may_be_of_a_beat(shown: range) -> None:
     """What comes at other moments than ours repeats no rhythm."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,7 @@ NAMED = {"path": "vip", "service": "smtp", "port": 25}
         {**NAMED, "controls": 3},
         {**NAMED, "controls": [], "opened_besides": {"beats": "many"}},
         {**NAMED, "controls": [], "opened_besides": []},
+        {**NAMED, "controls": [], "opened_besides": {"connections": inf}},
     ],
     ids=str,
 )

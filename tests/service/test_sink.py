@@ -311,9 +311,7 @@ async def test_what_stands_is_told_again_after_lines_were_lost() -> None:
         loki.push_script.append(answers(400, "too far behind"))
         desk.session(Verdict.REFUSED)
         await desk.until(lambda: desk.sink.dropped == 2)
-        desk.session(Verdict.SILENT_DROP)
-        await desk.until(lambda: desk.sink.pushed == 2)
-        for _ in range(3):
+        for _ in range(4):
             desk.session(Verdict.SILENT_DROP)
         await desk.until(lambda: desk.sink.pushed == 3)
         lines = [line for _, _, line in held(loki)]
@@ -323,6 +321,18 @@ async def test_what_stands_is_told_again_after_lines_were_lost() -> None:
             ("standing", "silent_drop"),
         ]
         assert lines[-1]["outage_began"] == timestamp(desk.ledger.known.lasting[0].began)
+
+
+async def test_what_stands_is_told_again_though_nothing_else_is_to_be_told() -> None:
+    """Lines were lost for good, and all goes on as it was: no line would find that Loki takes lines again."""
+    async with serving() as loki, pushing(loki.url) as desk:
+        loki.push_script.append(answers(400, "too far behind"))
+        desk.session(Verdict.REFUSED)
+        await desk.until(lambda: desk.sink.dropped == 2)
+        desk.session(Verdict.REFUSED)
+        await desk.until(lambda: desk.sink.pushed == 1)
+        assert [(line["event"], line["verdict"]) for _, _, line in held(loki)] == [("standing", "refused")]
+        assert desk.sink.trouble is None
 
 
 async def test_a_loki_that_loses_an_endpoint_s_lines_for_good_is_not_told_them_all_the_time() -> None:
