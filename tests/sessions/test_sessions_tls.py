@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -115,9 +115,8 @@ async def test_whoever_is_cancelled_amid_a_handshake_leaves_no_transport_with_a_
 
 
 async def _until_they_go(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
+    with closing(writer), suppress(OSError):
         await reader.read()
-    writer.close()
 
 
 async def _cancelled_after(turns: int, place: tuple[str, int], context: ssl.SSLContext) -> bool:

@@ -49,9 +49,8 @@ async def node(serve: Serve, host: str = "127.0.0.1", port: int = 0) -> AsyncIte
     """A server for the length of the block, and its port."""
 
     async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        with contextlib.closing(writer.transport), contextlib.suppress(OSError, asyncio.IncompleteReadError):
             await serve(reader, writer)
-        writer.transport.close()
 
     server = await asyncio.start_server(guarded, host, port)
     try:

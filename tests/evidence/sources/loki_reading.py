@@ -6,7 +6,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from typing import Any
 
 from probe.evidence.sources.loki import LokiSource, Patience
@@ -57,17 +57,15 @@ async def behind_tls(loki: ScriptedLoki, context: ssl.SSLContext) -> AsyncIterat
     """A proxy that takes TLS off."""
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        with closing(writer), suppress(OSError):
             inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", loki.port)
             await asyncio.gather(pipe(reader, inner_writer), pipe(inner_reader, writer))
-        except OSError:
-            writer.close()
 
     async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while chunk := await reader.read(65536):
-            writer.write(chunk)
-            await writer.drain()
-        writer.close()
+        with closing(writer):
+            while chunk := await reader.read(65536):
+                writer.write(chunk)
+                await writer.drain()
 
     server = await asyncio.start_server(carry, "127.0.0.1", 0, ssl=context)
     try:
