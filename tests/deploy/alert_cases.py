@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.deploy.stories_of_certificates import CERTIFICATES
 from tests.deploy.stories_of_faults import QUORUM, SLOW, VERDICTS
 from tests.deploy.stories_of_ports import PORTS
 from tests.deploy.stories_of_scrapes import RARE, SCRAPES
@@ -15,7 +16,7 @@ PARTS = {
     "noise": (NOISE, 10),
     "scrapes": (SCRAPES, 10),
     "slow": ((*SLOW, *RARE), 30),
-    "evidence": (EVIDENCE, 30),
+    "evidence": ((*EVIDENCE, *CERTIFICATES), 30),
     "targets": ((*TARGETS, *PORTS), 30),
     "itself": (ITSELF, 30),
     "hours": (HOURS, 60),

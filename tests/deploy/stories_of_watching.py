@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.deploy.case import LAN, SMTP, Case, announced, certificate, clock, differs, down, drop, endpoints, lan, short
+from tests.deploy.case import LAN, SMTP, Case, announced, clock, differs, down, drop, endpoints, lan, short
 from tests.deploy.story import Vantage
 
 KNOWN = {
@@ -18,9 +18,6 @@ AMID_ERRORS = {
     'MailprobeServiceError{path="vip",service="submission",vantage="lan"}': "",
 }
 LIMITED = 'MailprobeRateLimited{path="vip",service="imaps",vantage="lan"}'
-
-EXPIRING = 'MailprobeCertificateExpiring{{path="vip",service="{}",severity="critical"}}'
-CERTIFIED = ("imaps", "submission", "submissions")
 
 NOISE = (
     Case(
@@ -381,46 +378,5 @@ EVIDENCE = (
             endpoints("node2"): "1x29 0x4 1x60",
         },
         fires={"5m40s": {}, "8m": {}},
-    ),
-    Case(
-        name="certificates with two days left: not always seen, shown by one server of five, renewed after a while",
-        vantages=(lan("preserved 50m", more={"vip/imaps": "preserved 50m", "vip/submission": "preserved 50m"}),),
-        series={
-            certificate("smtp"): "172800x56 stale _x2 " * 5,
-            certificate("imaps"): "172800x100 stale _ 7776000x200",
-            certificate("submission"): "172800x2 7776000x11 " * 20,
-        },
-        fires={
-            "14m": {},
-            **{
-                at: {EXPIRING.format("smtp"): "", EXPIRING.format("submission"): "", EXPIRING.format("imaps"): ""}
-                for at in ("16m", "17m", "30m", "46m")
-            },
-            **{at: {EXPIRING.format("smtp"): "", EXPIRING.format("submission"): ""} for at in ("47m30s", "49m30s")},
-        },
-    ),
-    Case(
-        name="certificates with three weeks, ten days, two days, and none left",
-        vantages=(lan("preserved 25m", more={f"vip/{service}": "preserved 25m" for service in CERTIFIED}),),
-        series={
-            certificate("smtp"): "1814400x150",
-            certificate("imaps"): "864000x150",
-            certificate("submission"): "172800x150",
-            certificate("submissions"): "-86400x150",
-        },
-        fires={
-            "14m": {},
-            "20m": {
-                'MailprobeCertificateExpiring{path="vip",service="imaps",severity="warning"}': (
-                    "vip/imaps: the certificate expires in 9d 23h 40m 0s"
-                ),
-                'MailprobeCertificateExpiring{path="vip",service="submission",severity="critical"}': (
-                    "vip/submission: the certificate expires in 1d 23h 40m 0s"
-                ),
-                'MailprobeCertificateExpiring{path="vip",service="submissions",severity="critical"}': (
-                    "vip/submissions: the certificate has expired"
-                ),
-            },
-        },
     ),
 )
