@@ -74,9 +74,9 @@ KEEPS_OUT = tuple(
 MILDER = tuple(verdict for verdict in Verdict if verdict.severity in (Severity.WARNING, Severity.UNKNOWN))
 
 
-def _badness(verdict: Verdict) -> tuple[int, bool, bool]:
+def _badness(verdict: Verdict) -> tuple[int, bool, bool, bool]:
     severity = tuple(Severity).index(verdict.severity)
-    return severity, verdict not in KEEPS_OUT, verdict in PERHAPS_THE_PROBE_ALONE
+    return severity, verdict not in KEEPS_OUT, verdict in PERHAPS_THE_PROBE_ALONE, verdict is Verdict.MASKED
 
 
 WORST_FIRST = tuple(sorted(Verdict, key=_badness))

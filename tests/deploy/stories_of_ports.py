@@ -5,14 +5,16 @@ from __future__ import annotations
 from tests.deploy.case import SMTP, Case, differs, drop, lan
 from tests.deploy.story import Vantage
 
-IMAPS, SUBMISSION = (SMTP.replace("smtp", service) for service in ("imaps", "submission"))
+IMAPS, SUBMISSION, SUBMISSIONS = (SMTP.replace("smtp", service) for service in ("imaps", "submission", "submissions"))
 FORGED = SMTP.replace("vip", "forged")
-KNOWN = {f"MailprobeMasked{{{labels}}}": "" for labels in (SMTP, IMAPS)} | {f"MailprobeSpoofable{{{FORGED}}}": ""}
+KNOWN = {f"MailprobeMasked{{{labels}}}": "" for labels in (SMTP, IMAPS, SUBMISSIONS)} | {
+    f"MailprobeSpoofable{{{FORGED}}}": ""
+}
 DIFFERS = differs().replace("smtp", "submission")
 
 PORTS = (
     Case(
-        name="one of two ports is masked or spoofable all the time, and nobody gets in at the other",
+        name="one of two ports is masked or spoofable all the time, and nobody gets in at the other, or headers do",
         vantages=(
             lan(
                 "preserved 8m, silent_drop 6m, preserved 11m",
@@ -22,6 +24,8 @@ PORTS = (
                     "vip/imaps:1993": "masked 25m",
                     "vip/submission": "preserved 8m, silent_drop 6m, preserved 11m",
                     "vip/submission:2587": "masked 25m",
+                    "vip/submissions": "preserved 8m, spoofable 6m, preserved 11m",
+                    "vip/submissions:2465": "masked 25m",
                     "forged/smtp": "preserved 8m, no_greeting 6m, preserved 11m",
                     "forged/smtp:2525": "spoofable 25m",
                 },
@@ -37,6 +41,8 @@ PORTS = (
                 ),
                 f"MailprobeLoginFailed{{{IMAPS}}}": "",
                 f"MailprobeNoGreeting{{{FORGED}}}": "",
+                f"MailprobeMasked{{{SUBMISSIONS}}}": "",
+                f"MailprobeSpoofable{{{SUBMISSIONS}}}": "",
             },
             "24m": {**KNOWN, DIFFERS: ""},
         },

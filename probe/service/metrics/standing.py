@@ -1,8 +1,9 @@
 """How each service of each path stands: accounts put together under the labels that metrics have. Pure.
 
 A path may have one service on several ports; metrics tell those together, the worst of them in what is a state:
-- The verdict is that of the worst severity; among critical ones masked and spoofable come last, with which clients are
-  served: one port of them, and silenced, would hide every outage of another. Then the order of the closed set decides.
+- The verdict is that of the worst severity; among critical ones spoofable and masked come last, with which clients are
+  served: one port of them, and silenced, would hide every outage of another. Masked is the very last: it may be on
+  purpose. Then the order of the closed set decides.
 - Only what may be told as that of now is (`Account.told`): never that all is well without a session of this process.
 - The latest session is that of the port whose verdict is told, of several the one opened longest ago: with another
   port's time one bad session would look like two of them.
@@ -21,8 +22,8 @@ from probe.service.ledger import Account, Room
 from probe.verdict.served import SERVED, Served
 
 
-def _badness(verdict: Verdict) -> tuple[int, bool]:
-    return tuple(Severity).index(verdict.severity), SERVED[verdict] is Served.YES
+def _badness(verdict: Verdict) -> tuple[int, bool, bool]:
+    return tuple(Severity).index(verdict.severity), SERVED[verdict] is Served.YES, verdict is Verdict.MASKED
 
 
 WORST_FIRST = tuple(sorted(Verdict, key=_badness))
