@@ -203,7 +203,7 @@ ITSELF = (
         },
     ),
     Case(
-        name="two daemons of one name; one that two jobs scrape; one that goes on at another address",
+        name="two daemons of one name; one that two jobs scrape; one that goes on at another address; two by turns",
         series={
             **watched("lan", "vip", "1x180", instance="10.0.20.7:9797"),
             **watched("lan", "vip", "_x30 1x90 stale", instance="10.0.30.7:9797"),
@@ -211,6 +211,8 @@ ITSELF = (
             'mailprobe_config_last_reload_successful{job="more",vantage="vps",instance="10.0.40.7:9797"}': "1x180",
             **watched("pod", "vip", "1x60 stale", instance="10.42.0.7:9797"),
             **watched("pod", "vip", "_x61 1x120", instance="10.42.0.8:9797"),
+            **watched("pair", "vip", "1x20 stale _x83 1x74", instance="10.0.50.7:9797"),
+            **watched("pair", "vip", "_x21 1x83 stale", instance="10.0.60.7:9797"),
         },
         fires={
             "4m50s": {},
