@@ -388,6 +388,11 @@ look_at_drain() {
     fi
 }
 
+# As amtool takes a name between double quotes, and a shell between single ones.
+quoted() {
+    printf '%s\n' "$1" | sed -e 's/["\\]/\\&/g' -e "s/'/'\\\\''/g"
+}
+
 # What is planned should page nobody, and whoever begins it knows best for how long.
 tell_how_to_tell_the_pager() {
     say 'the pager is not told by this script; if it should be (docs/alerts.md has more on it):'
@@ -395,7 +400,7 @@ tell_how_to_tell_the_pager() {
     while :; do
         number=$((number + 1))
         of=''
-        [ "$paths" -eq 0 ] || eval "of=\" 'path=\\\"\$path_$number\\\"'\""
+        [ "$paths" -eq 0 ] || eval "of=\" 'path=\\\"\$(quoted \"\$path_$number\")\\\"'\""
         say "  amtool silence add 'alertname=~\"Mailprobe.+\"'$of --duration=45m --comment='drain of $node'"
         [ "$number" -lt "$paths" ] || break
     done

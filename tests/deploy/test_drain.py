@@ -60,17 +60,17 @@ def test_a_drain_is_gated_before_watched_and_gated_after(stage: Stage, shell: st
 
 def test_arguments_reach_who_they_are_for(stage: Stage) -> None:
     stage.plays(watch_1=STABLE, drain_1=OVER)
-    ours = ("--config", "my file.yaml", "--path", "vip", "--path=the other", "--stable=1", "--report", "r.html")
+    ours = ("--config", "my file.yaml", "--path", "vip", "--path=the o'ther \"\\", "--stable=1", "--report", "r.html")
     code, errors = stage.run(*ours, "node1", "--timeout", "2m", "--pod-selector=app=mail server")
     assert code == 0, errors
-    selection = "--config my file.yaml --path vip --path the other"
+    selection = "--config my file.yaml --path vip --path the o'ther \"\\"
     assert stage.asked[0] == f"probe once --once --wait 60 {selection}"
     assert stage.asked[1] == f"probe watch --while PID --until-stable 1 --max-outage 120 --report r-1.html {selection}"
     assert stage.asked[2] == "kubectl drain node1 --timeout 2m --pod-selector=app=mail server"
     lines = [shlex.split(line.removeprefix("drain.sh:")) for line in errors.splitlines() if "amtool" in line]
     assert [line[3:5] for line in lines] == [
         ['alertname=~"Mailprobe.+"', 'path="vip"'],
-        ['alertname=~"Mailprobe.+"', 'path="the other"'],
+        ['alertname=~"Mailprobe.+"', r'''path="the o'ther \"\\"'''],
     ]
 
 
