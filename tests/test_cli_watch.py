@@ -151,6 +151,7 @@ async def test_clients_masked_after_the_change_are_critical(world: DemoWorld, tm
         await world.change_to(Scene.BEHIND_NODE)
         for name in names(world):
             await one.until(f"{name} masked by node")
+        one.process.terminate()  # timeout(1) sends it to the process, and at once to its group
         code, out = await one.end(signal.SIGTERM)
     assert (code, out.count("✗ masked by node")) == (2, 4)
     assert f"preserved ({CLIENT}) → masked by node (127.0.20.102)" in out

@@ -87,7 +87,8 @@ class Timeline:
             return replace(self, hung=False)
         match gap_of(sample.verdict):
             case None:
-                proven = sample.verdict.severity is Severity.OK or self._lasting is not None
+                after_a_gap = self._lasting is not None or self._was_silent
+                proven = sample.verdict.severity is Severity.OK or after_a_gap
                 well = sample.shown if proven else self.well
                 told = replace(self._found_well(sample), served=sample.shown, well=well)
             case GapKind.TURNED_AWAY:
@@ -101,6 +102,11 @@ class Timeline:
     @property
     def _lasting(self) -> Gap | None:
         return self.found[-1] if self.found and self.found[-1].ended is None else None
+
+    @property
+    def _was_silent(self) -> bool:
+        """Whether knocks saw nobody there since a session was served: the next one that is ended that."""
+        return any(self.served is None or gap.seen > self.served for gap in self.reach.gaps[-1:])
 
     def _found_out(self, sample: Sample, kind: GapKind) -> Timeline:
         gap = self._lasting

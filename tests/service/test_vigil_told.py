@@ -42,6 +42,15 @@ def test_what_the_log_told_of_it_is_more_exact() -> None:
     assert judged(first(Verdict.NO_GREETING, *NOTHING_HELPED), signed)[1] is Verdict.PROXY_HEADER_UNTRUSTED
 
 
+def test_a_warning_hides_no_outage() -> None:
+    """Its control connections were turned away themselves; those of the next session find that a header is wanted."""
+    sessions: dict[EndpointName, Session] = {}
+    told = Told(sessions)
+    assert told.judged(first(Verdict.SERVICE_ERROR, *NOTHING_HELPED)).judgement.verdict is Verdict.SERVICE_ERROR
+    assert sessions == {}
+    assert told.judged(first(TIMEOUT, *HEADER_HELPED)).judgement.verdict is TIMEOUT
+
+
 def test_what_became_of_the_way_meanwhile_is_told_of_that_session_alone() -> None:
     """Its control connection met a server that had just gone: one that fails alike later opens its own."""
     sessions: dict[EndpointName, Session] = {}

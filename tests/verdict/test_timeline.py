@@ -317,6 +317,11 @@ CASES = {
         samples=(served(1000), turned(1015, waited=5.0), served(1030), turned(1045), served(1060, 8.5)),
         outages=[(17.5, 12.5), (22.9, 15.5)],
     ),
+    "refused, served with a line that nobody found, and masked later: two things": Case(
+        knocks=REFUSED_10,
+        samples=(served(1005), unseen(1020.3), unseen(1035), sample(1050, MASKED), served(1060)),
+        outages=[(10.0, 0.2), (19.85, 19.85)],
+    ),
     "masked since it came back": Case(
         knocks=REFUSED_10,
         samples=(served(1005), sample(1020.3, MASKED), sample(1035, MASKED)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from probe.model import Endpoint, Round, Wanted, Watched
@@ -17,6 +17,9 @@ from probe.service.vigil.vigil import Show, Vigil
 from probe.settings import Settings, targets
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+ONE_SIGNAL = 0.5
+"""Seconds within which signals are one: timeout(1) sends its own to the process, and then to that one's group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def _to_the_last(stages: list[Callable[[Endpoint, str], None]]) -> Callable[[End
 @contextmanager
 def _signals(stop: asyncio.Event, got: list[int]) -> Iterator[None]:
     """The first signal ends the watch politely, the next one at once. What is ignored (`nohup`) stays so."""
-    loop = asyncio.get_running_loop()
+    loop, giving_back = asyncio.get_running_loop(), ExitStack()
     before = {number: signal.getsignal(number) for number in STOPPING}
     heeded = [number for number in STOPPING if before[number] is not signal.SIG_IGN]
 
@@ -77,13 +80,15 @@ def _signals(stop: asyncio.Event, got: list[int]) -> Iterator[None]:
             signal.signal(number, before[number])
 
     def end(number: int) -> None:
+        if not got:
+            giving_back.callback(loop.call_later(ONE_SIGNAL, give_back).cancel)
         got.append(number)
         stop.set()
-        give_back()
 
     for number in heeded:
         loop.add_signal_handler(number, end, number)
     try:
         yield
     finally:
+        giving_back.close()
         give_back()

@@ -4,6 +4,9 @@ A session that fails may open up to two connections more, to tell faults apart t
 outage that goes on those of the next one would tell the same, and a server counts each of them: sessions would come
 seldom just where one is wanted that finds the return. So a session that fails as the one before it did opens none, and
 has that one's judgement. One that fails otherwise opens its own, and one that works begins anew.
+
+Only what is critical is told so: of a warning they may have told nothing (turned away themselves, or opened while the
+fault was another one), and it would hide the outage that the next ones find.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from dataclasses import replace
 
-from probe.model import EndpointName, Failure, Judgement, Result, Session, Verdict
+from probe.model import EndpointName, Failure, Judgement, Result, Session, Severity, Verdict
 from probe.service.vigil.post import GONE
 from probe.sessions.control import fails_alike
 
@@ -45,4 +48,6 @@ def _is_told(result: Result) -> bool:
     """Whether its control connections told what the server does, and not what became of the way to it meanwhile."""
     session = result.session
     vanished = session.fault is not None and session.fault.failure is Failure.VANISHED
-    return bool(session.controls) and not vanished and result.judgement.verdict not in GONE
+    verdict = result.judgement.verdict
+    is_critical = verdict.severity is Severity.CRITICAL
+    return bool(session.controls) and not vanished and is_critical and verdict not in GONE
