@@ -204,9 +204,8 @@ class Sink:
             trouble = error if isinstance(error, Trouble) else _own_fault(error)
             self._standing.tell(trouble)
             if is_final(trouble.kind):
-                refused = [endpoint for endpoint, _ in batch]
-                self._drop(refused)
-                self._telling.lost(refused)  # at once: perhaps no line comes any more that Loki would take
+                self.dropped += len(batch)
+                self._telling.lost(endpoint for endpoint, _ in batch)  # perhaps nothing else is to be told any more
                 return 0.0
             self._waiting.extendleft(reversed(batch))
             self._trim()

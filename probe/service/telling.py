@@ -61,10 +61,12 @@ class Telling:
             yield at, outage_object(outage, result.session.host, severity, vantage=vantage, ahead=ahead)
         is_told = entry.change is not None and (entry.lasting is None or entry.began is not None)
         opened = result.session.opened
-        if not is_told and name not in self._known_there and opened >= self._retold.get(name, -inf) + RETOLD:
+        if is_told:
+            self._known_there.add(name)
+        elif name not in self._known_there and opened >= self._retold.get(name, -inf) + RETOLD:
+            self._known_there.add(name)
             self._retold[name] = opened
             yield opened, standing_object(entry.stands, entry.lasting, result, vantage=vantage, ahead=ahead)
-        self._known_there.add(name)
 
     def lost(self, endpoints: Iterable[EndpointName]) -> None:
         """Lines of these did not arrive."""

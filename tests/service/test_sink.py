@@ -345,6 +345,18 @@ async def test_a_loki_that_loses_an_endpoint_s_lines_for_good_is_not_told_them_a
     assert told == ["verdict", *["standing"] * (99 * 30 // int(RETOLD) + 1)]
 
 
+async def test_what_was_lost_just_after_it_was_told_is_told_again_some_time() -> None:
+    before, now = Ledger([SMTP]), 1_000_000.0
+    before.record(result(Verdict.REFUSED, opened=now - 30.0))
+    telling = Telling("lan-probe", before.known)
+    ledger, told = Ledger([SMTP], before.known), list[float]()
+    ledger.listeners.append(lambda entry: told.extend(at - now for at, _ in telling.of(entry, Ahead(0.0))))
+    for number in range(100):
+        ledger.record(result(Verdict.REFUSED, opened=now + 30.0 * number))
+        telling.lost([SMTP.name] if number == 1 else [])
+    assert told == [0.0, RETOLD]
+
+
 def test_the_end_of_an_outage_that_is_found_late_has_the_severity_that_followed_it() -> None:
     before, ledger, telling = Ledger([SMTP]), Ledger([SMTP]), Telling("lan-probe")
     before.record(result(Verdict.REFUSED, opened=70.0))

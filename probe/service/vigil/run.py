@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
+from typing import Any
 
-from probe.model import Endpoint, Round, Wanted, Watched
+from probe.model import Clock, Endpoint, Round, Wanted, Watched
 from probe.service.budget import Budgets
 from probe.service.clock import steady_clock
 from probe.service.limits import raise_limit
 from probe.service.outfit import outfitted
 from probe.service.vigil.vigil import Show, Vigil
 from probe.settings import Settings, targets
+
+Handler = Callable[[int, FrameType | None], Any] | int | None
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -70,25 +74,34 @@ def _to_the_last(stages: list[Callable[[Endpoint, str], None]]) -> Callable[[End
 @contextmanager
 def _signals(stop: asyncio.Event, got: list[int]) -> Iterator[None]:
     """The first signal ends the watch politely, the next one at once. What is ignored (`nohup`) stays so."""
-    loop, giving_back = asyncio.get_running_loop(), ExitStack()
+    loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in STOPPING}
     heeded = [number for number in STOPPING if before[number] is not signal.SIG_IGN]
 
-    def give_back() -> None:
+    def give_back(after: float = 0.0) -> None:
         for number in heeded:
             loop.remove_signal_handler(number)
-            signal.signal(number, before[number])
+            signal.signal(number, _from(loop.time() + after, loop.time, before[number]))
 
     def end(number: int) -> None:
-        if not got:
-            giving_back.callback(loop.call_later(ONE_SIGNAL, give_back).cancel)
         got.append(number)
         stop.set()
+        give_back(after=ONE_SIGNAL)
 
     for number in heeded:
         loop.add_signal_handler(number, end, number)
     try:
         yield
     finally:
-        giving_back.close()
-        give_back()
+        if not got:
+            give_back()
+
+
+def _from(moment: float, clock: Clock, heeds: Handler) -> Handler:
+    """What heeds a signal from a moment on, and not before: a report is being written then."""
+
+    def heed(number: int, frame: FrameType | None) -> None:
+        if clock() >= moment and callable(heeds):
+            heeds(number, frame)
+
+    return heed if callable(heeds) else heeds
