@@ -164,7 +164,7 @@ HEADERS: tuple[Row, ...] = (
     Row(
         name="wants-header",
         services=STARTTLS_FIRST,
-        acts={Moment.ACCEPT: wants_header(1.0, POSTFIX_COMPLAINS)},
+        acts={Moment.ACCEPT: wants_header(1.5, POSTFIX_COMPLAINS)},
         end=("proxy_header_timeout", "greeting", "works-with-local-header"),
     ),
     Row(
