@@ -9,7 +9,7 @@ Rules:
 - Few streams: labels are what the configuration gives, vantage, path, service and severity; the rest is in the line.
 - What waits when the process ends, or the place is another one, is sent within `Patience.close`, or lost and said to
   be: the history has it all. Another login is the same place (`log_in`) and costs nothing. What stands is told again
-  when the next one begins, and when Loki takes lines again after some were lost (telling.py).
+  when the next one begins, and after lines were lost, within RETOLD seconds (telling.py).
 """
 
 from __future__ import annotations

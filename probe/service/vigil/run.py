@@ -73,7 +73,7 @@ def _to_the_last(stages: list[Callable[[Endpoint, str], None]]) -> Callable[[End
 
 @contextmanager
 def _signals(stop: asyncio.Event, got: list[int]) -> Iterator[None]:
-    """The first signal ends the watch politely, the next one at once. What is ignored (`nohup`) stays so."""
+    """The first signal ends the watch politely, one after ONE_SIGNAL at once. What is ignored (`nohup`) stays so."""
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in STOPPING}
     heeded = [number for number in STOPPING if before[number] is not signal.SIG_IGN]
