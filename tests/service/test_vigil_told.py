@@ -42,6 +42,11 @@ def test_what_the_log_told_of_it_is_more_exact() -> None:
     assert judged(first(Verdict.NO_GREETING, *NOTHING_HELPED), signed)[1] is Verdict.PROXY_HEADER_UNTRUSTED
 
 
+def test_an_address_is_no_other_session_s() -> None:
+    """It failed, and its line named a node; one that fails alike later has no line."""
+    assert judged(first(Verdict.MASKED, *NOTHING_HELPED), ALIKE) == [Verdict.MASKED, Verdict.NO_GREETING]
+
+
 def test_a_warning_hides_no_outage() -> None:
     """Its control connections were turned away themselves; those of the next session find that a header is wanted."""
     sessions: dict[EndpointName, Session] = {}

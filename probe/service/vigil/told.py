@@ -5,6 +5,8 @@ outage that goes on those of the next one would tell the same, and a server coun
 seldom just where one is wanted that finds the return. So a session that fails as the one before it did opens none, and
 has that one's judgement. One that fails otherwise opens its own, and one that works begins anew.
 
+An address is proven by each session's own sighting: a verdict that rests on one is never another session's.
+
 Only what is critical is told so: of a warning they may have told nothing (turned away themselves, or opened while the
 fault was another one), and it would hide the outage that the next ones find.
 """
@@ -17,6 +19,7 @@ from dataclasses import replace
 from probe.model import EndpointName, Failure, Judgement, Result, Session, Severity, Verdict
 from probe.service.vigil.post import GONE
 from probe.sessions.control import fails_alike
+from probe.verdict.served import serves
 
 VAGUE = (Verdict.NO_GREETING, Verdict.TLS_FAILED, Verdict.SERVICE_ERROR)
 """Verdicts of which control connections may make a more exact one."""
@@ -49,5 +52,5 @@ def _is_told(result: Result) -> bool:
     session = result.session
     vanished = session.fault is not None and session.fault.failure is Failure.VANISHED
     verdict = result.judgement.verdict
-    is_critical = verdict.severity is Severity.CRITICAL
+    is_critical = verdict.severity is Severity.CRITICAL and not serves(verdict)
     return bool(session.controls) and not vanished and is_critical and verdict not in GONE
