@@ -167,6 +167,19 @@ class Running:
         told = [json.loads(line) for line in self.said().splitlines() if line.startswith("{")]
         return [line for line in told if line["event"] in events]
 
+    async def told(self, *events: str, count: int = 1) -> list[dict[str, Any]]:
+        """The same once there are so many: a thread writes the log, and an answer or a metric may come before its line.
+
+        For what must not be more than so many, end the daemon and ask `lines`.
+        """
+
+        def enough() -> list[dict[str, Any]]:
+            told = self.lines(*events)
+            return told if len(told) >= count else []
+
+        found: list[dict[str, Any]] = await until(enough, f"{count} lines of {', '.join(events)}")
+        return found
+
 
 RELOADED = ("configuration read again", "configuration not taken, the old one goes on")
 

@@ -51,10 +51,10 @@ class TestBegin:
     async def test_the_log_has_one_line_for_each_session_that_is_news(self, daemon: Running) -> None:
         await daemon.start()
         await daemon.sees("preserved")
-        (line,) = (one for one in daemon.lines("session") if one["service"] == "smtp")
+        (line,) = (one for one in await daemon.told("session", count=4) if one["service"] == "smtp")
         assert (line["level"], line["verdict"], line["sessions"]) == ("info", "preserved", 1)
         assert line["client"].startswith(f"{CLIENT}:")
-        assert daemon.lines("ready")[0]["endpoints"] == 4
+        assert (await daemon.told("ready"))[0]["endpoints"] == 4
 
     async def test_a_port_in_use_is_one_clear_error(self, daemon: Running) -> None:
         with socket.socket() as other:
@@ -89,7 +89,7 @@ class TestBegin:
         daemon.write(history={"file": str(daemon.folder / where)})
         await daemon.start()
         await daemon.sees("preserved")
-        (line,) = daemon.lines("history: sessions are not written down; tried again within a minute")
+        (line,) = await daemon.told("history: sessions are not written down; tried again within a minute")
         assert "directory" in line["reason"]
         assert "directory" in (await daemon.get("/"))[1]
         assert (await daemon.get("/api/v1/sessions"))[0] == 200

@@ -109,7 +109,7 @@ class TestItsConfiguration:
         daemon.write(vantage={**daemon.content["vantage"], "name": "renamed"})
         os.write(writing, before)
         os.close(writing)
-        (ready,) = await until(lambda: daemon.lines("ready"), "a daemon that is ready")
+        (ready,) = await daemon.told("ready")
         assert ready["vantage"] == "renamed"
         await ends_in_time(daemon)
 
@@ -218,7 +218,7 @@ async def test_a_login_that_is_being_checked_delays_no_end(daemon: Running) -> N
     users.write_text(yaml.safe_dump({"basic_auth_users": {"somebody": dear}}))
     daemon.write(web={**daemon.content["web"], "config_file": str(users)})
     process = daemon.launch()
-    await until(lambda: daemon.lines("ready"), "a daemon that is ready")
+    await daemon.told("ready")
     before = _threads(process.pid)
     questions = [asyncio.create_task(daemon.get("/-/healthy", auth=("somebody", str(n)))) for n in range(3)]
     await until(lambda: _threads(process.pid) > before, "a thread for the hash")

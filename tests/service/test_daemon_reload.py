@@ -228,7 +228,8 @@ class TestTaken:
         kept, *gone = path["endpoints"]
         daemon.write(paths=[{**path, "endpoints": [kept]}, *others])
         assert await daemon.hang_up() == ""
-        assert [line["service"] for line in daemon.lines("outage ended")] == [one["service"] for one in gone]
+        ended = await daemon.told("outage ended", count=len(gone))
+        assert [line["service"] for line in ended] == [one["service"] for one in gone]
 
     async def test_many_reloads_at_once_leave_one_daemon(self, daemon: Running) -> None:
         answers = await asyncio.gather(*(reads_again(daemon) for _ in range(5)))
@@ -258,8 +259,8 @@ class TestMeanwhile:
             assert not first.done()
             answers = await asyncio.gather(first, *later)
         assert {status for status, _ in answers} == {200}
-        assert len(daemon.lines("configuration read again")) == 2
         assert (await daemon.ended(signal.SIGTERM))[0] == 0
+        assert len(daemon.lines("configuration read again")) == 2
 
     async def test_a_port_that_only_one_can_have_is_had_by_the_new_one(self, daemon: Running) -> None:
         port = free_port()
@@ -321,13 +322,14 @@ class TestMeanwhile:
         daemon.write(timeouts={"connect": "1s", "session": "1s", "evidence": "1s"})
         assert (await reads_again(daemon))[0] == 200
         waits = asyncio.create_task(reads_again(daemon))
-        await until(lambda: daemon.lines("a reload waits for sessions that the one before broke off"), "a word of it")
+        await daemon.told("a reload waits for sessions that the one before broke off")
         daemon.write(history={**daemon.content["history"], "retention": "29d"})
         assert [status for status, _ in await asyncio.gather(waits, reads_again(daemon))] == [200, 200]
         assert "retention: 29d" in (await daemon.get("/config"))[1]
-        assert len(daemon.lines("configuration read again")) == 2
         assert (await counted(daemon))["vip", "smtp"] > before["vip", "smtp"]
         assert await daemon.metric('mailprobe_up{path="vip",service="smtp"}') == 0
+        assert (await daemon.ended(signal.SIGTERM))[0] == 0
+        assert len(daemon.lines("configuration read again")) == 2
 
 
 async def _asked_of(slow: Slow, daemon: Running) -> asyncio.Task[tuple[int, str]]:

@@ -41,7 +41,7 @@ async def test_a_source_that_goes_away_and_comes_back(world: DemoWorld, tmp_path
         await one.start()
         await one.sees("unverified")
         assert await one.metric(up) == 0
-        assert one.lines("a source does not serve yet")[0]["source"] == f"file:{link}"
+        assert (await one.told("a source does not serve yet"))[0]["source"] == f"file:{link}"
         link.symlink_to(world.log_file)
         await one.sees("preserved")
         assert await one.metric(up) == 1

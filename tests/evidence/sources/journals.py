@@ -97,9 +97,11 @@ class Journald:
 
     def _until_it_listens(self) -> None:
         deadline = time.monotonic() + 10
+        native, syslog = self._sockets / "socket", self._sockets / "dev-log"
         while True:
             try:
-                self._socket.connect(str(self._sockets / "dev-log"))
+                for address in (native, syslog):  # it makes them one after the other, and in no order that it promises
+                    self._socket.connect(str(address))
                 return
             except OSError:
                 assert self._process.poll() is None
