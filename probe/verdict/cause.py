@@ -289,6 +289,6 @@ def explained(session: Session, judgement: Judgement, surroundings: Surroundings
     """The same judgement with its cause; with the logins that were counted, and the doubt where we are inside."""
     inside, case = doubt(session, surroundings), Case(session, judgement, surroundings)
     known, hint = half_known(case) or (None, judgement.hint)
-    told = (judgement.explanation, remark(case), known, inside)
+    told = (judgement.explanation, remark(case), known, inside and f"But {inside[0].lower()}{inside[1:]}")
     why = cause(session, judgement, surroundings)
     return replace(judgement, cause=why, explanation=" ".join(filter(None, told)), hint=hint, doubt=inside)

@@ -704,7 +704,7 @@ def test_preserved_from_inside_the_cluster_says_what_it_is_worth(
     judgement = judged_from(client, surroundings)
     assert judgement.verdict is Verdict.PRESERVED
     assert judgement.explanation.endswith(f"But the probe runs {place}: {INSIDE}")
-    assert judgement.doubt is not None
+    assert judgement.doubt == f"The probe runs {place}: {INSIDE}"
 
 
 @pytest.mark.parametrize(
@@ -720,6 +720,27 @@ def test_no_doubt_from_outside(client: str, surroundings: Surroundings) -> None:
     judgement = judged_from(client, surroundings)
     assert (judgement.doubt, judgement.verdict) == (None, Verdict.PRESERVED)
     assert "But" not in judgement.explanation
+
+
+@pytest.mark.parametrize(
+    ("addresses", "doubted"),
+    [
+        ("192.168.1.10", False),  # another cluster's pod: both have the default range, and the server sees its node
+        ("192.168.1.10 fd00::10", False),
+        ("10.0.20.101", True),
+        ("192.168.1.10 10.0.20.101", True),
+        ("10.10.3.7 192.168.1.10", True),
+        ("10.0.0.0/8", True),
+    ],
+)
+def test_a_pod_s_own_address_counts_only_where_servers_may_see_it_or_the_cluster_s(
+    addresses: str,
+    doubted: bool,  # noqa: FBT001
+) -> None:
+    expected = tuple(map(ip_network, addresses.split()))
+    session = smtp_session(client=Peer(ip_address("10.10.3.7"), 40000), expected=expected)
+    judgement = explained(session, judge(session, seen(), NETWORKS), Surroundings(networks=NETWORKS))
+    assert (judgement.doubt is not None) is doubted
 
 
 def test_no_doubt_on_the_way_to_a_proxy() -> None:
