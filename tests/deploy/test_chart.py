@@ -152,8 +152,8 @@ def _container(deployment: Manifest) -> dict[str, Any]:
 
 def _place(file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    text = trustme.CA().cert_pem.bytes() if file.name.endswith(".pem") else b"secret\n"
-    file.write_bytes(text)
+    texts = {".pem": trustme.CA().cert_pem.bytes(), ".yaml": b"{}\n"}
+    file.write_bytes(texts.get(file.suffix, b"secret\n"))
     file.chmod(0o440)
 
 
