@@ -77,7 +77,7 @@ VERDICTS = (
             "4m20s": {},
             "4m40s": {
                 f"MailprobeUnannounced{{{SMTP}}}": (
-                    "vip/smtp: nobody answers for the address (unannounced), seen from lan"
+                    "vip/smtp: nobody answers there (unannounced), seen from lan"
                 )
             },
             "12m40s": {},

@@ -16,6 +16,7 @@ from probe.model import (
     NOTHING_KNOWN,
     Announcer,
     Announcers,
+    Answered,
     Evidence,
     Failure,
     HealthPort,
@@ -29,6 +30,7 @@ from probe.model import (
     Phase,
     PodEndpoint,
     Policy,
+    Service,
     ServiceFacts,
     Session,
     Surroundings,
@@ -109,7 +111,23 @@ TUNNELS = tuple(
     for number in (1, 2)
 )
 
+LACKING = ServiceFacts(
+    name="mailserver/mailserver",
+    addresses=known((VIP,), Origin.KUBERNETES),
+    ports=known((993, 465), Origin.KUBERNETES),
+)
+
 CASES: list[tuple[str, str, Session, Topology, tuple[str, ...]]] = [
+    *(
+        (
+            "not-a-port-of-the-service",
+            "Port 25 is missing in mailserver/mailserver, which has 465 and 993.",
+            session,
+            topology(*POD_ON_ONE, announcers=announced(BY_TWO), service=LACKING),
+            (),
+        )
+        for session in (LOST, DROPPED, REFUSED)
+    ),
     (
         "announced-without-endpoint",
         "10.0.20.202 is announced by k8s-node2, which has no local endpoint; the pod runs on k8s-node1.",
@@ -393,10 +411,51 @@ def test_where_the_pod_is_explains_a_drop_and_is_no_cause_of_it() -> None:
 
 def test_every_row_has_a_case_and_a_place_in_the_documents() -> None:
     names = [row.name for row in ROWS]
-    assert set(names) == {case[0] for case in CASES} | {"another-server", "others-get-in", "nobody-gets-in"}
+    others = {"another-server", "others-get-in", "nobody-gets-in", "this-port-alone"}
+    assert set(names) == {case[0] for case in CASES} | others
     page = (Path(__file__).parents[2] / "docs/cause.md").read_text(encoding="utf-8")
     written = re.findall(r"^\| `([a-z-]+)` \|.*\| (.*?) \|$", page, re.M)
     assert written == [(row.name, ", ".join(row.yields_to.split()) or "-") for row in ROWS]
+
+
+BESIDE = (Answered(Service.IMAPS, 993), Answered(Service.SUBMISSIONS, 465))
+AT_A_NODE = smtp_session(fault=LOST.fault, client=None, address=TWO)
+HAVING = replace(LACKING, ports=known((25, 993)))
+
+
+@pytest.mark.parametrize(
+    ("session", "facts", "said", "todo"),
+    [
+        (LOST, topology(), "is probably missing in the Service: ", "see whether a speaker announces the address"),
+        (
+            LOST,
+            topology(service=LACKING),
+            "is missing in mailserver/mailserver",
+            "-n mailserver edit service mailserver",
+        ),
+        (LOST, topology(service=HAVING), "alone leads nowhere: ", "See where 10.0.20.202 sends what comes for port 25"),
+        (AT_A_NODE, topology(node("k8s-node2")), "alone leads nowhere: ", "See where 10.0.20.102 sends what comes"),
+        (DROPPED, topology(), "is probably missing in the Service, or a filter drops it: ", "look for a filter on it"),
+        # What is known of now is stronger than what answered a while ago; what is known of no port is weaker.
+        (LOST, topology(announcers=announced()), None, "See whether a speaker announces it"),
+        (DROPPED, topology(*POD_ON_ONE, announcers=announced(BY_TWO)), None, "compare the node that announces the VIP"),
+        (
+            DROPPED,
+            topology(*POD_ON_ONE, announcers=announced(BY_ONE)),
+            "is probably missing",
+            "look for a filter on it",
+        ),
+        (REFUSED, topology(), None, "No endpoint is ready"),
+        (smtp_session(fault=failed(Phase.CONNECT, Failure.NO_ROUTE)), topology(), None, "The fault is on the vantage"),
+    ],
+)
+def test_one_port_alone(session: Session, facts: Topology, said: str | None, todo: str) -> None:
+    around = Surroundings(topology=facts, networks=NETWORKS, answered=BESIDE)
+    judged = explained(session, judge(session, seen(), NETWORKS), around)
+    assert todo in judged.hint
+    assert ("But imaps and submissions at" in judged.explanation) is (said is not None)
+    if said is not None:
+        assert (judged.cause or "").startswith(f"Port 25 {said}")
 
 
 SILENCES: list[tuple[str, Session, Topology, tuple[str, ...]]] = [
@@ -622,7 +681,8 @@ def test_of_rows_that_speak_together_one_is_the_strongest_whatever_their_order()
     together = 0
     for facts in combinations():
         for session, judgement in JUDGED:
-            spoken = speaking(Case(session, judgement, Surroundings(topology=facts, networks=NETWORKS)))
+            around = Surroundings(topology=facts, networks=NETWORKS, answered=BESIDE)
+            spoken = speaking(Case(session, judgement, around))
             strongest = [name for name in spoken if not STRONGER[name] & spoken.keys()]
             assert len(strongest) == bool(spoken), (spoken, facts)
             together += len(spoken) > 1
