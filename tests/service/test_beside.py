@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from probe.model import Control, ControlKind, Failure, Phase, Session
+from probe.model import Control, ControlKind, Failure, Phase, Service, Session, Verdict
 from probe.service.beside import LATELY, Beside
+from probe.service.once import once
+from probe.service.workshop import quiet
+from probe.settings import load
 from tests.builders import failed, smtp_session
+from tests.sessions.peers import Certificates, Peer, Town
+from tests.sessions.running import deaf
 
 REFUSED = failed(Phase.CONNECT, Failure.REFUSED)
 LOST_SINCE = {
@@ -60,3 +66,20 @@ def test_a_name_that_was_not_resolved_is_nowhere() -> None:
     beside, session = Beside(), replace(lost(100), address=None)
     beside.note(session)
     assert beside.answered(session) == ()
+
+
+async def test_a_round_says_that_it_is_the_port(tmp_path: Path) -> None:
+    Certificates.make(str(tmp_path))
+    with Town() as town, deaf() as port:
+        smtp = town.open(Peer(service=Service.SMTP))
+        file = tmp_path / "mailprobe.yaml"
+        file.write_text(
+            f"paths: [{{name: vip, host: 127.0.0.1, endpoints: [{{service: smtp, port: {smtp.port}}}, "
+            f"{{service: submission, port: {port}}}], tls: {{verify: false}}}}]\n"
+            "timeouts: {connect: 300ms, session: 2s, evidence: 100ms}\n"
+        )
+        done = await once(load(file, environment={}, hostname="host"), [], 0.0, quiet)
+    judged = done.results[1].judgement
+    assert judged.verdict is Verdict.SILENT_DROP
+    told = f"smtp ({smtp.port}) at 127.0.0.1 answered meanwhile."
+    assert judged.cause == f"Port {port} is probably missing in the Service, or a filter drops it: {told}"
