@@ -1,7 +1,7 @@
 """Which ports of an address answer, as our own sessions tell: where others do, it is not the address that is gone.
 
 - What answered before the other one began to fail says nothing, for the address itself may have gone since; nor what
-  answers after its last SYN, for it may be back.
+  answers after its latest session has begun, for it may be back.
 - The answer to a SYN is what counts: a connection that stands goes on where no new one gets in. A session that the
   vantage could not open tells nothing.
 - It is kept by address and port, for LATELY: an endpoint may be configured no more, and a name may move on.
@@ -17,7 +17,7 @@ LATELY = 900.0
 """Seconds for which an answer counts; the alerts ask for sessions at most five minutes apart."""
 
 TOGETHER = 0.5
-"""Seconds within which sessions begin together, as those of a round do. A SYN is sent again after more than that."""
+"""Seconds within which sessions begin together, as those of a round do; a SYN is sent again after more than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,9 @@ class Beside:
         mine = self._ports.get((session.address, session.port)) if session.address is not None else None
         if mine is None or mine.failing is None:
             return ()
-        since, until = mine.failing - TOGETHER, session.opened + TOGETHER
+        since, until = mine.failing - TOGETHER, session.opened
+        if session.opened <= mine.failing:  # its first: of those that begin together one is a moment ahead
+            until += TOGETHER
         return tuple(
             Answered(one.service, port)
             for (address, port), one in self._ports.items()

@@ -10,11 +10,14 @@ Rule 2: that other ports answered shows only that the address was there: "probab
 
 from __future__ import annotations
 
-from probe.model import Failure, Verdict
+from probe.model import Failure, Phase, Verdict
 from probe.verdict.case import Case, listed
 
 MISSING, ALONE = "not-a-port-of-the-service", "this-port-alone"
 """The rows of verdict/cause.py that these sentences are."""
+
+AT_ONCE = 1.0
+"""Seconds within which nobody has asked for a neighbour in vain, which takes 3: whoever says no so soon forbids it."""
 
 SPEAKER = "see whether a speaker announces the address (`kubectl get servicel2statuses -A`)"
 
@@ -42,8 +45,8 @@ def alone(case: Case) -> str | None:
     there = f"{answered} at {case.session.address} answered meanwhile"
     if not _may_lack(case):
         return f"Port {case.session.port} alone leads nowhere: {there}"
-    if case.judgement.verdict is Verdict.SILENT_DROP:
-        return f"Port {case.session.port} is probably missing in the Service, or a filter drops it: {there}"
+    if _may_be_filtered(case):
+        return f"Port {case.session.port} is probably missing in the Service, or a filter keeps it out: {there}"
     return f"Port {case.session.port} is probably missing in the Service: {there}, so somebody announces the address"
 
 
@@ -68,8 +71,7 @@ def _next(case: Case, row: str, port: str, shown: str) -> str:
         )
     if not _may_lack(case):
         return f"See where {case.session.address} sends what comes for {port}: to a machine that is gone, or a filter."
-    is_dropped = case.judgement.verdict is Verdict.SILENT_DROP
-    other = "look for a filter on it (NetworkPolicy, firewalls)" if is_dropped else SPEAKER
+    other = "look for a filter on it (NetworkPolicy, firewalls)" if _may_be_filtered(case) else SPEAKER
     return (
         f"See whether the Service has {port} ({shown}); put it there, or take this endpoint out of the configuration. "
         f"Where it has it, {other}."
@@ -77,14 +79,24 @@ def _next(case: Case, row: str, port: str, shown: str) -> str:
 
 
 def _may_lack(case: Case) -> bool:
-    """Whether it may be a Service that lacks the port; a node and a proxy have ports of their own."""
-    return not case.outside and case.topology.node_at(case.session.address) is None and not _has_port(case)
+    """Whether it may be a Service that lacks the port."""
+    return not _has_ports_of_its_own(case) and not _has_port(case)
+
+
+def _may_be_filtered(case: Case) -> bool:
+    return case.judgement.verdict is Verdict.SILENT_DROP or case.session.seconds_in(Phase.CONNECT) < AT_ONCE
+
+
+def _has_ports_of_its_own(case: Case) -> bool:
+    """A node, as a proxy: its address may be the Service's too (externalIPs), and the port a NodePort."""
+    return case.outside or case.topology.node_at(case.session.address) is not None
 
 
 def _has_port(case: Case) -> bool | None:
     """Whether the Service whose address it is has this port, by the API's word."""
     service = case.topology.service
-    if case.outside or service.addresses is None or case.session.address not in service.addresses.value:
+    ours = service.addresses is not None and case.session.address in service.addresses.value
+    if not ours or _has_ports_of_its_own(case):
         return None
     return case.session.port in _ports(case) if _ports(case) else None
 

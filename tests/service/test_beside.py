@@ -42,6 +42,8 @@ def lost(opened: float, port: int = 587, failure: Failure = Failure.UNREACHABLE)
         ([at(99.9, 25), lost(100)], [25]),
         ([at(98, 25), lost(100)], []),  # the address may have gone since
         ([at(102, 25), lost(100)], []),  # or be back since
+        ([at(100.3, 25), lost(100)], [25]),
+        ([lost(100), at(130.3, 25), lost(130)], []),
         ([lost(100), at(115, 25), lost(130)], [25]),
         ([lost(100), at(115, 25), lost(130), at(132, 25), lost(160)], [25]),
         ([lost(100), at(115, 25), at(130, 587), lost(160)], []),
@@ -82,4 +84,4 @@ async def test_a_round_says_that_it_is_the_port(tmp_path: Path) -> None:
     judged = done.results[1].judgement
     assert judged.verdict is Verdict.SILENT_DROP
     told = f"smtp ({smtp.port}) at 127.0.0.1 answered meanwhile."
-    assert judged.cause == f"Port {port} is probably missing in the Service, or a filter drops it: {told}"
+    assert judged.cause == f"Port {port} is probably missing in the Service, or a filter keeps it out: {told}"

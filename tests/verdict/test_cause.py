@@ -28,6 +28,7 @@ from probe.model import (
     Origin,
     Peer,
     Phase,
+    PhaseTiming,
     PodEndpoint,
     Policy,
     Service,
@@ -420,13 +421,16 @@ def test_every_row_has_a_case_and_a_place_in_the_documents() -> None:
 
 BESIDE = (Answered(Service.IMAPS, 993), Answered(Service.SUBMISSIONS, 465))
 AT_A_NODE = smtp_session(fault=LOST.fault, client=None, address=TWO)
+UNFOUND = replace(LOST, phases=(PhaseTiming(phase=Phase.CONNECT, seconds=3.06),))
+EXTERNAL = replace(LACKING, addresses=known((TWO,)))
 HAVING = replace(LACKING, ports=known((25, 993)))
 
 
 @pytest.mark.parametrize(
     ("session", "facts", "said", "todo"),
     [
-        (LOST, topology(), "is probably missing in the Service: ", "see whether a speaker announces the address"),
+        (UNFOUND, topology(), "is probably missing in the Service: ", "see whether a speaker announces the address"),
+        (LOST, topology(), "is probably missing in the Service, or a filter keeps it out: ", "look for a filter on it"),
         (
             LOST,
             topology(service=LACKING),
@@ -435,7 +439,13 @@ HAVING = replace(LACKING, ports=known((25, 993)))
         ),
         (LOST, topology(service=HAVING), "alone leads nowhere: ", "See where 10.0.20.202 sends what comes for port 25"),
         (AT_A_NODE, topology(node("k8s-node2")), "alone leads nowhere: ", "See where 10.0.20.102 sends what comes"),
-        (DROPPED, topology(), "is probably missing in the Service, or a filter drops it: ", "look for a filter on it"),
+        (AT_A_NODE, topology(node("k8s-node2"), service=EXTERNAL), "alone leads nowhere: ", "See where 10.0.20.102"),
+        (
+            DROPPED,
+            topology(),
+            "is probably missing in the Service, or a filter keeps it out: ",
+            "look for a filter on it",
+        ),
         # What is known of now is stronger than what answered a while ago; what is known of no port is weaker.
         (LOST, topology(announcers=announced()), None, "See whether a speaker announces it"),
         (DROPPED, topology(*POD_ON_ONE, announcers=announced(BY_TWO)), None, "compare the node that announces the VIP"),
