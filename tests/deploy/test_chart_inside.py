@@ -205,8 +205,9 @@ def test_an_open_page_is_told() -> None:
     assert "It is open on the node. TLS and users: config.web.config_file (docs/http.md)." in said["minimal"]
     assert "All of this cluster reaches it." in said["openshift"]
     closed = {name for name, text in said.items() if "may read the page" not in text}
-    assert closed == {"account-only", "web-config", "network-policy", "syslog"}
-    abroad = render(merged(values_of("syslog"), {"service": {"type": "LoadBalancer"}})).notes
+    assert closed == {"account-only", "web-config", "network-policy"}
+    assert "or a networkPolicy whose `from` says who may (docs/http.md)." in said["syslog"]
+    abroad = render(merged(values_of("network-policy"), {"service": {"type": "LoadBalancer"}})).notes
     assert "The Service is open beyond this cluster." in abroad
 
 
