@@ -167,9 +167,24 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- end }}
 {{- $volumes = append $volumes .name }}
 {{- end }}
-{{- $places := list "/etc/mailprobe" "/var/lib/mailprobe" "/tmp" }}
-{{- range .Values.secrets }}{{ $places = append $places (printf "/run/secrets/%s" .name) }}{{ end }}
-{{- range .Values.extraVolumeMounts }}
+{{- /* Directories out of a ConfigMap or Secret: the kubelet makes a directory of every place below, on which no file can be put. */}}
+{{- $fixed := list "/etc/mailprobe" }}
+{{- range .Values.secrets }}{{ $fixed = append $fixed (printf "/run/secrets/%s" .name) }}{{ end }}
+{{- $places := concat $fixed (list "/var/lib/mailprobe" "/tmp") }}
+{{- $single := list }}
+{{- $keyed := list }}
+{{- range .Values.extraVolumes }}
+{{- if eq ((.hostPath | default dict).type | default "") "File" }}{{ $single = append $single .name }}{{ end }}
+{{- if or .configMap .secret .projected .downwardAPI }}{{ $keyed = append $keyed .name }}{{ end }}
+{{- end }}
+{{- range $mount := .Values.extraVolumeMounts }}
+{{- if or (has .name $single) (and (has .name $keyed) (or .subPath .subPathExpr)) }}
+{{- range $fixed }}
+{{- if hasPrefix (printf "%s/" .) (clean $mount.mountPath) }}
+- extraVolumeMounts puts a file at {{ $mount.mountPath | quote }}, and {{ . }} is a read-only directory of the chart's: the container could not be made. Choose a place outside, say {{ printf "/etc/mailprobe-files/%s" (base $mount.mountPath) }}, or mount the whole directory.
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if not (has .name $volumes) }}
 - extraVolumeMounts mounts a volume {{ .name | quote }}, which extraVolumes does not have.
 {{- end }}
