@@ -36,7 +36,7 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- if .Values.rbac.create }}
 {{- $reads := fromYaml (include "mailprobe.reads" .) }}
 {{- $names := $reads.logs | default list }}
-{{- range $reads.services }}{{ $names = concat $names (list .namespace .service .metallb) }}{{ end }}
+{{- range $reads.services }}{{ $names = concat $names (list .namespace .service) }}{{ end }}
 {{- range $names | uniq }}
 {{- if contains "${" . }}
 - config reads {{ . }} from the Kubernetes API, and access rights have to name the namespace or Service: write it out, or set rbac.create: false and give the rights yourself.
