@@ -6,6 +6,7 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 
 {{- define "mailprobe.contradictions" -}}
 {{- include "mailprobe.contradictions.config" . }}
+{{- include "mailprobe.contradictions.rules" . }}
 {{- if .Values.accountOnly }}
 {{- include "mailprobe.contradictions.account" . }}
 {{- else }}
@@ -49,11 +50,13 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- end }}
 
 {{- define "mailprobe.contradictions.account" -}}
+{{- if not (or .Values.prometheusRule.enabled .Values.maintenanceRule.enabled .Values.dashboard.enabled) }}
 {{- if not .Values.rbac.create }}
 - accountOnly is true and rbac.create false: nothing would be left to install.
 {{- end }}
 {{- if not (include "mailprobe.readsApi" .) }}
 - accountOnly is true, but config has neither a source of kind kubernetes nor topology.kubernetes: there is nothing that an account could read.
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -295,6 +298,15 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 - {{ . }}.scrapeTimeout is {{ $scrape.scrapeTimeout }} and its interval {{ $scrape.interval }}: the operator refuses a scrape that may take longer than its interval, where nobody who installs sees it.
 {{- end }}
 {{- end }}
+{{- $needed := include "mailprobe.longestAnswer" . | float64 }}
+{{- with .Values.probeResources }}
+{{- if and .enabled (lt (include "mailprobe.milliseconds" .scrapeTimeout | float64) $needed) }}
+- probeResources.scrapeTimeout is {{ .scrapeTimeout }}, and an answer may take {{ divf $needed 1000 }}s (config.timeouts.session, as long again where a message is read back, then evidence, or after a failure two control connections and its cause): Prometheus would give up on just those that say what is broken. Make it {{ divf $needed 1000 | ceil }}s or more, its interval too, or the timeouts shorter.
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "mailprobe.contradictions.rules" -}}
 {{- if .Values.prometheusRule.enabled }}
 {{- $paces := dict }}
 {{- if not .Values.probeResources.enabled }}{{ $_ := set $paces "config.schedule.interval" (.Values.config.schedule | default dict).interval }}{{ end }}
@@ -308,12 +320,6 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- if and $pace (gt (include "mailprobe.milliseconds" $pace | float64) 300000.0) }}
 - {{ $name }} is {{ $pace }}, and the alerts of prometheusRule want sessions every 5m or more often: above it they come late, or not at all. Make it 5m or less.
 {{- end }}
-{{- end }}
-{{- end }}
-{{- $needed := include "mailprobe.longestAnswer" . | float64 }}
-{{- with .Values.probeResources }}
-{{- if and .enabled (lt (include "mailprobe.milliseconds" .scrapeTimeout | float64) $needed) }}
-- probeResources.scrapeTimeout is {{ .scrapeTimeout }}, and an answer may take {{ divf $needed 1000 }}s (config.timeouts.session, as long again where a message is read back, then evidence, or after a failure two control connections and its cause): Prometheus would give up on just those that say what is broken. Make it {{ divf $needed 1000 | ceil }}s or more, its interval too, or the timeouts shorter.
 {{- end }}
 {{- end }}
 {{- $files := dict "prometheusRule" (list "files/mailprobe.rules.yaml" "groups:") "maintenanceRule" (list "files/maintenance.rules.yaml" "groups:") "dashboard" (list "files/mailprobe.json" "{") }}
