@@ -173,6 +173,12 @@ def test_only_what_the_configuration_names_is_reached() -> None:
     }
 
 
+def test_a_node_without_an_address_is_left_to_check_config() -> None:
+    nodes = {"config": {"topology": {"nodes": {"k8s-node3": []}}}}
+    known = _reached(rendered("network-policy").one("NetworkPolicy"))
+    assert _reached(render(merged(values_of("network-policy"), nodes)).one("NetworkPolicy")) == known
+
+
 def test_only_prometheus_and_the_senders_come_in() -> None:
     (page,) = rendered("network-policy").one("NetworkPolicy")["spec"]["ingress"]
     assert page["ports"] == [{"port": 9797, "protocol": "TCP"}]

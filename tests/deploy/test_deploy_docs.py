@@ -30,9 +30,9 @@ def test_the_values_of_the_document_install_both_halves() -> None:
     watched = {name: {"enabled": True} for name in ("prometheusRule", "dashboard")}
     here = {one["kind"] for one in render(values | {"accountOnly": True} | watched).manifests}
     assert here == account | {"PrometheusRule", "ConfigMap"}
-    image = {"image": {"repository": "registry.example.org/mailprobe"}}
+    image = {"image": {"repository": "registry.example.org/mailprobe", "tag": "$tag"}}
     (container,) = render(values | image).one("Deployment")["spec"]["template"]["spec"]["containers"]
-    assert f"docker push {container['image']}\n" in HELM
+    assert f'docker push "{container["image"]}"\n' in HELM
 
 
 def test_the_daemon_s_own_configuration_makes_the_values_of_the_account(tmp_path: Path) -> None:

@@ -34,6 +34,11 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 - {{ . }} holds a secret in clear, and whoever may read the ConfigMap reads it: name a file of a Secret (password_file) or a variable (${NAME}) instead.
 {{- end }}
 {{- end }}
+{{- range fromYamlArray (include "mailprobe.urls" .) }}
+{{- if regexMatch "://[^/?#]*[$][{][^/?#]*@" . }}
+- config has a URL with a user in it, {{ regexReplaceAll "//[^/?#]*@" . "//…@" }}, and the daemon takes none: leave host and port there; for a Loki `username` stands beside it, with `password` or `password_file`.
+{{- end }}
+{{- end }}
 {{- if .Values.rbac.create }}
 {{- $reads := fromYaml (include "mailprobe.reads" .) }}
 {{- $names := $reads.logs | default list }}
@@ -137,7 +142,12 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 - lifeSigns.over is https and scrape.scheme http: the daemon speaks one of them, so either the kubelet would end the pod again and again or no scrape would be answered. Set scrape.scheme to https, or leave lifeSigns.over at auto.
 {{- end }}
 {{- if and $web.config_file .Values.scrape.basicAuth (has .Values.lifeSigns.over (list "http" "https")) }}
-- lifeSigns.over is {{ .Values.lifeSigns.over }} and scrape.basicAuth is given: a daemon that asks for a password asks the kubelet too, which has none, and would end the pod again and again. Leave lifeSigns.over at auto.
+- lifeSigns.over is {{ .Values.lifeSigns.over }} and scrape.basicAuth is given: a daemon that asks for a password asks the kubelet too, which has none, and would end the pod again and again. Leave lifeSigns.over at auto, or take exec.
+{{- end }}
+{{- with .Values.scrape.tlsConfig }}
+{{- if and $web.config_file (eq $.Values.lifeSigns.over "https") (or .cert .certFile .keySecret .keyFile) }}
+- lifeSigns.over is https and scrape.tlsConfig has a certificate: a daemon that asks for one asks the kubelet too, which has none, and would end the pod again and again. Leave lifeSigns.over at auto, or take exec.
+{{- end }}
 {{- end }}
 {{- $file := (.Values.config.history | default dict).file | default "/var/lib/mailprobe/history.db" }}
 {{- if or (not (hasPrefix "/var/lib/mailprobe/" (clean $file))) (hasSuffix "/" $file) }}
@@ -287,7 +297,7 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- end }}
 {{- if .Values.networkPolicy.enabled }}
 {{- range fromYamlArray (include "mailprobe.urls" .) }}
-{{- if contains "${" . }}
+{{- if contains "${" (regexReplaceAll "//[^/?#]*@" . "//") }}
 - config has the URL {{ . }}, and networkPolicy has to name its host and port: write them out.
 {{- end }}
 {{- end }}
