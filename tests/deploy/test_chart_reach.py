@@ -174,7 +174,7 @@ def test_only_what_the_configuration_names_is_reached() -> None:
 
 
 def test_a_node_without_an_address_is_left_to_check_config() -> None:
-    nodes = {"config": {"topology": {"nodes": {"k8s-node3": []}}}}
+    nodes: Values = {"config": {"topology": {"nodes": {"k8s-node3": []}}}}
     known = _reached(rendered("network-policy").one("NetworkPolicy"))
     assert _reached(render(merged(values_of("network-policy"), nodes)).one("NetworkPolicy")) == known
 
