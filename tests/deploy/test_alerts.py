@@ -123,6 +123,7 @@ def test_every_runbook_is_an_alert_s_and_has_its_sections() -> None:
         assert f"amtool silence add alertname={alert} " in text, page.name
         for section in ("Confirm by hand", "Silence"):
             assert "```\n" in text.partition(f"## {section}")[2].partition("\n## ")[0], (page.name, section)
+        assert "](../by-hand.md)" in text.partition("## Confirm by hand")[2].partition("```")[0], page.name
 
 
 def test_commands_of_ours_in_runbooks_are_understood() -> None:
