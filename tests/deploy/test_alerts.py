@@ -41,6 +41,22 @@ OF_PROMETHEUS = {"ALERTS", "up"}
 OF_PROBE = {"mailprobe_unfinished"}
 """Told by /probe alone, beside metrics of the catalogue."""
 
+KUBECTL = {
+    "auth": {"--as"},
+    "cordon": set[str](),
+    "delete": {"-l", "--field-selector"},
+    "describe": {"-l"},
+    "exec": {"-it"},
+    "get": {"-A", "-l", "-o", "--field-selector", "--sort-by"},
+    "logs": {"-l", "--since", "--tail"},
+    "patch": {"-p"},
+    "uncordon": set[str](),
+}
+"""Options that its subcommands have, as far as they are needed, beside `-n`: read up in the help of kubectl 1.32."""
+
+ASKS = "doveadm auth test "
+"""Without a terminal it reads no password, and says that whatever it read is wrong."""
+
 
 def runbook(alert: str) -> Path:
     """Where an alert's runbook is: its name in lower case, with dashes."""
@@ -136,6 +152,19 @@ def test_commands_of_ours_in_runbooks_are_understood() -> None:
             command.make_context("probe", words)
         else:
             command.commands[words[0]].make_context(words[0], words[1:])
+
+
+def test_kubectl_in_runbooks_knows_its_options_and_has_a_terminal_where_a_password_is_asked_for() -> None:
+    """Not run: whoever runs the tests may have a cluster."""
+    text = "\n".join(page.read_text(encoding="utf-8") for page in [*RUNBOOKS.iterdir()]) + DOCUMENT
+    told = [re.split(r"[`#|)\n]", one)[0] for one in text.split("kubectl ")[1:]]
+    assert len(told) > len(NAMES)
+    for one in told:
+        words = shlex.split(one.partition(" -- ")[0])
+        given = {word.partition("=")[0] for word in words if word.startswith("-")}
+        verb = next(iter(re.findall(r"^(?:-n \S+ )?(\w+)", one)), "none")
+        assert given <= {"-n", *KUBECTL.get(verb, ())}, one
+        assert ASKS not in one or "-it" in given, one
 
 
 def test_every_verdict_but_the_good_one_has_its_alert() -> None:
