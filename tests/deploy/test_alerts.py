@@ -141,6 +141,17 @@ def test_every_runbook_is_an_alert_s_and_has_its_sections() -> None:
             assert "```\n" in text.partition(f"## {section}")[2].partition("\n## ")[0], (page.name, section)
 
 
+def test_the_runbook_of_whatever_inhibits_others_says_so() -> None:
+    """Whoever silences it for a week should know what else is not told."""
+    example = yaml.safe_load(RULES.with_name("alertmanager.example.yaml").read_text(encoding="utf-8"))
+    sources = " ".join(one["source_matchers"][0] for one in example["inhibit_rules"])
+    inner = "|".join(re.findall(r"Mailprobe\(?([\w|]+)", sources)).split("|")
+    inhibiting = {f"Mailprobe{name}" for name in inner} - {"MailprobeMaintenance"}
+    assert inhibiting <= {*NAMES}
+    silent = [name for name in inhibiting if "silenced or not, it inhibits" not in runbook(name).read_text("utf-8")]
+    assert silent == []
+
+
 def test_commands_of_ours_in_runbooks_are_understood() -> None:
     """Parsed, and not run."""
     text = "\n".join(page.read_text(encoding="utf-8") for page in [*RUNBOOKS.iterdir()]) + DOCUMENT
