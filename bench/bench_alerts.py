@@ -55,7 +55,8 @@ from tests.lab.world import enter  # noqa: E402
 
 GENERATION = "debian12"
 LOOK = 0.2
-PATIENCE = 45 * 60.0
+PATIENCE = 75 * 60.0
+"""Seconds. A certificate pages after half an hour, and is taken back twenty minutes after its end."""
 FORGETS = 95.0
 """Seconds until Alertmanager has let go of a group without alerts: until then what comes is an update of an old page,
 and waits for group_interval."""

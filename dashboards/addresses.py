@@ -66,8 +66,8 @@ def clients() -> timeseries.Panel:
     said = Said(
         title="Whose addresses do real clients come from?",
         description="Clients per minute in the mail server's logs, all of them, by whose network their address is of; "
-        "as the vantage tells it that reads most. other: no network of the configuration, as real clients should be. "
-        "node, pod, proxy or gateway growing: real clients are masked, not only the probe.",
+        "as the one vantage tells it that reads most. other: no network of the configuration, as real clients should "
+        "be. node, pod, proxy or gateway growing: real clients are masked, not only the probe.",
         unit="cpm",
     )
     panel = panels.lines(said, panels.series(questions.CLIENTS, "{{network}}"), stacked=True)

@@ -44,8 +44,9 @@ NUMBERS = (
     (
         Said(
             title="Unverified",
-            description="Endpoints that work, but of which no log line proves what the server saw. All at once: the "
-            "evidence is missing, see the section Evidence.",
+            description="Endpoints of which nothing proves what the server saw. They work, and their log lines are "
+            "missing (all at once: see the section Evidence); or the vantage cannot even open sessions, by its own "
+            "fault: its status page says so at once, MailprobeStale after five minutes.",
             steps=steps((1, COLOURS[Kind.UNVERIFIED])),
         ),
         questions.UNVERIFIED,
@@ -53,8 +54,9 @@ NUMBERS = (
     (
         Said(
             title="Most time out",
-            description="How long the worst endpoint was critical within the picture's time, all its outages together; "
-            "how long each was is on the status page. Short gaps count: the daemon counts from session to session.",
+            description="How long the worst endpoint was critical within the picture's time, all its outages together, "
+            "and those of two ports of one service added; how long each was is on the status page. Short gaps count: "
+            "the daemon counts from session to session.",
             unit="s",
             steps=steps((1, WARNING), (60, BAD)),
         ),
@@ -159,7 +161,7 @@ def firing() -> table.Panel:
         "deploy/prometheus/mailprobe.rules.yaml. The runbook of each is behind the link at the top.",
         steps=steps((1, BAD)),
     )
-    order = ("alertname", "severity", "path", "service", "vantage", "node", "source")
+    order = ("alertname", "severity", "path", "service", "vantage", "node", "source", "job", "instance")
     columns = panels.Columns(order=order, sorted_by="alertname", left_out=["Value"])
     panel = panels.grid(said, panels.rows(questions.FIRING_NOW), columns=columns)
     return panel.no_value("nothing fires, or no rules are loaded")

@@ -88,7 +88,8 @@ _ALERTS = "vantage=~{},path=~{},service=~{}".format(*_ANY)
 """An alert that is of no single vantage, path or service is shown whatever is chosen."""
 
 FIRING = f'ALERTS{{alertname=~"Mailprobe.*",alertstate="firing",{_ALERTS}}}'
-FIRING_NOW = f"max by (alertname, severity, {BY_ENDPOINT}, node, source) ({FIRING})"
+FIRING_NOW = f"max by (alertname, severity, {BY_ENDPOINT}, node, source, job, instance) ({FIRING})"
+"""A target that never answered has no other name than its job and instance."""
 
 _SESSIONS = "sum by (path) (increase(mailprobe_sessions_total{{" + ENDPOINT + ",{}}}[$__range]))"
 _PROVED = _SESSIONS.format(of((Verdict.PRESERVED, Verdict.MASKED)))
@@ -97,9 +98,9 @@ _MASKED_BY = f"max by ({BY_ENDPOINT}, network) (mailprobe_masked_by{{{ENDPOINT}}
 _NETWORKS = f"0 * max by (network) (mailprobe_masked_by{{{ENDPOINT}}})"
 WHO_MASKS = f"sum by (network) ({_MASKED_BY}) or {_NETWORKS}"
 MASKED_NOW = f"sum by (path, service, network) ({_MASKED_BY})"
-CLIENTS = (
-    f"60 * max by (network) (sum by (vantage, network) (rate(mailprobe_clients_total{{{VANTAGE}}}[$__rate_interval])))"
-)
+_CLIENTS = f"sum by (vantage, network) (rate(mailprobe_clients_total{{{VANTAGE}}}[$__rate_interval]))"
+CLIENTS = f"60 * sum by (network) ({_CLIENTS} and on (vantage) topk(1, sum by (vantage) ({_CLIENTS})))"
+"""Of one vantage: several read the same log, and may know other networks."""
 
 TIME_OUT = f"clamp_max(max by (path) (rate(mailprobe_outage_seconds_total{{{ENDPOINT}}}[$__rate_interval])), 1)"
 """Sessions move the counter in jumps, so a window may seem to hold more of them than it is long."""

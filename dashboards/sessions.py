@@ -32,9 +32,9 @@ def longest() -> table.Panel:
     """A row for each endpoint."""
     said = Said(
         title="Which endpoints were out longest?",
-        description=f"Seconds of outage within the picture's time, all outages of an endpoint together, the "
-        f"{questions.MOST} longest. Prometheus extrapolates to its "
-        "scrapes; the status page has each outage to the tenth of a second.",
+        description=f"Seconds of outage within the picture's time, all outages of an endpoint together (of two ports "
+        f"of one service those of both), the {questions.MOST} longest. Prometheus extrapolates to its scrapes; the "
+        "status page has each outage to the tenth of a second.",
         unit="s",
     )
     looks = {"Value": panels.named("outage", "s", steps((1, WARNING), (60, BAD)))}

@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
     FINE = "the address arrives"
     NOT_JUDGED = "not judged yet"
-    UNVERIFIED = "works, unproven"
+    UNVERIFIED = "nothing proven"
     WARNING = "refused or broken at times"
     WRONG_ADDRESS = "mail flows, the address is wrong"
     SHUT = "nobody gets in"

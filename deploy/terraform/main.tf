@@ -43,6 +43,17 @@ variable "probe_context" {
   }
 }
 
+variable "prometheus_in" {
+  description = "Which of the two has Prometheus with its operator, and Grafana: scrape, rules and dashboard that the values enable are made there alone."
+  type        = string
+  default     = "probe"
+
+  validation {
+    condition     = contains(["probe", "mail"], var.prometheus_in)
+    error_message = "It is \"probe\" or \"mail\"."
+  }
+}
+
 variable "namespace" {
   description = "The probe's namespace in both clusters."
   type        = string
@@ -53,6 +64,12 @@ variable "image" {
   description = "The image, built from this repository and pushed to where the probe's cluster finds it."
   type        = object({ repository = string, tag = optional(string, "") })
   default     = { repository = "mailprobe" }
+}
+
+locals {
+  unwatched = yamlencode({
+    for name in ["serviceMonitor", "probeResources", "prometheusRule", "maintenanceRule", "dashboard"] : name => { enabled = false }
+  })
 }
 
 provider "helm" {
@@ -77,7 +94,7 @@ resource "helm_release" "account" {
   namespace        = var.namespace
   create_namespace = true
   chart            = "${path.module}/../helm/mailprobe"
-  values           = [file(var.values), yamlencode({ accountOnly = true })]
+  values           = [file(var.values), yamlencode({ accountOnly = true }), var.prometheus_in == "mail" ? "{}" : local.unwatched]
 }
 
 resource "helm_release" "probe" {
@@ -86,7 +103,7 @@ resource "helm_release" "probe" {
   namespace        = var.namespace
   create_namespace = true
   chart            = "${path.module}/../helm/mailprobe"
-  values           = [file(var.values), yamlencode({ image = var.image })]
+  values           = [file(var.values), yamlencode({ image = var.image }), var.prometheus_in == "probe" ? "{}" : local.unwatched]
   depends_on       = [helm_release.account]
   wait             = false
 

@@ -36,7 +36,7 @@ class KubernetesSource(Part):
         default=None,
         description="How to reach the cluster, and as whom. Default: the account of the pod that the probe runs in, "
         "else the file that $KUBECONFIG names, else ~/.kube/config.",
-        examples=["/etc/mailprobe/kubeconfig"],
+        examples=["${CREDENTIALS_DIRECTORY}/kubeconfig"],
     )
     context: Text | None = key(
         default=None, description="Context of the kubeconfig. Default: its current one.", examples=["mailprobe"]

@@ -110,7 +110,7 @@ class LokiAccess(_Loki):
     bearer_token_file: FilePath | None = key(
         default=None,
         description="File that holds a bearer token, instead of username. It is read for every request, so a renewed "
-        "token is used at once.",
+        "token is used at once (of systemd's LoadCredential after a restart: that is a copy).",
         examples=["/var/run/secrets/tokens/loki"],
     )
     tls: LokiTls = key(default={}, description="Certificates, for an https:// url.")

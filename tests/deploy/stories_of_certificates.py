@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.deploy.case import Case, certificate, lan
+from tests.deploy.story import Vantage
 
 EXPIRING = 'MailprobeCertificateExpiring{{path="vip",service="{}",severity="critical"}}'
 CERTIFIED = ("imaps", "submission", "submissions")
@@ -36,9 +37,13 @@ CERTIFICATES = (
         fires={at: {} for at in ("20m", "34m", "35m30s", "39m30s", "44m30s")},
     ),
     Case(
-        name="certificates with three weeks, ten days, two days, and none left",
-        vantages=(lan("preserved 36m", more={f"vip/{service}": "preserved 36m" for service in CERTIFIED}),),
+        name="certificates with three weeks, ten days, two days, and none left; vps meets another server",
+        vantages=(
+            lan("preserved 36m", more={f"vip/{service}": "preserved 36m" for service in CERTIFIED}),
+            Vantage(name="vps", scripts={"vip/imaps": "preserved 36m"}),
+        ),
         series={
+            certificate("imaps").replace("lan", "vps"): "7776000x216",
             certificate("smtp"): "1814400x216",
             certificate("imaps"): "864000x216",
             certificate("submission"): "172800x216",
@@ -48,13 +53,13 @@ CERTIFICATES = (
             "29m": {},
             "35m": {
                 'MailprobeCertificateExpiring{path="vip",service="imaps",severity="warning"}': (
-                    "vip/imaps: the certificate expires in 9d 23h 25m 0s"
+                    "vip/imaps: the certificate expires in 9d 23h 25m 0s, seen from lan"
                 ),
                 'MailprobeCertificateExpiring{path="vip",service="submission",severity="critical"}': (
-                    "vip/submission: the certificate expires in 1d 23h 25m 0s"
+                    "vip/submission: the certificate expires in 1d 23h 25m 0s, seen from lan"
                 ),
                 'MailprobeCertificateExpiring{path="vip",service="submissions",severity="critical"}': (
-                    "vip/submissions: the certificate has expired"
+                    "vip/submissions: the certificate has expired, seen from lan"
                 ),
             },
         },

@@ -61,7 +61,7 @@ VERDICTS = (
             "5m": {
                 drop(): "",
                 'MailprobeAnnouncerWithoutEndpoint{node="node2"}': (
-                    "node2 announces the mail address and has no local endpoint"
+                    "node2 announces the mail address and has no local endpoint, seen from lan"
                 ),
             },
             "10m30s": {drop(): "", 'MailprobeAnnouncerWithoutEndpoint{node="node2"}': ""},

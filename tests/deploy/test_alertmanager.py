@@ -149,8 +149,10 @@ async def test_inhibitions(tmp_path: Path) -> None:
             await post(session, url, [*sources, *silenced, *told], over=True)
 
 
-async def test_a_drop_is_a_page_of_its_own_beside_masking_and_what_joins_it_is_told_soon(tmp_path: Path) -> None:
-    """Whoever has acknowledged or silenced the masking would sleep through it otherwise."""
+async def test_a_drop_is_a_page_of_its_own_beside_masking_and_logins_and_what_joins_it_is_told_soon(
+    tmp_path: Path,
+) -> None:
+    """Whoever has acknowledged the masking, or the probe's password, would sleep through it otherwise."""
     told: asyncio.Queue[Any] = asyncio.Queue()
 
     async def webhook(request: web.BaseRequest) -> web.Response:
@@ -162,15 +164,18 @@ async def test_a_drop_is_a_page_of_its_own_beside_masking_and_what_joins_it_is_t
         example = EXAMPLE.read_text(encoding="utf-8").replace("http://127.0.0.1:9099", pager)
         file.write_text(yaml.safe_dump(hurried(example, FACTOR)), encoding="utf-8")
         async with alertmanager(file, tmp_path) as url:
-            masked, drop = MASKED | VIP, DROP | VIP
+            masked, login, drop = MASKED | VIP, {"alertname": "MailprobeLoginFailed"} | IMAPS, DROP | VIP
             joins = {**VIP, "alertname": "MailprobeRefused", "service": "imaps"}
-            pages = []
-            for alert in (masked, drop, joins):
-                await post(session, url, [alert])
+            keys = []
+            for posted in ([masked, login], [drop], [joins]):
+                await post(session, url, posted)
                 async with asyncio.timeout(SOON):
-                    pages.append(await told.get())
-                assert alert in [one["labels"] for one in pages[-1]["alerts"]]
-            assert pages[0]["groupKey"] != pages[1]["groupKey"] == pages[2]["groupKey"]
+                    pages = [await told.get() for _ in posted]
+                said = [one["labels"] for page in pages for one in page["alerts"]]
+                assert [alert for alert in posted if alert not in said] == []
+                keys += [page["groupKey"] for page in pages]
+            assert len({*keys[:3]}) == 3
+            assert keys[2] == keys[3]
             await post(session, url, [drop, joins], over=True)
             async with asyncio.timeout(SOON):
                 assert (await told.get())["status"] == "resolved"

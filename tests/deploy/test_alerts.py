@@ -41,6 +41,22 @@ OF_PROMETHEUS = {"ALERTS", "up"}
 OF_PROBE = {"mailprobe_unfinished"}
 """Told by /probe alone, beside metrics of the catalogue."""
 
+KUBECTL = {
+    "auth": {"--as"},
+    "cordon": set[str](),
+    "delete": {"-l", "--field-selector"},
+    "describe": {"-l"},
+    "exec": {"-it"},
+    "get": {"-A", "-l", "-o", "--field-selector", "--sort-by"},
+    "logs": {"-l", "--since", "--tail"},
+    "patch": {"-p"},
+    "uncordon": set[str](),
+}
+"""Options that its subcommands have, as far as they are needed, beside `-n`: read up in the help of kubectl 1.32."""
+
+ASKS = "doveadm auth test "
+"""Without a terminal it reads no password, and says that whatever it read is wrong."""
+
 
 def runbook(alert: str) -> Path:
     """Where an alert's runbook is: its name in lower case, with dashes."""
@@ -123,6 +139,18 @@ def test_every_runbook_is_an_alert_s_and_has_its_sections() -> None:
         assert f"amtool silence add alertname={alert} " in text, page.name
         for section in ("Confirm by hand", "Silence"):
             assert "```\n" in text.partition(f"## {section}")[2].partition("\n## ")[0], (page.name, section)
+        assert "](../by-hand.md)" in text.partition("## Confirm by hand")[2].partition("```")[0], page.name
+
+
+def test_the_runbook_of_whatever_inhibits_others_says_so() -> None:
+    """Whoever silences it for a week should know what else is not told."""
+    example = yaml.safe_load(RULES.with_name("alertmanager.example.yaml").read_text(encoding="utf-8"))
+    sources = " ".join(one["source_matchers"][0] for one in example["inhibit_rules"])
+    inner = "|".join(re.findall(r"Mailprobe\(?([\w|]+)", sources)).split("|")
+    inhibiting = {f"Mailprobe{name}" for name in inner} - {"MailprobeMaintenance"}
+    assert inhibiting <= {*NAMES}
+    silent = [name for name in inhibiting if "silenced or not, it inhibits" not in runbook(name).read_text("utf-8")]
+    assert silent == []
 
 
 def test_commands_of_ours_in_runbooks_are_understood() -> None:
@@ -136,6 +164,19 @@ def test_commands_of_ours_in_runbooks_are_understood() -> None:
             command.make_context("probe", words)
         else:
             command.commands[words[0]].make_context(words[0], words[1:])
+
+
+def test_kubectl_in_runbooks_knows_its_options_and_has_a_terminal_where_a_password_is_asked_for() -> None:
+    """Not run: whoever runs the tests may have a cluster."""
+    text = "\n".join(page.read_text(encoding="utf-8") for page in [*RUNBOOKS.iterdir()]) + DOCUMENT
+    told = [re.split(r"[`#|)\n]", one)[0] for one in text.split("kubectl ")[1:]]
+    assert len(told) > len(NAMES)
+    for one in told:
+        words = shlex.split(one.partition(" -- ")[0])
+        given = {word.partition("=")[0] for word in words if word.startswith("-")}
+        verb = next(iter(re.findall(r"^(?:-n \S+ )?(\w+)", one)), "none")
+        assert given <= {"-n", *KUBECTL.get(verb, ())}, one
+        assert ASKS not in one or "-it" in given, one
 
 
 def test_every_verdict_but_the_good_one_has_its_alert() -> None:

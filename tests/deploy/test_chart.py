@@ -349,6 +349,18 @@ def test_a_changed_configuration_starts_the_daemon_anew_and_nothing_else_does() 
             {"httpGet": {"path": "/-/healthy", "port": "http", "scheme": "HTTPS"}},
         ),
         (
+            {"lifeSigns": {"over": "exec"}, "config": {"web": {"listen": "192.168.5.7:9798"}}, "hostNetwork": True},
+            {"exec": {"command": ["env", "MAILPROBE_HEALTH_URL=http://192.168.5.7:9798/-/healthy", "healthy"]}},
+        ),
+        (
+            {
+                "lifeSigns": {"over": "exec"},
+                "scrape": {"scheme": "https"},
+                "config": {"web": {"config_file": "/run/secrets/w/web.yaml"}},
+            },
+            {"exec": {"command": ["env", "MAILPROBE_HEALTH_URL=https://127.0.0.1:9797/-/healthy", "healthy"]}},
+        ),
+        (
             {"config": {"web": {"config_file": None}}},
             {"httpGet": {"path": "/-/healthy", "port": "http", "scheme": "HTTP"}},
         ),

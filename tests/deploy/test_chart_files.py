@@ -47,6 +47,22 @@ def test_they_are_rendered_as_they_are() -> None:
     assert json.loads(dashboard["data"]["mailprobe.json"])
 
 
+def test_they_go_where_prometheus_is_also_without_the_probe() -> None:
+    """In the mail server's cluster, while the probe stands elsewhere; also where nothing of that cluster is read."""
+    wanted = {"accountOnly": True, "maintenanceRule": {"enabled": True}}
+    told = render(values_of("outside") | wanted)
+    assert told.of("PrometheusRule")[0] == rendered("outside").one("PrometheusRule")
+    assert {one["metadata"]["name"] for one in told.of("PrometheusRule")} == {"mailprobe", "mailprobe-maintenance"}
+    assert [one["metadata"]["name"] for one in told.of("ConfigMap")] == ["mailprobe-dashboard"]
+    assert told.of("ServiceMonitor") == told.of("Deployment") == told.of("Service") == []
+    assert "create token" in told.notes
+    assert "The scrape is yours to add" in told.notes
+    alone = render(values_of("minimal") | wanted)
+    assert {one["kind"] for one in alone.manifests} == {"PrometheusRule"}
+    assert "create token" not in alone.notes
+    assert "config.topology is empty" in alone.notes
+
+
 def test_a_cordon_announces_its_drain_where_that_is_wanted() -> None:
     more = {"maintenanceRule": {"enabled": True, "labels": {"release": "prometheus"}}}
     told = {one["metadata"]["name"]: one for one in render(values_of("outside") | more).of("PrometheusRule")}

@@ -201,13 +201,28 @@ def test_a_rule_for_drains_wants_a_topology() -> None:
     assert not [name for name in VALUES if "config.topology is empty" in rendered(name).notes]
 
 
+def test_a_scrape_that_can_hardly_be_answered_is_told() -> None:
+    said = render(values_of("web-config") | {"scrape": {"scheme": "http", "tlsConfig": {}, "basicAuth": {}}}).notes
+    assert "no scrape is answered: say so in scrape (scheme, tlsConfig, basicAuth)." in said
+    assert not [name for name in VALUES if "no scrape is answered" in rendered(name).notes]
+
+
+def test_a_source_address_wants_its_node() -> None:
+    path = {"name": "vip", "host": "10.0.20.202", "source_address": "192.168.1.10", "endpoints": [{"service": "smtp"}]}
+    anywhere = merged(values_of("minimal"), {"config": {"paths": [path]}})
+    assert "nothing ties the pod to that node (nodeSelector)" in render(anywhere).notes
+    tied = anywhere | {"nodeSelector": {"kubernetes.io/hostname": "outpost"}}
+    assert "nothing ties" not in render(tied).notes + rendered("minimal").notes
+
+
 def test_an_open_page_is_told() -> None:
     said = {name: rendered(name).notes for name in VALUES}
     assert "It is open on the node. TLS and users: config.web.config_file (docs/http.md)." in said["minimal"]
     assert "All of this cluster reaches it." in said["openshift"]
     closed = {name for name, text in said.items() if "may read the page" not in text}
-    assert closed == {"account-only", "web-config", "network-policy", "syslog"}
-    abroad = render(merged(values_of("syslog"), {"service": {"type": "LoadBalancer"}})).notes
+    assert closed == {"account-only", "web-config", "network-policy"}
+    assert "or a networkPolicy whose `from` says who may (docs/http.md)." in said["syslog"]
+    abroad = render(merged(values_of("network-policy"), {"service": {"type": "LoadBalancer"}})).notes
     assert "The Service is open beyond this cluster." in abroad
 
 

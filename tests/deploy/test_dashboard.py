@@ -35,18 +35,42 @@ def test_what_is_checked_in_is_what_the_code_makes() -> None:
     assert FILE.read_text(encoding="utf-8") == as_text(), "make dashboards"
 
 
-@pytest.mark.parametrize("title", ["Most time out", "Which endpoints were out longest?"])
-def test_an_outage_that_a_new_pod_goes_on_with_is_one(title: str, tmp_path: Path) -> None:
-    """Each process counts its seconds from 0 and has an instance of its own: ten minutes of one, then of the next."""
+OUT = 'mailprobe_outage_seconds_total{vantage="v",path="vip",service="smtp",instance="%d"}'
+READ = 'mailprobe_clients_total{vantage="%s",network="%s"}'
+UNANSWERED = 'alertname="MailprobeDown",severity="warning",job="mailprobe",instance="vps:9797"'
+ANOTHER_POD = {OUT % 1: "0+60x10 600x1 stale", OUT % 2: "_x12 0+60x10 600x10"}
+"""Each process counts its seconds from 0 and has an instance of its own: ten minutes of one, then of the next."""
+
+ONE_KNOWS_NETWORKS = {
+    READ % ("lan", "node"): "0+70x30",
+    READ % ("lan", "other"): "0x30",
+    READ % ("vps", "other"): "0+60x30",
+}
+"""Two vantages read one log, in which a node masks all; the other one has no `networks`."""
+
+ANSWERS: dict[str, tuple[dict[str, str], dict[str, int], int]] = {
+    "Most time out": (ANOTHER_POD, {"{}": 1_200}, 100),
+    "Which endpoints were out longest?": (ANOTHER_POD, {'{vantage="v",path="vip",service="smtp"}': 1_200}, 100),
+    "Whose addresses do real clients come from?": (
+        ONE_KNOWS_NETWORKS,
+        {'{network="node"}': 70, '{network="other"}': 0},
+        1,
+    ),
+    "What fires?": ({f'ALERTS{{alertstate="firing",{UNANSWERED}}}': "1x30"}, {f"{{{UNANSWERED}}}": 1}, 1),
+}
+"""By panel: what is scraped, each minute for half an hour; what it shows then; to what that is rounded."""
+
+
+@pytest.mark.parametrize("title", ANSWERS)
+def test_what_a_panel_makes_of_what_is_scraped(title: str, tmp_path: Path) -> None:
+    given, shown, nearest = ANSWERS[title]
     (asked,) = [target["expr"] for panel, target in TARGETS if panel == title]
-    asked = re.sub(r'=~"\$\w+"', '=~".*"', asked).replace("$__range", "30m")
-    series = 'mailprobe_outage_seconds_total{vantage="v",path="vip",service="smtp",instance="%d"}'
-    out = [(1, "0+60x10 600x1 stale"), (2, "_x12 0+60x10 600x10")]
-    given = [{"series": series % instance, "values": values} for instance, values in out]
-    labels = "" if title == "Most time out" else '{vantage="v",path="vip",service="smtp"}'
-    samples = [{"labels": labels or "{}", "value": 1_200}]
-    test = {"interval": "1m", "input_series": given}
-    test["promql_expr_test"] = [{"expr": f"round({asked}, 100)", "eval_time": "30m", "exp_samples": samples}]
+    asked = re.sub(r'=~"\$\w+(\|?)"', r'=~".*\1"', asked)
+    asked = asked.replace("$__range", "30m").replace("$__rate_interval", "5m")
+    test = {"interval": "1m", "input_series": [{"series": name, "values": values} for name, values in given.items()]}
+    samples = [{"labels": labels, "value": value} for labels, value in shown.items()]
+    expr = f"round({asked}, {nearest})"
+    test["promql_expr_test"] = [{"expr": expr, "eval_time": "30m", "exp_samples": samples}]
     file = tmp_path / "out.yaml"
     file.write_text(yaml.safe_dump({"rule_files": [], "evaluation_interval": "1m", "tests": [test]}), encoding="utf-8")
     run(program("promtool", "host"), "test", "rules", str(file))

@@ -26,6 +26,7 @@ BOUND = 1.1
 UNIT = REPOSITORY / "deploy/systemd/mailprobe.service"
 DROP_INS = REPOSITORY / "deploy/systemd/drop-ins"
 INSTALL = (REPOSITORY / "docs/install.md").read_text()
+KUBERNETES = (REPOSITORY / "docs/kubernetes.md").read_text()
 USER_DATA = REPOSITORY / "deploy/cloud-init/user-data.yaml"
 CHECKOUT, WHEELS, PIP = "/srv/mailprobe", "/srv/wheels", "/etc/pip-of-the-test.conf"
 CONFIGURATION = """
@@ -40,7 +41,30 @@ evidence:
   sources:
     - {kind: file, path: /var/log/mail.log}
     - {kind: journald, units: [postfix-test.service]}
+    - {kind: kubernetes, namespace: mail, selector: app=mail, kubeconfig: "${CREDENTIALS_DIRECTORY}/kubeconfig"}
 """
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: c
+clusters: [{name: c, cluster: {server: "http://127.0.0.1:6443"}}]
+contexts: [{name: c, context: {cluster: c, user: u}}]
+users: [{name: u, user: {token: ended}}]
+"""
+API = """
+import http.server, threading
+class Api(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        known = self.headers["Authorization"] == "Bearer renewed"
+        self.send_response(200 if known else 401)
+        self.end_headers()
+        if known and "watch" in self.path:
+            threading.Event().wait()
+        self.wfile.write(b'{"kind": "PodList", "metadata": {"resourceVersion": "1"}, "items": []}')
+http.server.ThreadingHTTPServer(("127.0.0.1", 6443), Api).serve_forever()
+"""
+"""An API with no pod, for whoever has the renewed token."""
+
 MAIL_SERVER = """
 [Service]
 Type=oneshot
@@ -50,9 +74,9 @@ ExecStart=/bin/echo connect from unknown[192.0.2.2]
 GET = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=20).read().decode())"
 
 
-def documented(name: str) -> str:
-    """The commands of docs/install.md that are marked as tested; everybody in the machine is root."""
-    (block,) = re.findall(rf"<!-- tested: {name} -->\n```sh\n(.*?)```", INSTALL, re.DOTALL)
+def documented(name: str, page: str = INSTALL) -> str:
+    """The commands of a page that are marked as tested; everybody in the machine is root."""
+    (block,) = re.findall(rf"<!-- tested: {name} -->\n```sh\n(.*?)```", page, re.DOTALL)
     return str(block).replace("sudo ", "")
 
 
@@ -105,6 +129,9 @@ def service(inside: Machine) -> Machine:
     for name in ("logs", "secrets"):
         drop_in(inside, name)
     inside.shell("umask 077; echo swordfish >/etc/mailprobe/secrets/mailbox")
+    inside.path("/root/kubeconfig").write_text(KUBECONFIG)
+    inside.shell(f"cd /root; ln -s {CHECKOUT}/deploy; {documented('kubeconfig', KUBERNETES)}")
+    inside.run("systemd-run", "--quiet", "--unit=api", "/usr/bin/python3", "-c", API)
     inside.shell("install -m 640 -g adm /dev/null /var/log/mail.log")
     inside.path("/etc/mailprobe/mailprobe.yaml").write_text(CONFIGURATION)
     inside.shell(documented("start"), variables={"CREDENTIALS_DIRECTORY": "/etc/mailprobe/secrets"})
@@ -194,7 +221,18 @@ def test_the_raw_socket_comes_with_its_drop_in_alone(service: Machine) -> None:
     known = status(service)
     assert {known[name] for name in ("CapEff", "CapBnd", "CapAmb")} == {f"{1 << 13:016x}"}
     service.shell("rm /etc/systemd/system/mailprobe.service.d/net-raw.conf; systemctl daemon-reload")
+
+
+def test_a_renewed_token_is_read_after_a_restart_and_not_before(service: Machine) -> None:
+    """The kubeconfig is root's, and the service has a copy of the start."""
+    kept = service.path("/etc/mailprobe/secrets/kubeconfig")
+    assert kept.stat().st_mode & 0o077 == 0
+    kept.write_text(KUBECONFIG.replace("ended", "renewed"))
+    service.run("systemctl", "reload", "mailprobe")
+    assert "renew the token or certificate in the kubeconfig" in get(service, "/")
+    assert service.path("/run/credentials/mailprobe.service/kubeconfig").read_text() == KUBECONFIG
     service.run("systemctl", "restart", "mailprobe")
+    assert "no pod in namespace mail matches app=mail" in get(service, "/")
     assert status(service)["CapEff"] == "0" * 16
 
 
@@ -251,7 +289,9 @@ def test_cloud_init_s_user_data_leads_to_a_running_service(service: Machine, tmp
     assert show(service, "MainPID") != before
 
 
-@pytest.mark.parametrize(("more", "bound"), [((), BOUND), (("logs", "secrets"), BOUND), (("net-raw",), 1.6)])
+@pytest.mark.parametrize(
+    ("more", "bound"), [((), BOUND), (("logs", "secrets", "kubeconfig"), BOUND), (("net-raw",), 1.6)]
+)
 def test_what_it_exposes_stays_within_its_bound(tmp_path: Path, more: tuple[str, ...], bound: float) -> None:
     unit = tmp_path / UNIT.name
     unit.write_text("\n".join([UNIT.read_text(), *((DROP_INS / f"{name}.conf").read_text() for name in more)]))

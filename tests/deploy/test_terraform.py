@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from typing import Any
 
@@ -54,7 +55,9 @@ def test_every_variable_that_is_used_is_declared() -> None:
 def test_the_account_s_release_is_the_account_and_no_probe() -> None:
     (extra,) = (text for text in releases()["account"]["values"] if "yamlencode" in text)
     assert "accountOnly = true" in extra
-    kinds = {manifest["kind"] for manifest in render(values_of("outside") | {"accountOnly": True}).manifests}
+    (unwatched,) = re.findall(r"for name in (\[.*?\]) :", FILE.read_text(encoding="utf-8"))
+    values = values_of("outside") | {"accountOnly": True} | {name: {"enabled": False} for name in json.loads(unwatched)}
+    kinds = {manifest["kind"] for manifest in render(values).manifests}
     assert kinds == {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 
 

@@ -65,7 +65,8 @@ def test_every_alternative_of_the_example_is_sound_too(tmp_path: Path) -> None:
     text = re.sub("ca_file: .*", "ca_file: null", text)
     file = tmp_path / "all.yaml"
     file.write_text(text)
-    settings = load(file, environment={"MAILPROBE_PASSWORD": "swordfish"}, hostname="host")
+    environment = {"MAILPROBE_PASSWORD": "swordfish", "CREDENTIALS_DIRECTORY": "/run/credentials/mailprobe.service"}
+    settings = load(file, environment=environment, hostname="host")
     assert [path.name for path in settings.paths] == ["vip", "node1", "behind-haproxy"]
     assert [endpoint.login is not None for endpoint in settings.paths[0].endpoints] == [False, True, True, True]
     assert {source.kind for source in settings.evidence.sources} == {"file", "kubernetes", "loki", "syslog", "journald"}

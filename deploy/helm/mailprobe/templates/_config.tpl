@@ -169,7 +169,7 @@ adds to by update-ca-certificates.
 
 {{- /*
 What is read from a Kubernetes API with the pod's own account (all that is read, with accountOnly):
-{logs: [NAMESPACE], services: [{namespace, service, metallb}]}.
+{logs: [NAMESPACE], services: [{namespace, service}]}.
 */ -}}
 {{- define "mailprobe.reads" -}}
 {{- $all := .Values.accountOnly }}
@@ -180,7 +180,7 @@ What is read from a Kubernetes API with the pod's own account (all that is read,
 {{- $services := list }}
 {{- with (.Values.config.topology | default dict).kubernetes }}
 {{- if or $all (not .kubeconfig) }}
-{{- $services = list (dict "namespace" .namespace "service" .service "metallb" (.metallb_namespace | default "metallb-system")) }}
+{{- $services = list (dict "namespace" .namespace "service" .service) }}
 {{- end }}
 {{- end }}
 {{- toYaml (dict "logs" ($logs | uniq) "services" $services) }}
@@ -212,14 +212,11 @@ What is read from a Kubernetes API with the pod's own account (all that is read,
   rules:
     - {apiGroups: [""], resources: [services], resourceNames: [{{ .service | quote }}], verbs: [get]}
     - {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list]}
-- name: metallb
-  namespace: {{ quote .metallb }}
-  rules:
-    - {apiGroups: [metallb.io], resources: [servicel2statuses, l2advertisements], verbs: [list]}
 - name: nodes
   namespace: ""
   rules:
     - {apiGroups: [""], resources: [nodes], verbs: [list]}
     - {apiGroups: [crd.projectcalico.org], resources: [ippools], verbs: [list]}
+    - {apiGroups: [metallb.io], resources: [servicel2statuses, l2advertisements], verbs: [list]}
 {{- end }}
 {{- end }}

@@ -6,6 +6,7 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 
 {{- define "mailprobe.contradictions" -}}
 {{- include "mailprobe.contradictions.config" . }}
+{{- include "mailprobe.contradictions.rules" . }}
 {{- if .Values.accountOnly }}
 {{- include "mailprobe.contradictions.account" . }}
 {{- else }}
@@ -33,10 +34,15 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 - {{ . }} holds a secret in clear, and whoever may read the ConfigMap reads it: name a file of a Secret (password_file) or a variable (${NAME}) instead.
 {{- end }}
 {{- end }}
+{{- range fromYamlArray (include "mailprobe.urls" .) }}
+{{- if regexMatch "://[^/?#]*[$][{][^/?#]*@" . }}
+- config has a URL with a user in it, {{ regexReplaceAll "//[^/?#]*@" . "//…@" }}, and the daemon takes none: leave host and port there; for a Loki `username` stands beside it, with `password` or `password_file`.
+{{- end }}
+{{- end }}
 {{- if .Values.rbac.create }}
 {{- $reads := fromYaml (include "mailprobe.reads" .) }}
 {{- $names := $reads.logs | default list }}
-{{- range $reads.services }}{{ $names = concat $names (list .namespace .service .metallb) }}{{ end }}
+{{- range $reads.services }}{{ $names = concat $names (list .namespace .service) }}{{ end }}
 {{- range $names | uniq }}
 {{- if contains "${" . }}
 - config reads {{ . }} from the Kubernetes API, and access rights have to name the namespace or Service: write it out, or set rbac.create: false and give the rights yourself.
@@ -49,11 +55,13 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- end }}
 
 {{- define "mailprobe.contradictions.account" -}}
+{{- if not (or .Values.prometheusRule.enabled .Values.maintenanceRule.enabled .Values.dashboard.enabled) }}
 {{- if not .Values.rbac.create }}
 - accountOnly is true and rbac.create false: nothing would be left to install.
 {{- end }}
 {{- if not (include "mailprobe.readsApi" .) }}
 - accountOnly is true, but config has neither a source of kind kubernetes nor topology.kubernetes: there is nothing that an account could read.
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -134,7 +142,12 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 - lifeSigns.over is https and scrape.scheme http: the daemon speaks one of them, so either the kubelet would end the pod again and again or no scrape would be answered. Set scrape.scheme to https, or leave lifeSigns.over at auto.
 {{- end }}
 {{- if and $web.config_file .Values.scrape.basicAuth (has .Values.lifeSigns.over (list "http" "https")) }}
-- lifeSigns.over is {{ .Values.lifeSigns.over }} and scrape.basicAuth is given: a daemon that asks for a password asks the kubelet too, which has none, and would end the pod again and again. Leave lifeSigns.over at auto.
+- lifeSigns.over is {{ .Values.lifeSigns.over }} and scrape.basicAuth is given: a daemon that asks for a password asks the kubelet too, which has none, and would end the pod again and again. Leave lifeSigns.over at auto, or take exec.
+{{- end }}
+{{- with .Values.scrape.tlsConfig }}
+{{- if and $web.config_file (eq $.Values.lifeSigns.over "https") (or .cert .certFile .keySecret .keyFile) }}
+- lifeSigns.over is https and scrape.tlsConfig has a certificate: a daemon that asks for one asks the kubelet too, which has none, and would end the pod again and again. Leave lifeSigns.over at auto, or take exec.
+{{- end }}
 {{- end }}
 {{- $file := (.Values.config.history | default dict).file | default "/var/lib/mailprobe/history.db" }}
 {{- if or (not (hasPrefix "/var/lib/mailprobe/" (clean $file))) (hasSuffix "/" $file) }}
@@ -167,9 +180,24 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- end }}
 {{- $volumes = append $volumes .name }}
 {{- end }}
-{{- $places := list "/etc/mailprobe" "/var/lib/mailprobe" "/tmp" }}
-{{- range .Values.secrets }}{{ $places = append $places (printf "/run/secrets/%s" .name) }}{{ end }}
-{{- range .Values.extraVolumeMounts }}
+{{- /* Directories out of a ConfigMap or Secret: the kubelet makes a directory of every place below, on which no file can be put. */}}
+{{- $fixed := list "/etc/mailprobe" }}
+{{- range .Values.secrets }}{{ $fixed = append $fixed (printf "/run/secrets/%s" .name) }}{{ end }}
+{{- $places := concat $fixed (list "/var/lib/mailprobe" "/tmp") }}
+{{- $single := list }}
+{{- $keyed := list }}
+{{- range .Values.extraVolumes }}
+{{- if eq ((.hostPath | default dict).type | default "") "File" }}{{ $single = append $single .name }}{{ end }}
+{{- if or .configMap .secret .projected .downwardAPI }}{{ $keyed = append $keyed .name }}{{ end }}
+{{- end }}
+{{- range $mount := .Values.extraVolumeMounts }}
+{{- if or (has .name $single) (and (has .name $keyed) (or .subPath .subPathExpr)) }}
+{{- range $fixed }}
+{{- if hasPrefix (printf "%s/" .) (clean $mount.mountPath) }}
+- extraVolumeMounts puts a file at {{ $mount.mountPath | quote }}, and {{ . }} is a read-only directory of the chart's: the container could not be made. Choose a place outside, say {{ printf "/etc/mailprobe-files/%s" (base $mount.mountPath) }}, or mount the whole directory.
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if not (has .name $volumes) }}
 - extraVolumeMounts mounts a volume {{ .name | quote }}, which extraVolumes does not have.
 {{- end }}
@@ -269,7 +297,7 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- end }}
 {{- if .Values.networkPolicy.enabled }}
 {{- range fromYamlArray (include "mailprobe.urls" .) }}
-{{- if contains "${" . }}
+{{- if contains "${" (regexReplaceAll "//[^/?#]*@" . "//") }}
 - config has the URL {{ . }}, and networkPolicy has to name its host and port: write them out.
 {{- end }}
 {{- end }}
@@ -280,6 +308,15 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 - {{ . }}.scrapeTimeout is {{ $scrape.scrapeTimeout }} and its interval {{ $scrape.interval }}: the operator refuses a scrape that may take longer than its interval, where nobody who installs sees it.
 {{- end }}
 {{- end }}
+{{- $needed := include "mailprobe.longestAnswer" . | float64 }}
+{{- with .Values.probeResources }}
+{{- if and .enabled (lt (include "mailprobe.milliseconds" .scrapeTimeout | float64) $needed) }}
+- probeResources.scrapeTimeout is {{ .scrapeTimeout }}, and an answer may take {{ divf $needed 1000 }}s (config.timeouts.session, as long again where a message is read back, then evidence, or after a failure two control connections and its cause): Prometheus would give up on just those that say what is broken. Make it {{ divf $needed 1000 | ceil }}s or more, its interval too, or the timeouts shorter.
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "mailprobe.contradictions.rules" -}}
 {{- if .Values.prometheusRule.enabled }}
 {{- $paces := dict }}
 {{- if not .Values.probeResources.enabled }}{{ $_ := set $paces "config.schedule.interval" (.Values.config.schedule | default dict).interval }}{{ end }}
@@ -293,12 +330,6 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- if and $pace (gt (include "mailprobe.milliseconds" $pace | float64) 300000.0) }}
 - {{ $name }} is {{ $pace }}, and the alerts of prometheusRule want sessions every 5m or more often: above it they come late, or not at all. Make it 5m or less.
 {{- end }}
-{{- end }}
-{{- end }}
-{{- $needed := include "mailprobe.longestAnswer" . | float64 }}
-{{- with .Values.probeResources }}
-{{- if and .enabled (lt (include "mailprobe.milliseconds" .scrapeTimeout | float64) $needed) }}
-- probeResources.scrapeTimeout is {{ .scrapeTimeout }}, and an answer may take {{ divf $needed 1000 }}s (config.timeouts.session, as long again where a message is read back, then evidence, or after a failure two control connections and its cause): Prometheus would give up on just those that say what is broken. Make it {{ divf $needed 1000 | ceil }}s or more, its interval too, or the timeouts shorter.
 {{- end }}
 {{- end }}
 {{- $files := dict "prometheusRule" (list "files/mailprobe.rules.yaml" "groups:") "maintenanceRule" (list "files/maintenance.rules.yaml" "groups:") "dashboard" (list "files/mailprobe.json" "{") }}
