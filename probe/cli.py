@@ -220,6 +220,8 @@ def check_config(context: click.Context, config: Path | None) -> None:
 
     chosen = _found(config or context.obj)
     settings = _settings(chosen)
+    if settings.web.config_file is not None:
+        _check_web_config(settings.web.config_file)
     counted = {
         "path": len(settings.paths),
         "endpoint": len(targets(settings)),
@@ -227,6 +229,18 @@ def check_config(context: click.Context, config: Path | None) -> None:
     }
     found = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counted.items())
     click.echo(f"ok: {click.format_filename(chosen)}: {found}")
+
+
+def _check_web_config(file: Path) -> None:
+    from probe.service.web.standing import sound
+    from probe.settings import ConfigurationError
+
+    try:
+        warnings = sound(file).config.warnings
+    except ConfigurationError as error:
+        raise click.ClickException(str(error)) from error
+    for warning in warnings:
+        click.echo(f"warning: {click.format_filename(file)}: {warning}", err=True)
 
 
 @command.command("run")

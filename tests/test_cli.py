@@ -368,6 +368,23 @@ class TestCheckConfig:
         done = run("--once", cwd=tmp_path)
         assert (done.returncode, "/nonexistent/ca.pem" in done.stderr) == (64, True)
 
+    @pytest.mark.parametrize(
+        ("web", "code", "said"),
+        [
+            ("tls_server_config: {cert_file: c.pem, key_file: k.pem, min_version: TLS10}", 64, "c.pem: No such file"),
+            ("http_server_config: {http2: true}", 0, ""),
+            ("tls: {}", 64, "line 1, tls: found an unknown key"),
+            (None, 64, "found No such file or directory, expected a readable file"),
+        ],
+    )
+    def test_the_web_config_is_read_too(self, tmp_path: Path, web: str | None, code: int, said: str) -> None:
+        if web is not None:
+            (tmp_path / "web.yaml").write_text(web)
+        config = tmp_path / "mailprobe.yaml"
+        config.write_text(yaml.safe_dump({**SETTINGS, "web": {"config_file": str(tmp_path / "web.yaml")}}))
+        done = run("check-config", cwd=tmp_path)
+        assert (done.returncode, said in done.stderr) == (code, True)
+
     def test_the_example_is_sound(self, tmp_path: Path) -> None:
         done = run("check-config", "--config", str(REPOSITORY / "mailprobe.example.yaml"), cwd=tmp_path)
         assert done.returncode == 0, done.stderr

@@ -15,8 +15,8 @@ from probe.model.words import MaskedBy, Severity, Verdict, worst
 class Judgement:
     """What a session proves, by which rule, in words for a person.
 
-    `seen` are the addresses that stood in the client's place. `doubt` is the part of the explanation that says why the
-    verdict is not about the clients' way in; reports show it even where all is well.
+    `seen` are the addresses that stood in the client's place. `doubt` says why the verdict is not about the
+    clients' way in, as the explanation does too; reports show it even where all is well.
     """
 
     verdict: Verdict

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from probe.model.address import Address, Network, Networks
-from probe.model.words import HealthPort, Origin, Policy
+from probe.model.words import HealthPort, Origin, Policy, Service
 
 T = TypeVar("T")
 
@@ -138,11 +138,20 @@ class Logins:
     usual: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A service that answered a session of ours on this port."""
+
+    service: Service
+    port: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Surroundings:
     """All a cause may be found in. `vantage`: every address of the machine the probe runs on.
 
-    `addresses`: those that sessions went to, or are configured to go to, over all paths.
+    `addresses`: those that sessions went to, or are configured to go to, over all paths. `answered`: what answered at
+    the session's own address while its port did not.
     """
 
     topology: Topology | None = None
@@ -150,6 +159,7 @@ class Surroundings:
     networks: Networks = field(default_factory=Networks)
     vantage: tuple[Address, ...] = ()
     addresses: tuple[Address, ...] = ()
+    answered: tuple[Answered, ...] = ()
 
 
 NOTHING_KNOWN = Surroundings()

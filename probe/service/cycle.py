@@ -95,7 +95,8 @@ async def _probe(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) ->
     )
     # The cluster's own networks may be known only now: they name whose an address is.
     judgement = judge(pursued.session, evidence, workshop.survey.networks(workshop.networks))
-    judgement = explained(pursued.session, judgement, replace(known, logins=counted))
+    answered = workshop.learnt.beside.answered(pursued.session)
+    judgement = explained(pursued.session, judgement, replace(known, logins=counted, answered=answered))
     workshop.progress(endpoint, judgement.verdict)
     return Result(
         session=pursued.session,
@@ -143,6 +144,7 @@ async def _opened(
             workshop.spend(endpoint)
         opened.append(session)
         of_this_round.append(session)
+        workshop.learnt.beside.note(session)
         workshop.closed[endpoint.name] = session
         return await _read_back(session, endpoint, workshop)
 

@@ -21,6 +21,7 @@ from probe.evidence.age import Pace, Stamper
 from probe.evidence.ours import Ours
 from probe.evidence.scene import Offset
 from probe.model import Clock, Endpoint, IdMoment
+from probe.service.beside import Beside
 from probe.service.budget import Budgets
 from probe.service.rhythms import Rhythms
 from probe.service.schedule import Course
@@ -40,8 +41,8 @@ class Learnt:
     when it was asked, by identity; `checks`, what they believed.
 
     Of ourselves: `budgets`, what was spent; `courses`, how far each endpoint has come, by identity; `ours`, our latest
-    sessions, with those that were broken off; `ports`, theirs; `spacing`, when the next connection may come in; `left`,
-    how many fingerprints there are.
+    sessions, with those that were broken off; `beside`, which ports answered them; `ports`, theirs; `spacing`, when the
+    next connection may come in; `left`, how many fingerprints there are.
     """
 
     clock: Clock
@@ -54,6 +55,7 @@ class Learnt:
     checks: Checks = field(default_factory=Checks)
     courses: dict[Endpoint, Course] = field(default_factory=dict)
     ours: Ours = field(default_factory=Ours)
+    beside: Beside = field(default_factory=Beside)
     ports: Ports = field(default_factory=Ports)
     lookups: Lookups = field(default_factory=Lookups)
     spacing: Spacing = field(default_factory=Spacing)

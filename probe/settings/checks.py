@@ -211,6 +211,22 @@ def _log_sources(draft: Draft) -> Iterator[Finding]:
         yield Doubt(("evidence",), "no usable source and reply off: every session will end unverified")
 
 
+def _open_listeners(draft: Draft) -> Iterator[Finding]:
+    for index, source in enumerate(draft.evidence.sources if draft.evidence else ()):
+        if isinstance(source, SyslogSource) and not source.senders and not _is_loopback(source.listen.host):
+            reason = (
+                "whoever reaches this port can write lines as the mail server does, and verdicts rest on them: name"
+            )
+            yield Doubt(("evidence", "sources", index, "senders"), f"{reason} who may send")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return plain_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
 def _log_of(source: Source) -> Hashable:
     """What tells one log from another: who asks Loki changes nothing of what it answers, nor who may send."""
     match source:
@@ -273,6 +289,7 @@ CHECKS: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
     _cluster_nodes,
     _whose_announcements,
     _log_sources,
+    _open_listeners,
     _loki,
     room,
 )

@@ -77,8 +77,8 @@ def decoded(raw: bytes) -> str:
     return text
 
 
-def parsed(text: str, environment: Mapping[str, str]) -> Document:
-    """Build the values of the one YAML document in the text."""
+def parsed(text: str, environment: Mapping[str, str] | None) -> Document:
+    """Build the values of the one YAML document in the text. Without an environment `${NAME}` stays what it is."""
     builder = _Builder(environment)
     try:
         for event in yaml.parse(text, Loader=_LOADER):
@@ -121,7 +121,7 @@ class _Open:
 class _Builder:
     """Turns parser events into values; the stack of open containers is the only state besides the results."""
 
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] | None
     root: object = None
     lines: dict[Location, int] = field(default_factory=dict)
     faults: list[ConfigurationFault] = field(default_factory=list)
@@ -214,14 +214,16 @@ class _Builder:
             plain = next((make for pattern, make in _SCALARS if pattern.fullmatch(event.value)), None)
             if plain is not None:
                 return plain(event.value)
-        return self._expanded(event.value, line) if "${" in event.value else event.value
+        if self.environment is None or "${" not in event.value:
+            return event.value
+        return self._expanded(event.value, self.environment, line)
 
-    def _expanded(self, template: str, line: int) -> str:
-        for fault in _missing(template, self.environment):
+    def _expanded(self, template: str, environment: Mapping[str, str], line: int) -> str:
+        for fault in _missing(template, environment):
             self._complain(self._next_location(), *fault, line)
-        text = _VARIABLE.sub(lambda found: _replacement(found, self.environment), template)
+        text = _VARIABLE.sub(lambda found: _replacement(found, environment), template)
         named = [found for found in _VARIABLE.finditer(template) if not found["escaped"]]
-        held = ((_replacement(found, self.environment), found[0]) for found in named)
+        held = ((_replacement(found, environment), found[0]) for found in named)
         return Expanded(text, template, held) if named else text
 
     def _refuse_tag(self, event: Any, line: int) -> None:

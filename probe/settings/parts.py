@@ -216,7 +216,8 @@ class WebSettings(Part):
     )
     config_file: FilePath | None = key(
         default=None,
-        description="Prometheus web-config file: TLS and basic authentication.",
+        description="Prometheus web-config file: TLS and basic authentication (docs/http.md). In it no variable is "
+        "expanded, and relative names are relative to its folder.",
         examples=["/etc/mailprobe/web.yaml"],
     )
 

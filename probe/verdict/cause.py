@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from probe.model import HealthPort, Judgement, MaskedBy, Origin, Policy, Session, Surroundings, Verdict
+from probe.verdict import ports
 from probe.verdict.case import BROKEN, Case, listed, place_of_pod
 from probe.verdict.logins import another_server, nobody_gets_in, others_get_in, remark
 from probe.verdict.vantage import doubt
@@ -22,6 +23,7 @@ from probe.verdict.vantage import doubt
 MASKED = frozenset({Verdict.MASKED})
 SILENT = frozenset({Verdict.SILENT_DROP})
 UNANNOUNCED = frozenset({Verdict.UNANNOUNCED})
+UNANSWERED = frozenset({Verdict.SILENT_DROP, Verdict.UNANNOUNCED, Verdict.REFUSED})
 WORKED = frozenset({Verdict.PRESERVED, Verdict.MASKED, Verdict.UNVERIFIED})
 
 
@@ -222,9 +224,11 @@ class Row:
 
 # fmt: off
 ROWS: tuple[Row, ...] = (
+    Row(ports.MISSING, UNANSWERED, ports.was_sent, ports.missing),
     Row("policy-cluster", MASKED, _kube_proxy, _policy_cluster),
     Row("policy-probably-cluster", MASKED, _kube_proxy, _policy_probably_cluster),
-    Row("several-answer", BROKEN | MASKED, _anything, _several_answer, "policy-cluster policy-probably-cluster"),
+    Row("several-answer", BROKEN | MASKED, _anything, _several_answer,
+        "policy-cluster policy-probably-cluster not-a-port-of-the-service"),
     Row("node-of-the-address", MASKED, _kube_proxy, _node_of_the_address, "several-answer"),
     Row("announced-by-a-stranger", BROKEN | MASKED, _ours, _announced_by_a_stranger, "node-of-the-address"),
     Row("stale-here", BROKEN, _anything, _stale_here, "announced-by-a-stranger several-answer"),
@@ -232,11 +236,12 @@ ROWS: tuple[Row, ...] = (
     Row("announced-without-endpoint", SILENT, _entrance, _announced_without_endpoint, "no-endpoint"),
     Row("node-does-not-answer", SILENT, _entrance, _node_does_not_answer, "announced-without-endpoint"),
     Row("proxy-unhealthy", SILENT, _entrance, _proxy_unhealthy, "node-does-not-answer"),
-    Row("behind-the-node", SILENT, _entrance, _behind_the_node, "proxy-unhealthy"),
     Row("nobody-announces", UNANNOUNCED, _anything, _nobody_announces, "no-endpoint"),
-    Row("drained", BROKEN, _ours, _drained, "behind-the-node nobody-announces"),
+    Row("drained", BROKEN, _ours, _drained, "proxy-unhealthy nobody-announces"),
+    Row(ports.ALONE, SILENT | UNANNOUNCED, ports.was_sent, ports.alone, "drained"),
+    Row("behind-the-node", SILENT, _entrance, _behind_the_node, "this-port-alone"),
     Row("another-server", WORKED, _anything, another_server, "announced-by-a-stranger"),
-    Row("others-get-in", BROKEN, _anything, others_get_in, "drained"),
+    Row("others-get-in", BROKEN, _anything, others_get_in, "behind-the-node"),
     Row("nobody-gets-in", BROKEN, _anything, nobody_gets_in, "others-get-in"),
 )
 # fmt: on
@@ -259,12 +264,16 @@ def speaking(case: Case) -> dict[str, str]:
 
 def cause(session: Session, judgement: Judgement, surroundings: Surroundings) -> str | None:
     """Say why, or None where nothing known tells."""
-    case = Case(session, judgement, surroundings)
+    strongest = _strongest(Case(session, judgement, surroundings))
+    return f"{strongest[1]}." if strongest else None
+
+
+def _strongest(case: Case) -> tuple[str, str] | None:
+    """The row that is the cause, and its sentence."""
     if case.elsewhere:
         return None
     spoken = speaking(case)
-    strongest = next((sentence for name, sentence in spoken.items() if not STRONGER[name] & spoken.keys()), None)
-    return f"{strongest}." if strongest else None
+    return next(((name, told) for name, told in spoken.items() if not STRONGER[name] & spoken.keys()), None)
 
 
 def half_known(case: Case) -> tuple[str, str] | None:
@@ -288,7 +297,9 @@ def half_known(case: Case) -> tuple[str, str] | None:
 def explained(session: Session, judgement: Judgement, surroundings: Surroundings) -> Judgement:
     """The same judgement with its cause; with the logins that were counted, and the doubt where we are inside."""
     inside, case = doubt(session, surroundings), Case(session, judgement, surroundings)
-    known, hint = half_known(case) or (None, judgement.hint)
-    told = (judgement.explanation, remark(case), known, inside)
-    why = cause(session, judgement, surroundings)
-    return replace(judgement, cause=why, explanation=" ".join(filter(None, told)), hint=hint, doubt=inside)
+    row, why = _strongest(case) or (None, None)
+    known, hint = ports.said(case, row) or half_known(case) or (None, judgement.hint)
+    told = (judgement.explanation, remark(case), known, inside and f"But {inside[0].lower()}{inside[1:]}")
+    return replace(
+        judgement, cause=why and f"{why}.", explanation=" ".join(filter(None, told)), hint=hint, doubt=inside
+    )

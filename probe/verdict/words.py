@@ -64,8 +64,9 @@ _DROPPED = (
     "(`kubectl get servicel2statuses -A`) with the pod's (`kubectl get pods -A -o wide`), then firewalls."
 )
 _UNANNOUNCED = (
-    "See whether a speaker announces it (`kubectl get servicel2statuses -A`, `ip neigh` on the last hop), then the "
-    "route from the vantage, and firewalls on it."
+    "See whether a speaker announces it (`kubectl get servicel2statuses -A`, `ip neigh` on the last hop), where other "
+    "services of the address work whether its Service has port {port}, then the route from the vantage, and firewalls "
+    "on it."
 )
 _REFUSED = (
     "No endpoint is ready or nothing listens: `kubectl get endpointslices -A`, `kubectl get pods -A`, the server's log."
@@ -96,7 +97,7 @@ WORDS: dict[str, Words] = {
         _DROPPED,
     ),
     "nobody-answers": Words(
-        "{where} is unreachable ({detail}): nobody answers for the address.",
+        "{where} is unreachable ({detail}): the network says that nobody answers there.",
         _UNANNOUNCED,
     ),
     "no-route-from-here": Words(
@@ -114,7 +115,8 @@ WORDS: dict[str, Words] = {
         _DROPPED,
     ),
     "unannounced-meanwhile": Words(
-        "{where} failed in phase {phase} ({detail}), and is unreachable since: nobody answers for the address.",
+        "{where} failed in phase {phase} ({detail}), and is unreachable since: the network says that nobody answers "
+        "there.",
         _UNANNOUNCED,
     ),
     "refused-meanwhile": Words("{where} failed in phase {phase} ({detail}), and refuses connections since.", _REFUSED),
@@ -229,6 +231,7 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
         "where": f"{session.service} at {socket}",
         "place": place,
         "socket": socket,
+        "port": session.port,
         "host": session.host,
         "server": session.server_name or session.host,
         "no_help": _no_help(session),

@@ -76,9 +76,7 @@ VERDICTS = (
         fires={
             "4m20s": {},
             "4m40s": {
-                f"MailprobeUnannounced{{{SMTP}}}": (
-                    "vip/smtp: nobody answers for the address (unannounced), seen from lan"
-                )
+                f"MailprobeUnannounced{{{SMTP}}}": ("vip/smtp: nobody answers there (unannounced), seen from lan")
             },
             "12m40s": {},
         },

@@ -8,6 +8,7 @@ OpenAPI schemas too.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -223,6 +224,14 @@ def test_an_open_page_is_told() -> None:
     assert "or a networkPolicy whose `from` says who may (docs/http.md)." in said["syslog"]
     abroad = render(merged(values_of("network-policy"), {"service": {"type": "LoadBalancer"}})).notes
     assert "The Service is open beyond this cluster." in abroad
+
+
+def test_lines_from_anybody_are_told() -> None:
+    said = {name: re.findall(r"NOTE: (\S+) takes lines from whoever", rendered(name).notes) for name in VALUES}
+    assert {name: told for name, told in said.items() if told} == {
+        "looks-like-numbers": ["config.evidence.sources[1]"],
+        "syslog": ["config.evidence.sources[1]"],
+    }
 
 
 @pytest.mark.parametrize(

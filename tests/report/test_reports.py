@@ -57,7 +57,7 @@ def test_every_report_tells_the_cause() -> None:
 
 
 DOUBT = "But the probe runs on k8s-node1: this is not the clients' way in."
-DOUBTED = replace(PRESERVED, judgement=replace(PRESERVED.judgement, explanation=f"Seen. {DOUBT}", doubt=DOUBT))
+DOUBTED = replace(PRESERVED, judgement=replace(PRESERVED.judgement, explanation=f"Seen. {DOUBT}", doubt=DOUBT[4:]))
 
 
 def test_a_doubt_is_told_even_where_all_is_well() -> None:

@@ -27,6 +27,24 @@ def test_no_evidence_at_all(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("source", "warned"),
+    [
+        ("listen: 'udp://0.0.0.0:5514'", True),
+        ("listen: 'tcp://:5514'", True),
+        ("listen: 'udp://[::]:5514', senders: []", True),
+        ("listen: 'udp://mail.example.org:5514'", True),
+        ("listen: 'udp://0.0.0.0:5514', senders: [10.0.20.0/24]", False),
+        ("listen: 'udp://127.0.0.1:5514'", False),
+        ("listen: 'tcp://[::1]:5514'", False),
+        ("listen: 'tcp://localhost:5514'", False),
+    ],
+)
+def test_lines_from_anybody(tmp_path: Path, source: str, warned: bool) -> None:  # noqa: FBT001
+    told = warnings_of(tmp_path, f"{VIP}evidence: {{sources: [{{kind: syslog, {source}}}]}}")
+    assert [one.partition(": ")[0] for one in told] == ["line 2, evidence.sources[0].senders"] * warned
+
+
 def test_a_vantage_inside_the_cluster(tmp_path: Path) -> None:
     text = f"{VIP}vantage: {{addresses: [192.168.1.1, 10.10.3.7]}}\nnetworks: {{pods: [10.10.0.0/16]}}"
     assert warnings_of(tmp_path, text) == [

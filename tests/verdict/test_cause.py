@@ -16,6 +16,7 @@ from probe.model import (
     NOTHING_KNOWN,
     Announcer,
     Announcers,
+    Answered,
     Evidence,
     Failure,
     HealthPort,
@@ -27,8 +28,10 @@ from probe.model import (
     Origin,
     Peer,
     Phase,
+    PhaseTiming,
     PodEndpoint,
     Policy,
+    Service,
     ServiceFacts,
     Session,
     Surroundings,
@@ -109,7 +112,23 @@ TUNNELS = tuple(
     for number in (1, 2)
 )
 
+LACKING = ServiceFacts(
+    name="mailserver/mailserver",
+    addresses=known((VIP,), Origin.KUBERNETES),
+    ports=known((993, 465), Origin.KUBERNETES),
+)
+
 CASES: list[tuple[str, str, Session, Topology, tuple[str, ...]]] = [
+    *(
+        (
+            "not-a-port-of-the-service",
+            "Port 25 is missing in mailserver/mailserver, which has 465 and 993.",
+            session,
+            topology(*POD_ON_ONE, announcers=announced(BY_TWO), service=LACKING),
+            (),
+        )
+        for session in (LOST, DROPPED, REFUSED)
+    ),
     (
         "announced-without-endpoint",
         "10.0.20.202 is announced by k8s-node2, which has no local endpoint; the pod runs on k8s-node1.",
@@ -393,10 +412,60 @@ def test_where_the_pod_is_explains_a_drop_and_is_no_cause_of_it() -> None:
 
 def test_every_row_has_a_case_and_a_place_in_the_documents() -> None:
     names = [row.name for row in ROWS]
-    assert set(names) == {case[0] for case in CASES} | {"another-server", "others-get-in", "nobody-gets-in"}
+    others = {"another-server", "others-get-in", "nobody-gets-in", "this-port-alone"}
+    assert set(names) == {case[0] for case in CASES} | others
     page = (Path(__file__).parents[2] / "docs/cause.md").read_text(encoding="utf-8")
     written = re.findall(r"^\| `([a-z-]+)` \|.*\| (.*?) \|$", page, re.M)
     assert written == [(row.name, ", ".join(row.yields_to.split()) or "-") for row in ROWS]
+
+
+BESIDE = (Answered(Service.IMAPS, 993), Answered(Service.SUBMISSIONS, 465))
+AT_A_NODE = smtp_session(fault=LOST.fault, client=None, address=TWO)
+UNFOUND = replace(LOST, phases=(PhaseTiming(phase=Phase.CONNECT, seconds=3.06),))
+EXTERNAL = replace(LACKING, addresses=known((TWO,)))
+HAVING = replace(LACKING, ports=known((25, 993)))
+
+
+@pytest.mark.parametrize(
+    ("session", "facts", "said", "todo"),
+    [
+        (UNFOUND, topology(), "is probably missing in the Service: ", "see whether a speaker announces the address"),
+        (LOST, topology(), "is probably missing in the Service, or a filter keeps it out: ", "look for a filter on it"),
+        (
+            LOST,
+            topology(service=LACKING),
+            "is missing in mailserver/mailserver",
+            "-n mailserver edit service mailserver",
+        ),
+        (LOST, topology(service=HAVING), "alone leads nowhere: ", "See where 10.0.20.202 sends what comes for port 25"),
+        (AT_A_NODE, topology(node("k8s-node2")), "alone leads nowhere: ", "See where 10.0.20.102 sends what comes"),
+        (AT_A_NODE, topology(node("k8s-node2"), service=EXTERNAL), "alone leads nowhere: ", "See where 10.0.20.102"),
+        (
+            DROPPED,
+            topology(),
+            "is probably missing in the Service, or a filter keeps it out: ",
+            "look for a filter on it",
+        ),
+        # What is known of now is stronger than what answered a while ago; what is known of no port is weaker.
+        (LOST, topology(announcers=announced()), None, "See whether a speaker announces it"),
+        (DROPPED, topology(*POD_ON_ONE, announcers=announced(BY_TWO)), None, "compare the node that announces the VIP"),
+        (
+            DROPPED,
+            topology(*POD_ON_ONE, announcers=announced(BY_ONE)),
+            "is probably missing",
+            "look for a filter on it",
+        ),
+        (REFUSED, topology(), None, "No endpoint is ready"),
+        (smtp_session(fault=failed(Phase.CONNECT, Failure.NO_ROUTE)), topology(), None, "The fault is on the vantage"),
+    ],
+)
+def test_one_port_alone(session: Session, facts: Topology, said: str | None, todo: str) -> None:
+    around = Surroundings(topology=facts, networks=NETWORKS, answered=BESIDE)
+    judged = explained(session, judge(session, seen(), NETWORKS), around)
+    assert todo in judged.hint
+    assert ("But imaps and submissions at" in judged.explanation) is (said is not None)
+    if said is not None:
+        assert (judged.cause or "").startswith(f"Port 25 {said}")
 
 
 SILENCES: list[tuple[str, Session, Topology, tuple[str, ...]]] = [
@@ -622,7 +691,8 @@ def test_of_rows_that_speak_together_one_is_the_strongest_whatever_their_order()
     together = 0
     for facts in combinations():
         for session, judgement in JUDGED:
-            spoken = speaking(Case(session, judgement, Surroundings(topology=facts, networks=NETWORKS)))
+            around = Surroundings(topology=facts, networks=NETWORKS, answered=BESIDE)
+            spoken = speaking(Case(session, judgement, around))
             strongest = [name for name in spoken if not STRONGER[name] & spoken.keys()]
             assert len(strongest) == bool(spoken), (spoken, facts)
             together += len(spoken) > 1
@@ -704,7 +774,7 @@ def test_preserved_from_inside_the_cluster_says_what_it_is_worth(
     judgement = judged_from(client, surroundings)
     assert judgement.verdict is Verdict.PRESERVED
     assert judgement.explanation.endswith(f"But the probe runs {place}: {INSIDE}")
-    assert judgement.doubt is not None
+    assert judgement.doubt == f"The probe runs {place}: {INSIDE}"
 
 
 @pytest.mark.parametrize(
@@ -720,6 +790,27 @@ def test_no_doubt_from_outside(client: str, surroundings: Surroundings) -> None:
     judgement = judged_from(client, surroundings)
     assert (judgement.doubt, judgement.verdict) == (None, Verdict.PRESERVED)
     assert "But" not in judgement.explanation
+
+
+@pytest.mark.parametrize(
+    ("addresses", "doubted"),
+    [
+        ("192.168.1.10", False),  # another cluster's pod: both have the default range, and the server sees its node
+        ("192.168.1.10 fd00::10", False),
+        ("10.0.20.101", True),
+        ("192.168.1.10 10.0.20.101", True),
+        ("10.10.3.7 192.168.1.10", True),
+        ("10.0.0.0/8", True),
+    ],
+)
+def test_a_pod_s_own_address_counts_only_where_servers_may_see_it_or_the_cluster_s(
+    addresses: str,
+    doubted: bool,  # noqa: FBT001
+) -> None:
+    expected = tuple(map(ip_network, addresses.split()))
+    session = smtp_session(client=Peer(ip_address("10.10.3.7"), 40000), expected=expected)
+    judgement = explained(session, judge(session, seen(), NETWORKS), Surroundings(networks=NETWORKS))
+    assert (judgement.doubt is not None) is doubted
 
 
 def test_no_doubt_on_the_way_to_a_proxy() -> None:

@@ -30,7 +30,8 @@ Outcome = tuple[Verdict, MaskedBy | None]
 class Cell:
     """One endpoint now. Times are wall times. `session`: the one to look at; `stale`: no session came for long.
 
-    `works`: the last session went through, whatever address the server saw; `unable`: the vantage could not open it.
+    `works`: the last session went through, whatever address the server saw; `unable`: the vantage could not open it;
+    `inside`: it did not come the clients' way, as far as is known.
     `since` is None where nothing is known of now; `looked` is then when what was was last seen.
     """
 
@@ -43,6 +44,7 @@ class Cell:
     stale: bool = False
     works: bool = False
     unable: bool = False
+    inside: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,6 +158,7 @@ def _cell(site: Site, account: Account) -> Cell:
         stale=stale,
         works=not stale and latest is not None and latest.session.fault is None,
         unable=latest is not None and not latest.session.took_place,
+        inside=latest is not None and latest.judgement.doubt is not None,
     )
 
 
@@ -259,6 +262,9 @@ def _headline(cells: Sequence[Cell], severity: Severity) -> tuple[str, str]:
     kinds = sorted({cell.words for cell in bad})
     what = listed(kinds if len(kinds) <= KINDS else [*kinds[:KINDS], "others"])
     match severity:
+        case Severity.OK if inside := sum(cell.inside for cell in cells):
+            share = f"{inside} of {counted(len(cells), 'endpoint')}"
+            return f"The probe arrives as itself, but not by the clients' way in on {share}.", "preserved, from inside"
         case Severity.OK:
             return "Every client arrives as itself.", "all preserved"
         case Severity.CRITICAL:

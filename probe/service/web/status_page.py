@@ -133,7 +133,7 @@ def _notices(site: Site, status: Status) -> Html:
         notes.append(
             element("li", "The configuration read at ", at, " was not taken, the one before it goes on:", told)
         )
-    notes += [element("li", one) for one in status.doubts]
+    notes += [element("li", prose(one)) for one in status.doubts]
     stale = [cell for cell in status.cells if cell.stale]
     if stale:
         notes.append(element("li", f"{counted(len(stale), 'endpoint')} had no session for long: see the daemon's log."))

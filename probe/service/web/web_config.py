@@ -2,7 +2,7 @@
 
 - Every fault at once, with its line and what was expected; a hash or a key is never shown.
 - What the file may say and this server does in its own way is a warning, not a fault: the same file serves exporters.
-- Relative file names are relative to the file, as the toolkit has it.
+- Relative file names are relative to the file and no variable is expanded, as the toolkit has it.
 - Reading does no more than read: contexts are made in web_tls.py.
 """
 
@@ -68,6 +68,9 @@ DEAREST = 16
 """Cost of bcrypt above which one login would keep a processor busy for more than some 5 s."""
 
 MOST_USERS = 1_000
+LITERAL = "; ${NAME} is not expanded in this file, as in Prometheus's"
+"""What to add where somebody relied on it."""
+
 _HASH = re.compile(r"\$2[aby]?\$(?P<cost>[0-9]{2})\$[./A-Za-z0-9]{53}")
 _DURATION = re.compile(r"(?:[0-9]{1,6}(?:\.[0-9]{1,6})?(?:ns|us|µs|ms|s|m|h))+|0")
 _DURATION_PART = re.compile(r"([0-9.]+)(ns|us|µs|ms|s|m|h)")
@@ -123,7 +126,7 @@ OPEN = WebConfig()
 def read_web_config(file: Path) -> tuple[WebConfig, tuple[ConfigurationFault, ...]]:
     """Read and check the file: what of it is sound, and every fault in it. Blocks."""
     try:
-        document = parsed(decoded(contents(file, MAX_BYTES + 1)), {})
+        document = parsed(decoded(contents(file, MAX_BYTES + 1)), None)
     except OSError as error:
         found = error.strerror or type(error).__name__
         return OPEN, (ConfigurationFault(path="", found=found, expected="a readable file"),)
@@ -266,7 +269,9 @@ class _Reader:
             if ":" in name:
                 self._fault(place, "a name with a colon", "a name without one, as basic authentication needs it")
             elif found is None:
-                self._fault((*place, name), "no bcrypt hash (not shown)", "a hash as `htpasswd -nBC 10 USER` prints it")
+                literal = LITERAL if isinstance(value, str) and "${" in value else ""
+                expected = f"a hash as `htpasswd -nBC 10 USER` prints it{literal}"
+                self._fault((*place, name), "no bcrypt hash (not shown)", expected)
             elif not 4 <= int(found["cost"]) <= DEAREST:
                 self._fault((*place, name), f"a hash of cost {int(found['cost'])}", f"a cost of 4 to {DEAREST}")
             else:

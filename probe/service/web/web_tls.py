@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from probe.aside import contents
-from probe.service.web.web_config import ClientAuth, ServerTls
+from probe.service.web.web_config import LITERAL, ClientAuth, ServerTls
 from probe.settings import ConfigurationFault
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
@@ -89,6 +89,7 @@ def _tried(key: str, expected: str, step: Callable[[], None]) -> Iterator[Config
         yield _fault(key, SAID.get(error.reason or str(error), "nothing of that kind"), expected)
     except (OSError, ValueError) as error:
         name = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        expected = f"{expected}{LITERAL}; a relative name is one of its folder" if "${" in name else expected
         yield _fault(key, f"{name}{getattr(error, 'strerror', None) or error}", expected)
 
 

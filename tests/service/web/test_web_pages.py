@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from probe.model import (
     Phase,
     Service,
     Spoken,
+    Surroundings,
     Verdict,
 )
 from probe.report.record import record_object
@@ -31,6 +33,7 @@ from probe.service.web.standing import Standing
 from probe.service.web.status import alike_outages
 from probe.service.web.status_page import status_page
 from probe.settings import targets
+from probe.verdict.cause import explained
 from probe.verdict.judge import RULES, judge
 from tests.builders import failed
 from tests.service.web.serving import serving
@@ -58,6 +61,18 @@ async def test_all_well_is_said_in_one_sentence(station: Scripted) -> None:
     assert "7 of 7 endpoints preserved, unchanged for 1 d 2 h" in words(page)
     assert "<title>all preserved – mailprobe</title>" in page
     assert not any(title in page for title in ("Outages now", "Wrong now"))
+
+
+async def test_from_inside_the_cluster_nothing_is_said_of_clients(station: Scripted) -> None:
+    story(station, (5, Verdict.PRESERVED))
+    name = next(iter(station.ledger.accounts))
+    made = session_of(name, station.clock())
+    networks = Networks(nodes=(ip_network("192.168.1.10"),))
+    judgement = explained(made.session, made.judgement, Surroundings(networks=networks))
+    station.ledger.record(replace(made, judgement=judgement))
+    page = words(await text_of(station))
+    assert "The probe arrives as itself, but not by the clients' way in on 1 of 7 endpoints." in page
+    assert "About the probe itself The probe runs at 192.168.1.10, a node of networks.nodes : kube-proxy takes" in page
 
 
 async def test_an_outage_is_on_top_with_cause_hint_and_its_services_together(station: Scripted) -> None:

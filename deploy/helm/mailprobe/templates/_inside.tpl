@@ -48,6 +48,6 @@ WARNING: the probe seems to run inside the cluster that it probes.
 {{- end }}
 kube-proxy sends traffic from pods and nodes past the announcement to any endpoint, and masquerades it: no verdict from here
 is about the clients' way in, and a silent drop that every client suffers is not seen at all. Install the probe in another
-cluster or on a machine outside, and only its account here (accountOnly: true). docs/helm.md has the three places that work.
+cluster or on a machine outside, and only its account here (accountOnly: true). docs/helm.md has the two places that work.
 {{- end }}
 {{- end }}
