@@ -74,6 +74,10 @@ class Reader:
         query = f"{sql.OUTAGES} WHERE o.ended IS NULL OR o.ended > ? ORDER BY o.number DESC LIMIT ?"
         return changes, (await self._ask(query, (since, most)))[::-1]
 
+    async def told(self) -> Mapping[str, float]:
+        """When the first sessions of the outages that last were opened, by the wall clock of then."""
+        return dict(await self._ask(sql.TOLD, ()))
+
     async def has_lived(self, earliest: float, latest: float) -> bool:
         """Whether a session was opened between two wall times."""
         return bool(await self._ask("SELECT 1 FROM sessions WHERE opened BETWEEN ? AND ? LIMIT 1", (earliest, latest)))
