@@ -106,18 +106,24 @@ class EndpointName:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WayIn:
-    """How an endpoint is reached. Nothing on the network tells two with one way in apart, whatever their names."""
+    """How an endpoint is reached. Nothing on the network tells two with one way in apart, whatever their names.
+
+    `server_name`: what a TLS-first session asks for in its first octets, by which a proxy may choose a server; empty
+    where TLS comes later, for the server is chosen by then.
+    """
 
     host: str
     port: int
     family: AddressFamily
     source_address: Address | None
     proxy_header: ProxyHeader
+    server_name: str = ""
     at: str | None = None
 
     def __str__(self) -> str:
         """As it is configured, whichever of the host's addresses it is."""
-        return f"{self.host} {self.port} {self.family} {self.proxy_header} {self.source_address}"
+        way = f"{self.host} {self.port} {self.family} {self.proxy_header} {self.source_address}"
+        return f"{way} {self.server_name}".rstrip()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,6 +165,7 @@ class Endpoint:
             family=self.family,
             source_address=self.source_address,
             proxy_header=self.proxy_header,
+            server_name=(self.tls.server_name or self.host).casefold() if self.service.tls_first else "",
             at=self.at,
         )
 

@@ -2,6 +2,7 @@
 
 `at` is when it was: of a change the session that brought it, of an outage its begin or its end, of what stands the
 session that showed it again. Times are wall times; `ahead` is what the wall clock is ahead of the probe's clock.
+`began` of an outage is the wall time by which it was told first: readers know it by that, whatever the clock is set to.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def change_object(change: Change, result: Result, *, vantage: str, ahead: Ahead)
 
 
 def standing_object(
-    change: Change, outage: Outage | None, result: Result, *, vantage: str, ahead: Ahead
+    change: Change, began: float | None, result: Result, *, vantage: str, ahead: Ahead
 ) -> dict[str, object]:
     """An endpoint's verdict is what it was: since when, and the outage that lasts; `result` shows it again."""
     told = replace(change, at=result.session.opened, session=result.session.id)
@@ -43,20 +44,18 @@ def standing_object(
         **change_object(told, result, vantage=vantage, ahead=ahead),
         "event": "standing",
         "since": timestamp(change.at + ahead(change.at)),
-        "outage_began": timestamp(outage.began + ahead(outage.began)) if outage else None,
+        "outage_began": None if began is None else timestamp(began),
     }
 
 
 def outage_object(
-    outage: Outage, host: str | None, severity: Severity, *, vantage: str, ahead: Ahead
+    outage: Outage, host: str | None, severity: Severity, *, vantage: str, began: float
 ) -> dict[str, object]:
-    """An outage began, or ended if it has an end; `severity`: of the session that began or ended it."""
-    outage = outage.told(ahead)
+    """An outage, by the wall clock, began, or ended if it has an end; `severity`: of the session that did that."""
     ended = None if outage.ended is None else timestamp(outage.ended)
-    began = timestamp(outage.began)
     return {
         "event": "outage_began" if ended is None else "outage_ended",
-        "at": ended or began,
+        "at": ended or timestamp(began),
         **_place(outage.endpoint, host, vantage),
         "verdict": outage.verdict,
         "severity": severity,
@@ -66,18 +65,12 @@ def outage_object(
         "cause": outage.cause,
         "hint": outage.hint,
         "verdicts": list(outage.verdicts),
-        "began": began,
+        "began": timestamp(began),
         "seen": timestamp(outage.seen),
         "ended": ended,
         "seconds": round(outage.seconds, 3),
         "unwatched": round(outage.unwatched, 3),
     }
-
-
-def abandoned_object(outage: Outage, host: str | None, why: str, *, vantage: str, ahead: Ahead) -> dict[str, object]:
-    """An outage of which nobody will tell the end, and why: it ended as far as any reader will know."""
-    over = replace(outage, ended=outage.seen, explanation=f"{why}; {outage.explanation}")
-    return outage_object(over, host, outage.verdict.severity, vantage=vantage, ahead=ahead)
 
 
 def _place(endpoint: EndpointName, host: str | None, vantage: str) -> dict[str, object]:

@@ -73,6 +73,7 @@ class SteadyClock:
         self._ahead = wall_time() - monotonic()
         self._slept = self._slept_before = monotonic() - self._awake()
         self._woke = -inf
+        self._shift = 0.0
         self._until, self._kept = -inf, 0.0
 
     def __call__(self) -> float:
@@ -95,9 +96,12 @@ class SteadyClock:
 
     @property
     def shift(self) -> float:
-        """How far the wall clock has been set forward since the start; a millisecond or so is the reading's own."""
+        """How far the wall clock has been set forward since the start: one value until it is set again, for of two
+        readings a millisecond or so is their own."""
         shift = self._wall_time() - self()
-        return shift if abs(shift) > NOTABLE_SHIFT else 0.0
+        if abs(shift - self._shift) > NOTABLE_SHIFT:
+            self._shift = shift if abs(shift) > NOTABLE_SHIFT else 0.0
+        return self._shift
 
     @property
     def reckoning(self) -> Reckoning:

@@ -84,9 +84,9 @@ class Keeping:
         self.history.when_found(ledger.take_up, lambda found, known: self._tell_late(ledger, found, known))
 
     def _tell_late(self, ledger: Ledger, found: Restored, known: Restored) -> None:
-        ledger.part_with(found)
         if self._sink is not None:
             self._sink.take_up(known)
+        ledger.part_with(found)
 
     def _part(self, outage: Outage, account: Account | None) -> None:
         if self._sink is not None:

@@ -69,11 +69,15 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Restored:
-    """What an earlier process wrote down, on this process's clock: changes in order, outages that had not ended."""
+    """What an earlier process wrote down, on this process's clock: changes in order, outages that had not ended.
+
+    `told`: when those began, by their first sessions, as the wall clock had it then.
+    """
 
     changes: tuple[Change, ...] = ()
     lasting: tuple[Outage, ...] = ()
     ended: tuple[Outage, ...] = ()
+    told: Mapping[str, float] = field(default_factory=dict)
 
 
 Noted = tuple[deque[Change], deque[Outage], Outage | None]
@@ -313,6 +317,7 @@ class Ledger:
             changes=tuple(change for account in accounts.values() for change in account.changes),
             lasting=self.known.lasting,
             ended=tuple(outage for account in accounts.values() for outage in account.outages),
+            told=restored.told,
         )
 
     def part_with(self, restored: Restored) -> None:

@@ -8,6 +8,8 @@ Rules:
   is left for another one, or by another name, each ends where it was last seen: nobody tells its end there.
 - One whose begin was told, and that turns out to go on from one before this process, ends as it began: so no begin is
   without an end, and no second is counted twice.
+- `began` stays what was told first, whatever the wall clock is set to until the end, and whichever process tells that:
+  readers join by it.
 """
 
 from __future__ import annotations
@@ -16,13 +18,12 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 from math import inf
 
-from probe.model import Ahead, EndpointName, Outage
+from probe.model import Ahead, EndpointName, Outage, Severity
 from probe.report.events import (
     ABANDONED,
     JOINED,
     LEFT,
     REPLACED,
-    abandoned_object,
     change_object,
     outage_object,
     standing_object,
@@ -42,6 +43,7 @@ class Telling:
         known = known or Restored()
         self._vantage = vantage
         self._lasting: dict[EndpointName, Outage] = {outage.endpoint: outage for outage in known.lasting}
+        self._began = dict(known.told)
         self._hosts: dict[EndpointName, str] = {}
         self._known_there: set[EndpointName] = set()
         self._retold: dict[EndpointName, float] = {}
@@ -58,7 +60,7 @@ class Telling:
         severity = result.judgement.verdict.severity
         for outage in filter(None, (entry.ended, entry.began)):
             at = outage.began if outage.ended is None else outage.ended
-            yield at, outage_object(outage, result.session.host, severity, vantage=vantage, ahead=ahead)
+            yield at, self._line(outage, result.session.host, severity, ahead)
         is_told = entry.change is not None and (entry.lasting is None or entry.began is not None)
         opened = result.session.opened
         if is_told:
@@ -66,7 +68,8 @@ class Telling:
         elif name not in self._known_there and opened >= self._retold.get(name, -inf) + RETOLD:
             self._known_there.add(name)
             self._retold[name] = opened
-            yield opened, standing_object(entry.stands, entry.lasting, result, vantage=vantage, ahead=ahead)
+            began = None if entry.lasting is None else self._began_as_told(entry.lasting, ahead)
+            yield opened, standing_object(entry.stands, began, result, vantage=vantage, ahead=ahead)
 
     def lost(self, endpoints: Iterable[EndpointName]) -> None:
         """Lines of these did not arrive."""
@@ -75,6 +78,7 @@ class Telling:
     def take_up(self, known: Restored, ahead: Ahead) -> Iterator[tuple[EndpointName, Told]]:
         """What an earlier process wrote down is found late, and this is what the ledger now knows: what stands is told
         again where that was not known."""
+        self._began = {**known.told, **self._began}
         for outage in known.lasting:
             name, told = outage.endpoint, self._lasting.get(outage.endpoint)
             if told is not None and told.first == outage.first:
@@ -92,7 +96,7 @@ class Telling:
         if account is None or outage.ended is None or outage.ended == outage.seen:
             return self._end(outage, ABANDONED if account is None else REPLACED, ahead)
         severity = account.stood(outage.ended)
-        return outage.ended, outage_object(outage, account.host, severity, vantage=self._vantage, ahead=ahead)
+        return outage.ended, self._line(outage, account.host, severity, ahead)
 
     def only(self, names: Container[EndpointName]) -> None:
         """No other endpoints are left."""
@@ -108,5 +112,15 @@ class Telling:
         self._lasting = {}
 
     def _end(self, outage: Outage, why: str, ahead: Ahead) -> Told:
-        host = self._hosts.get(outage.endpoint)
-        return outage.seen, abandoned_object(outage, host, why, vantage=self._vantage, ahead=ahead)
+        """Of one of which nobody will tell the end, and why: it ended as far as any reader will know."""
+        over = replace(outage, ended=outage.seen, explanation=f"{why}; {outage.explanation}")
+        return outage.seen, self._line(over, self._hosts.get(outage.endpoint), outage.verdict.severity, ahead)
+
+    def _line(self, outage: Outage, host: str | None, severity: Severity, ahead: Ahead) -> dict[str, object]:
+        began = self._began_as_told(outage, ahead)
+        if outage.ended is not None:
+            del self._began[outage.first]
+        return outage_object(outage.told(ahead), host, severity, vantage=self._vantage, began=began)
+
+    def _began_as_told(self, outage: Outage, ahead: Ahead) -> float:
+        return self._began.setdefault(outage.first, outage.told(ahead).began)

@@ -32,8 +32,11 @@ def test_a_jump_of_the_wall_clock_moves_labels_and_no_durations(jump: float) -> 
 def test_two_readings_are_no_jump() -> None:
     now = Clocks()
     clock = SteadyClock(lambda: now.monotonic, lambda: now.wall)
-    now.wall += 0.01
-    assert clock.wall(1.0) == 1.0
+    for shift in (0.0, 3600.0, 0.0):
+        now.wall = 1_000_000.0 + shift
+        assert clock.wall(1.0) == 1.0 + shift
+        now.wall += 0.01
+        assert clock.wall(1.0) == 1.0 + shift
 
 
 def test_a_sleep_of_the_machine_is_time_that_passes_and_moves_no_label() -> None:

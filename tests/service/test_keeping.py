@@ -23,7 +23,7 @@ from probe.service.ledger import Ledger
 from probe.settings import Settings, load, targets
 from tests.builders import result
 from tests.evidence.sources.loki_reading import behind_tls, serving
-from tests.service.history.keeping import identities
+from tests.service.history.keeping import Time, identities
 from tests.service.test_sink import answers, held
 
 
@@ -52,10 +52,10 @@ def settings_of(folder: Path, content: dict[str, Any]) -> Settings:
 
 
 @asynccontextmanager
-async def kept(folder: Path, **content: Any) -> AsyncIterator[Desk]:
+async def kept(folder: Path, clock: SteadyClock | None = None, **content: Any) -> AsyncIterator[Desk]:
     path = {"name": "vip", "host": "10.0.20.202", "endpoints": [{"service": "smtp"}]}
     content = {"paths": [path], "vantage": {"name": "one"}, "history": {"file": str(folder / "h.db")}, **content}
-    settings, clock = settings_of(folder, content), SteadyClock(time.monotonic, time.time)
+    settings, clock = settings_of(folder, content), clock or SteadyClock(time.monotonic, time.time)
     async with Keeping(settings, clock) as keeping:
         ledger = Ledger(targets(settings))
         keeping.follow(ledger)
@@ -140,6 +140,27 @@ async def test_whoever_reads_the_sink_hears_the_end_of_an_outage_that_is_found_l
     assert (told["seconds"], told["severity"]) == (round(whole.seconds, 3), "ok")
     assert [line["seconds"] for line in ended.values()] == ([0.0] if found is Verdict.REFUSED else [])
     assert [line["outage_began"] for line in lines if line["event"] == "standing"] == [told["began"]] * len(ended)
+
+
+async def test_the_begin_of_an_outage_stays_what_was_told_whatever_the_clock_is_set_to(tmp_path: Path) -> None:
+    """A machine whose clock is set by NTP a while after its start, and again; the daemon is restarted meanwhile."""
+    now = Time(boot="this")
+    began = now.wall
+    async with serving() as loki:
+        sink = {"kind": "loki", "url": loki.url}
+        async with kept(tmp_path, now.clock(), sink=sink) as desk:
+            desk.session(Verdict.REFUSED, "begins")
+        now.passes(30)
+        now.wall += 7200
+        async with kept(tmp_path, now.clock(), sink=sink) as desk:
+            desk.session(Verdict.REFUSED, "goes on")
+            now.passes(30)
+            now.wall -= 3600.001
+            desk.session(Verdict.PRESERVED, "ends")
+        lines = {line["event"]: line for _, _, line in held(loki)}
+    told = (lines["outage_began"]["began"], lines["standing"]["outage_began"], lines["outage_ended"]["began"])
+    assert told == (timestamp(began),) * 3
+    assert (lines["outage_ended"]["ended"], lines["outage_ended"]["seconds"]) == (timestamp(now.wall), 60.0)
 
 
 async def test_another_login_of_a_sink_ends_nothing_and_loses_nothing_that_waited_for_it(tmp_path: Path) -> None:

@@ -8,18 +8,24 @@ from ipaddress import ip_address
 
 import pytest
 
-from probe.model import AddressFamily, Beat, Endpoint, IdMoment, ProxyHeader, Service, Span
+from probe.model import AddressFamily, Beat, Endpoint, IdMoment, ProxyHeader, Service, Span, TlsOptions
 from probe.service.budget import BEATS, Budgets
 from probe.service.rhythms import APART, FORGOTTEN, Rhythms
 
 VIP = Endpoint(path="vip", service=Service.IMAPS, host="mail.example.org", port=993)
-SAME_WAY = replace(VIP, path="by-another-name", host="Mail.Example.org")
+SAME_WAY = replace(
+    VIP,
+    path="by-another-name",
+    host="Mail.Example.org",
+    tls=TlsOptions(server_name="mail.example.ORG", verify=False),
+)
 OTHER_WAYS = (
     replace(VIP, host="10.0.20.101"),
     replace(VIP, port=30993),
     replace(VIP, family=AddressFamily.IPV6),
     replace(VIP, source_address=ip_address("192.168.1.10")),
     replace(VIP, proxy_header=ProxyHeader.V2),
+    replace(VIP, tls=TlsOptions(server_name="mail.example.net")),  # a proxy may choose by it
     VIP.pinned("10.0.20.202"),
 )
 

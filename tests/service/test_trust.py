@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.evidence.ours import Ours
-from probe.model import AddressFamily, Endpoint, Networks, Pace, ProxyHeader, Result, Service, Verdict
+from probe.model import AddressFamily, Endpoint, Networks, Pace, ProxyHeader, Result, Service, TlsOptions, Verdict
 from probe.service.cycle import probe_endpoint
 from probe.service.learnt import Learnt
 from probe.service.trust import TrustChecks, fresh_claim
@@ -261,8 +261,9 @@ async def test_a_reload_forgets_nothing_where_no_file_remembers(town: Town, prob
 
 
 def test_what_a_listener_believes_is_a_matter_of_the_way_in(tmp_path: Path) -> None:
-    """Whom we expect changes no open door; another host, or another header of our own, is another door."""
-    at = Endpoint(path="vip", service=Service.SMTP, host="10.0.20.202", port=25)
+    """Whom we expect changes no open door; another host, or another header of our own, is another door. So is another
+    TLS server name, but not where TLS comes after the listener was chosen."""
+    at = Endpoint(path="vip", service=Service.SUBMISSIONS, host="10.0.20.202", port=465)
     memory = TrustMemory(tmp_path / NAME)
     memory.remember(at, Checked(at=1000.0, believed=None))
     assert memory.last(replace(at, expected=(ip_network("192.168.1.10"),), pace=Pace(due=1.0))) is not None
@@ -271,8 +272,12 @@ def test_what_a_listener_believes_is_a_matter_of_the_way_in(tmp_path: Path) -> N
         {"family": AddressFamily.IPV4},
         {"source_address": ip_address("192.168.1.11")},
         {"proxy_header": ProxyHeader.V2},
+        {"tls": TlsOptions(server_name="mail.example.org")},
     ]
     assert [memory.last(replace(at, **way)) for way in ways] == [None] * len(ways)
+    at = replace(at, service=Service.SMTP, port=25)
+    memory.remember(at, Checked(at=1000.0, believed=None))
+    assert memory.last(replace(at, tls=TlsOptions(server_name="mail.example.org"))) is not None
 
 
 def test_the_file_has_wall_times(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from probe.service.history import statements as sql
 from probe.service.history.opening import closed, number, reading, transaction, writing
 from probe.service.history.place import Lock, Place
 from probe.service.history.reading import Reader
-from probe.service.history.rows import Rows
+from probe.service.history.rows import Rows, reckoning_of, sound
 
 STEP = 500
 PAGES_AT_ONCE = 256
@@ -72,7 +72,8 @@ class HistoryFile:
             await self._reckon(reckoning)
 
     async def _reckon(self, reckoning: Reckoning) -> None:
-        before = [Reckoning(*row) for row in await self._writer.execute_fetchall(sql.RECKONING)]
+        found = await self._writer.execute_fetchall(sql.RECKONING)
+        before = sound(reckoning_of, [tuple(row) for row in found])
         if not before or before[0].boot != reckoning.boot:
             await self._writer.execute_fetchall(sql.RECKON_ANEW[0])
             await self._writer.execute_fetchall(sql.RECKON_ANEW[1], (reckoning.boot, reckoning.ahead))

@@ -32,7 +32,7 @@ class Reader:
     async def session(self, identity: str) -> Mapping[str, object] | None:
         """The record of a session."""
         found = await self._ask(f"{sql.SESSIONS} WHERE s.id = ?", (identity,))
-        return next((rows.record_of(row) for row in found), None)
+        return next(iter(rows.sound(rows.record_of, found)), None)
 
     async def sessions(self, wanted: Wanted, most: int, *, waits: bool = False) -> Sequence[Mapping[str, object]]:
         """Records of the latest sessions that are wanted, the latest first. `waits`: `wanted.after` may not be here
@@ -42,7 +42,7 @@ class Reader:
         latest = sorted(latest, reverse=True)[:most]
         which = f"s.number IN ({', '.join('?' * len(latest))})"
         found = await self._ask(f"{sql.SESSIONS} WHERE {which} ORDER BY s.number DESC", latest)
-        return await asyncio.to_thread(lambda: [rows.record_of(row) for row in found])
+        return await asyncio.to_thread(rows.sound, rows.record_of, found)
 
     async def outages(self, wanted: Wanted, most: int, *, waits: bool = False) -> Sequence[Outage]:
         """The same of outages; their times are wall times."""
@@ -73,6 +73,10 @@ class Reader:
         changes = await self._ask(sql.CHANGES, (since, most))
         query = f"{sql.OUTAGES} WHERE o.ended IS NULL OR o.ended > ? ORDER BY o.number DESC LIMIT ?"
         return changes, (await self._ask(query, (since, most)))[::-1]
+
+    async def told(self) -> Mapping[str, float]:
+        """When the first sessions of the outages that last were opened, by the wall clock of then."""
+        return dict(rows.sound(rows.told_of, await self._ask(sql.TOLD, ())))
 
     async def has_lived(self, earliest: float, latest: float) -> bool:
         """Whether a session was opened between two wall times."""

@@ -31,6 +31,7 @@ async def restored(reader: Reader, clock: SteadyClock) -> Restored:
         changes=tuple(found),
         lasting=tuple(outage for outage in outages if outage.ended is None),
         ended=tuple(outage for outage in outages if outage.ended is not None),
+        told=await reader.told(),
     )
 
 

@@ -2,6 +2,7 @@
 
 - Text is stored as UTF-8; what cannot be (halves of surrogate pairs out of a server's reply) becomes a question mark.
 - A record that cannot be read any more, or is no longer kept, is given in the same form with what the row knows.
+- What is read is what was written: SQLite keeps whatever somebody else puts into a column; such rows are passed over.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 from probe.model import Ahead, Change, EndpointName, MaskedBy, Outage, Result, Service, Severity, Verdict
 from probe.report.json import timestamp
 from probe.report.record import record_object
+from probe.service.clock import Reckoning
 from probe.service.history.backlog import Batch
 
 Row = tuple[Any, ...]
@@ -23,6 +25,8 @@ _Read = TypeVar("_Read")
 
 _NO_RECORD = "Only this much is kept of the session."
 _LARGEST_RECORD = 16 << 20
+_EVER = 6e10
+"""Seconds, before 1970 or after it: 1,900 years, so that every sum of two is a date."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,36 +114,48 @@ def outage_row(outage: Outage) -> Row:
 
 
 def change_of(row: Row) -> Change:
-    """From what change_row gives. Raises ValueError for words that are not ours."""
+    """From what change_row gives. Raises ValueError for what is not ours."""
     path, service, port, at, seen, verdict, masked_by, session = row
     return Change(
-        endpoint=EndpointName(path, Service(service), port),
-        at=at,
-        seen=seen,
+        endpoint=_endpoint_of(path, service, port),
+        at=_number(at),
+        seen=_number(seen),
         verdict=Verdict(verdict),
-        session=session,
+        session=_text(session),
         masked_by=MaskedBy(masked_by) if masked_by else None,
     )
 
 
 def outage_of(row: Row) -> Outage:
-    """From what outage_row gives. Raises ValueError for words that are not ours."""
+    """From what outage_row gives. Raises ValueError for what is not ours."""
     path, service, port, first, began, seen, ended, unwatched, verdicts, session, masked_by, *words = row
     explanation, cause, hint = words
     return Outage(
-        endpoint=EndpointName(path, Service(service), port),
-        began=began,
-        seen=seen,
-        ended=ended,
-        unwatched=unwatched,
-        first=first,
-        verdicts=tuple(Verdict(word) for word in verdicts.split()),
-        session=session,
+        endpoint=_endpoint_of(path, service, port),
+        began=_number(began),
+        seen=_number(seen),
+        ended=None if ended is None else _number(ended),
+        unwatched=_number(unwatched),
+        first=_text(first),
+        verdicts=tuple(Verdict(word) for word in _text(verdicts).split(" ")),
+        session=_text(session),
         masked_by=MaskedBy(masked_by) if masked_by else None,
-        explanation=explanation,
-        cause=cause,
-        hint=hint,
+        explanation=_text(explanation),
+        cause=None if cause is None else _text(cause),
+        hint=_text(hint),
     )
+
+
+def told_of(row: Row) -> tuple[str, float]:
+    """From id and opened of a session. Raises ValueError for what is not ours."""
+    identity, opened = row
+    return _text(identity), _number(opened)
+
+
+def reckoning_of(row: Row) -> Reckoning:
+    """From boot and ahead. Raises ValueError for what is not ours."""
+    boot, ahead = row
+    return Reckoning(_text(boot), _number(ahead))
 
 
 def record_of(row: Row) -> Mapping[str, object]:
@@ -169,6 +185,7 @@ def _unpacked(packed: bytes) -> Mapping[str, object] | None:
 
 def _rest(*row: Any) -> Mapping[str, object]:
     identity, opened, path, service, port, verdict, masked_by, seconds = row
+    opened, seconds = _number(opened), _number(seconds)
     return {
         "id": identity,
         "path": path,
@@ -202,6 +219,22 @@ def _rest(*row: Any) -> Mapping[str, object]:
         "certificate_expiry": None,
         "transcript": [],
     }
+
+
+def _endpoint_of(path: Any, service: Any, port: Any) -> EndpointName:
+    return EndpointName(_text(path), Service(service), int(_number(port)))
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, float | int) or not abs(value) < _EVER:
+        raise ValueError(value)
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(value)
+    return value
 
 
 def _utf8(text: str) -> str:

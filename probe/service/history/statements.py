@@ -40,6 +40,8 @@ CHANGES = """SELECT e.path, e.service, e.port, c.at, c.seen, c.verdict, c.masked
 OUTAGES = """SELECT e.path, e.service, e.port, o.first, o.began, o.seen, o.ended, o.unwatched, o.verdicts, o.session,
     o.masked_by, o.explanation, o.cause, o.hint FROM outages o JOIN endpoints e ON e.number = o.endpoint"""
 
+TOLD = "SELECT s.id, s.opened FROM outages o JOIN sessions s ON s.id = o.first WHERE o.ended IS NULL"
+
 RECKONING = "SELECT boot, ahead FROM reckoning"
 IS_OF_EARLIER = """SELECT boot <> ? OR min(changes - (SELECT coalesce(max(number), 0) FROM changes),
     outages - (SELECT coalesce(max(number), 0) FROM outages)) >= 0 FROM reckoning"""

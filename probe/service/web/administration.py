@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from probe.report.json import timestamp
 from probe.service.metrics import exposition, snapshot_registry
+from probe.service.web.headers import takes_gzip
 from probe.service.web.refusal import Refusal
 from probe.service.web.shown_config import as_yaml
 from probe.service.web.site import site_of
@@ -35,8 +36,8 @@ async def metrics(request: web.Request) -> web.Response:
 
 async def exposed(request: web.Request, registry: CollectorRegistry) -> web.Response:
     """A page of metrics, packed where the client takes that. It is written in a thread."""
-    accept, encodings = (request.headers.get(name, "") for name in (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING))
-    body, content_type, packed = await asyncio.to_thread(_written, registry, accept, "gzip" in encodings)
+    accept = request.headers.get(hdrs.ACCEPT, "")
+    body, content_type, packed = await asyncio.to_thread(_written, registry, accept, takes_gzip(request))
     headers = {hdrs.CONTENT_TYPE: content_type, hdrs.VARY: "Accept, Accept-Encoding"}
     if packed:
         headers[hdrs.CONTENT_ENCODING] = "gzip"

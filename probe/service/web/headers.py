@@ -1,8 +1,14 @@
-"""Headers of every answer: no page holds a style or a script, none is framed, kept or looked into by another site."""
+"""Headers of every answer: no page holds a style or a script, none is framed, kept or looked into by another site.
+
+And what a request's say of how the answer may be packed.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+
+from aiohttp import hdrs, web
 
 SECURITY: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
@@ -16,3 +22,11 @@ SECURITY: Mapping[str, str] = {
     "Cache-Control": "no-store",
     "Server": "mailprobe",
 }
+
+_NO_GZIP = re.compile(r"gzip\s*;\s*q=0(\.0*)?\s*(,|$)")
+
+
+def takes_gzip(request: web.Request) -> bool:
+    """Whether the client unpacks it; a weight of 0 says that it does not (RFC 9110 section 12.5.3)."""
+    accepted = request.headers.get(hdrs.ACCEPT_ENCODING, "").lower()
+    return "gzip" in accepted and _NO_GZIP.search(accepted) is None

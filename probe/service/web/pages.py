@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 
 from probe.service.web.api import known_session
 from probe.service.web.assets import ASSETS
+from probe.service.web.headers import takes_gzip
 from probe.service.web.refusal import Refusal, astray
 from probe.service.web.session_page import session_page
 from probe.service.web.site import site_of
@@ -45,7 +46,7 @@ async def asset(request: web.Request) -> web.Response:
 async def _page(request: web.Request, text: str) -> web.Response:
     body = text.encode()
     headers = {hdrs.CONTENT_TYPE: "text/html; charset=utf-8", hdrs.VARY: "Accept-Encoding"}
-    if len(body) > WORTH_PACKING and "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
+    if len(body) > WORTH_PACKING and takes_gzip(request):
         body = await asyncio.to_thread(gzip.compress, body, 5)
         headers[hdrs.CONTENT_ENCODING] = "gzip"
     return web.Response(body=body, headers=headers)

@@ -26,6 +26,7 @@ from probe.service.history.place import KEPT, Lock
 from probe.service.history.schema import VERSION
 from probe.service.history.writer import SLOW_DISK
 from probe.service.ledger import Restored
+from probe.service.telling import Telling
 from probe.service.wanted import Wanted
 from tests.service.history.keeping import BRISK, SMTP, Time, asked, identities, keeping
 
@@ -469,6 +470,43 @@ async def test_texts_of_a_hostile_server_are_kept_as_text(tmp_path: Path) -> Non
         desk.session(id="odd'; DROP TABLE sessions; --")
         await desk.until(lambda: len(identities(tmp_path / "h.db")) >= 1)
         assert (await desk.history.session("odd'; DROP TABLE sessions; --") or {})["verdict"] == "preserved"
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("outages", "seen", "x"),
+        ("outages", "unwatched", b"x"),
+        ("changes", "at", "x"),
+        ("endpoints", "path", b"x"),
+        ("reckoning", "ahead", "x"),
+        ("reckoning", "ahead", 1e18),
+        ("sessions", "opened", "x"),
+    ],
+)
+async def test_a_row_that_somebody_else_has_changed_costs_what_it_tells_and_no_more(
+    tmp_path: Path, table: str, column: str, value: object
+) -> None:
+    now, file = Time(boot="this"), tmp_path / "h.db"
+    async with keeping(file, now.clock()) as desk:
+        desk.session(Verdict.REFUSED, id="first")
+    with closing(sqlite3.connect(file)) as other, other:
+        other.execute("DELETE FROM records")
+        other.execute(f"UPDATE {table} SET {column} = ?", (value,))  # of this test
+    async with keeping(file, now.clock()) as desk:
+        telling, told = Telling("lan-probe", desk.history.restored), list[str]()
+        desk.ledger.listeners.append(
+            lambda entry: told.extend(json.dumps(line) for _, line in telling.of(entry, desk.clock.ahead))
+        )
+        for verdict in (Verdict.REFUSED, Verdict.PRESERVED):
+            now.passes(30)
+            desk.session(verdict, id=verdict.value)
+        await desk.writes(2)
+        assert desk.history.trouble is None
+        assert json.loads(told[-1])["event"] == "outage_ended"
+        listed = await desk.history.sessions(Wanted())
+        assert [one["id"] for one in listed][:2] == ["preserved", "refused"]
+        assert "refused" in [one.verdict for one in await desk.history.outages(Wanted())]
 
 
 async def test_a_record_that_cannot_be_read_any_more_is_told_by_its_row(tmp_path: Path) -> None:

@@ -37,10 +37,15 @@ async def test_metrics_come_in_the_form_that_is_asked_for(station: Scripted) -> 
         plain = await client.get("/metrics")
         openmetrics = await client.get("/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0"})
         unpacked = await client.get("/metrics", headers={"Accept-Encoding": "identity"})
+        page = await client.get("/", headers={"Accept-Encoding": "br, GZIP;q=0.001"})
+        refusing = [
+            await client.get(path, headers={"Accept-Encoding": "GZip; q=0.0, identity"}) for path in ("/", "/metrics")
+        ]
     assert plain.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert openmetrics.headers["Content-Type"].startswith("application/openmetrics-text")
     assert plain.headers["Content-Encoding"] == "gzip"
-    assert "Content-Encoding" not in unpacked.headers
+    assert page.headers["Content-Encoding"] == "gzip"
+    assert all("Content-Encoding" not in one.headers for one in (unpacked, *refusing))
     assert plain.text == unpacked.text
     assert 'mailprobe_verdict{path="vip",service="smtp",vantage="lan-probe",verdict="masked"}' in plain.text
     assert openmetrics.text.endswith("# EOF\n")
