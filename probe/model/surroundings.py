@@ -142,7 +142,8 @@ class Logins:
 class Surroundings:
     """All a cause may be found in. `vantage`: every address of the machine the probe runs on.
 
-    `addresses`: those that sessions went to, or are configured to go to, over all paths.
+    `addresses`: those that sessions went to, or are configured to go to, over all paths. `login_refused`: when the
+    server last refused a login of ours, if it has let us in nowhere since.
     """
 
     topology: Topology | None = None
@@ -150,6 +151,7 @@ class Surroundings:
     networks: Networks = field(default_factory=Networks)
     vantage: tuple[Address, ...] = ()
     addresses: tuple[Address, ...] = ()
+    login_refused: float | None = None
 
 
 NOTHING_KNOWN = Surroundings()

@@ -29,6 +29,7 @@ from probe.service.trust_memory import Checks
 from probe.sessions.dial import Ports
 from probe.sessions.imprint import AT_ONCE, Fingerprints
 from probe.sessions.lookup import Lookups
+from probe.sessions.refused_logins import RefusedLogins
 
 _Key = TypeVar("_Key")
 
@@ -37,7 +38,7 @@ _Key = TypeVar("_Key")
 class Learnt:
     """Of logs: `clocks` by source and moment, `paces` by source and stamper (evidence/age.py), `lags` by source:
     seconds from the end of our latest sessions to their lines. Of servers: `tells`, whether one told us our address
-    when it was asked, by identity; `checks`, what they believed.
+    when it was asked, by identity; `checks`, what they believed; `refused`, logins that they refused.
 
     Of ourselves: `budgets`, what was spent; `courses`, how far each endpoint has come, by identity; `ours`, our latest
     sessions, with those that were broken off; `ports`, theirs; `spacing`, when the next connection may come in; `left`,
@@ -56,6 +57,7 @@ class Learnt:
     ours: Ours = field(default_factory=Ours)
     ports: Ports = field(default_factory=Ports)
     lookups: Lookups = field(default_factory=Lookups)
+    refused: RefusedLogins = field(default_factory=RefusedLogins)
     spacing: Spacing = field(default_factory=Spacing)
     fingerprints: Fingerprints = field(init=False)
     left: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
@@ -78,6 +80,7 @@ class Learnt:
         self.rhythms.only({one.way_in for one in known})
         self.budgets.only({one.name for one in known}, self.clock())
         self.checks.only(known)
+        self.refused.again(known)
 
 
 def keep(known: dict[_Key, Any], wanted: Callable[[_Key], bool]) -> None:

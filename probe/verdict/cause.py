@@ -18,10 +18,14 @@ from probe.model import HealthPort, Judgement, MaskedBy, Origin, Policy, Session
 from probe.verdict.case import BROKEN, Case, listed, place_of_pod
 from probe.verdict.logins import another_server, nobody_gets_in, others_get_in, remark
 from probe.verdict.vantage import doubt
+from probe.verdict.words import banned
 
 MASKED = frozenset({Verdict.MASKED})
 SILENT = frozenset({Verdict.SILENT_DROP})
 UNANNOUNCED = frozenset({Verdict.UNANNOUNCED})
+BANS = frozenset({Verdict.SILENT_DROP, Verdict.REFUSED})
+"""What a ban looks like, by how a guard makes it."""
+
 WORKED = frozenset({Verdict.PRESERVED, Verdict.MASKED, Verdict.UNVERIFIED})
 
 
@@ -289,6 +293,8 @@ def explained(session: Session, judgement: Judgement, surroundings: Surroundings
     """The same judgement with its cause; with the logins that were counted, and the doubt where we are inside."""
     inside, case = doubt(session, surroundings), Case(session, judgement, surroundings)
     known, hint = half_known(case) or (None, judgement.hint)
+    if surroundings.login_refused is not None and judgement.verdict in BANS:
+        hint = f"{banned(session, surroundings.login_refused)} {hint}"
     told = (judgement.explanation, remark(case), known, inside)
     why = cause(session, judgement, surroundings)
     return replace(judgement, cause=why, explanation=" ".join(filter(None, told)), hint=hint, doubt=inside)
