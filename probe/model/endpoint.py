@@ -170,6 +170,11 @@ class Endpoint:
         )
 
     @property
+    def server(self) -> str:
+        """Which server it is: who it says it is in TLS. A virtual address, a node port and a name may lead to one."""
+        return (self.tls.server_name or self.host).casefold().rstrip(".")
+
+    @property
     def identity(self) -> Endpoint:
         """All that a verdict on it speaks of: where that differs, it is another endpoint, whatever its name.
 

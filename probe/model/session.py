@@ -221,6 +221,11 @@ class Session:
             self.fault.failure is not Failure.VANTAGE and not self.lost_meanwhile(Failure.VANTAGE)
         )
 
+    @property
+    def held_back(self) -> bool:
+        """Whether its login was left out: what a login comes to now it does not tell."""
+        return self.fault is not None and self.fault.failure is Failure.LOGIN_HELD
+
     def lost_meanwhile(self, failure: Failure) -> bool:
         """Whether its connection came about and failed, and the last one after it could not even be opened, like this.
 

@@ -151,7 +151,8 @@ class Surroundings:
     """All a cause may be found in. `vantage`: every address of the machine the probe runs on.
 
     `addresses`: those that sessions went to, or are configured to go to, over all paths. `answered`: what answered at
-    the session's own address while its port did not.
+    the session's own address while its port did not. `login_refused`: when the server last refused a login of ours, if
+    it has let us in nowhere since.
     """
 
     topology: Topology | None = None
@@ -160,6 +161,7 @@ class Surroundings:
     vantage: tuple[Address, ...] = ()
     addresses: tuple[Address, ...] = ()
     answered: tuple[Answered, ...] = ()
+    login_refused: float | None = None
 
 
 NOTHING_KNOWN = Surroundings()

@@ -160,8 +160,9 @@ class Sample:
 
     `aside`: it failed in a stretch without answers, and that is why.
 
-    `took_place`: False if the vantage itself could not open it. `failed`: it came to nothing, until it closed. `broke`:
-    the other side ended it. `waited`: seconds from connect to the first octet, if one came.
+    `took_place`: False if the vantage itself could not open it, or held its login back: it does not tell. `failed`: it
+    came to nothing, until it closed. `broke`: the other side ended it. `waited`: seconds from connect to the first
+    octet, if one came.
     """
 
     at: float

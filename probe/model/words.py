@@ -59,6 +59,7 @@ class Failure(StrEnum):
     """How a phase failed, as the client saw it.
 
     TIMED_OUT: no answer in time. VANISHED: on an open connection not even TCP acknowledged anything any more.
+    LOGIN_HELD: not tried, for the server has refused it lately.
     UNREACHABLE: so said somebody on the way. NO_ROUTE: so said this machine, and has sent nothing. VANTAGE: it could
     not do its part, or it stood still.
     """
@@ -75,6 +76,7 @@ class Failure(StrEnum):
     CERTIFICATE_INVALID = "certificate_invalid"
     NOT_OFFERED = "not_offered"
     BAD_CREDENTIALS = "bad_credentials"
+    LOGIN_HELD = "login_held"
     RATE_LIMITED = "rate_limited"
     REJECTED = "rejected"
     PROTOCOL_BROKEN = "protocol_broken"

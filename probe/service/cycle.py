@@ -95,8 +95,13 @@ async def _probe(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) ->
     )
     # The cluster's own networks may be known only now: they name whose an address is.
     judgement = judge(pursued.session, evidence, workshop.survey.networks(workshop.networks))
-    answered = workshop.learnt.beside.answered(pursued.session)
-    judgement = explained(pursued.session, judgement, replace(known, logins=counted, answered=answered))
+    known = replace(
+        known,
+        logins=counted,
+        answered=workshop.learnt.beside.answered(pursued.session),
+        login_refused=workshop.kit.refused.refused_at(there),
+    )
+    judgement = explained(pursued.session, judgement, known)
     workshop.progress(endpoint, judgement.verdict)
     return Result(
         session=pursued.session,

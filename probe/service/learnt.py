@@ -30,6 +30,7 @@ from probe.service.trust_memory import Checks
 from probe.sessions.dial import Ports
 from probe.sessions.imprint import AT_ONCE, Fingerprints
 from probe.sessions.lookup import Lookups
+from probe.sessions.refused_logins import RefusedLogins
 
 _Key = TypeVar("_Key")
 
@@ -38,7 +39,7 @@ _Key = TypeVar("_Key")
 class Learnt:
     """Of logs: `clocks` by source and moment, `paces` by source and stamper (evidence/age.py), `lags` by source:
     seconds from the end of our latest sessions to their lines. Of servers: `tells`, whether one told us our address
-    when it was asked, by identity; `checks`, what they believed.
+    when it was asked, by identity; `checks`, what they believed; `refused`, logins that they refused.
 
     Of ourselves: `budgets`, what was spent; `courses`, how far each endpoint has come, by identity; `ours`, our latest
     sessions, with those that were broken off; `beside`, which ports answered them; `ports`, theirs; `spacing`, when the
@@ -58,6 +59,7 @@ class Learnt:
     beside: Beside = field(default_factory=Beside)
     ports: Ports = field(default_factory=Ports)
     lookups: Lookups = field(default_factory=Lookups)
+    refused: RefusedLogins = field(default_factory=RefusedLogins)
     spacing: Spacing = field(default_factory=Spacing)
     fingerprints: Fingerprints = field(init=False)
     left: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
@@ -80,6 +82,7 @@ class Learnt:
         self.rhythms.only({one.way_in for one in known})
         self.budgets.only({one.name for one in known}, self.clock())
         self.checks.only(known)
+        self.refused.again(known)
 
 
 def keep(known: dict[_Key, Any], wanted: Callable[[_Key], bool]) -> None:

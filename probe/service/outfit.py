@@ -59,6 +59,7 @@ async def outfitted(
         name=hello_name(settings.vantage.name),
         ports=learnt.ports,
         lookups=learnt.lookups,
+        refused=learnt.refused,
     )
     async with (
         watch.opened() if in_shifts else watch,

@@ -47,6 +47,7 @@ from probe.sessions.dial import Dialled, Ports, connect, hand_over, send_header
 from probe.sessions.faults import Refusal, as_refusal, on_the_way
 from probe.sessions.journal import KEPT_CHARACTERS, Journal
 from probe.sessions.lookup import LookedUp, Lookups, Way, look_up, resolve
+from probe.sessions.refused_logins import RefusedLogins
 from probe.sessions.tls import TlsContexts, certificate_expiry
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ NO_IMPRINT = Imprint(kind=ImprintKind.NONE)
 class Kit:
     """What sessions need from outside: a clock, fresh tokens, TLS contexts, the name to say in EHLO, ports, lookups.
 
+    `refused`: logins that are not to be tried for a while.
     `told`: sessions whose control connections have told already what they would tell of one that fails alike.
     """
 
@@ -71,6 +73,7 @@ class Kit:
     name: str = "probe.mailprobe.invalid"
     ports: Ports = field(default_factory=Ports)
     lookups: Lookups = field(default_factory=Lookups)
+    refused: RefusedLogins = field(default_factory=RefusedLogins)
     told: dict[EndpointName, Session] = field(default_factory=dict)
 
 
@@ -302,8 +305,7 @@ async def _smtp(attempt: _Attempt, talk: smtp.Conversation) -> LeaveBehind:
     if not endpoint.service.tls_first:
         await talk.encrypt(endpoint.service, *attempt.tls)
     attempt.certificate_expiry = certificate_expiry(talk.encrypted)
-    if endpoint.login is not None:
-        await talk.log_in(endpoint.login)
+    await _log_in(attempt, talk)
     await talk.leave_imprint(endpoint.imprint, attempt.verbs, attempt.token)
     if endpoint.mailbox is not None:
         with attempt.journal.phase(Phase.DELIVERY):
@@ -339,8 +341,7 @@ async def _imap(attempt: _Attempt, talk: imap.Conversation) -> LeaveBehind:
     await talk.hello()
     if endpoint.imprint is ImprintKind.ID:
         await talk.leave_imprint(endpoint.imprint, attempt.token)
-    if endpoint.login is not None:
-        await talk.log_in(endpoint.login)
+    await _log_in(attempt, talk)
     if attempt.errand is not None:
         await attempt.errand.run(talk)
 
@@ -349,6 +350,24 @@ async def _imap(attempt: _Attempt, talk: imap.Conversation) -> LeaveBehind:
         attempt.id_moments = {IdMoment.ACCEPTED: accepted, IdMoment.NEEDED: talk.wire.needed}
 
     return leave_behind
+
+
+async def _log_in(attempt: _Attempt, talk: smtp.Conversation | imap.Conversation) -> None:
+    """Where a login is configured; one that the server refused lately is left out, and ends the session there."""
+    endpoint, journal, refused = attempt.endpoint, attempt.journal, attempt.kit.refused
+    if endpoint.login is None:
+        return
+    began = journal.clock()
+    if (why := refused.held(endpoint, began)) is not None:
+        journal.failed = Phase.LOGIN  # without a time, for it did not run
+        raise Refusal(Failure.LOGIN_HELD, why)
+    try:
+        await talk.log_in(endpoint.login)
+    except Refusal as error:
+        if error.failure is Failure.BAD_CREDENTIALS and error.reply is not None:
+            refused.refused(endpoint, journal.plain(error.reply), began=began, now=journal.clock())
+        raise
+    refused.taken(endpoint)
 
 
 def _session(attempt: _Attempt) -> Session:

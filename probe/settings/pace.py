@@ -5,12 +5,13 @@ A server is who it says it is in TLS: a virtual address, a node port and a name 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from probe.model import ImprintKind, Service, plain_address
 from probe.settings.draft import Doubt, Draft, Finding, Found
 from probe.settings.faults import Location
-from probe.settings.paths import PathSettings
+from probe.settings.paths import EndpointSettings, PathSettings
 
 USUAL_LIMIT = 10
 """Connections a minute that one deployment in the field allows a client (smtpd_client_connection_rate_limit)."""
@@ -21,8 +22,14 @@ FAILING = 3
 RAREST = 300
 """Seconds between sessions up to which deploy/prometheus/mailprobe.rules.yaml sees that they go on."""
 
-REFUSALS = 1
-"""Refused recipients a minute above which a guard may ban: fail2ban's usual limit is 5 in 10 minutes."""
+REFUSALS, FIND_TIME = 5, 600
+"""What a guard may ban for: so many refusals in so many seconds (fail2ban's maxretry and findtime, by default)."""
+
+IGNORED = (
+    "fail2ban bans for 5 in 10 minutes by default, docker-mailserver's for 6 in a week: put this vantage into its "
+    "ignoreip; where the path is masked it is the node that is banned, and everybody behind it"
+)
+"""How it comes to no ban."""
 
 
 def pace(draft: Draft) -> Iterator[Finding]:
@@ -64,22 +71,40 @@ def bans(draft: Draft) -> Iterator[Finding]:
             reason = f"with up to {len(places) * failing:g} connections a minute in all while they fail"
             usual = f"servers usually allow a client {USUAL_LIMIT}: lower max_sessions_per_minute or ask less often"
             yield Doubt(places[-1], f"{paths}, {reason}; {usual}")
-    for where, endpoint in draft.endpoints:
-        if endpoint.imprint is ImprintKind.REJECT and each > REFUSALS:
-            reason = "refused recipients a minute may be counted as spam: tell fail2ban and the like to ignore us"
-            yield Doubt((*where, "imprint"), f"{each:g} {reason}")
+    turns = 1 + int(FIND_TIME // draft.schedule.interval)
+    for places in _endpoints(draft, lambda one: one.imprint is ImprintKind.REJECT).values():
+        if len(places) * turns >= REFUSALS:
+            reason = f"{len(places) * turns} refused recipients in 10 minutes may be counted as spam"
+            yield Doubt((*places[-1], "imprint"), f"{reason}: {IGNORED}")
+    for server, places in _endpoints(draft, lambda one: one.login is not None).items():
+        if len(places) >= REFUSALS:
+            reason = f"{len(places)} endpoints log in at {server}, so a wrong password is refused as often at once"
+            yield Doubt((*places[-1], "login"), f"{reason}: {IGNORED}")
 
 
 def _servers(draft: Draft) -> dict[tuple[str, Service], list[Location]]:
-    """The endpoints of each server's services, where they limit connections (Dovecot does not).
+    """The endpoints of each server's services, where they limit connections (Dovecot does not)."""
+    found: dict[tuple[str, Service], list[Location]] = {}
+    for service in filter(lambda one: one.speaks_smtp, Service):
+        for server, places in _endpoints(draft, partial(_is_of, service)).items():
+            found[server, service] = places
+    return found
+
+
+def _is_of(service: Service, endpoint: EndpointSettings) -> bool:
+    return endpoint.service is service
+
+
+def _endpoints(draft: Draft, are: Callable[[EndpointSettings], bool]) -> dict[str, list[Location]]:
+    """The endpoints of each server that are so.
 
     A server is who it says it is in TLS: a virtual address, a node port and a name may all lead to the same one.
     """
-    found: dict[tuple[str, Service], list[Location]] = {}
+    found: dict[str, list[Location]] = {}
     for place, path in draft.paths:
         for index, endpoint in enumerate(path.endpoints):
-            if endpoint.service.speaks_smtp:
-                found.setdefault((_server(path), endpoint.service), []).append((*place, "endpoints", index))
+            if are(endpoint):
+                found.setdefault(_server(path), []).append((*place, "endpoints", index))
     return found
 
 

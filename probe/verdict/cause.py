@@ -19,11 +19,15 @@ from probe.verdict import ports
 from probe.verdict.case import BROKEN, Case, listed, place_of_pod
 from probe.verdict.logins import another_server, nobody_gets_in, others_get_in, remark
 from probe.verdict.vantage import doubt
+from probe.verdict.words import banned
 
 MASKED = frozenset({Verdict.MASKED})
 SILENT = frozenset({Verdict.SILENT_DROP})
 UNANNOUNCED = frozenset({Verdict.UNANNOUNCED})
 UNANSWERED = frozenset({Verdict.SILENT_DROP, Verdict.UNANNOUNCED, Verdict.REFUSED})
+BANS = frozenset({Verdict.SILENT_DROP, Verdict.REFUSED})
+"""What a ban looks like, by how a guard makes it."""
+
 WORKED = frozenset({Verdict.PRESERVED, Verdict.MASKED, Verdict.UNVERIFIED})
 
 
@@ -299,6 +303,8 @@ def explained(session: Session, judgement: Judgement, surroundings: Surroundings
     inside, case = doubt(session, surroundings), Case(session, judgement, surroundings)
     row, why = _strongest(case) or (None, None)
     known, hint = ports.said(case, row) or half_known(case) or (None, judgement.hint)
+    if surroundings.login_refused is not None and judgement.verdict in BANS:
+        hint = f"{banned(session, surroundings.login_refused)} {hint}"
     told = (judgement.explanation, remark(case), known, inside and f"But {inside[0].lower()}{inside[1:]}")
     return replace(
         judgement, cause=why and f"{why}.", explanation=" ".join(filter(None, told)), hint=hint, doubt=inside

@@ -185,6 +185,7 @@ RULES: tuple[Rule, ...] = (
     Rule("no-byte-or-no-greeting", lambda f: f.never_spoke, Verdict.NO_GREETING),
     Rule("handshake-failed", lambda f: f.failed_in(Phase.TLS) or f.failed(Failure.TLS_BROKEN), Verdict.TLS_FAILED),
     Rule("credentials-refused", lambda f: f.failed(Failure.BAD_CREDENTIALS), Verdict.LOGIN_FAILED),
+    Rule("login-held", lambda f: f.session.held_back, Verdict.LOGIN_FAILED),
     Rule("not-a-success", lambda f: f.session.fault is not None, Verdict.SERVICE_ERROR),
     # it worked: whose address did the server see
     Rule("no-sighting", lambda f: not f.addresses, Verdict.UNVERIFIED),

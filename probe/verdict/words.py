@@ -172,7 +172,14 @@ WORDS: dict[str, Words] = {
     ),
     "credentials-refused": Words(
         "{where} refused the login: {detail}.",
-        "Check the user and the password file of this endpoint; each try counts for fail2ban and CrowdSec.",
+        "Check the user and the password file of this endpoint, then reload the daemon (SIGHUP or `POST /-/reload`): "
+        "its next session tries. By itself it tries rarely, for each refused try counts for fail2ban and CrowdSec.",
+    ),
+    "login-held": Words(
+        "{where} was not asked again for a login that it refused: {detail}.",
+        "Check the user and the password file of this endpoint, then reload the daemon (SIGHUP or `POST /-/reload`): "
+        "its next session tries. By itself it tries ever more rarely, once an hour in the end, for each refused try "
+        "counts for fail2ban and CrowdSec, which would ban this vantage.",
     ),
     "not-a-success": Words(
         "{where} failed in phase {phase}: {detail}{signs}.",
@@ -258,6 +265,16 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
         "forged_source": evidence.forged.source if evidence.forged else "",
         "forged_when": _ago(session.closed - evidence.forged.at) if evidence.forged else "",
     }
+
+
+def banned(session: Session, refused: float) -> str:
+    """What to look at first where connections fail after a login was refused at this moment."""
+    return (
+        f"The server refused a login from here ({_ago(session.opened - refused)}) and has taken none since, so see "
+        "first whether it bans this vantage: `fail2ban-client status dovecot` there (and its other jails), then "
+        "`fail2ban-client set dovecot unbanip ADDRESS`, and `ignoreip` for good. On a masked path it is the node that "
+        "is banned, and everybody behind it. If nobody is banned:"
+    )
 
 
 def _ago(seconds: float) -> str:

@@ -103,11 +103,16 @@ async def test_no_secret_is_read_anywhere(world: DemoWorld, tmp_path: Path) -> N
         await one.start()
         await one.sees("login_failed", "imaps")
         await one.sees("preserved", "smtp", "submission", "submissions")
+        await until(lambda: _tells(one, '"rule": "login-held"'), "a session that does not try again what was refused")
         (tmp_path / "broken.yaml").write_text(f"basic_auth_users: {{{USER}: '{HASH[:-1]}'}}\n")
         one.offer(web={**one.content["web"], "config_file": str(tmp_path / "broken.yaml")})
         assert "basic_auth_users" in await one.hang_up()
         one.offer(paths=secrets["right password"], sink={"bearer_token": secrets["loki token"]})
         assert await one.hang_up()
+        assert refused(world) == 2, "what was not taken tries nothing"
+        one.write()
+        assert not await one.hang_up()
+        await until(lambda: refused(world) == 3, "a login that is tried again after a reload")
         wrong = await one.get("/", auth=(secrets["what was typed"], secrets["what was typed"]))
         assert wrong[0] == 401
         told = await until(lambda: _names(one), "sources by name")
@@ -120,6 +125,15 @@ async def test_no_secret_is_read_anywhere(world: DemoWorld, tmp_path: Path) -> N
     for name, secret in secrets.items():
         for form in forms(secret):
             assert [place for place, text in places.items() if form in text] == [], (name, form)
+
+
+def refused(world: DemoWorld) -> int:
+    """Logins that the server has counted, as a guard would."""
+    return world.log_file.read_text().count("auth failed, 1 attempts")
+
+
+async def _tells(one: Running, words: str) -> bool:
+    return words in (await one.get("/api/v1/sessions?limit=500"))[1]
 
 
 async def _names(one: Running) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from probe.evidence.age import Pace, Stamper
 from probe.evidence.scene import Offset
 from probe.evidence.sources.source import Lines
-from probe.model import Beat, Endpoint, IdMoment, ImprintKind, Mailbox, Service, Span, Timeouts
+from probe.model import Beat, Endpoint, IdMoment, ImprintKind, Login, Mailbox, Secret, Service, Span, Timeouts
 from probe.service.budget import WINDOW, Budgets
 from probe.service.clock import SteadyClock
 from probe.service.learnt import Learnt
@@ -24,6 +24,7 @@ from tests.service.test_hearing import CONNECT, Script
 
 VIP = Endpoint(path="vip", service=Service.IMAPS, host="10.0.20.202", port=993)
 GONE = replace(VIP, path="gone", host="10.0.20.203")
+LOGIN = Login(username="probe@example.org", password=Secret("wrong"))
 
 
 async def learnt_of(*endpoints: Endpoint, now: list[float], place: Path) -> Learnt:
@@ -43,6 +44,7 @@ async def learnt_of(*endpoints: Endpoint, now: list[float], place: Path) -> Lear
         learnt.budgets.opened(one.name, now[0], by=one.name)
         await learnt.rhythms.round(one, learnt.budgets, beat)
         memory.remember(one, Checked(at=now[0], believed=None))
+        learnt.refused.refused(replace(one, login=LOGIN), "NO", began=now[0], now=now[0])
     return learnt
 
 
@@ -50,7 +52,8 @@ def names_in(learnt: Learnt) -> str:
     """All that is kept by something that was configured, as text."""
     kept = (learnt.clocks, learnt.paces, learnt.tells, learnt.courses, learnt.spacing._hosts, learnt.checks.last)
     within = (learnt.rhythms._ways, learnt.budgets._of, learnt.budgets._beats)
-    return repr([list(one) for one in (*kept, *within)])
+    refused = (learnt.refused._logins, learnt.refused._servers)
+    return repr([list(one) for one in (*kept, *within, *refused)])
 
 
 async def test_what_left_the_configuration_is_let_go(tmp_path: Path) -> None:

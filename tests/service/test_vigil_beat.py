@@ -14,6 +14,7 @@ HUNG = result(
     Verdict.NO_GREETING, opened=1000.0, connected=1000.1, closed=1030.0, fault=failed(Phase.GREETING, Failure.TIMED_OUT)
 )
 WORKED = result(opened=1000.0, connected=1000.1, closed=1000.2)
+HELD = result(Verdict.LOGIN_FAILED, opened=1000.0, closed=1000.2, fault=failed(Phase.LOGIN, Failure.LOGIN_HELD))
 
 
 def known(beat: Beat, closed: Result | None = None) -> UnderWay | None:
@@ -30,6 +31,7 @@ def test_each_moment_of_a_session_is_its_own() -> None:
     beat.talking = None
     assert known(beat, WORKED) == UnderWay(opened=1000.0, closed=1000.2)
     assert known(beat, HUNG) == UnderWay(opened=1000.0, closed=1030.0, failed=Verdict.NO_GREETING)
+    assert known(beat, HELD) == UnderWay(opened=1000.0, closed=1000.2), "it has not tried"
     beat.talking = 1005.0
     assert known(beat, WORKED) == UnderWay(opened=1005.0), "another session in its place"
 

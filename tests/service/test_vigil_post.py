@@ -108,6 +108,11 @@ def test_a_session_that_could_not_be_opened_ends_no_outage_and_is_as_good_as_non
     one.recorded(session(Verdict.MASKED, 1001.0), 1002.0)
     one.recorded(session(Verdict.UNVERIFIED, 1003.0, fault=unable), 1004.0)
     assert [gap.ended for gap in seen(one).gaps] == [None]
+    held = post("-----")
+    for opened, failure in ((1001.0, Failure.BAD_CREDENTIALS), (1003.0, Failure.LOGIN_HELD)):
+        held.recorded(session(Verdict.LOGIN_FAILED, opened, fault=failed(Phase.LOGIN, failure)), opened + 1.0)
+    held.recorded(session(Verdict.PRESERVED, 1150.0), 1151.0)
+    assert [gap.ended for gap in seen(held).gaps] == [Edge(1002.0, 1150.0)], "nobody tried from the one to the other"
     blind = post("-----")
     for opened in (1001.0, 1003.0):  # also as the baseline: `unverified` as before is content with sessions that work
         blind.recorded(session(Verdict.UNVERIFIED, opened, fault=unable), opened + 1)

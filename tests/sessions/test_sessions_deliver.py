@@ -188,8 +188,9 @@ async def test_a_message_that_never_comes_is_told(post: OpenPost) -> None:
     assert result.session.seconds_in(Phase.DELIVERY) > 0.3
 
 
+NOBODY = say(b"%t NO [AUTHENTICATIONFAILED] Authentication failed.\r\n")
 READING: tuple[tuple[Moment, Act, str], ...] = (
-    (Moment.LOGIN, say(b"%t NO [AUTHENTICATIONFAILED] Authentication failed.\r\n"), "user probe@lab.test was refused"),
+    (Moment.LOGIN, NOBODY, "user probe@lab.test was refused"),
     (Moment.SELECT, say(b"%t NO Mailbox doesn't exist: INBOX\r\n"), "Mailbox doesn't exist"),
     (Moment.SEARCH, hang_up, "the server closed the connection"),
     (Moment.SEARCH, say(b"* SEARCH 1 x " + b"9" * 100_000 + b"\r\n"), "it sent more than any answer may hold"),
@@ -204,6 +205,13 @@ async def test_a_mailbox_that_cannot_be_read_is_told(post: OpenPost, moment: Mom
     assert result.judgement.verdict is Verdict.UNVERIFIED
     assert "the mailbox could not be read back over lab/imaps: " in result.judgement.explanation
     assert words in result.judgement.explanation
+
+
+async def test_a_mailbox_that_refused_us_is_not_asked_each_time(post: OpenPost) -> None:
+    lab = post(reading={Moment.LOGIN: NOBODY})
+    told = [(await lab.deliver()).judgement.explanation for _ in range(3)]
+    assert [visit.logins for visit in lab.shower.visits] == [1, 1, 0]
+    assert "lab/imaps: user probe@lab.test was refused 2 times" in told[-1]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from probe.settings import ConfigurationError, Settings, load
+from probe.settings.pace import IGNORED
 
 VIP = "paths: [{name: vip, host: 10.0.20.202, endpoints: [{service: smtp}]}]\n"
 
@@ -215,12 +216,40 @@ def test_messages_that_are_read_back_draw_on_the_budget_of_imaps(tmp_path: Path)
 
 
 def test_refused_recipients_that_a_guard_may_count(tmp_path: Path) -> None:
-    path = "paths: [{name: vip, host: 10.0.20.202, endpoints: [{service: smtp, imprint: reject}]}]\n"
-    assert warnings_of(tmp_path, f"{path}{QUIET}") == [
-        "line 1, paths[0].endpoints[0].imprint: 2 refused recipients a minute may be counted as spam: "
-        "tell fail2ban and the like to ignore us"
-    ]
-    assert warnings_of(tmp_path, f"{path}{QUIET}schedule: {{interval: 5m}}") == []
+    one, other = "{service: smtp, imprint: reject}", "{service: submissions, imprint: reject}"
+    for endpoints, interval, count in (
+        (one, "30s", 21),
+        (one, "119s", 6),
+        (one, "150s", 5),
+        (f"{one}, {other}", "5m", 6),
+    ):
+        path = f"paths: [{{name: vip, host: 10.0.20.202, endpoints: [{endpoints}]}}]\n"
+        assert warnings_of(tmp_path, f"{path}{QUIET}schedule: {{interval: {interval}}}") == [
+            f"line 1, paths[0].endpoints[{endpoints.count(other)}].imprint: {count} refused recipients in 10 minutes "
+            f"may be counted as spam: {IGNORED}"
+        ]
+        assert "ignoreip" in IGNORED
+    path = f"paths: [{{name: vip, host: 10.0.20.202, endpoints: [{one}]}}]\n"
+    assert warnings_of(tmp_path, f"{path}{QUIET}schedule: {{interval: 151s}}") == []
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_so_many_logins_that_one_wrong_password_bans(tmp_path: Path, count: int) -> None:
+    file = tmp_path / "password"
+    file.write_text("pw\n")
+    file.chmod(0o600)
+    login = f"login: {{username: probe@example.org, password_file: {file}}}"
+    ways = "".join(
+        f"{{name: p{way}, host: 10.0.20.20{way}, tls: {{server_name: mail.example.org}}, endpoints: "
+        f"[{{service: submission, {login}}}, {{service: imaps, {login}}}]}}, "
+        for way in range(count)
+    )
+    told = warnings_of(tmp_path, f"paths: [{ways}]\n{QUIET}schedule: {{max_sessions_per_minute: 3}}")
+    ban = (
+        "line 1, paths[2].endpoints[1].login: 6 endpoints log in at mail.example.org, so a wrong password is refused "
+        f"as often at once: {IGNORED}"
+    )
+    assert [one for one in told if "log in" in one] == [ban] * (count == 3)
 
 
 def test_a_history_that_cannot_hold_what_the_schedule_makes(tmp_path: Path) -> None:

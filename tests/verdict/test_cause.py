@@ -732,6 +732,19 @@ def test_what_no_endpoint_means_is_never_said_where_one_is_known() -> None:
                 assert all(one.local_endpoints and not one.local_endpoints.value for one in facts.nodes)
 
 
+@pytest.mark.parametrize("session", [DROPPED, REFUSED, LOST, HUNG_UP, FINE])
+def test_after_a_refused_login_a_ban_is_what_to_look_for_first(session: Session) -> None:
+    judgement = judge(session, seen(), NETWORKS)
+    told = explained(session, judgement, Surroundings(login_refused=40.0)).hint
+    if session not in (DROPPED, REFUSED):
+        assert told == judgement.hint
+        return
+    ban, _, rest = told.partition(" If nobody is banned: ")
+    assert ban.startswith("The server refused a login from here (just now) and has taken none since")
+    assert all(word in ban for word in ("fail2ban-client status", "unbanip", "ignoreip", "the node that is banned"))
+    assert rest == judgement.hint
+
+
 def test_a_cause_never_changes_the_verdict() -> None:
     facts = Surroundings(topology=topology(*POD_ON_ONE, announcers=announced(BY_TWO)))
     judgement = judge(DROPPED, Evidence(), NETWORKS)

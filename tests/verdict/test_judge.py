@@ -268,6 +268,7 @@ CASES: list[tuple[str, Session, Evidence, Verdict]] = [
     ),
     ("handshake-failed", smtp(fault=failed(Phase.STARTTLS, Failure.TLS_BROKEN)), NOTHING, Verdict.TLS_FAILED),
     ("credentials-refused", imaps(fault=failed(Phase.LOGIN, Failure.BAD_CREDENTIALS)), NOTHING, Verdict.LOGIN_FAILED),
+    ("login-held", imaps(fault=failed(Phase.LOGIN, Failure.LOGIN_HELD)), NOTHING, Verdict.LOGIN_FAILED),
     ("not-a-success", smtp(fault=failed(Phase.GREETING, Failure.REJECTED, "554 no")), NOTHING, Verdict.SERVICE_ERROR),
     ("not-a-success", smtp(fault=failed(Phase.HELLO, Failure.TIMED_OUT)), NOTHING, Verdict.SERVICE_ERROR),
     ("not-a-success", smtp(fault=failed(Phase.IMPRINT, Failure.CLOSED)), seen(NODE), Verdict.SERVICE_ERROR),

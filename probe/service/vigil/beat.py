@@ -49,7 +49,7 @@ class Beat:
             return UnderWay(opened=self.talking)
         if session is None:
             return UnderWay(opened=self.opened, begun=False)
-        if session.fault is None or self.post.has_left(session):
+        if session.fault is None or session.held_back or self.post.has_left(session):
             return UnderWay(opened=session.opened, closed=session.closed)
         judgement = judge(session, Evidence(), networks) if judged is None else judged.judgement
         return UnderWay(opened=session.opened, closed=session.closed, failed=judgement.verdict, broke=session.broke)

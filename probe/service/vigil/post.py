@@ -158,7 +158,7 @@ class Post:
             judgement=judgement,
             seen=tuple(sorted({one.address for one in result.evidence.sightings}, key=str)),
             aside=aside,
-            took_place=session.took_place,
+            took_place=session.took_place and not session.held_back,
             failed=session.fault is not None and judgement.verdict not in PROVEN,
             broke=session.broke,
         )

@@ -1,0 +1,132 @@
+"""Logins that a server refused, and when each may be tried again: guards (fail2ban, CrowdSec) count refused ones.
+
+    tried ──refused──▶ tried once more with the next session ──refused──▶ 150 s ──▶ 300 s ──▶ … ──▶ an hour
+      ▲ taken: forgotten                                        meanwhile sessions go as far as the login, and end
+
+Rules of this file:
+- What is remembered is this endpoint's: one that was never refused is tried, whatever became of others. So nothing is
+  called refused that may be taken.
+- A ban is the server's, and of our address: so all endpoints of one server together try again what was refused only as
+  long as there are fewer than five tries in ten minutes, where fail2ban's own jails ban.
+- What is tried again counts from its beginning, and also where it comes to nothing: the server may have counted it.
+- Only what the server said of these credentials counts, not that it could not check any.
+- No password is kept: a hash tells whether it is still the same.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from probe.model import Endpoint, EndpointName
+
+FIRST_PAUSE, LONGEST_PAUSE = 150.0, 3600.0
+"""Seconds between the second try and the third, and at most; each pause between them is twice the one before."""
+
+MOST, WINDOW = 4, 630.0
+"""Refused tries at one server in so many seconds: ten minutes, and what a try and its line in a log may take."""
+
+KEPT_REPLY = 200
+
+_Key = tuple[str, EndpointName]
+
+
+@dataclass(kw_only=True, slots=True)
+class _Refused:
+    """The login of one endpoint: how often it was refused, when last and in which words, and when it is tried again."""
+
+    login: int
+    user: str
+    count: int = 0
+    last: float = 0.0
+    reply: str = ""
+    due: float = 0.0
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next try, as often as it was refused."""
+        return min(FIRST_PAUSE * 2.0 ** (self.count - 2), LONGEST_PAUSE) if self.count > 1 else 0.0
+
+
+@dataclass(slots=True)
+class _Server:
+    """The latest tries of what it refused, by when they began; and since when it has refused, and taken nothing."""
+
+    tries: deque[float] = field(default_factory=lambda: deque(maxlen=MOST))
+    refused_at: float | None = None
+
+    @property
+    def room_at(self) -> float:
+        return self.tries[0] + WINDOW if len(self.tries) == MOST else 0.0
+
+
+class RefusedLogins:
+    """Of all endpoints of a process."""
+
+    def __init__(self) -> None:
+        self._logins: dict[_Key, _Refused] = {}
+        self._servers: dict[str, _Server] = {}
+
+    def held(self, endpoint: Endpoint, now: float) -> str | None:
+        """Why the login of this endpoint is not to be tried now; None: it may be, and that is a try from now on."""
+        known = self._logins.get(_key(endpoint))
+        if known is None or known.login != hash(endpoint.login):
+            return None
+        server = self._servers[endpoint.server]
+        due = max(known.due, server.room_at)
+        if now < due:
+            times = "once" if known.count == 1 else f"{known.count} times"
+            return (
+                f"user {known.user} was refused {times}, last at {_clock(known.last)} ({known.reply}), and is tried "
+                f"again at {_clock(due)} at the earliest"
+            )
+        server.tries.append(now)
+        known.due = now + max(known.pause, FIRST_PAUSE)
+        return None
+
+    def refused(self, endpoint: Endpoint, reply: str, *, began: float, now: float) -> None:
+        """The try that began then was refused with these words."""
+        login, key = endpoint.login, _key(endpoint)
+        if login is None:
+            return
+        known = self._logins.get(key)
+        if known is None or known.login != hash(login):
+            known = self._logins[key] = _Refused(login=hash(login), user=login.username)
+        known.count += 1
+        known.last, known.reply = now, reply[:KEPT_REPLY]
+        known.due = now + known.pause
+        server = self._servers.setdefault(endpoint.server, _Server())
+        server.refused_at = now
+        if began not in server.tries:
+            server.tries.append(began)
+
+    def taken(self, endpoint: Endpoint) -> None:
+        """The server let us in: this login is not refused any more, and our address is not banned."""
+        self._logins.pop(_key(endpoint), None)
+        if (server := self._servers.get(endpoint.server)) is not None:
+            server.refused_at = None
+
+    def refused_at(self, endpoint: Endpoint) -> float | None:
+        """When this server last refused a login of ours, if it has let us in nowhere since; it may ban us by now."""
+        server = self._servers.get(endpoint.server)
+        return server.refused_at if server else None
+
+    def again(self, endpoints: Sequence[Endpoint]) -> None:
+        """There are these endpoints now, and somebody may have mended what was wrong: their next sessions may try."""
+        keys, servers = {_key(one) for one in endpoints}, {one.server for one in endpoints}
+        self._logins = {key: one for key, one in self._logins.items() if key in keys}
+        self._servers = {name: one for name, one in self._servers.items() if name in servers}
+        for login in self._logins.values():
+            login.due = 0.0
+        for server in self._servers.values():
+            server.tries.clear()
+
+
+def _key(endpoint: Endpoint) -> _Key:
+    return endpoint.server, endpoint.name
+
+
+def _clock(moment: float) -> str:
+    return f"{datetime.fromtimestamp(moment, UTC):%H:%M:%S} UTC"

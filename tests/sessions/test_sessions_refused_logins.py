@@ -1,0 +1,140 @@
+"""A login that was refused is tried again so rarely that no guard bans whoever tries, and honestly told meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from probe.model import Endpoint, Login, Phase, Secret, Service, TlsOptions
+from probe.sessions.open import open_session
+from probe.sessions.refused_logins import RefusedLogins
+from tests.sessions.acts import say
+from tests.sessions.moment import Moment
+from tests.sessions.peers import Peer, Town
+from tests.sessions.running import endpoint, judged, kit
+
+IMAPS = Endpoint(
+    path="vip",
+    service=Service.IMAPS,
+    host="10.0.20.202",
+    port=993,
+    tls=TlsOptions(server_name="mail.example.org"),
+    login=Login(username="probe@example.org", password=Secret("old")),
+)
+SUBMISSION = replace(IMAPS, service=Service.SUBMISSION, port=587)
+BY_NAME = replace(IMAPS, path="name", host="mail.example.org", tls=TlsOptions())
+OTHER = replace(IMAPS, path="name", host="10.0.20.203", tls=TlsOptions())
+NO = "NO [AUTHENTICATIONFAILED] Authentication failed."
+DAY = 86_400
+
+
+def tries(*endpoints: Endpoint, refused: RefusedLogins | None = None, until: int = DAY, start: int = 0) -> list[float]:
+    """When a server that refuses everything was asked, by sessions to all of these each 30 s, side by side."""
+    refused, asked = refused or RefusedLogins(), []
+    for turn in range(start, until, 30):
+        tried = [(one, turn + 0.5 * nth) for nth, one in enumerate(endpoints)]
+        tried = [(one, at) for one, at in tried if refused.held(one, at) is None]
+        for one, at in tried:  # a refusal comes 2 s late, when the others have begun
+            refused.refused(one, NO, began=at, now=at + 2.0)
+        asked += [at for _, at in tried]
+    return asked
+
+
+def test_a_refused_login_is_tried_once_more_and_then_less_and_less_often() -> None:
+    asked = tries(IMAPS)
+    assert asked[:4] == [0, 30, 210, 540]
+    assert all(later - earlier <= 3660 for earlier, later in pairwise(asked))
+    assert asked[-1] > DAY - 3660
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_a_server_is_never_asked_five_times_in_ten_minutes(count: int) -> None:
+    """Four paths to one server, each with its own words for it."""
+    endpoints = (IMAPS, SUBMISSION, BY_NAME, replace(BY_NAME, path="other", host="MAIL.example.org."))[:count]
+    asked = tries(*endpoints)
+    assert min(later - earlier for earlier, later in zip(asked, asked[4:], strict=False)) > 600
+    last_hours = [at for at in asked if at > DAY - 2 * 3660]
+    assert len(last_hours) >= count  # none of them starves
+
+
+def test_what_was_not_refused_itself_is_tried() -> None:
+    refused = RefusedLogins()
+    tries(IMAPS, refused=refused, until=60)
+    assert refused.held(IMAPS, 61.0) == (
+        f"user probe@example.org was refused 2 times, last at 00:00:32 UTC ({NO}), and is tried again at 00:03:02 UTC "
+        "at the earliest"
+    )
+    for another in (
+        SUBMISSION,
+        OTHER,
+        replace(IMAPS, login=Login(username="probe@example.org", password=Secret("new"))),
+    ):
+        assert refused.held(another, 61.0) is None, another
+    assert refused.held(replace(IMAPS, imprint=SUBMISSION.imprint, at="10.0.20.202"), 61.0)  # as a mailbox is read back
+
+
+def test_a_success_and_a_reload_let_go_of_it() -> None:
+    refused = RefusedLogins()
+    tries(IMAPS, OTHER, refused=refused, until=60)
+    refused.taken(IMAPS)
+    assert (refused.held(IMAPS, 61.0), refused.refused_at(IMAPS), refused.refused_at(OTHER)) == (None, None, 32.5)
+    assert refused.held(OTHER, 61.0)
+    refused.again([IMAPS, OTHER])
+    assert refused.held(OTHER, 61.0) is None
+    refused.refused(OTHER, NO, began=61.0, now=63.0)
+    assert "3 times" in str(refused.held(OTHER, 64.0))  # it was tried again, and is no new one
+    assert refused.refused_at(replace(OTHER, login=None)) == 63.0  # a ban shuts out others as well
+    refused.again([IMAPS])
+    refused.again([IMAPS, OTHER])
+    assert (refused.held(OTHER, 64.0), refused.refused_at(OTHER)) == (None, None)
+
+
+def test_a_try_that_comes_to_nothing_is_a_try() -> None:
+    refused = RefusedLogins()
+    tries(IMAPS, refused=refused, until=30)
+    assert [refused.held(IMAPS, at) is None for at in (30.0, 30.5, 60.0, 179.0, 181.0)] == [
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("service", "no"), [(Service.IMAPS, b"%t " + NO.encode()), (Service.SUBMISSION, b"535 5.7.8 no")]
+)
+async def test_a_session_that_holds_its_login_back_ends_politely_and_says_so(
+    town: Town, service: Service, no: bytes
+) -> None:
+    peer, ours = town.open(Peer(service=service, acts={Moment.LOGIN: say(no + b"\r\n")})), kit()
+    sessions = [await open_session(endpoint(peer), ours, []) for _ in range(3)]
+    assert [visit.logins for visit in peer.visits] == [1, 1, 0]
+    assert peer.visits[2].verbs[-1] == ("LOGOUT" if service is Service.IMAPS else "QUIT")
+    held, verdict = sessions[2], judged(sessions[2])
+    assert [judged(one).rule for one in sessions] == ["credentials-refused"] * 2 + ["login-held"]
+    assert held.fault is not None
+    assert (verdict.verdict, held.fault.phase, held.held_back, held.controls) == ("login_failed", Phase.LOGIN, True, ())
+    assert Phase.LOGIN not in {timing.phase for timing in held.phases}
+    assert (
+        "was not asked again for a login that it refused: user probe@lab.test was refused 2 times"
+        in verdict.explanation
+    )
+    assert "/-/reload" in verdict.hint
+    mended = replace(endpoint(peer), login=Login(username="probe@lab.test", password=Secret("new")))
+    await open_session(mended, ours, [])
+    assert peer.visits[3].logins == 1
+
+
+@pytest.mark.parametrize(
+    ("service", "no"), [(Service.IMAPS, b"%t NO [UNAVAILABLE] later"), (Service.SMTP, b"454 4.7.0 later")]
+)
+async def test_a_server_that_cannot_check_credentials_has_not_refused_them(
+    town: Town, service: Service, no: bytes
+) -> None:
+    peer, ours = town.open(Peer(service=service, acts={Moment.LOGIN: say(no + b"\r\n")})), kit()
+    for _ in range(3):
+        await open_session(endpoint(peer), ours, [])
+    assert [visit.logins for visit in peer.visits] == [1, 1, 1]
