@@ -148,7 +148,7 @@ class Course:
 
 @contextlib.contextmanager
 def world(daemons: list[Daemon]) -> Iterator[Pager]:
-    """The daemons, watched and paged for; every one of them has a verdict of each endpoint."""
+    """The daemons, watched and paged for; every one of them has a verdict of each endpoint and is known to the rules."""
     lab = daemons[0].lab
     for daemon in daemons:
         daemon.start()
@@ -157,6 +157,8 @@ def world(daemons: list[Daemon]) -> Iterator[Pager]:
         count = sum(len(path["endpoints"]) for daemon in daemons for path in daemon.content["paths"])
         query = 'sum(mailprobe_verdict{verdict="preserved"})'
         wait_until(lambda: one.asked(query) == {"": float(count)}, f"{count} endpoints that are preserved", 120)
+        known, all_known = "count(job_instance:mailprobe_seen:seconds)", {"": float(len(daemons))}
+        wait_until(lambda: one.asked(known) == all_known, "every vantage in a recording, as after some minutes", 150)
         yield pager
 
 
