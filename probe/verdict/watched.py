@@ -166,7 +166,7 @@ def _unshown(watched: Watched) -> str | None:
         wait = None if one.awaits_session else waits(one, watched.until)
         if wait is not None:
             told.setdefault(UNSHOWN[wait.lack], []).append(f"{one.name} for {wait.seconds:.0f} s")
-        elif one.awaits_session or one in late:
+        elif one.awaits_session or one.baseline is None or one in late:
             never.append(str(one.name))
     parts = [f"no session has shown how {', '.join(never)} serves"] if never else []
     parts += [f"{what}: {', '.join(names)}" for what, names in told.items()]
