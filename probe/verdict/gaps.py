@@ -57,6 +57,7 @@ class Reach:
     back: Knock | None = None
     answers: tuple[float, ...] = ()
     quickest: float | None = None
+    there_by: float | None = None
 
     @property
     def gap(self) -> Gap | None:
@@ -170,7 +171,7 @@ class Reach:
         if self.back is None and not knock.counted:
             return replace(self, back=knock)
         by = min(self._there_by(self.back or knock), self._there_by(knock))
-        return replace(self._closed(by), up_at=knock.at)
+        return replace(self._closed(by), up_at=knock.at, there_by=by)
 
     def _there_by(self, knock: Knock) -> float:
         return knock.left + max(0.0, knock.seconds - (self.quickest or 0.0))
@@ -180,9 +181,9 @@ class Reach:
             return replace(self, gaps=(*self.gaps[:-1], self.gap.also(failure, knock.at)), back=None)
         if failure is Failure.TIMED_OUT and self.doubt is None:
             return replace(self, doubt=knock)
-        first, last = self.doubt or knock, self.gaps[-1] if self.gaps else None
-        if last is not None and last.ended is not None and first.left < last.ended.by:  # it left before it was over
-            still = replace(last, ended=None).also(failure, knock.at)
+        first = self.doubt or knock
+        if self.there_by is not None and first.left < self.there_by:  # it left before the last gap was over
+            still = replace(self.gaps[-1], ended=None).also(failure, knock.at)
             return replace(self, gaps=(*self.gaps[:-1], still), doubt=None)
         began = Edge(self.up_at, first.left)
         how = tuple(dict.fromkeys(str(one.failure) for one in (first, knock)))
