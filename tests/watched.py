@@ -33,6 +33,7 @@ VIP = ip_address("10.0.20.202")
 OURS, NODE = ip_address("192.168.1.10"), ip_address("10.0.20.102")
 FAILURES = {
     "-": None,
+    "w": None,
     "x": Failure.TIMED_OUT,
     "r": Failure.REFUSED,
     "u": Failure.UNREACHABLE,
@@ -41,11 +42,14 @@ FAILURES = {
 
 
 def knocks(told: str, *, start: float = 1000.0, every: float = 0.2) -> Iterable[Knock]:
-    """A knock for each sign: `-` answered, `x` silence, `r` refused, `u` unreachable, `v` not sent; blank none."""
+    """A knock for each sign: `-` answered, `w` so but 0.7 s later, `x` silence, `r` refused, `u` unreachable, `v` not
+    sent; blank none.
+    """
     for number, sign in enumerate(told):
         if sign != " ":
             at = round(start + number * every, 3)
-            yield Knock(at=at, left=at, seconds=0.001, failure=FAILURES[sign], spacing=every)
+            seconds = 0.701 if sign == "w" else 0.001
+            yield Knock(at=at, left=at, seconds=seconds, failure=FAILURES[sign], spacing=every)
 
 
 def reach(told: str, **more: Any) -> Reach:

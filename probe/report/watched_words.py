@@ -158,7 +158,7 @@ def cadence(endpoint: WatchedEndpoint) -> str:
     counts = "none counted by the server" if not made.counted else f"{made.counted:,} counted by the server"
     lost = f"; {made.lost:,} lost one by one" if made.lost else ""
     why = f" ({made.why})" if made.why else ""
-    spaced = f"up to {seconds:g}" if seconds > made.asked + 0.001 else f"{seconds:g}"
+    spaced = f"up to {round(seconds, 1):g}" if seconds > made.asked + 0.001 else f"{seconds:g}"
     return f"{made.sent:,} knocks, one each {spaced} s, {counts}{lost}{why}"
 
 

@@ -8,7 +8,8 @@ So nothing is counted (anvil, postscreen, Dovecot, fail2ban) and nothing is logg
 kube-proxy's rules and the listener are all in the answer. HAProxy's TCP checks do the same. No privilege is needed.
 
 Rules of this file:
-- A knock is over before its SYN would be sent again (1 s): it is about the moment at which it left.
+- A knock is over before its SYN would be sent again (1 s): it is about the moment at which it left, or as much later as
+  its answer took longer than others (a SYN may wait for a neighbour).
 - Knocks overlap: one that waits for an answer keeps none of the next ones waiting.
 - tcp_info says whether the ACK went out after all (a machine that stood still, a kernel that does not delay). Then the
   server has counted a connection: it is told, and closed like a client that changed its mind, since a reset would make

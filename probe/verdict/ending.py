@@ -212,7 +212,7 @@ def only_limited(watched: Watched) -> bool:
 def tried_again(watched: Watched) -> tuple[WatchedEndpoint, ...]:
     """Endpoints whose first session met a rate limit, and that wait for another one to have a baseline."""
     waiting = (one for one in watched.endpoints if one.baseline is None and one.under_way is None)
-    return tuple(one for one in waiting if one.latest is not None)
+    return tuple(one for one in waiting if one.latest is not None and one.latest.took_place)
 
 
 def charged(endpoints: Iterable[WatchedEndpoint]) -> Iterable[Gap]:

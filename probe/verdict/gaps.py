@@ -5,7 +5,8 @@ Rule 2: one SYN without an answer may be lost by chance; two in a row are a gap,
         to be unreachable. One answer in a gap may be a fluke; two in a row end it, and so does a whole handshake.
 Rule 3: an edge lies between the last SYN before a change and the first one after it. A knock never sends its SYN
         again, so when it left is what its answer is about: not before the clock was read, and not after it was read
-        again, for a busy machine may let time pass between.
+        again, for a busy machine may let time pass between. A SYN may wait on its way, though, in the queue of a
+        neighbour whom nobody has found yet: one whose answer took longer shows the way there by so much later.
 Rule 4: a session that failed while nobody answered failed for that; one that saw addresses saw them all the same.
 Rule 5: what this machine could not send says nothing, be it a SYN or a session. Where nobody knocked for much longer
         than was meant, that stretch is blind, and a gap may hide in it.
@@ -55,6 +56,8 @@ class Reach:
     doubt: Knock | None = None
     back: Knock | None = None
     answers: tuple[float, ...] = ()
+    quickest: float | None = None
+    there_by: float | None = None
 
     @property
     def gap(self) -> Gap | None:
@@ -136,7 +139,7 @@ class Reach:
         Every knock that left before `until` is known, and `spacing` seconds were meant to lie between the last one and
         the next; if there was none at all, nobody has knocked `since` then.
         """
-        closed = self._closed(self.back.left) if self.gap and self.back else self
+        closed = self._closed(self._there_by(self.back)) if self.gap and self.back else self
         last = since if self.at is None else self.at
         return closed if last is None else replace(closed, blind=self._blind_between(last, until, spacing))
 
@@ -163,10 +166,15 @@ class Reach:
     def _answered(self, knock: Knock) -> Reach:
         if self.gap is None:
             lost = self.lost + (self.doubt is not None)
-            return replace(self, up_at=knock.at, doubt=None, lost=lost)
+            quickest = knock.seconds if self.quickest is None else min(self.quickest, knock.seconds)
+            return replace(self, up_at=knock.at, doubt=None, lost=lost, quickest=quickest)
         if self.back is None and not knock.counted:
             return replace(self, back=knock)
-        return replace(self._closed((self.back or knock).left), up_at=knock.at)
+        by = min(self._there_by(self.back or knock), self._there_by(knock))
+        return replace(self._closed(by), up_at=knock.at, there_by=by)
+
+    def _there_by(self, knock: Knock) -> float:
+        return knock.left + max(0.0, knock.seconds - (self.quickest or 0.0))
 
     def _failed(self, knock: Knock, failure: Failure) -> Reach:
         if self.gap is not None:
@@ -174,6 +182,9 @@ class Reach:
         if failure is Failure.TIMED_OUT and self.doubt is None:
             return replace(self, doubt=knock)
         first = self.doubt or knock
+        if self.there_by is not None and first.left < self.there_by:  # it left before the last gap was over
+            still = replace(self.gaps[-1], ended=None).also(failure, knock.at)
+            return replace(self, gaps=(*self.gaps[:-1], still), doubt=None)
         began = Edge(self.up_at, first.left)
         how = tuple(dict.fromkeys(str(one.failure) for one in (first, knock)))
         gap = Gap(endpoint=self.endpoint, kind=GapKind.UNREACHABLE, began=began, seen=knock.at, how=how)

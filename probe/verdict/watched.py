@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from probe.model import Conclusion, Ending, Gap, GapKind, Lack, Severity, Watched
+from probe.model import Conclusion, Ending, Gap, GapKind, Lack, Severity, Watched, WatchedEndpoint
 from probe.verdict.ending import LEAST_PATIENCE, awaited, charged, is_broken, longest, only_limited, too_long
 from probe.verdict.served import TURNS_AWAY, is_certain
 from probe.verdict.shown import how, lasting, length, outages, real_outages, turned_away, waits
@@ -23,6 +23,9 @@ OFTEN = 3
 LOSSY = 0.02
 FEW_LOST = 5
 """SYNs that go unanswered one by one are told as loss above so many, and above this share of all."""
+
+BY_CHANCE = 2.5
+"""Seconds without a knock after one that the server counted by chance: it waits for 2 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +169,7 @@ def _unshown(watched: Watched) -> str | None:
         wait = None if one.awaits_session else waits(one, watched.until)
         if wait is not None:
             told.setdefault(UNSHOWN[wait.lack], []).append(f"{one.name} for {wait.seconds:.0f} s")
-        elif one.awaits_session or one in late:
+        elif one.awaits_session or one.baseline is None or one in late:
             never.append(str(one.name))
     parts = [f"no session has shown how {', '.join(never)} serves"] if never else []
     parts += [f"{what}: {', '.join(names)}" for what, names in told.items()]
@@ -178,9 +181,32 @@ def _blind_seconds(watched: Watched) -> float:
 
 
 def _blind(watched: Watched) -> str | None:
-    seconds = _blind_seconds(watched)
-    untold = seconds > (0.0 if watched.ending is Ending.UNPROVEN else watched.wanted.max_outage or 0.0)
-    return f"nobody knocked for {seconds:.1f} s, and an outage may hide there" if untold else None
+    seconds, most = _blind_seconds(watched), watched.wanted.max_outage
+    if seconds > (0.0 if watched.ending is Ending.UNPROVEN else most or 0.0):
+        return f"nobody knocked for {seconds:.1f} s, and an outage may hide there"
+    apart = _seconds_apart(watched)
+    return (
+        f"{_apart(apart)}, and an outage may hide between two"
+        if apart > (BY_CHANCE if most is None else most)
+        else None
+    )
+
+
+def _seconds_apart(watched: Watched) -> float:
+    """How long an outage may be that nobody saw, where the server counts knocks: they come as seldom as it allows."""
+    held = (one for one in watched.endpoints if one.cadence.counted)
+    return max((min(one.cadence.longest, _between_sessions(one, watched.until)) for one in held), default=0.0)
+
+
+def _between_sessions(endpoint: WatchedEndpoint, until: float) -> float:
+    """What lies between two of them at most: one may have been opened before it, and answered after it."""
+    looked = [one for one in endpoint.samples if one.took_place]
+    shown = (*(one.shown for one in looked), until)[1:]
+    return max((end - one.at for one, end in zip(looked, shown, strict=True)), default=until)
+
+
+def _apart(seconds: float) -> str:
+    return f"knocks and sessions were up to {seconds:.0f} s apart, for the server counts both"
 
 
 def _not_stable(watched: Watched) -> str | None:
@@ -193,6 +219,8 @@ def _well(watched: Watched) -> str | None:
         return None
     seconds = _blind_seconds(watched)
     blind = f"; nobody knocked for {seconds:.1f} s, and a shorter outage may hide there" if seconds else ""
+    apart = _seconds_apart(watched)
+    blind += f"; {_apart(apart)}, and a shorter outage may hide between two" if apart > BY_CHANCE else ""
     late, turned = _longest_wait(watched), _longest_turned_away(watched)
     beside = (f"; {_waited(late)}" if late else "") + (f"; {_turned(turned)}" if turned else "")
     return _best(watched) + beside + blind

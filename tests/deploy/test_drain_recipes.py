@@ -1,11 +1,15 @@
-"""The recipes of docs/watch.md and docs/drains.md that wait for a baseline, run as they stand there, but faster."""
+"""The recipes of docs/watch.md and docs/drains.md that wait for a baseline, pasted at a prompt as they stand there, but
+faster. At a prompt a background job leads its group, which is not so in a script.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import pty
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -21,12 +25,18 @@ PROBE = f'#!/bin/sh\nexec "{sys.executable}" -m probe "$@"\n'
 KUBECTL = "#!/bin/sh\nprintf '%s\\n' \"$*\" >>asked\nwhile [ ! -e done ]; do sleep 0.05; done\n"
 
 
-def recipe(page: str, with_text: str) -> str:
+def pasted(page: str, with_text: str) -> str:
     """The block of this page that watches and has this text; a minute of it is three seconds, a turn a tenth."""
     blocks = re.findall(r"^```\n(.*?)^```", (REPOSITORY / "docs" / page).read_text(encoding="utf-8"), re.M | re.S)
     found: str
     (found,) = [block for block in blocks if "the change may begin" in block and with_text in block]
     return found.replace("--until-stable 60", "--until-stable 3").replace("sleep 1;", "sleep 0.1;")
+
+
+def recipe(page: str, with_text: str) -> str:
+    """The script that it writes."""
+    (script,) = re.findall(r"<<'END'\n(.*?^)END\nsh \S+\n\Z", pasted(page, with_text), re.M | re.S)
+    return str(script)
 
 
 def furnished(folder: Path, world: DemoWorld) -> Path:
@@ -40,57 +50,65 @@ def furnished(folder: Path, world: DemoWorld) -> Path:
     return folder
 
 
-async def begin(script: str, folder: Path) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *("sh", "-c", script),
+@dataclass
+class Typed:
+    """A shell that shows a prompt, and what is typed there."""
+
+    shell: asyncio.subprocess.Process
+    keyboard: int
+
+    async def ended(self) -> tuple[int, str]:
+        """The exit code of what was typed, and what it said."""
+        async with asyncio.timeout(PATIENCE):
+            said, _ = await self.shell.communicate()
+        os.close(self.keyboard)
+        assert self.shell.returncode is not None
+        return self.shell.returncode, said.decode()
+
+
+async def begin(block: str, folder: Path) -> Typed:
+    ours, theirs = pty.openpty()
+    shell = await asyncio.create_subprocess_exec(
+        *("setsid", "--ctty", "bash", "--norc", "--noediting", "-i"),
         cwd=folder,
         env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(REPOSITORY)},
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=theirs,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
+    os.close(theirs)
+    os.write(ours, f"{block}exit\n".encode())
+    return Typed(shell, ours)
 
 
-async def ended(script: asyncio.subprocess.Process) -> tuple[int, str]:
-    """Its exit code and what it said."""
-    async with asyncio.timeout(PATIENCE):
-        said, _ = await script.communicate()
-    assert script.returncode is not None
-    return script.returncode, said.decode()
-
-
-async def changed(
-    world: DemoWorld, script: asyncio.subprocess.Process, folder: Path, *scenes: Scene
-) -> tuple[int, str]:
+async def changed(world: DemoWorld, typed: Typed, folder: Path, *scenes: Scene) -> tuple[int, str]:
     """The same, once kubectl was called and these scenes, of a second each, have passed before it."""
     await until((folder / "asked").exists, "kubectl", PATIENCE)
     for scene in scenes:
         await world.change_to(scene)
         await asyncio.sleep(1)
     (folder / "done").touch()
-    return await ended(script)
+    return await typed.ended()
 
 
 async def test_a_policy_is_flipped_and_a_node_drained_by_the_recipes(tmp_path: Path) -> None:
     async with demo_world(postfix_waits=1.5, dovecot_waits=1.0) as world:
         await world.change_to(Scene.BEHIND_NODE)
         flip = furnished(tmp_path / "flip", world)
-        script = await begin(recipe("drains.md", "kubectl -n mailserver patch"), flip)
-        code, said = await changed(world, script, flip, Scene.STRAIGHT)
+        typed = await begin(pasted("drains.md", "kubectl -n mailserver patch"), flip)
+        code, said = await changed(world, typed, flip, Scene.STRAIGHT)
         assert code == 0, said
         assert re.search(r"masked by node \([^)]+\) → preserved", said), said
         assert (flip / "policy.html").stat().st_size
         assert '{"spec": {"externalTrafficPolicy": "Local"}}' in (flip / "asked").read_text()
 
         drain = furnished(tmp_path / "drain", world)
-        script = await begin(recipe("watch.md", "kubectl drain"), drain)
-        code, said = await changed(world, script, drain, Scene.SILENT, Scene.STRAIGHT)
+        typed = await begin(pasted("watch.md", "kubectl drain"), drain)
+        code, said = await changed(world, typed, drain, Scene.SILENT, Scene.STRAIGHT)
         assert code == 0, said
         assert "which is tolerated, and all are back" in said
 
         await world.change_to(Scene.SILENT)
         refused = furnished(tmp_path / "refused", world)
-        script = await begin(recipe("watch.md", "kubectl drain"), refused)
-        (refused / "done").touch()  # kubectl uncordon does not hang
-        code, said = await ended(script)
-        assert (code, (refused / "asked").read_text()) == (1, "uncordon node1\n"), said
+        code, said = await (await begin(pasted("watch.md", "kubectl drain"), refused)).ended()
+        assert (code, (refused / "asked").exists()) == (1, False), said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -10,13 +11,14 @@ from probe.model import Ending, Endpoint, Failure, Phase, Service, Severity, Ver
 from probe.report.watched_words import refusal
 from probe.service.vigil.baseline import Baseline
 from probe.service.vigil.post import Post
-from probe.verdict.ending import LEAST_PATIENCE
+from probe.verdict.ending import LEAST_PATIENCE, tried_again
 from probe.verdict.watched import conclude
 from tests.builders import failed, result
 from tests.watched import knocks
 
 FIRST, OTHER = (Endpoint(path=path, service=Service.SMTP, host="10.0.20.202", port=25) for path in ("vip", "other"))
 DROPPED = failed(Phase.CONNECT, Failure.TIMED_OUT)
+UNOPENED: dict[str, Any] = {"fault": failed(Phase.CONNECT, Failure.VANTAGE), "connected": None}
 
 
 @dataclass
@@ -30,11 +32,13 @@ class Before:
     def __post_init__(self) -> None:
         self.baseline = Baseline(self.posts, from_broken=self.from_broken, pace=15.0, longest=45.0)
 
-    def session(self, endpoint: Endpoint, verdict: Verdict = Verdict.PRESERVED, *, after: float = 1.0) -> Before:
+    def session(
+        self, endpoint: Endpoint, verdict: Verdict = Verdict.PRESERVED, *, after: float = 1.0, **told: Any
+    ) -> Before:
         """One that takes a second, opened so many seconds after what came before."""
         opened = self.now + after
         lost = verdict is Verdict.SILENT_DROP
-        more = {"fault": DROPPED, "connected": None} if lost else {"connected": opened}
+        more = told or ({"fault": DROPPED, "connected": None} if lost else {"connected": opened})
         judged = result(verdict, path=endpoint.path, opened=opened, closed=opened + 1.0, **more)
         self.now = opened + 1.0
         self.baseline.recorded(self._post(endpoint).recorded(judged, self.now), judged)
@@ -142,6 +146,19 @@ def test_who_watches_what_is_broken_takes_it_as_it_comes() -> None:
     before = Before(from_broken=True).knocked("rrr").session(FIRST, Verdict.SILENT_DROP).session(FIRST)
     assert before.session(OTHER, Verdict.RATE_LIMITED).has_begun
     assert before.printed() == [Verdict.SILENT_DROP, Verdict.RATE_LIMITED]
+
+
+@pytest.mark.parametrize("from_broken", [False, True])
+def test_what_this_machine_could_not_open_is_no_baseline(*, from_broken: bool) -> None:
+    before = Before(from_broken=from_broken).session(FIRST, Verdict.UNVERIFIED, **UNOPENED)
+    assert before.waits, "for the other one"
+    assert before.session(OTHER).refused() == (
+        "does not begin after 4 s: no session has shown how vip/smtp serves. Nothing was touched"
+    )
+    assert before.printed() == [Verdict.UNVERIFIED, Verdict.PRESERVED]
+    assert tried_again(before.told()) == ()
+    opened = Before(from_broken=from_broken).session(FIRST, Verdict.UNVERIFIED, **UNOPENED).session(FIRST)
+    assert opened.session(OTHER).has_begun
 
 
 def test_nobody_waits_for_ever() -> None:

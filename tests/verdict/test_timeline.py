@@ -66,6 +66,14 @@ def told(gap: Gap) -> tuple[float, float]:
     return round(gap.seconds, 3), round(gap.bound, 3)
 
 
+def test_a_session_that_was_slow_after_a_gap_does_not_make_one_of_it_and_the_next() -> None:
+    folded = timeline(served(1000.0), served(1001.1, 5.0), told="--rrr" + "-" * 24)
+    assert folded.gaps[0].ended == Edge(1000.8, 1006.1)
+    for knock in knocks("xx", start=1005.8):
+        folded = folded.knocked(knock)
+    assert len(folded.gaps) == 2, "knocks were answered between them"
+
+
 def test_sessions_make_gaps_of_their_own() -> None:
     folded = timeline(
         sample(1000),

@@ -130,6 +130,21 @@ def test_a_blind_stretch_that_would_be_tolerated_as_an_outage_is_and_is_told() -
     assert conclude(watched(blind, wanted=TOLERANT, ending=Ending.UNPROVEN)).rule == "blind"
 
 
+def test_where_knocks_are_counted_what_may_lie_between_two_looks_is_blind() -> None:
+    """The sessions of 1000 and 1050 s are as far apart as that."""
+    held = endpoint(cadence=Cadence(asked=0.2, longest=54.0, sent=4, answered=4, counted=4))
+    apart = "knocks and sessions were up to 50 s apart, for the server counts both, and "
+    for wanted in (TOLERANT, Wanted()):
+        done = conclude(watched(held, wanted=wanted))
+        assert (done.rule, done.sentence) == ("blind", f"{apart}an outage may hide between two")
+    done = conclude(watched(held, wanted=Wanted(max_outage=60.0)))
+    assert (done.rule, done.sentence) == ("well", f"nobody was out; {apart}a shorter outage may hide between two")
+    often = replace(held, samples=tuple(sample(at) for at in (1000.0, 1025.0, 1050.0, 1070.0)))
+    assert conclude(watched(often, wanted=TOLERANT)).rule == "well", "sessions would have seen it"
+    chance = replace(held, cadence=replace(held.cadence, longest=2.0001, sent=400, answered=400, counted=1))
+    assert conclude(watched(chance)).sentence == "nobody was out"
+
+
 def test_nothing_at_all_is_unknown() -> None:
     nothing = Watched(vantage="v", wanted=Wanted(), started=1000.0, until=1000.0)
     assert conclude(nothing).severity is Severity.UNKNOWN

@@ -8,7 +8,8 @@ Rule 2: a first session that meets a rate limit has most likely met this machine
         One that meets a limit later says nothing.
 Rule 3: what is broken is refused as soon as every endpoint has been looked at: no limit's minute is waited for then.
 Rule 4: nobody waits for ever: what was not shown by then is refused as well.
-Rule 5: who wants to watch what is broken takes each first session for what it is.
+Rule 5: a session that this machine could not open is no baseline, and is refused as well: nobody would be watched.
+Rule 6: who wants to watch what is broken takes each first session for what it is, if it took place.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Stand(Enum):
 
     AWAITED = auto()
     BROKEN = auto()
+    UNOPENED = auto()
     TRIED_AGAIN = auto()
     LIMITED = auto()
     HOLDS = auto()
@@ -45,6 +47,7 @@ class Step(Enum):
 DECIDES: Mapping[Stand, Step] = {
     Stand.AWAITED: Step.WAIT,
     Stand.BROKEN: Step.REFUSE,
+    Stand.UNOPENED: Step.REFUSE,
     Stand.TRIED_AGAIN: Step.WAIT,
     Stand.LIMITED: Step.REFUSE,
     Stand.HOLDS: Step.BEGIN,
@@ -99,6 +102,8 @@ class Baseline:
             one.result = result
             if self._is_tried_again(one, sample):
                 one.post.baseline = None
+        elif one.post.baseline is None:
+            one.result = result
         elif _is_certainly_broken(sample) and not (sample.aside or self._from_broken):
             one.take(sample, result)
 
@@ -141,6 +146,8 @@ class Baseline:
 
     def _stand(self, one: Footing, known: WatchedEndpoint) -> Stand:
         if one.post.baseline is None or one.last is None:
+            if one.last is not None and not one.last[0].took_place:
+                return Stand.UNOPENED
             return Stand.AWAITED if one.limited is None else Stand.TRIED_AGAIN
         if self._from_broken:
             return Stand.HOLDS

@@ -162,12 +162,14 @@ class Post:
             failed=session.fault is not None and judgement.verdict not in PROVEN,
             broke=session.broke,
         )
-        self.baseline = self.baseline or sample
+        if sample.took_place:
+            self.baseline = self.baseline or sample
         self._samples = (*self._samples, sample)[-MOST_SAMPLES:]
         if not (aside and elsewhere):  # what comes after it is another server's
             self._timeline = self._timeline.after(sample)
         if not aside:
-            good = sample.took_place and is_good(sample.verdict, self.baseline.verdict)
+            before = self.baseline.verdict if self.baseline else None
+            good = sample.took_place and is_good(sample.verdict, before)
             self._good_since = (self._good_since or sample.shown) if good else None
         return sample
 
