@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.deploy.case import SMTP, Case, lan
 
 REFUSED = f"MailprobeRefused{{{SMTP}}}"
@@ -22,6 +24,14 @@ def endpoints(node: str, values: str) -> dict[str, str]:
 
 def announced(node: str, values: str) -> dict[str, str]:
     return {f'mailprobe_announcer_info{{vantage="lan",node="{node}"}}': values}
+
+
+def beside_another_cluster(case: Case) -> Case:
+    """The same of the cluster `mail`, where a node of the same name is cordoned in another one, for a moment."""
+    told = {
+        name.replace("unschedulable{", 'unschedulable{cluster="mail",'): values for name, values in case.series.items()
+    }
+    return replace(case, series={**told, 'kube_node_spec_unschedulable{cluster="staging",node="node1"}': "1x12 0x420"})
 
 
 DRAINS = (
