@@ -8,14 +8,14 @@ from tests.deploy.stories_of_ports import PORTS
 from tests.deploy.stories_of_scrapes import RARE, SCRAPES
 from tests.deploy.stories_of_targets import TARGETS
 from tests.deploy.stories_of_vantages import HOURS, ITSELF
-from tests.deploy.stories_of_watching import EVIDENCE, NOISE
+from tests.deploy.stories_of_watching import EVIDENCE, GOING, NOISE
 
 PARTS = {
     "verdicts": (VERDICTS, 10),
     "quorum": (QUORUM, 30),
     "noise": (NOISE, 10),
     "scrapes": (SCRAPES, 10),
-    "slow": ((*SLOW, *RARE), 30),
+    "slow": ((*SLOW, *RARE, *GOING), 30),
     "evidence": ((*EVIDENCE, *CERTIFICATES), 30),
     "targets": ((*TARGETS, *PORTS), 30),
     "itself": (ITSELF, 30),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.deploy.case import SMTP, Case, lan
 
 REFUSED = f"MailprobeRefused{{{SMTP}}}"
 DROP = f"MailprobeSilentDrop{{{SMTP}}}"
-WEB = 'MailprobeMasked{path="web",service="smtp"}'
+KNOWN = {'MailprobeMasked{path="web",service="smtp"}': "", 'MailprobeLoginFailed{path="web",service="imaps"}': ""}
 DRAINED = 'MailprobeMaintenance{node="node1"}'
 SAYS = "node1, which has announced mail or had its pod, is being drained"
 
@@ -22,6 +24,14 @@ def endpoints(node: str, values: str) -> dict[str, str]:
 
 def announced(node: str, values: str) -> dict[str, str]:
     return {f'mailprobe_announcer_info{{vantage="lan",node="{node}"}}': values}
+
+
+def beside_another_cluster(case: Case) -> Case:
+    """The same of the cluster `mail`, where a node of the same name is cordoned in another one, for a moment."""
+    told = {
+        name.replace("unschedulable{", 'unschedulable{cluster="mail",'): values for name, values in case.series.items()
+    }
+    return replace(case, series={**told, 'kube_node_spec_unschedulable{cluster="staging",node="node1"}': "1x12 0x420"})
 
 
 DRAINS = (
@@ -100,11 +110,16 @@ DRAINS = (
         },
     ),
     Case(
-        name="beside what is masked for good, and stays a page, a drain that went well pages nobody",
-        vantages=(lan("preserved 340s, refused 400s, preserved 400s", more={"web/smtp": "masked 30m"}),),
+        name="beside what is masked or refuses logins for good, and stays a page, a drain that went well pages nobody",
+        vantages=(
+            lan(
+                "preserved 340s, refused 400s, preserved 400s",
+                more={"web/smtp": "masked 30m", "web/imaps": "login_failed 340s, silent_drop 3m, login_failed 25m"},
+            ),
+        ),
         series={**cordoned("node1", "0x29 1x29 0x60"), **endpoints("node1", "1x33 0x40 1x60")},
         fires={
-            **{at: {DRAINED: "", WEB: ""} for at in ("14m30s", "17m", "19m")},
+            **{at: {DRAINED: "", **KNOWN} for at in ("8m", "14m30s", "17m", "19m")},
         },
     ),
     Case(

@@ -30,6 +30,7 @@ LASTING = {
 """Verdicts that wait a minute: alert and words of its summary."""
 
 DIFFERS_IMAPS = differs().replace("smtp", "imaps")
+DIFFERS_SUBMISSION = differs("vps").replace("smtp", "submission")
 
 OTHERS_DRAIN = 'MailprobeMaintenance{path="outside"}'
 SERVICES_WITH_LOGIN = ("submission", "imaps")
@@ -39,10 +40,18 @@ def logins(service: str, vantage: str) -> str:
     return f'mailprobe_phase_duration_seconds_count{{path="vip",service="{service}",phase="login",vantage="{vantage}"}}'
 
 
+ERRORS = {
+    f'MailprobeServiceError{{path="vip",service="{service}",vantage="lan"}}': (
+        f"vip/{service}: the server answers with an error where success was due, again and again (service_error), "
+        "seen from lan"
+    )
+    for service in ("imaps", "submission")
+}
+"""Warnings of two services."""
+
 ONCE = (*LASTING, "silent_drop", "unannounced", "masked")
 
 VERDICTS = (
-    Case(name="all is well", vantages=(lan("preserved 12m"),), fires={"30s": {}, "5m": {}, "11m": {}}),
     Case(
         name="silent drop pages with its second session, and says why",
         vantages=(lan("preserved 4m, silent_drop 5m, preserved 7m"),),
@@ -141,6 +150,7 @@ VERDICTS = (
 )
 
 SLOW = (
+    Case(name="all is well", vantages=(lan("preserved 12m"),), fires={"30s": {}, "5m": {}, "11m": {}}),
     Case(
         name="the third page within an hour is kept for a quarter of one, one alone is not; another path is drained",
         vantages=(
@@ -184,21 +194,34 @@ SLOW = (
     Case(
         name="rate limited and errors, for long",
         vantages=(
-            lan("preserved 4m, rate_limited 10m, preserved 11m", more={"vip/imaps": "preserved 4m, service_error 21m"}),
+            lan(
+                "preserved 2m, masked 2m, rate_limited 10m, preserved 11m",
+                more={
+                    "vip/imaps": "preserved 4m, service_error 21m",
+                    "vip/submission": "preserved 4m"
+                    + ", service_error 9m30s, preserved 30s" * 2
+                    + ", service_error 1m",
+                },
+            ),
         ),
         fires={
-            "8m": {},
+            "8m": {f"MailprobeMasked{{{SMTP}}}": ""},
             "14m": {
+                f"MailprobeMasked{{{SMTP}}}": "",
                 f"MailprobeRateLimited{{{LAN}}}": (
                     "vip/smtp: the server refuses for too many connections, again and again "
                     "(rate_limited), seen from lan"
                 ),
-                'MailprobeServiceError{path="vip",service="imaps",vantage="lan"}': (
-                    "vip/imaps: the server answers with an error where success was due, again and again "
+                **ERRORS,
+            },
+            "18m30s": {f"MailprobeRateLimited{{{LAN}}}": "", **ERRORS},
+            "24m": {
+                'MailprobeServiceError{path="vip",service="imaps",severity="critical"}': (
+                    "vip/imaps: for a quarter of an hour no session got in, most met an error where success was due "
                     "(service_error), seen from lan"
                 ),
+                **ERRORS,
             },
-            "24m": {'MailprobeServiceError{path="vip",service="imaps",vantage="lan"}': ""},
         },
     ),
     Case(
@@ -224,7 +247,10 @@ QUORUM = (
         name="logins are refused: who does not log in has no say in it, who does has",
         vantages=(
             lan("preserved 13m", more={f"vip/{one}": "preserved 4m, login_failed 9m" for one in SERVICES_WITH_LOGIN}),
-            Vantage(name="vps", scripts={"vip/submission": "preserved 13m", "vip/imaps": "unverified 13m"}),
+            Vantage(
+                name="vps",
+                scripts={"vip/submission": "preserved 9m, silent_drop 2m, preserved 2m", "vip/imaps": "unverified 13m"},
+            ),
         ),
         series={
             **{logins(service, "lan"): "1+1x80" for service in SERVICES_WITH_LOGIN},
@@ -234,7 +260,12 @@ QUORUM = (
             "5m": {},
             **{
                 at: {'MailprobeLoginFailed{path="vip",service="submission"}': "", DIFFERS_IMAPS: ""}
-                for at in ("7m", "9m", "12m30s")
+                for at in ("7m", "9m")
+            },
+            "12m30s": {
+                'MailprobeLoginFailed{path="vip",service="submission"}': "",
+                DIFFERS_IMAPS: "vip/imaps: only lan sees it as login_failed; other vantages do not",
+                DIFFERS_SUBMISSION: "vip/submission: only vps sees it as silent_drop; other vantages do not",
             },
         },
     ),
@@ -326,12 +357,35 @@ QUORUM = (
     ),
     Case(
         name="the other vantage hangs with its last good verdict: it has no vote",
-        vantages=(lan("preserved 4m, silent_drop 24m"), vps("preserved 4m, hung 24m")),
+        vantages=(
+            lan(
+                "preserved 4m, silent_drop 24m",
+                more={f"{path}/imaps": "preserved 4m, service_error 24m" for path in ("vip", "all")},
+            ),
+            Vantage(
+                name="vps",
+                scripts={
+                    "vip/smtp": "preserved 4m, hung 24m",
+                    "vip/imaps": "preserved 28m",
+                    "all/imaps": "preserved 4m, service_error 24m",
+                },
+            ),
+        ),
         fires={
             "6m": {differs(): ""},
             "27m": {
                 drop(): "",
                 f'MailprobeStale{{{SMTP},vantage="vps"}}': "vip/smtp: vps has had no session for eight minutes",
+                DIFFERS_IMAPS: "vip/imaps: only lan sees it as service_error; other vantages do not",
+                **{
+                    f'MailprobeServiceError{{path="{path}",service="imaps",{by}}}': ""
+                    for path, by in (
+                        ("vip", 'vantage="lan"'),
+                        ("all", 'vantage="lan"'),
+                        ("all", 'vantage="vps"'),
+                        ("all", 'severity="critical"'),
+                    )
+                },
             },
         },
     ),

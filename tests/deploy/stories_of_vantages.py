@@ -130,7 +130,7 @@ ITSELF = (
         fires={
             "12m": {},
             "15m": {f"MailprobeStale{{{LAN}}}": "vip/smtp: lan has had no session for eight minutes"},
-            "22m": {f"MailprobeStale{{{LAN}}}": "", 'MailprobeAbsent{path="vip"}': ""},
+            "24m": {f"MailprobeStale{{{LAN}}}": "", 'MailprobeAbsent{path="vip"}': ""},
         },
     ),
     Case(
@@ -243,11 +243,12 @@ ITSELF = (
 
 HOURS = (
     Case(
-        name="for six hours and more a vantage is down, a target of /probe too; another is no target any more",
+        name="for six hours and more a vantage is down, but for a push, a target of /probe too; another is no target",
         scrape=60,
         series={
             **watched("lan", "inside", "1x5 stale _x374 1x25"),
             'up{job="eyes",instance="lan"}': "1x5 0x375 1x25",
+            'mailprobe_build_info{job="pushed",instance="pushgateway:9091",vantage="lan"}': "1x407",
             **watched("vps", "outside", "1x5 stale"),
             'up{job="eyes",instance="vps"}': "1x5 stale",
             **watched("office", "vip", "1x407"),

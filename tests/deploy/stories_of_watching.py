@@ -9,8 +9,10 @@ KNOWN = {
     **{f'MailprobeMasked{{path="vip",service="{service}"}}': "" for service in ("smtp", "imaps", "submissions")},
     'MailprobeMasked{path="pushed",service="smtp"}': "",
     'MailprobeSpoofable{path="forged",service="smtp"}': "",
+    'MailprobeLoginFailed{path="known",service="imaps"}': "",
+    'MailprobeTlsFailed{path="known",service="smtp"}': "",
 }
-"""What whoever masks on purpose has silenced."""
+"""What whoever masks on purpose, or knows of it, has silenced."""
 
 AMID_ERRORS = {
     drop(): "",
@@ -33,21 +35,34 @@ NOISE = (
         },
     ),
     Case(
-        name="masked or spoofable on purpose: a session that is lost is no page, two are",
+        name="masked or spoofable on purpose, or failing behind the door: a session that is lost is no page, two are",
         vantages=(
-            lan(
-                "masked 5m, silent_drop 30s, masked 8m",
-                more={
+            Vantage(
+                name="lan",
+                scripts={
+                    "vip/smtp": "masked 5m, silent_drop 30s, masked 8m",
                     "vip/imaps": "masked 5m, refused 30s, masked 60s, refused 30s, masked 6m",
                     "vip/submissions": "masked 5m, silent_drop 1m, masked 7m",
                     "forged/smtp": "spoofable 5m, silent_drop 30s, spoofable 8m",
+                    "known/smtp": "tls_failed 5m, refused 30s, tls_failed 8m",
+                    "known/imaps": "login_failed 5m, silent_drop 30s, login_failed 3m, silent_drop 1m, login_failed 4m",
+                    "new/imaps": "preserved 5m, login_failed 30s, silent_drop 30s, preserved 7m",
                 },
+                misses={28},
             ),
             Vantage(name="cron", scripts={"pushed/smtp": "masked 5m, silent_drop 30s, masked 8m"}, counts=False),
         ),
         fires={
-            **{at: KNOWN for at in ("4m50s", "5m", "5m20s", "12m40s")},
-            **{at: {**KNOWN, drop('path="vip",service="submissions"'): ""} for at in ("5m30s", "8m10s", "9m40s")},
+            **{at: KNOWN for at in ("4m50s", "5m", "5m20s")},
+            **{
+                at: {**KNOWN, **{drop(f'path="{of}"'): "" for of in dropped}}
+                for at, dropped in {
+                    "5m30s": ('vip",service="submissions', 'new",service="imaps'),
+                    "8m10s": ('vip",service="submissions', 'new",service="imaps'),
+                    "9m40s": ('vip",service="submissions', 'new",service="imaps', 'known",service="imaps'),
+                    "12m40s": ('known",service="imaps',),
+                }.items()
+            },
         },
     ),
     Case(
@@ -134,11 +149,6 @@ NOISE = (
         fires={"2m20s": {}, "3m": {short(): ""}, "6m50s": {short(): ""}, "7m30s": {short(): ""}},
     ),
     Case(
-        name="a restart of the daemon",
-        vantages=(lan("preserved 4m, gone 1m, preserved 12m"),),
-        fires={"4m50s": {}, "5m10s": {}, "10m": {}, "16m": {}},
-    ),
-    Case(
         name="a restart amid a drop goes on with it",
         vantages=(lan("preserved 4m, silent_drop 2m, gone 20s, silent_drop 5m"),),
         fires={"5m50s": {drop(): ""}, "6m40s": {drop(): ""}, "10m": {drop(): ""}},
@@ -147,6 +157,21 @@ NOISE = (
         name="one session is lost, and the daemon restarts before the next one, which is well",
         vantages=(lan("preserved 4m, silent_drop 30s, gone 30s, preserved 3m"),),
         fires={"4m20s": {}, "5m20s": {short(): ""}, "7m": {short(): ""}},
+    ),
+    Case(
+        name="single rounds, from a cron job: they have no counters, and page as soon",
+        vantages=(
+            Vantage(name="cron", scripts={"vip/smtp": "preserved 4m, silent_drop 2m, preserved 7m"}, counts=False),
+        ),
+        fires={"4m20s": {}, "4m40s": {drop(): ""}, "12m40s": {}},
+    ),
+)
+
+GOING = (
+    Case(
+        name="a restart of the daemon",
+        vantages=(lan("preserved 4m, gone 1m, preserved 12m"),),
+        fires={"4m50s": {}, "5m10s": {}, "10m": {}, "16m": {}},
     ),
     Case(
         name="one session is lost, and the pod is replaced; another one's first scrape comes after its first session",
@@ -169,14 +194,8 @@ NOISE = (
         vantages=(lan("preserved 20m", more={"old/smtp": "preserved 3m, silent_drop 3m, removed 14m"}),),
         fires={"5m": {drop('path="old",service="smtp"'): ""}, "13m": {}, "19m": {}},
     ),
-    Case(
-        name="single rounds, from a cron job: they have no counters, and page as soon",
-        vantages=(
-            Vantage(name="cron", scripts={"vip/smtp": "preserved 4m, silent_drop 2m, preserved 7m"}, counts=False),
-        ),
-        fires={"4m20s": {}, "4m40s": {drop(): ""}, "12m40s": {}},
-    ),
 )
+"""Daemons and paths that go; evaluated each half minute."""
 
 EVIDENCE = (
     Case(

@@ -17,7 +17,7 @@ from tests.deploy.story import INTERVAL, Vantage
 from tests.deploy.test_alerts import play
 
 SESSIONS = 240
-EVALUATED = 20
+EVALUATED = 30
 APART = 5
 """Sessions that are well, at least, after each one that fails alone: two and a half minutes."""
 
