@@ -56,6 +56,21 @@ REPLICATED = Vantage(
 
 TARGETS = (
     Case(
+        name="a daemon ends for good before the rules that remember it were ever worked out",
+        vantages=(vps("preserved 16m"),),
+        series={
+            'up{instance="new:9797",job="mailprobe"}': "_ 1x1 0x90",
+            'mailprobe_build_info{instance="new:9797",job="mailprobe",vantage="new"}': "_ 1x1 stale",
+            'mailprobe_config_last_reload_successful{instance="new:9797",job="mailprobe",vantage="new"}': "_ 1x1 stale",
+        },
+        fires={
+            "5m": {},
+            "14m": {
+                'MailprobeDown{instance="new:9797",job="mailprobe"}': "target new:9797 of job mailprobe does not answer"
+            },
+        },
+    ),
+    Case(
         name="beside the daemon there is what was pushed once: another verdict, another certificate, another node",
         vantages=(
             lan(
