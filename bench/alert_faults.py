@@ -257,6 +257,12 @@ def main_paths() -> list[dict[str, Any]]:
     ]
 
 
+def _both_severities(alert: str, path: str, pair: tuple[Act, Act]) -> Fault:
+    """A warning, and a page where it lasts."""
+    alerts = tuple((alert, {"path": path, "severity": severity}) for severity in ("warning", "critical"))
+    return Fault(what="the probe's mailbox is full", alerts=alerts, on=pair[0], off=pair[1])
+
+
 def of_listeners(lab: Lab, router: Router) -> list[Fault]:
     """Side by side: each is of one path."""
 
@@ -301,7 +307,7 @@ def of_listeners(lab: Lab, router: Router) -> list[Fault]:
         one(
             "anvil's connection rate limit", "MailprobeRateLimited", "limited", astray("limited", RATE_LIMITED["smtp"])
         ),
-        one("the probe's mailbox is full", "MailprobeServiceError", "deliver", quota(lab, router, SOURCES["deliver"])),
+        _both_severities("MailprobeServiceError", "deliver", quota(lab, router, SOURCES["deliver"])),
         one(
             "the user is gone from Dovecot",
             "MailprobeLoginFailed",

@@ -148,7 +148,7 @@ class Course:
 
 @contextlib.contextmanager
 def world(daemons: list[Daemon]) -> Iterator[Pager]:
-    """The daemons, watched and paged for; every one of them has a verdict of each endpoint and is known to the rules."""
+    """The daemons, watched and paged for; every one of them has a verdict of each endpoint; the rules know them."""
     lab = daemons[0].lab
     for daemon in daemons:
         daemon.start()
