@@ -90,7 +90,7 @@ class Timeline:
                 after_a_gap = self._lasting is not None or self._was_silent
                 proven = sample.verdict.severity is Severity.OK or after_a_gap
                 well = sample.shown if proven else self.well
-                told = replace(self._found_well(sample), served=sample.shown, well=well)
+                told = replace(self._found_before(sample)._found_well(sample), served=sample.shown, well=well)
             case GapKind.TURNED_AWAY:
                 return replace(self._found_out(sample, GapKind.TURNED_AWAY), hung=False)
             case kind:
@@ -136,15 +136,21 @@ class Timeline:
         )
 
     def _found_before(self, sample: Sample) -> Timeline:
-        """What one that is set aside has seen before its way went: a server that hung, or nobody served since a gap."""
-        went = self.reach.went_after(sample.shown)
-        if went is None or sample.answered is None or sample.waited is not None or self._lasting is not None:
+        """What one in flight has seen before its way went: a server that hung, or nobody served since a gap."""
+        connected = sample.shown - (sample.waited or 0.0)
+        went = self.reach.went_after(connected)
+        if went is None or sample.answered is None or self._lasting is not None:
             return self
-        gap = self._new(sample, GapKind.CRITICAL, by=sample.shown)
-        goes_on = gap.began.by < sample.shown
-        if not goes_on and not self._is_late(went.earliest - sample.shown):
+        if sample.waited is not None and sample.shown <= went.earliest:
+            return self  # it was answered before
+        gap = self._new(sample, GapKind.CRITICAL, by=connected)
+        goes_on = gap.began.by < connected
+        if not goes_on and not self._is_late(went.earliest - connected):
             return self
-        return self._with(replace(gap, seen=went.earliest, ended=went))
+        gap = replace(gap, seen=went.earliest, ended=went)
+        if not sample.aside:  # it was served in the end
+            gap = replace(gap, kind=GapKind.WAITED, how=(str(GapKind.WAITED),), judgement=None)
+        return self._with(gap)
 
     def _is_late(self, waited: float) -> bool:
         return bool(self.waits) and waited > max(self.waits) + LATE

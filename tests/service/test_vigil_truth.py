@@ -12,12 +12,14 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from itertools import pairwise
 
 import pytest
 
 from probe.model import Endpoint, Failure, Gap, GapKind, Knock, Phase, PhaseTiming, Result, Service, Verdict
 from probe.service.vigil.post import Post, Turn
 from probe.verdict.shown import how, outages
+from probe.verdict.timeline import PROMPT
 from tests.builders import failed, result
 
 SMTP = Endpoint(path="vip", service=Service.SMTP, host="10.0.20.202", port=25)
@@ -66,6 +68,11 @@ class Truth:
     def is_out(self, moment: float) -> bool:
         """Whether it was, or began or ceased to be so right then."""
         return any(self.at(moment + by).state not in SERVES for by in (-0.06, 0.0, 0.06))
+
+    def is_unserved(self, start: float, end: float) -> bool:
+        """Whether nobody was served in all of this time."""
+        amid = [one.state for one in self.stretches if one.start < end and start < one.end]
+        return not any(state in (*SERVES, State.MASKS) for state in amid)
 
     def is_over_about(self, moment: float, gap: Gap) -> bool:
         """Whether it was over then, or right before: who is masked is served, which ends all but being masked."""
@@ -145,16 +152,32 @@ def _failed(verdict: Verdict, opened: float, connected: float | None, closed: fl
     return result(verdict, opened=opened, connected=connected, closed=closed, fault=fault)
 
 
-def by_chance(chance: random.Random) -> Truth:
+def _given_up(one: Result, now: float) -> Result:
+    """A session as it was when it was not waited for any longer."""
+    session = one.session
+    if session.waited is not None and session.connected is not None and session.connected + session.waited <= now:
+        return one
+    connected = None if session.connected is None or session.connected > now else session.connected
+    return _failed(Verdict.NO_GREETING, session.opened, connected, now, Failure.TIMED_OUT)
+
+
+def in_order(*states: tuple[State, float]) -> Truth:
+    """A server that does these, each for so many seconds, between a well start and a well end."""
     told, now = [Stretch(State.WELL, 1000.0, 1020.0)], 1020.0
+    for state, seconds in (*states, (State.WELL, 100.0)):
+        told.append(Stretch(state, now, now + seconds))
+        now += seconds
+    return Truth(tuple(told))
+
+
+def by_chance(chance: random.Random) -> Truth:
+    told = list[tuple[State, float]]()
     bad = [state for state in State if state is not State.WELL] + [State.REFUSES]
     for _ in range(chance.randint(1, 4)):
         states = [chance.choice(bad) for _ in range(chance.choice((1, 1, 2, 3)))]
         for state in [*states, State.WELL]:
-            seconds = chance.uniform(1.0, 60.0 if state is State.HANGS else 30.0)
-            told.append(Stretch(state, now, now + seconds))
-            now += seconds
-    return Truth((*told, Stretch(State.WELL, now, now + 100.0)))
+            told.append((state, chance.uniform(1.0, 60.0 if state is State.HANGS else 30.0)))
+    return in_order(*told)
 
 
 @dataclass
@@ -186,13 +209,19 @@ class Watching:
             self.due = min(self.due, now + 0.5)
         elif turn is Turn.CAME_BACK:
             self.due = min(self.due, now)
-            if self.under_way is not None and self.under_way.session.opened <= self.post.silent_until:
-                self.under_way = None
+            one = self.under_way
+            if one is not None and one.session.opened <= self.post.silent_until and now < one.session.closed:
+                self.under_way, given_up = None, _given_up(one, now)
+                if self.post.has_hung(given_up.session):
+                    self._written_down(given_up, now)
+
+    def _written_down(self, one: Result, now: float) -> None:
+        self.post.recorded(one, now)
+        self.sessions.append(one)
 
     def _walk(self, now: float) -> None:
         if self.under_way is not None and now >= self.under_way.session.closed + 1.5:
-            self.post.recorded(self.under_way, now)
-            self.sessions.append(self.under_way)
+            self._written_down(self.under_way, now)
             self.under_way = None
         if self.under_way is None and now >= self.due:
             self.under_way, self.due = self._as_logged(self.truth.session(now + 0.05)), now + PACE
@@ -204,8 +233,12 @@ class Watching:
 
 
 def falsehoods(truth: Truth, watching: Watching) -> Iterator[tuple[str, Gap]]:
-    """Edges that are not where they are said to be."""
-    for gap in outages(watching.post.told(KNOCKS)):
+    """Edges that are not where they are said to be, and outages of which nobody was served until the next one."""
+    told = outages(watching.post.told(KNOCKS))
+    for gap, after in pairwise(told):
+        if truth.is_unserved(gap.seen, after.began.by) and _came_at_once(gap, watching.sessions):
+            yield "it went on", gap
+    for gap in told:
         assert gap.ended is not None, "it was well in the end"
         if gap.kind is GapKind.TURNED_AWAY and "rate_limited" in how(gap):
             continue  # this machine was: that is not what the truth is about
@@ -221,6 +254,13 @@ def falsehoods(truth: Truth, watching: Watching) -> Iterator[tuple[str, Gap]]:
             yield "it was not over by then", gap
 
 
+def _came_at_once(gap: Gap, sessions: Sequence[Result]) -> bool:
+    """Whether a session saw what came after it."""
+    assert gap.ended is not None
+    back = gap.ended
+    return any(back.earliest <= (one.session.connected or 0.0) <= back.by + PROMPT for one in sessions)
+
+
 def _was_seen(stretch: Stretch, sessions: list[Result]) -> bool:
     """Whether a session met with it, and for so long that it says something."""
     least = UNTOLD if stretch.state is State.HANGS else 0.0
@@ -230,6 +270,22 @@ def _was_seen(stretch: Stretch, sessions: list[Result]) -> bool:
         for one in met
         if one.connected is not None
     )
+
+
+WORLDS = {
+    "an address that flaps over a server that starts": in_order(
+        *[(State.DROPS, 8.0), (State.HANGS, 3.0)] * 3, (State.DROPS, 8.0)
+    ),
+    "a hang that becomes a drop": in_order((State.HANGS, 19.0), (State.DROPS, 9.0)),
+}
+
+
+@pytest.mark.parametrize("truth", WORLDS.values(), ids=WORLDS)
+def test_what_is_one_outage_is_told_as_one(truth: Truth) -> None:
+    watching = Watching(truth)
+    watching.run()
+    assert not [*falsehoods(truth, watching)]
+    assert len(outages(watching.post.told(KNOCKS))) == 1
 
 
 @pytest.mark.parametrize("seeds", [range(start, start + 20) for start in (0, 20)], ids=str)

@@ -210,6 +210,12 @@ CASES = {
         outages=[(20.0, 0.2)],
         kinds=["unreachable", "critical", "unreachable"],
     ),
+    "refused, hung, refused again, and then served what had waited in all of that": Case(
+        knocks="-" * 50 + "r" * 50 + "-" * 10 + "r" * 40 + "-" * 10,
+        samples=(served(1005), served(1020.5, 9.7)),
+        outages=[(20.0, 0.2)],
+        kinds=["unreachable", "waited", "unreachable"],
+    ),
     "in flight as it was refused": Case(
         knocks="-" * 100 + "r" * 50 + "-" * 50,
         samples=(served(1000), hung(1014, 6.0, aside=True), served(1030.3)),

@@ -106,6 +106,10 @@ class Post:
         """When it last did not answer."""
         return self._reach.gaps[-1].seen if self._reach.gaps else float("-inf")
 
+    def has_hung(self, session: Session) -> bool:
+        """Whether it had connected while somebody answered, and waited for the server's first octet in vain."""
+        return session.connected is not None and session.connected <= self.silent_until and session.waited is None
+
     @property
     def unsent(self) -> int:
         """Knocks that this machine could not send."""

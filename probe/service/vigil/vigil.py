@@ -9,7 +9,7 @@ Rules of this file:
   handshake open) draw on the endpoint's budget, and wait for room in it as long as somebody answers.
 - Sessions draw on the budget too. Two of a minute's connections are kept back for the moments that matter.
 - A session that hangs on a connection from before a gap is given up when the endpoint is back: it would hold up the
-  one that proves what is there now.
+  one that proves what is there now. What it has seen is written down.
 - It ends once the knocks under way are heard: what nobody heard of is not known to be well.
 - A session that failed is written down when the knocks of its time are known, and whatever is judged before an end is
   told.
@@ -27,6 +27,7 @@ from probe.model import (
     Ending,
     Endpoint,
     EndpointName,
+    Evidence,
     Knock,
     Phase,
     ProxyHeader,
@@ -51,6 +52,7 @@ from probe.service.vigil.whereabouts import Whereabouts
 from probe.service.workshop import Workshop
 from probe.sessions.knock import PATIENCE, Knocker, Make, quiet_socket
 from probe.verdict.ending import as_ended, sessions_wanted, why_over
+from probe.verdict.judge import judge
 
 TICK = 0.1
 BRIEF = 0.01
@@ -285,6 +287,8 @@ class Vigil:
             beat.running = asyncio.create_task(self._probe(beat))
             await asyncio.wait([beat.running])
             if beat.running.cancelled():
+                if beat.given_up:
+                    self._write_down_given_up(beat, beat.opened)
                 beat.opened = None
                 if not beat.given_up:  # a cancellation that nobody asked for
                     await asyncio.sleep(BRISK)
@@ -325,6 +329,14 @@ class Vigil:
         self._record(post, result, judged)
         if fault is not None and post.has_left(result.session):
             self._beats[post.endpoint.name].wanted_now.set()
+
+    def _write_down_given_up(self, beat: Beat, opened: float) -> None:
+        """It is as one whose time was up as it was given up; whoever was answered says nothing of the gap."""
+        session = self._others.latest(beat.post.endpoint.name)
+        if session is not None and session.opened >= opened and beat.post.has_hung(session):
+            judgement = judge(session, Evidence(), self._workshop.networks)
+            result = Result(session=session, evidence=Evidence(), judgement=judgement)
+            self._record(beat.post, result, self._clock())
 
     def _write_down_all(self) -> None:
         """What is judged counts, though more knocks of its time might have come: nobody waits for them any more."""
