@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from probe.model import Edge, Gap, GapKind, Lack, Severity, Span, UnderWay, Verdict, Wait, WatchedEndpoint
 from probe.verdict import timeline
-from probe.verdict.served import MILD, is_certain
+from probe.verdict.served import MILD, is_certain, is_served
 
 LATEST = 20
 """Sessions that the one under way is compared with."""
@@ -66,22 +66,6 @@ def _is_long(seconds: float, usual: float) -> bool:
     return seconds > SLOW_TURNS * usual + SLOW_SECONDS
 
 
-def failed_in(endpoint: WatchedEndpoint) -> Gap | None:
-    """The gap that a session has certainly seen which failed, critically, and is not written down yet."""
-    session, known = endpoint.under_way, endpoint.lasting
-    if session is None or session.closed is None or session.failed is None:
-        return None
-    unreachable = known is not None and known.kind is GapKind.UNREACHABLE
-    if unreachable or session.failed.severity is not Severity.CRITICAL:
-        return None
-    if known is not None and known.kind is GapKind.CRITICAL:
-        return replace(known, seen=max(known.seen, session.closed))
-    good = known.seen if known else max((one.shown for one in endpoint.samples if not one.aside), default=None)
-    by = session.closed if session.broke else session.opened
-    began, how = timeline.began(endpoint.gaps, good, by, session.opened), (str(session.failed),)
-    return Gap(endpoint=endpoint.name, kind=GapKind.CRITICAL, began=began, seen=session.closed, how=how)
-
-
 def well_since(endpoint: WatchedEndpoint, tolerated: float = 0.0) -> float | None:
     """Since when it was reachable and its sessions good, and somebody looked; None where it is not, or not shown.
 
@@ -116,7 +100,7 @@ def _as_one(parts: Sequence[Gap], first: Gap) -> Gap:
         seen=seen,
         ended=Edge(seen, max(ends)) if len(ends) == len(of_it) else None,
         how=tuple(dict.fromkeys(how(part) for part in of_it if part is first or part.seen > first.began.by)),
-        judgement=None,
+        judgement=of_it[-1].judgement if all(map(is_served, of_it)) else None,
         unseen=timeline.unseen([Span(first.began.by, first.began.by), *timeline.seen_in(certain, first.began.by)]),
     )
 

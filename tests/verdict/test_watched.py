@@ -15,18 +15,17 @@ from probe.model import (
     GapKind,
     Severity,
     Span,
-    UnderWay,
     Verdict,
     Wanted,
     Watched,
     WatchedEndpoint,
 )
-from probe.verdict.ending import stable_seconds, too_long, why_over
+from probe.verdict.ending import sessions_wanted, stable_seconds, too_long, why_over
 from probe.verdict.served import SERVED, serves
 from probe.verdict.shared import shared
 from probe.verdict.shown import length, outages, real_outages, seconds_out, standing, well_since
 from probe.verdict.watched import RULES, conclude
-from tests.watched import IMAPS, SMTP, drained, endpoint, gap, sample, watched
+from tests.watched import IMAPS, SMTP, drained, endpoint, gap, judgement, sample, watched
 
 TOLERANT = Wanted(max_outage=30.0)
 
@@ -114,6 +113,27 @@ def test_what_was_out_before_counts_only_while_it_lasts() -> None:
     assert conclude(watched(lasting, wanted=TOLERANT)).rule == "outage-too-long"
 
 
+def test_what_serves_nobody_amid_what_was_masked_from_the_start_is_an_outage_of_its_own() -> None:
+    """As a policy is flipped: clients were served before, and masked is how they were."""
+    was = Gap(
+        endpoint=SMTP,
+        kind=GapKind.CRITICAL,
+        began=Edge(None, 1000.0),
+        seen=1045.0,
+        how=("masked",),
+        judgement=judgement(Verdict.MASKED),
+    )
+    masked = watched(endpoint(gaps=(was,), samples=(sample(1000.0, Verdict.MASKED),)), wanted=TOLERANT)
+    assert (too_long(masked), sessions_wanted(masked), conclude(masked).rule) == (None, (), "outage-lasts")
+    drop = gap(1010.0, 1050.0)
+    flipped = watched(endpoint(gaps=(replace(was, seen=1005.0, ended=Edge(1005.0, 1010.1)), drop)))
+    told = "vip/smtp was out for 40.0 s ± 0.2 (no answer); nothing is tolerated without --max-outage"
+    assert conclude(flipped).sentence == told
+    assert conclude(replace(flipped, wanted=TOLERANT)).rule == "outage-too-long"
+    assert conclude(replace(flipped, wanted=Wanted(max_outage=60.0))).rule == "well"
+    assert [one.from_the_start for one in real_outages(flipped.endpoints[0])] == [True, False]
+
+
 def from_start(one: Gap) -> Gap:
     return replace(one, began=Edge(None, 1000.0))
 
@@ -174,9 +194,6 @@ def test_an_outage_that_changes_its_kind_is_one_outage() -> None:
     told = "vip/smtp was out for 40.0 s ± 2.1 (refused, no_greeting); 30 s are tolerated"
     assert (conclude(seen).rule, conclude(seen).sentence) == ("outage-too-long", told)
     assert why_over(watched(endpoint(gaps=(refused, mute)), wanted=TOLERANT)) is Ending.MAX_OUTAGE
-    failed = UnderWay(opened=1030.2, closed=1045.0, failed=Verdict.NO_GREETING)
-    good = (sample(1000.0),)
-    assert too_long(watched(endpoint(gaps=(refused,), samples=good, under_way=failed), wanted=TOLERANT)) is not None
     between = replace(served, began=Edge(1030.4, 1040.0))
     assert too_long(watched(endpoint(gaps=(refused, between)), wanted=TOLERANT)) is None, "somebody was served"
     masked = replace(served, began=Edge(1000.0, 1005.0), seen=1009.0, ended=Edge(1009.0, 1030.4), how=("masked",))

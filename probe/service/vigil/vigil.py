@@ -27,7 +27,6 @@ from probe.model import (
     Ending,
     Endpoint,
     EndpointName,
-    Evidence,
     Knock,
     Phase,
     ProxyHeader,
@@ -42,7 +41,7 @@ from probe.model import (
 from probe.service.budget import WINDOW
 from probe.service.cycle import probe_endpoint
 from probe.service.vigil.baseline import Baseline
-from probe.service.vigil.beat import Beat
+from probe.service.vigil.beat import Beat, unproven
 from probe.service.vigil.landscape import Landscape
 from probe.service.vigil.pace import BRISK, KEPT_BACK, busiest, loads, pace_of, remarks
 from probe.service.vigil.post import Post, Turn
@@ -52,7 +51,6 @@ from probe.service.vigil.whereabouts import Whereabouts
 from probe.service.workshop import Workshop
 from probe.sessions.knock import PATIENCE, Knocker, Make, quiet_socket
 from probe.verdict.ending import as_ended, sessions_wanted, why_over
-from probe.verdict.judge import judge
 
 TICK = 0.1
 BRIEF = 0.01
@@ -118,7 +116,7 @@ class Vigil:
         self._change = None if wanted.process is None else Process(wanted.process)
         self._change_over: float | None = None
         self._knocked: Span | None = None
-        self._unfinished: dict[EndpointName, UnderWay | None] = {}
+        self._unfinished: dict[EndpointName, tuple[UnderWay | None, Result | None]] = {}
         self._clients: Mapping[str, int] = {}
         self._busiest = busiest(endpoints)
         self._longest = max((one.timeouts.session + one.timeouts.evidence for one in endpoints), default=0.0)
@@ -155,7 +153,7 @@ class Vigil:
                 await self._until_over(stop, show, knocker)
                 ended = await self._heard_out(knocker)
                 self._write_down_all()
-                self._unfinished = {name: self._under_way(beat) for name, beat in self._beats.items()}
+                self._unfinished = {name: self._so_far(beat) for name, beat in self._beats.items()}
                 for task in tasks:
                     task.cancel()
         finally:
@@ -178,7 +176,7 @@ class Vigil:
             change_over=self._change_over,
             ending=self._ending,
             endpoints=tuple(
-                beat.post.told(self._interval, self._knocked, self._unfinished.get(name, self._under_way(beat)))
+                beat.post.told(self._interval, self._knocked, *self._unfinished.get(name, self._so_far(beat)))
                 for name, beat in self._beats.items()
             ),
             announcers=self._landscape.announcers,
@@ -188,8 +186,9 @@ class Vigil:
             notes=tuple(self._notes()),
         )
 
-    def _under_way(self, beat: Beat) -> UnderWay | None:
-        return beat.under_way(self._workshop.closed.get(beat.post.endpoint.name), self._workshop.networks)
+    def _so_far(self, beat: Beat) -> tuple[UnderWay | None, Result | None]:
+        closed, networks = self._workshop.closed.get(beat.post.endpoint.name), self._workshop.networks
+        return beat.under_way(closed, networks), beat.failed(closed, networks)
 
     # When it is over.
 
@@ -334,9 +333,7 @@ class Vigil:
         """It is as one whose time was up as it was given up; whoever was answered says nothing of the gap."""
         session = self._others.latest(beat.post.endpoint.name)
         if session is not None and session.opened >= opened and beat.post.has_hung(session):
-            judgement = judge(session, Evidence(), self._workshop.networks)
-            result = Result(session=session, evidence=Evidence(), judgement=judgement)
-            self._record(beat.post, result, self._clock())
+            self._record(beat.post, unproven(session, self._workshop.networks), self._clock())
 
     def _write_down_all(self) -> None:
         """What is judged counts, though more knocks of its time might have come: nobody waits for them any more."""
