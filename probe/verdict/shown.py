@@ -5,17 +5,19 @@ Rule 2: a session is slow by what those before it took: its talk by their talk, 
         server that has answered long ago does not wait, and a log that is late says nothing of the server.
 Rule 3: a session that waits is no good news, and no outage either: what it will come to is not known until it has
         failed, or was served late (`timeline`).
-Rule 4: good news ages: where no session has come for longer than two of them should take, nothing is shown any more.
+Rule 4: one session whose line is lost is chance; whose addresses clients showed for two in a row, nobody has seen.
+Rule 5: good news ages: where no session has come for longer than two of them should take, nothing is shown any more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 
-from probe.model import Edge, Gap, GapKind, Lack, Severity, Span, UnderWay, Verdict, Wait, WatchedEndpoint
+from probe.model import Edge, Gap, GapKind, Lack, Sample, Severity, Span, UnderWay, Verdict, Wait, WatchedEndpoint
 from probe.verdict import timeline
-from probe.verdict.served import MILD, is_certain, is_served
+from probe.verdict.served import MILD, is_certain, is_served, serves
 
 LATEST = 20
 """Sessions that the one under way is compared with."""
@@ -75,6 +77,28 @@ def well_since(endpoint: WatchedEndpoint, tolerated: float = 0.0) -> float | Non
         return None
     looked = [span.end for span in endpoint.blind if span.seconds > min(tolerated, SHORT)]
     return max(endpoint.good_since, endpoint.last_back or endpoint.good_since, *looked)
+
+
+def unseen(endpoint: WatchedEndpoint) -> list[tuple[Span, int]]:
+    """When nobody saw whose address the server sees, between sessions that tell, and how many were served amid that.
+
+    Where one of those was masked it is told with that.
+    """
+    told, spans = [one for one in endpoint.samples if not one.aside], []
+    runs = [(hidden, [*run]) for hidden, run in groupby(told, lambda one: one.verdict is Verdict.UNVERIFIED)]
+    for (_, before), (hidden, run), (_, (after, *_rest)) in zip(runs, runs[1:], runs[2:], strict=False):
+        since = _seen_before(endpoint, before[-1], run[0].shown)
+        masked = after.verdict.severity is Severity.CRITICAL and serves(after.verdict)
+        if hidden and since is not None and not masked:
+            spans.append((Span(since, after.at), len(run)))
+    return spans
+
+
+def _seen_before(endpoint: WatchedEndpoint, sample: Sample, until: float) -> float | None:
+    """When it was last known how clients are seen: by this session, or because nobody was served."""
+    ends = (gap.ended for gap in endpoint.gaps if gap.ended is not None and sample.at < gap.ended.by <= until)
+    known = [edge.earliest for edge in ends] + [sample.shown] * (sample.verdict.severity is Severity.OK)
+    return max(known, default=None)
 
 
 def outages(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:

@@ -13,6 +13,7 @@ from probe.model import (
     Ending,
     Gap,
     GapKind,
+    Sample,
     Severity,
     Span,
     Verdict,
@@ -36,6 +37,15 @@ def one(verdict: Verdict, **more: Any) -> WatchedEndpoint:
 
 def out(began: float, ended: float | None, **more: Any) -> WatchedEndpoint:
     return endpoint(gaps=(gap(began, ended),), **more)
+
+
+UNSEEN = Verdict.UNVERIFIED
+
+
+def sessions(*told: Verdict | float) -> tuple[Sample, ...]:
+    """One each 15 s: preserved at that moment, or with this verdict."""
+    verdicts = (one if isinstance(one, Verdict) else Verdict.PRESERVED for one in told)
+    return tuple(sample(1000.0 + 15 * number, verdict) for number, verdict in enumerate(verdicts))
 
 
 ROWS = {
@@ -62,6 +72,7 @@ ROWS = {
     "not-shown-after": watched(out(1060.0, 1062.0), wanted=TOLERANT),
     "verdict-unknown": watched(one(Verdict.UNVERIFIED)),
     "blind": watched(endpoint(blind=(Span(1010.0, 1015.0),))),
+    "addresses-unseen": watched(endpoint(samples=sessions(1000, UNSEEN, UNSEEN, 1045))),
     "not-stable": watched(ending=Ending.UNPROVEN),
     "well": watched(),
 }
@@ -148,6 +159,29 @@ def test_a_blind_stretch_that_would_be_tolerated_as_an_outage_is_and_is_told() -
     longer = endpoint(blind=(Span(1010.0, 1016.0), Span(1040.0, 1041.0)))
     assert stable_seconds(watched(longer, wanted=TOLERANT)) == 74.0
     assert conclude(watched(blind, wanted=TOLERANT, ending=Ending.UNPROVEN)).rule == "blind"
+
+
+@pytest.mark.parametrize(
+    ("samples", "gaps", "unseen"),
+    [
+        (sessions(1000, UNSEEN, 1030), (), 30.0),
+        (sessions(1000, UNSEEN, UNSEEN, UNSEEN, 1060), (), 60.0),
+        (sessions(UNSEEN, UNSEEN, 1030, UNSEEN), (), 0.0),
+        (sessions(1000, Verdict.MASKED, UNSEEN, UNSEEN, 1060), (), 0.0),
+        (sessions(1000, UNSEEN, UNSEEN, Verdict.MASKED, 1060), (), 0.0),
+        (sessions(1000, UNSEEN, UNSEEN, Verdict.TLS_FAILED, 1060), (), 45.0),
+        (sessions(1000, UNSEEN, UNSEEN, 1045), (gap(1002.0, 1012.0),), 33.1),
+    ],
+    ids=["a lost line", "more", "none before, none after", "masked", "then masked", "then out", "since it came back"],
+)
+def test_addresses_that_nobody_saw_for_longer_than_is_tolerated(
+    samples: tuple[Sample, ...], gaps: tuple[Gap, ...], unseen: float
+) -> None:
+    seen = watched(endpoint(samples=samples, gaps=gaps), wanted=Wanted(max_outage=30.0))
+    told = f"showed for {unseen:.1f} s, and they may have been masked"
+    done = conclude(replace(seen, until=1110.0))
+    assert (told in done.sentence) is (unseen > 0 and done.severity is not Severity.CRITICAL), done.sentence
+    assert (done.rule == "addresses-unseen") is (unseen > 30.0)
 
 
 def test_nothing_at_all_is_unknown() -> None:
