@@ -155,8 +155,8 @@ class Timeline:
         went = self.reach.went_after(connected)
         if went is None or sample.answered is None or self._lasting is not None:
             return self
-        if sample.waited is not None and sample.shown <= went.earliest:
-            return self  # it was answered before
+        if sample.waited is not None and sample.shown <= went.by:
+            return self  # it may have been answered before
         gap = self._new(sample, GapKind.CRITICAL, by=connected)
         goes_on = gap.began.by < connected
         if not goes_on and not self._is_late(went.earliest - connected):

@@ -219,6 +219,11 @@ CASES = {
         outages=[(20.0, 0.2)],
         kinds=["unreachable", "waited", "unreachable"],
     ),
+    "refused, served, and refused again right as it was": Case(
+        knocks="-" * 50 + "r" * 50 + "-" * 10 + "r" * 40 + "-" * 10,
+        samples=(served(1005), served(1020.3, 1.65)),
+        outages=[(10.0, 0.2), (8.0, 0.2)],
+    ),
     "in flight as it was refused": Case(
         knocks="-" * 100 + "r" * 50 + "-" * 50,
         samples=(served(1000), hung(1014, 6.0, aside=True), served(1030.3)),
