@@ -157,7 +157,7 @@ class Timeline:
             return self
         if sample.waited is not None and sample.shown <= went.by:
             return self  # it may have been answered before
-        gap = self._new(sample, GapKind.CRITICAL, by=connected)
+        gap = self._new(sample, GapKind.CRITICAL, by=connected, since=self.served)
         goes_on = gap.began.by < connected
         if not goes_on and not self._is_late(went.earliest - connected):
             return self
