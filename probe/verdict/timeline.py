@@ -98,9 +98,8 @@ class Timeline:
             case GapKind.TURNED_AWAY:
                 return replace(self._found_out(sample, GapKind.TURNED_AWAY), hung=False)
             case kind:
-                served = sample.seen_until if serves(sample.verdict) else self.served
-                hung = sample.failed and not sample.broke
-                told = replace(self._found_out(sample, kind), served=served, hung=hung)
+                told = replace(self._found_out(sample, kind), hung=sample.failed and not sample.broke)
+                told = replace(told, served=told.found[-1].seen) if serves(sample.verdict) else told
         if sample.waited is None:
             return told
         return replace(told, waits=(*self.waits[:1], sample.waited))
@@ -122,7 +121,7 @@ class Timeline:
     def _found_out(self, sample: Sample, kind: GapKind) -> Timeline:
         gap = self._lasting
         if gap is None:
-            return self._with(self._new(sample, kind, by=sample.out_by))
+            return self._with(self._new(sample, kind, by=self._out_by(sample)))
         if _is_of(gap, kind, sample.verdict):
             silent = [*self._silent(gap.seen, sample.at)]
             known = [*gap.stretches, *silent, Span(sample.at, sample.seen_until)]
@@ -130,9 +129,14 @@ class Timeline:
             longer = replace(longer, unseen=unseen(known)) if silent else longer
             return replace(self, found=(*self.found[:-1], longer))
         # out all the same: parts that meet in one edge are of one outage, and nobody was served at that
-        part = self._new(sample, kind, by=sample.out_by, since=max(gap.seen, self.served or NEVER))
+        part = self._new(sample, kind, by=self._out_by(sample), since=max(gap.seen, self.served or NEVER))
         ended = replace(gap, ended=Edge(gap.seen, part.began.by))
         return replace(self, found=(*self.found[:-1], ended))._with(part)
+
+    def _out_by(self, sample: Sample) -> float:
+        """By when it was as the session found it: where its SYN was sent again, after somebody answered."""
+        resent = self.reach.silent_at(sample.at, sample.at)
+        return max(sample.out_by, sample.shown) if resent else sample.out_by
 
     def _new(self, sample: Sample, kind: GapKind, *, by: float, since: float | None = None) -> Gap:
         """`since`: when it was something else."""
@@ -144,7 +148,7 @@ class Timeline:
             endpoint=self.reach.endpoint,
             kind=kind,
             began=began(self.reach.gaps, since, by, sample.at),
-            seen=sample.seen_until,
+            seen=max(sample.seen_until, by),
             how=(sample.verdict,),
             judgement=sample.judgement,
         )
@@ -153,10 +157,13 @@ class Timeline:
         """What one in flight has seen before its way went: a server that hung, or nobody served since a gap."""
         connected = sample.shown - (sample.waited or 0.0)
         went = self.reach.went_after(connected)
-        if went is None or sample.answered is None or self._lasting is not None:
+        if went is None or sample.answered is None:
             return self
         if sample.waited is not None and sample.shown <= went.by:
             return self  # it may have been answered before
+        if self._lasting is not None:
+            more = sample.aside and self._lasting.kind is GapKind.CRITICAL and self._is_late(went.earliest - connected)
+            return self._found_until(went, sample) if more else self
         gap = self._new(sample, GapKind.CRITICAL, by=connected, since=self.served)
         goes_on = gap.began.by < connected
         if not goes_on and not self._is_late(went.earliest - connected):
@@ -165,6 +172,11 @@ class Timeline:
         if not sample.aside:  # it was served in the end
             gap = replace(gap, kind=GapKind.WAITED, how=(str(GapKind.WAITED),), judgement=None)
         return self._with(gap)
+
+    def _found_until(self, went: Edge, sample: Sample) -> Timeline:
+        """What lasts goes on until the way of this session went."""
+        told = self._found_out(replace(sample, closed=went.earliest), GapKind.CRITICAL)
+        return replace(told, found=(*told.found[:-1], replace(told.found[-1], ended=went)))
 
     def _is_late(self, waited: float) -> bool:
         return bool(self.waits) and waited > max(self.waits) + LATE

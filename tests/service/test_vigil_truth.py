@@ -93,13 +93,15 @@ class Truth:
 
     def _is_seen(self, stretch: Stretch, sessions: Sequence[Result]) -> bool:
         """Whether more than two sessions lie around it: it is unseen only between two that were alike."""
-        place = self.stretches.index(stretch)
-        after, out = self.stretches[place + 1 :][:1], [one for one in self.stretches if one.state not in SERVES]
-        around = [one.state for one in out if one.end <= stretch.start][-1:]
-        around += [one.state for one in out if one.start >= stretch.end][:1]
-        unsure = [Verdict.RATE_LIMITED] + [Verdict.UNVERIFIED] * (around == [State.MASKS, State.MASKS])
+        after = self.stretches[self.stretches.index(stretch) + 1 :][:1]
+        unsure = (Verdict.RATE_LIMITED, Verdict.UNVERIFIED)
         told = [one for one in sessions if one.judgement.verdict not in unsure]
-        met = any(one.session.opened < stretch.end and one.session.closed > stretch.start for one in told)
+        around = [one for one in told if one.session.opened < stretch.start][-1:]
+        around += [one for one in told if one.session.opened >= stretch.end][:1]
+        if [one.judgement.verdict for one in around] != [Verdict.MASKED] * 2:  # amid that a lost line is no session
+            told += [one for one in sessions if one.judgement.verdict is Verdict.UNVERIFIED]
+        spans = [(one.session.opened, one.session.answered or one.session.closed) for one in told]
+        met = any(opened < stretch.end and answered > stretch.start for opened, answered in spans)
         return met or not after or after[0].state in KNOCKED
 
     def session(self, opened: float) -> Result:
@@ -247,15 +249,15 @@ def falsehoods(truth: Truth, watching: Watching) -> Iterator[tuple[str, Gap]]:
         if truth.is_unserved(gap.seen, after.began.by) and _came_at_once(gap, watching.sessions):
             yield "it went on", gap
     for gap, now in watching.amid:
-        if _is_too_much(gap, gap.ended.by if gap.ended else now, truth, watching.sessions):
+        if not _is_limited(gap) and _is_too_much(gap, gap.ended.by if gap.ended else now, truth, watching.sessions):
             yield "it had not been that long", gap
     for part in watching.post.told(KNOCKS).gaps:
         if is_served(part) and part.began.after is not None and truth.at(part.began.after).state is State.MASKS:
             yield "it was masked before", part
     for gap in told:
         assert gap.ended is not None, "it was well in the end"
-        if gap.kind is GapKind.TURNED_AWAY and "rate_limited" in how(gap):
-            continue  # this machine was: that is not what the truth is about
+        if _is_limited(gap):
+            continue
         if _is_too_much(gap, gap.ended.by, truth, watching.sessions):
             yield "it was not that long", gap
         yield from ((why, gap) for why in _false_edges(truth, gap, gap.ended, watching.sessions))
@@ -270,6 +272,11 @@ def _false_edges(truth: Truth, gap: Gap, ended: Edge, sessions: list[Result]) ->
         yield "it was over before"
     if not truth.is_over_about(ended.by, gap) and _was_seen(truth.at(ended.by), sessions):
         yield "it was not over by then"
+
+
+def _is_limited(gap: Gap) -> bool:
+    """Whether it may be this machine alone: that is not what the truth is about."""
+    return gap.kind is GapKind.TURNED_AWAY and "rate_limited" in how(gap)
 
 
 def _is_too_much(gap: Gap, end: float, truth: Truth, sessions: Sequence[Result]) -> bool:

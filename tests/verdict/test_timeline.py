@@ -193,6 +193,12 @@ CASES = {
         samples=(served(1000), served(1005.0, 20.0), served(1040.3, 25.0)),
         outages=[(19.45, 5.45), (22.65, 12.85)],
     ),
+    "hung, hung again until it was refused, and served: out all the time": Case(
+        knocks="-" * 300 + "r" * 50 + "-" * 20,
+        samples=(served(1000), hung(1010), hung(1041, 26.0, aside=True), served(1070.3)),
+        outages=[(64.85, 5.05)],
+        kinds=["critical", "unreachable"],
+    ),
     "hung, nobody looked, and then refused": Case(
         knocks="-" * 100 + "r" * 5 + "-" * 50,
         samples=(served(1000), hung(1001, 4.0), served(1021.3)),
@@ -362,6 +368,12 @@ CASES = {
     "masked since it came back": Case(
         knocks=REFUSED_10,
         samples=(served(1005), sample(1020.3, MASKED), sample(1035, MASKED)),
+        outages=[(25.0, 0.1)],
+        kinds=["unreachable", "critical"],
+    ),
+    "masked since it came back, by a session whose SYN was sent again": Case(
+        knocks=REFUSED_10,
+        samples=(served(1005), sample(1019.0, MASKED, answered=1020.1), sample(1035, MASKED)),
         outages=[(25.0, 0.1)],
         kinds=["unreachable", "critical"],
     ),
