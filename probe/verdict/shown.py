@@ -87,18 +87,19 @@ def unseen(endpoint: WatchedEndpoint) -> list[tuple[Span, int]]:
     told, spans = [one for one in endpoint.samples if not one.aside], []
     runs = [(hidden, [*run]) for hidden, run in groupby(told, lambda one: one.verdict is Verdict.UNVERIFIED)]
     for (_, before), (hidden, run), (_, (after, *_rest)) in zip(runs, runs[1:], runs[2:], strict=False):
-        since = _seen_before(endpoint, before[-1], run[0].shown)
+        since = _seen_before(endpoint, before[-1], run)
         masked = after.verdict.severity is Severity.CRITICAL and serves(after.verdict)
         if hidden and since is not None and not masked:
             spans.append((Span(since, after.at), len(run)))
     return spans
 
 
-def _seen_before(endpoint: WatchedEndpoint, sample: Sample, until: float) -> float | None:
-    """When it was last known how clients are seen: by this session, or because nobody was served."""
+def _seen_before(endpoint: WatchedEndpoint, sample: Sample, run: Sequence[Sample]) -> float | None:
+    """When it was last known how clients are seen: by the session before these, or because nobody was served."""
+    proven = sample.verdict.severity is Severity.OK
+    until = (run[0] if proven else run[-1]).shown
     ends = (gap.ended for gap in endpoint.gaps if gap.ended is not None and sample.at < gap.ended.by <= until)
-    known = [edge.earliest for edge in ends] + [sample.shown] * (sample.verdict.severity is Severity.OK)
-    return max(known, default=None)
+    return max([edge.earliest for edge in ends] + [sample.shown] * proven, default=None)
 
 
 def outages(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:

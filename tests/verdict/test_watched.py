@@ -169,10 +169,20 @@ def test_a_blind_stretch_that_would_be_tolerated_as_an_outage_is_and_is_told() -
         (sessions(UNSEEN, UNSEEN, 1030, UNSEEN), (), 0.0),
         (sessions(1000, Verdict.MASKED, UNSEEN, UNSEEN, 1060), (), 0.0),
         (sessions(1000, UNSEEN, UNSEEN, Verdict.MASKED, 1060), (), 0.0),
+        (sessions(1000, Verdict.MASKED, UNSEEN, UNSEEN, 1060), (gap(1032.0, 1042.0),), 18.1),
         (sessions(1000, UNSEEN, UNSEEN, Verdict.TLS_FAILED, 1060), (), 45.0),
         (sessions(1000, UNSEEN, UNSEEN, 1045), (gap(1002.0, 1012.0),), 33.1),
     ],
-    ids=["a lost line", "more", "none before, none after", "masked", "then masked", "then out", "since it came back"],
+    ids=[
+        "a lost line",
+        "more",
+        "none before, none after",
+        "masked",
+        "then masked",
+        "masked, refused",
+        "then out",
+        "since it came back",
+    ],
 )
 def test_addresses_that_nobody_saw_for_longer_than_is_tolerated(
     samples: tuple[Sample, ...], gaps: tuple[Gap, ...], unseen: float
