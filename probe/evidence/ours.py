@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import TypeVar
 
-from probe.model import Count, Peer, Session, Tally
+from probe.model import Count, EndpointName, Peer, Session, Tally
 
 _Key = TypeVar("_Key")
 _Counts = frozenset[tuple[str, Count]]
@@ -40,6 +40,10 @@ class Ours:
         """Let go of sessions that were closed by then; of one that waits behind a younger one a little later."""
         while self._sessions and self._sessions[0].closed <= before:
             self._note(self._sessions.popleft(), -1)
+
+    def latest(self, endpoint: EndpointName) -> Session | None:
+        """The one to this endpoint that was added last."""
+        return next((one for one in reversed(self._sessions) if one.endpoint == endpoint), None)
 
     def share_client(self, session: Session) -> bool:
         """Whether another session had the address and port of this one."""

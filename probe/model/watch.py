@@ -203,15 +203,14 @@ class Sample:
 class UnderWay:
     """A session that is not written down yet. `closed`: when its talk was over; None: it goes on.
 
-    `failed`: what one that came to nothing proves without its evidence. `broke`: the other side ended it.
-    `begun`: False while the name of its host is looked up, or it waits for its place.
+    `failed`: what one that came to nothing proves without its evidence. `begun`: False while the name of its host is
+    looked up, or it waits for its place.
     """
 
     opened: float
     begun: bool = True
     closed: float | None = None
     failed: Verdict | None = None
-    broke: bool = False
 
 
 class Lack(StrEnum):
@@ -259,8 +258,8 @@ class WatchedEndpoint:
     `knocked_since`: when the first knock left; before it nothing is known. `good_since`: since when every session was
     as good as it must be; None while the latest was not. `in_doubt`: its last SYN was not answered, perhaps by chance.
 
-    `under_way`: its session that is not judged yet. `next_session`: when the next one is due; `pace`: seconds between
-    two of them.
+    `under_way`: its session that is not judged yet; `feared`: all gaps, if that has failed and is as critical as it
+    seems. `next_session`: when the next one is due; `pace`: seconds between two of them.
     """
 
     name: EndpointName
@@ -276,6 +275,7 @@ class WatchedEndpoint:
     in_doubt: bool = False
     baseline: Sample | None = None
     under_way: UnderWay | None = None
+    feared: tuple[Gap, ...] | None = None
     next_session: float | None = None
     pace: float = 0.0
 

@@ -134,6 +134,7 @@ async def open_session(
     attempt = _attempt(endpoint, kit, verbs, looked_up)
     limits = endpoint.timeouts
     left = max(limits.session - looked_up.seconds, min(limits.session, limits.connect))
+    session = None
     try:
         await _run(attempt, left)  # a slow resolver leaves time to connect, else it would look like a silent drop
         session = _session(attempt)
@@ -141,9 +142,15 @@ async def open_session(
             control = await _control(kind, session, endpoint, kit)
             session = replace(session, controls=(*session.controls, control))
     except asyncio.CancelledError:
-        broken_off(_session(attempt))
+        broken_off(session or _broken_off(attempt))
         raise
     return session
+
+
+def _broken_off(attempt: _Attempt) -> Session:
+    """It has waited until now, as one whose time was up."""
+    attempt.fault = attempt.fault or _fault(Refusal(Failure.TIMED_OUT, "broken off"), attempt.journal)
+    return _session(attempt)
 
 
 def _is_told(session: Session, kit: Kit) -> bool:

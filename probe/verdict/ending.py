@@ -13,9 +13,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from probe.model import Ending, Gap, GapKind, Watched, WatchedEndpoint
-from probe.verdict.served import MILD, UNSURE, gap_of, serves
-from probe.verdict.shown import failed_in, lasting, outages, real_outages, waits, well_since
-from probe.verdict.timeline import in_order
+from probe.verdict.served import MILD, UNSURE, gap_of, is_served, serves
+from probe.verdict.shown import lasting, real_outages, waits, well_since
 
 LEAST_PATIENCE = 300.0
 OUTAGE_PATIENCE = 900.0
@@ -42,7 +41,8 @@ def longest(watched: Watched) -> Gap | None:
 
 
 def too_long(watched: Watched) -> Gap | None:
-    """The outage that certainly went past what is tolerated; one from the start counts from there while it lasts.
+    """The outage that certainly went past what is tolerated; one from the start, in which nobody is served, counts from
+    there while it lasts.
 
     What a session that failed has seen counts too, though its evidence is still looked for.
     """
@@ -60,12 +60,7 @@ def as_ended(watched: Watched) -> Watched:
 
 
 def _with_what_failed(endpoint: WatchedEndpoint) -> WatchedEndpoint:
-    seen, known = failed_in(endpoint), endpoint.lasting
-    if seen is None:
-        return endpoint
-    before = [replace(known, ended=seen.began)] if known and known.kind is not seen.kind else []
-    others = (gap for gap in endpoint.gaps if gap is not known)
-    return replace(endpoint, gaps=in_order(*others, *before, seen))
+    return endpoint if endpoint.feared is None else replace(endpoint, gaps=endpoint.feared)
 
 
 def closing(watched: Watched) -> float | None:
@@ -114,10 +109,11 @@ def _is_wanted(endpoint: WatchedEndpoint, watched: Watched, closing_at: float | 
 
 def _too_long_at(endpoint: WatchedEndpoint, watched: Watched) -> float | None:
     """When what only sessions see becomes too long, if it lasts."""
-    gap, most = lasting(endpoint), watched.wanted.max_outage
-    if gap is None or most is None or gap.kind is GapKind.UNREACHABLE:
+    now, most = lasting(endpoint), watched.wanted.max_outage
+    gap = next((one for one in charged([endpoint]) if one.ended is None), None)
+    if now is None or gap is None or most is None or now.kind is GapKind.UNREACHABLE:
         return None
-    return outages(endpoint)[-1].stretches[-1].start + most
+    return gap.stretches[-1].start + most
 
 
 def stable_since(watched: Watched) -> float | None:
@@ -216,6 +212,6 @@ def tried_again(watched: Watched) -> tuple[WatchedEndpoint, ...]:
 
 
 def charged(endpoints: Iterable[WatchedEndpoint]) -> Iterable[Gap]:
-    """Outages that count: not those from the start that are over, nor what is none by itself."""
+    """Outages that count: not those from the start that are over or serve clients, nor what is none by itself."""
     known = (gap for endpoint in endpoints for gap in real_outages(endpoint))
-    return (gap for gap in known if gap.ended is None or not gap.from_the_start)
+    return (gap for gap in known if not gap.from_the_start or (gap.ended is None and not is_served(gap)))

@@ -5,17 +5,19 @@ Rule 2: a session is slow by what those before it took: its talk by their talk, 
         server that has answered long ago does not wait, and a log that is late says nothing of the server.
 Rule 3: a session that waits is no good news, and no outage either: what it will come to is not known until it has
         failed, or was served late (`timeline`).
-Rule 4: good news ages: where no session has come for longer than two of them should take, nothing is shown any more.
+Rule 4: one session whose line is lost is chance; whose addresses clients showed for two in a row, nobody has seen.
+Rule 5: good news ages: where no session has come for longer than two of them should take, nothing is shown any more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 
-from probe.model import Edge, Gap, GapKind, Lack, Severity, Span, UnderWay, Verdict, Wait, WatchedEndpoint
+from probe.model import Edge, Gap, GapKind, Lack, Sample, Severity, Span, UnderWay, Verdict, Wait, WatchedEndpoint
 from probe.verdict import timeline
-from probe.verdict.served import MILD, is_certain
+from probe.verdict.served import MILD, is_certain, is_served, serves
 
 LATEST = 20
 """Sessions that the one under way is compared with."""
@@ -66,22 +68,6 @@ def _is_long(seconds: float, usual: float) -> bool:
     return seconds > SLOW_TURNS * usual + SLOW_SECONDS
 
 
-def failed_in(endpoint: WatchedEndpoint) -> Gap | None:
-    """The gap that a session has certainly seen which failed, critically, and is not written down yet."""
-    session, known = endpoint.under_way, endpoint.lasting
-    if session is None or session.closed is None or session.failed is None:
-        return None
-    unreachable = known is not None and known.kind is GapKind.UNREACHABLE
-    if unreachable or session.failed.severity is not Severity.CRITICAL:
-        return None
-    if known is not None and known.kind is GapKind.CRITICAL:
-        return replace(known, seen=max(known.seen, session.closed))
-    good = known.seen if known else max((one.shown for one in endpoint.samples if not one.aside), default=None)
-    by = session.closed if session.broke else session.opened
-    began, how = timeline.began(endpoint.gaps, good, by, session.opened), (str(session.failed),)
-    return Gap(endpoint=endpoint.name, kind=GapKind.CRITICAL, began=began, seen=session.closed, how=how)
-
-
 def well_since(endpoint: WatchedEndpoint, tolerated: float = 0.0) -> float | None:
     """Since when it was reachable and its sessions good, and somebody looked; None where it is not, or not shown.
 
@@ -91,6 +77,29 @@ def well_since(endpoint: WatchedEndpoint, tolerated: float = 0.0) -> float | Non
         return None
     looked = [span.end for span in endpoint.blind if span.seconds > min(tolerated, SHORT)]
     return max(endpoint.good_since, endpoint.last_back or endpoint.good_since, *looked)
+
+
+def unseen(endpoint: WatchedEndpoint) -> list[tuple[Span, int]]:
+    """When nobody saw whose address the server sees, between sessions that tell, and how many were served amid that.
+
+    Where one of those was masked it is told with that.
+    """
+    told, spans = [one for one in endpoint.samples if not one.aside], []
+    runs = [(hidden, [*run]) for hidden, run in groupby(told, lambda one: one.verdict is Verdict.UNVERIFIED)]
+    for (_, before), (hidden, run), (_, (after, *_rest)) in zip(runs, runs[1:], runs[2:], strict=False):
+        since = _seen_before(endpoint, before[-1], run)
+        masked = after.verdict.severity is Severity.CRITICAL and serves(after.verdict)
+        if hidden and since is not None and not masked:
+            spans.append((Span(since, after.at), len(run)))
+    return spans
+
+
+def _seen_before(endpoint: WatchedEndpoint, sample: Sample, run: Sequence[Sample]) -> float | None:
+    """When it was last known how clients are seen: by the session before these, or because nobody was served."""
+    proven = sample.verdict.severity is Severity.OK
+    until = (run[0] if proven else run[-1]).shown
+    ends = (gap.ended for gap in endpoint.gaps if gap.ended is not None and sample.at < gap.ended.by <= until)
+    return max([edge.earliest for edge in ends] + [sample.shown] * proven, default=None)
 
 
 def outages(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:
@@ -116,7 +125,7 @@ def _as_one(parts: Sequence[Gap], first: Gap) -> Gap:
         seen=seen,
         ended=Edge(seen, max(ends)) if len(ends) == len(of_it) else None,
         how=tuple(dict.fromkeys(how(part) for part in of_it if part is first or part.seen > first.began.by)),
-        judgement=None,
+        judgement=of_it[-1].judgement if all(map(is_served, of_it)) else None,
         unseen=timeline.unseen([Span(first.began.by, first.began.by), *timeline.seen_in(certain, first.began.by)]),
     )
 

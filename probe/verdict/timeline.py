@@ -16,9 +16,12 @@ Rule 5: a session that was turned away with a warning (`served`) shows nobody se
         what was out before it goes on until somebody is served. A rate limit may be this machine's own, so what it saw
         is not certain: amid what a session has found for certain it counts as no session at all, neither adding to it
         nor parting it; else it only leaves open when the outage ended. So it is with a session that was served, and of
-        which nobody knows what the server saw, amid an outage in which clients are served: nor does it bound that.
+        which nobody knows what the server saw, amid an outage in which clients are served: nor does it bound that. But
+        what serves nobody has begun after it.
 Rule 6: one in flight as its way went waits for that, and shows a gap of its own only by what it waited before; nor is
         one late in whose time nobody knocked, for this machine may have stood still.
+Rule 7: to be served, though not well, and not to be served are two parts, and the first is over once nobody answers.
+        Where clients were served from the start, what serves nobody is no part of that, but an outage of its own.
 """
 
 from __future__ import annotations
@@ -48,7 +51,7 @@ NEVER = float("-inf")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timeline:
     """What is known of one endpoint. `found`: gaps that sessions found. `served`: when the last was served first.
-    `well`: when the last was that showed clients served under their own addresses, or ended an outage.
+    `well`: when the last was that showed clients served under their own addresses.
 
     `waits`: seconds for which the first session, and the latest one, waited for the server's first octet. `hung`: the
     session that was critical last waited in vain until its time was up; one that was turned away says nothing of later.
@@ -81,20 +84,22 @@ class Timeline:
 
         One that did not take place changes nothing, nor does one that is set aside, but for what it waited before that.
         """
-        if sample.aside or not sample.took_place:
-            return self._found_before(sample) if sample.took_place else self
+        return self._once_silent(_until(sample))._after(sample) if sample.took_place else self
+
+    def _after(self, sample: Sample) -> Timeline:
+        if sample.aside:
+            return self._found_before(sample)
         if self._lasting is not None and is_none_amid(self._lasting, sample.verdict):
-            return replace(self, hung=False)
+            return replace(self, hung=False, served=sample.shown if serves(sample.verdict) else self.served)
         match gap_of(sample.verdict):
             case None:
-                after_a_gap = self._lasting is not None or self._was_silent
-                proven = sample.verdict.severity is Severity.OK or after_a_gap
-                well = sample.shown if proven else self.well
-                told = replace(self._found_well(sample), served=sample.shown, well=well)
+                well = sample.shown if sample.verdict.severity is Severity.OK else self.well
+                told = replace(self._found_before(sample)._found_well(sample), served=sample.shown, well=well)
             case GapKind.TURNED_AWAY:
                 return replace(self._found_out(sample, GapKind.TURNED_AWAY), hung=False)
             case kind:
                 told = replace(self._found_out(sample, kind), hung=sample.failed and not sample.broke)
+                told = replace(told, served=told.found[-1].seen) if serves(sample.verdict) else told
         if sample.waited is None:
             return told
         return replace(told, waits=(*self.waits[:1], sample.waited))
@@ -103,48 +108,75 @@ class Timeline:
     def _lasting(self) -> Gap | None:
         return self.found[-1] if self.found and self.found[-1].ended is None else None
 
-    @property
-    def _was_silent(self) -> bool:
-        """Whether knocks saw nobody there since a session was served: the next one that is ended that."""
-        return any(self.served is None or gap.seen > self.served for gap in self.reach.gaps[-1:])
+    def _once_silent(self, until: float) -> Timeline:
+        """The gap that lasts is over where clients were served in it, and nobody answered since, before this moment."""
+        gap = self._lasting
+        if gap is None or not is_served(gap):
+            return self
+        went = next((one.began.by for one in self.reach.gaps if gap.seen < one.began.by <= until), None)
+        if went is None:
+            return self
+        return replace(self, found=(*self.found[:-1], replace(gap, ended=Edge(gap.seen, went))))
 
     def _found_out(self, sample: Sample, kind: GapKind) -> Timeline:
         gap = self._lasting
         if gap is None:
-            return self._with(self._new(sample, kind, by=sample.out_by))
+            return self._with(self._new(sample, kind, by=self._out_by(sample)))
         if _is_of(gap, kind, sample.verdict):
             silent = [*self._silent(gap.seen, sample.at)]
             known = [*gap.stretches, *silent, Span(sample.at, sample.seen_until)]
             longer = replace(gap.also(sample.verdict, sample.seen_until), judgement=sample.judgement)
             longer = replace(longer, unseen=unseen(known)) if silent else longer
             return replace(self, found=(*self.found[:-1], longer))
-        # out all the same: parts that meet in one edge are of one outage
-        part = self._new(sample, kind, by=sample.out_by, since=gap.seen)
-        return replace(self, found=(*self.found[:-1], replace(gap, ended=part.began)))._with(part)
+        # out all the same: parts that meet in one edge are of one outage, and nobody was served at that
+        part = self._new(sample, kind, by=self._out_by(sample), since=max(gap.seen, self.served or NEVER))
+        ended = replace(gap, ended=Edge(gap.seen, part.began.by))
+        return replace(self, found=(*self.found[:-1], ended))._with(part)
+
+    def _out_by(self, sample: Sample) -> float:
+        """By when it was as the session found it: where its SYN was sent again, after somebody answered."""
+        resent = self.reach.silent_at(sample.at, sample.at)
+        return max(sample.out_by, sample.shown) if resent else sample.out_by
 
     def _new(self, sample: Sample, kind: GapKind, *, by: float, since: float | None = None) -> Gap:
         """`since`: when it was something else."""
         if since is None:
-            since = self.well if serves(sample.verdict) and self.well is not None else self.served
+            since = self.served
+            if serves(sample.verdict) and self.well is not None:
+                since = max(self.well, *(gap.seen for gap in self.found[-1:]), NEVER)
         return Gap(
             endpoint=self.reach.endpoint,
             kind=kind,
             began=began(self.reach.gaps, since, by, sample.at),
-            seen=sample.seen_until,
+            seen=max(sample.seen_until, by),
             how=(sample.verdict,),
             judgement=sample.judgement,
         )
 
     def _found_before(self, sample: Sample) -> Timeline:
-        """What one that is set aside has seen before its way went: a server that hung, or nobody served since a gap."""
-        went = self.reach.went_after(sample.shown)
-        if went is None or sample.answered is None or sample.waited is not None or self._lasting is not None:
+        """What one in flight has seen before its way went: a server that hung, or nobody served since a gap."""
+        connected = sample.shown - (sample.waited or 0.0)
+        went = self.reach.went_after(connected)
+        if went is None or sample.answered is None:
             return self
-        gap = self._new(sample, GapKind.CRITICAL, by=sample.shown)
-        goes_on = gap.began.by < sample.shown
-        if not goes_on and not self._is_late(went.earliest - sample.shown):
+        if sample.waited is not None and sample.shown <= went.by:
+            return self  # it may have been answered before
+        if self._lasting is not None:
+            more = sample.aside and self._lasting.kind is GapKind.CRITICAL and self._is_late(went.earliest - connected)
+            return self._found_until(went, sample) if more else self
+        gap = self._new(sample, GapKind.CRITICAL, by=connected, since=self.served)
+        goes_on = gap.began.by < connected
+        if not goes_on and not self._is_late(went.earliest - connected):
             return self
-        return self._with(replace(gap, seen=went.earliest, ended=went))
+        gap = replace(gap, seen=went.earliest, ended=went)
+        if not sample.aside:  # it was served in the end
+            gap = replace(gap, kind=GapKind.WAITED, how=(str(GapKind.WAITED),), judgement=None)
+        return self._with(gap)
+
+    def _found_until(self, went: Edge, sample: Sample) -> Timeline:
+        """What lasts goes on until the way of this session went."""
+        told = self._found_out(replace(sample, closed=went.earliest), GapKind.CRITICAL)
+        return replace(told, found=(*told.found[:-1], replace(told.found[-1], ended=went)))
 
     def _is_late(self, waited: float) -> bool:
         return bool(self.waits) and waited > max(self.waits) + LATE
@@ -198,9 +230,17 @@ class Timeline:
         return replace(self, found=found, unfound=unfound)
 
 
+def _until(sample: Sample) -> float:
+    """The moment of which a session tells."""
+    if sample.aside:
+        return sample.closed
+    return sample.shown if gap_of(sample.verdict) is None else sample.out_by
+
+
 def _is_of(gap: Gap, kind: GapKind, verdict: Verdict) -> bool:
-    """Whether what a session found is more of the same; what is certain and what is not are two parts."""
-    return gap.kind is kind and is_certain(gap) is is_certain(replace(gap, how=(verdict,)))
+    """Whether what a session found is more of the same: as certain as that, and served or not as in that."""
+    certain = is_certain(gap) is is_certain(replace(gap, how=(verdict,)))
+    return gap.kind is kind and certain and is_served(gap) is serves(verdict)
 
 
 def in_order(*gaps: Gap) -> tuple[Gap, ...]:
@@ -222,28 +262,39 @@ def began(gaps: Sequence[Gap], served: float | None, by: float, opened: float | 
 
 
 def outages(gaps: Sequence[Gap]) -> Iterator[tuple[Gap, ...]]:
-    """Gaps of one endpoint, in order, that are one stretch are together: nobody was served between them."""
+    """Gaps of one endpoint, in order, that are one stretch are together: nobody was served between them.
+
+    Where clients were served from the start, though not well, what serves nobody amid that is an outage of its own.
+    """
+    for parts in _stretches(gaps):
+        if not (parts[0].from_the_start and is_served(parts[0])):
+            yield parts
+            continue
+        yield tuple(part for part in parts if is_served(part))
+        yield from _stretches([part for part in parts if not is_served(part)])
+
+
+def _stretches(gaps: Sequence[Gap]) -> Iterator[tuple[Gap, ...]]:
     told: list[Gap] = []
-    unserved = NEVER
     for gap in gaps:
-        if told and not (unserved >= gap.began.by if gap.kind is GapKind.UNREACHABLE else _goes_on(gap, told)):
+        if told and not _goes_on(gap, told):
             yield tuple(told)
-            told, unserved = [], NEVER
+            told = []
         told.append(gap)
-        if gap.kind is not GapKind.UNREACHABLE:
-            unserved = max(unserved, float("inf") if gap.ended is None else gap.ended.by)
     if told:
         yield tuple(told)
 
 
 def _goes_on(gap: Gap, told: Sequence[Gap]) -> bool:
-    """Whether what a session found goes on from what was found. To have waited is a stretch by itself otherwise."""
-    if any(one.ended == gap.began for one in told):
+    """Whether one goes on from these: it had begun by their end, or nobody was shown to be well between.
+
+    Knocks know when theirs began, and to have waited is a stretch by itself otherwise.
+    """
+    if any(one.ended is None or gap.began.by <= one.ended.by for one in told):
         return True
-    if gap.kind is GapKind.WAITED:
+    if gap.kind in (GapKind.UNREACHABLE, GapKind.WAITED) or told[0].kind is GapKind.WAITED:
         return False
-    after = NEVER if gap.began.after is None else gap.began.after
-    return max((one.seen for one in told if one.kind is GapKind.UNREACHABLE), default=NEVER) >= after
+    return gap.began.after is None or max(one.seen for one in told) >= gap.began.after
 
 
 def seen_in(parts: Sequence[Gap], since: float) -> list[Span]:

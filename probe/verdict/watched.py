@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from probe.model import Conclusion, Ending, Gap, GapKind, Lack, Severity, Watched, WatchedEndpoint
 from probe.verdict.ending import LEAST_PATIENCE, awaited, charged, is_broken, longest, only_limited, too_long
 from probe.verdict.served import TURNS_AWAY, is_certain
-from probe.verdict.shown import how, lasting, length, outages, real_outages, turned_away, waits
+from probe.verdict.shown import how, lasting, length, outages, real_outages, turned_away, unseen, waits
 
 OFTEN = 3
 """So many outages of an endpoint in LEAST_PATIENCE before the end, and it comes and goes still."""
+
+TWO_IN_A_ROW = 2
+"""The line of one session may be lost by chance."""
 
 LOSSY = 0.02
 FEW_LOST = 5
@@ -209,6 +212,22 @@ def _apart(seconds: float) -> str:
     return f"knocks and sessions were up to {seconds:.0f} s apart, for the server counts both"
 
 
+def _longest_unseen(watched: Watched, at_least: int = 1) -> tuple[float, str]:
+    spans = [
+        (span.seconds, str(one.name)) for one in watched.endpoints for span, count in unseen(one) if count >= at_least
+    ]
+    return max(spans, default=(0.0, ""))
+
+
+def _unseen(watched: Watched) -> str | None:
+    seconds, name = _longest_unseen(watched, TWO_IN_A_ROW)
+    return _hidden(seconds, name) if seconds > (watched.wanted.max_outage or 0.0) else None
+
+
+def _hidden(seconds: float, name: str) -> str:
+    return f"nobody saw whose addresses the clients of {name} showed for {seconds:.1f} s, and they may have been masked"
+
+
 def _not_stable(watched: Watched) -> str | None:
     untold = "it was given up: all were not well for as long as was asked for"
     return untold if watched.ending is Ending.UNPROVEN else None
@@ -223,6 +242,8 @@ def _well(watched: Watched) -> str | None:
     blind += f"; {_apart(apart)}, and a shorter outage may hide between two" if apart > BY_CHANCE else ""
     late, turned = _longest_wait(watched), _longest_turned_away(watched)
     beside = (f"; {_waited(late)}" if late else "") + (f"; {_turned(turned)}" if turned else "")
+    hidden = _longest_unseen(watched)
+    beside += f"; {_hidden(*hidden)}" if hidden[0] else ""
     return _best(watched) + beside + blind
 
 
@@ -258,6 +279,7 @@ RULES: tuple[Rule, ...] = (
     Rule("not-shown-after", Severity.UNKNOWN, _unshown),
     Rule("verdict-unknown", Severity.UNKNOWN, _latest(Severity.UNKNOWN)),
     Rule("blind", Severity.UNKNOWN, _blind),
+    Rule("addresses-unseen", Severity.UNKNOWN, _unseen),
     Rule("not-stable", Severity.UNKNOWN, _not_stable),
     Rule("well", Severity.OK, _well),
 )

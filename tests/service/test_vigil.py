@@ -179,6 +179,10 @@ async def test_a_session_that_hangs_from_before_a_gap_holds_up_nothing(world: De
 
         await until(proven, "sessions that prove what is there now")
         assert asyncio.get_running_loop().time() - began < 8
+        seen = await one.end()
+    for endpoint in seen.endpoints:
+        hung = endpoint.samples[0]
+        assert (hung.aside, hung.waited, hung.broke) == (True, None, False), "what was given up has seen it hang"
 
 
 async def test_a_server_that_hangs_after_the_baseline_is_not_stable_and_fails_past_what_is_tolerated(

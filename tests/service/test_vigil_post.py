@@ -29,7 +29,7 @@ from tests.builders import failed, result
 from tests.watched import knocks
 
 SMTP = Endpoint(path="vip", service=Service.SMTP, host="10.0.20.202", port=25)
-SILENT = failed(Phase.CONNECT, Failure.TIMED_OUT)
+SILENT, CLOSED = failed(Phase.CONNECT, Failure.TIMED_OUT), failed(Phase.FIRST_BYTE, Failure.CLOSED)
 
 
 def session(verdict: Verdict, opened: float, *, fault: Fault | None = None, cause: str | None = None) -> Result:
@@ -209,6 +209,20 @@ def test_who_is_refused_and_then_not_greeted_is_out_all_the_time() -> None:
     refused, silent = seen(one).gaps
     assert (refused.kind, silent.kind, silent.began) == (GapKind.UNREACHABLE, GapKind.CRITICAL, refused.ended)
     assert len(outages(seen(one))) == 1
+
+
+def test_what_is_feared_of_a_session_that_failed_is_what_is_written_down() -> None:
+    """Not greeted, well, refused, and not greeted: what nobody saw between is left out of what is certain."""
+    one = post("-" * 50 + "r" * 25 + "-" * 30)
+    for at, verdict, fault in ((1000.1, Verdict.PRESERVED, None), (1003.0, Verdict.NO_GREETING, CLOSED)):
+        one.recorded(result(verdict, opened=at, connected=at, closed=at + 0.1, fault=fault), at + 0.2)
+    mute = result(Verdict.NO_GREETING, opened=1015.2, connected=1015.2, closed=1016.0, fault=CLOSED)
+    feared = one.told(0.2, failed=mute).feared
+    one.recorded(mute, 1016.1)
+    assert seen(one).gaps == feared
+    (whole,) = outages(seen(one))
+    assert (whole.how, round(whole.certain, 2)) == (("no_greeting", "refused"), 6.0)
+    assert one.told(0.2, failed=session(Verdict.SERVICE_ERROR, 1017.0, fault=CLOSED)).feared is None
 
 
 def test_a_hang_that_no_session_failed_of_is_an_outage_of_the_time_it_was_waited_for() -> None:

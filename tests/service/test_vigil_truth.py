@@ -12,12 +12,15 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from itertools import pairwise
 
 import pytest
 
-from probe.model import Endpoint, Failure, Gap, GapKind, Knock, Phase, PhaseTiming, Result, Service, Verdict
+from probe.model import Edge, Endpoint, Failure, Gap, GapKind, Knock, Phase, PhaseTiming, Result, Service, Verdict
 from probe.service.vigil.post import Post, Turn
+from probe.verdict.served import is_served
 from probe.verdict.shown import how, outages
+from probe.verdict.timeline import PROMPT
 from tests.builders import failed, result
 
 SMTP = Endpoint(path="vip", service=Service.SMTP, host="10.0.20.202", port=25)
@@ -67,6 +70,11 @@ class Truth:
         """Whether it was, or began or ceased to be so right then."""
         return any(self.at(moment + by).state not in SERVES for by in (-0.06, 0.0, 0.06))
 
+    def is_unserved(self, start: float, end: float) -> bool:
+        """Whether nobody was served in all of this time."""
+        amid = [one.state for one in self.stretches if one.start < end and start < one.end]
+        return not any(state in (*SERVES, State.MASKS) for state in amid)
+
     def is_over_about(self, moment: float, gap: Gap) -> bool:
         """Whether it was over then, or right before: who is masked is served, which ends all but being masked."""
         ends = SERVES if gap.how[-1].startswith(Verdict.MASKED) else (*SERVES, State.MASKS)
@@ -88,7 +96,12 @@ class Truth:
         after = self.stretches[self.stretches.index(stretch) + 1 :][:1]
         unsure = (Verdict.RATE_LIMITED, Verdict.UNVERIFIED)
         told = [one for one in sessions if one.judgement.verdict not in unsure]
-        met = any(one.session.opened < stretch.end and one.session.closed > stretch.start for one in told)
+        around = [one for one in told if one.session.opened < stretch.start][-1:]
+        around += [one for one in told if one.session.opened >= stretch.end][:1]
+        if [one.judgement.verdict for one in around] != [Verdict.MASKED] * 2:  # amid that a lost line is no session
+            told += [one for one in sessions if one.judgement.verdict is Verdict.UNVERIFIED]
+        spans = [(one.session.opened, one.session.answered or one.session.closed) for one in told]
+        met = any(opened < stretch.end and answered > stretch.start for opened, answered in spans)
         return met or not after or after[0].state in KNOCKED
 
     def session(self, opened: float) -> Result:
@@ -145,23 +158,40 @@ def _failed(verdict: Verdict, opened: float, connected: float | None, closed: fl
     return result(verdict, opened=opened, connected=connected, closed=closed, fault=fault)
 
 
-def by_chance(chance: random.Random) -> Truth:
+def _given_up(one: Result, now: float) -> Result:
+    """A session as it was when it was not waited for any longer."""
+    session = one.session
+    if session.waited is not None and session.connected is not None and session.connected + session.waited <= now:
+        return one
+    connected = None if session.connected is None or session.connected > now else session.connected
+    return _failed(Verdict.NO_GREETING, session.opened, connected, now, Failure.TIMED_OUT)
+
+
+def in_order(*states: tuple[State, float]) -> Truth:
+    """A server that does these, each for so many seconds, between a well start and a well end."""
     told, now = [Stretch(State.WELL, 1000.0, 1020.0)], 1020.0
+    for state, seconds in (*states, (State.WELL, 100.0)):
+        told.append(Stretch(state, now, now + seconds))
+        now += seconds
+    return Truth(tuple(told))
+
+
+def by_chance(chance: random.Random) -> Truth:
+    told = list[tuple[State, float]]()
     bad = [state for state in State if state is not State.WELL] + [State.REFUSES]
     for _ in range(chance.randint(1, 4)):
         states = [chance.choice(bad) for _ in range(chance.choice((1, 1, 2, 3)))]
         for state in [*states, State.WELL]:
-            seconds = chance.uniform(1.0, 60.0 if state is State.HANGS else 30.0)
-            told.append(Stretch(state, now, now + seconds))
-            now += seconds
-    return Truth((*told, Stretch(State.WELL, now, now + 100.0)))
+            told.append((state, chance.uniform(1.0, 60.0 if state is State.HANGS else 30.0)))
+    return in_order(*told)
 
 
 @dataclass
 class Watching:
     """Knocks, in the order in which they left, and sessions as they come.
 
-    `due`: when the next session is; `under_way`: it, and what it waited.
+    `due`: when the next session is; `under_way`: it, and what it waited. `amid`: what was told of an outage before a
+    session that failed was written down, and when.
     """
 
     truth: Truth
@@ -169,6 +199,7 @@ class Watching:
     due: float = 1000.05
     under_way: Result | None = None
     sessions: list[Result] = field(default_factory=list)
+    amid: list[tuple[Gap, float]] = field(default_factory=list)
 
     def run(self) -> None:
         waiting: deque[tuple[float, Knock]] = deque()
@@ -186,13 +217,21 @@ class Watching:
             self.due = min(self.due, now + 0.5)
         elif turn is Turn.CAME_BACK:
             self.due = min(self.due, now)
-            if self.under_way is not None and self.under_way.session.opened <= self.post.silent_until:
-                self.under_way = None
+            one = self.under_way
+            if one is not None and one.session.opened <= self.post.silent_until and now < one.session.closed:
+                self.under_way, given_up = None, _given_up(one, now)
+                if self.post.has_hung(given_up.session):
+                    self._written_down(given_up, now)
+
+    def _written_down(self, one: Result, now: float) -> None:
+        told = self.post.told(KNOCKS, failed=None if one.session.fault is None else one)
+        self.amid += [(gap, now) for gap in outages(replace(told, gaps=told.feared or told.gaps))]
+        self.post.recorded(one, now)
+        self.sessions.append(one)
 
     def _walk(self, now: float) -> None:
         if self.under_way is not None and now >= self.under_way.session.closed + 1.5:
-            self.post.recorded(self.under_way, now)
-            self.sessions.append(self.under_way)
+            self._written_down(self.under_way, now)
             self.under_way = None
         if self.under_way is None and now >= self.due:
             self.under_way, self.due = self._as_logged(self.truth.session(now + 0.05)), now + PACE
@@ -204,21 +243,51 @@ class Watching:
 
 
 def falsehoods(truth: Truth, watching: Watching) -> Iterator[tuple[str, Gap]]:
-    """Edges that are not where they are said to be."""
-    for gap in outages(watching.post.told(KNOCKS)):
+    """What is told and was not so: edges, lengths, and what is two outages."""
+    told = outages(watching.post.told(KNOCKS))
+    for gap, after in pairwise(told):
+        if truth.is_unserved(gap.seen, after.began.by) and _came_at_once(gap, watching.sessions):
+            yield "it went on", gap
+    for gap, now in watching.amid:
+        if not _is_limited(gap) and _is_too_much(gap, gap.ended.by if gap.ended else now, truth, watching.sessions):
+            yield "it had not been that long", gap
+    for part in watching.post.told(KNOCKS).gaps:
+        if is_served(part) and part.began.after is not None and truth.at(part.began.after).state is State.MASKS:
+            yield "it was masked before", part
+    for gap in told:
         assert gap.ended is not None, "it was well in the end"
-        if gap.kind is GapKind.TURNED_AWAY and "rate_limited" in how(gap):
-            continue  # this machine was: that is not what the truth is about
-        if gap.certain > truth.out_in(gap.began.earliest, gap.ended.by, watching.sessions) + 0.1:
+        if _is_limited(gap):
+            continue
+        if _is_too_much(gap, gap.ended.by, truth, watching.sessions):
             yield "it was not that long", gap
-        if not truth.is_out(gap.began.by):
-            yield "it had not begun by then", gap
-        if gap.began.after is not None and truth.at(gap.began.after).state in KNOCKED:
-            yield "it had begun before", gap
-        if gap.ended.after is None or not truth.is_out(gap.ended.after):
-            yield "it was over before", gap
-        if not truth.is_over_about(gap.ended.by, gap) and _was_seen(truth.at(gap.ended.by), watching.sessions):
-            yield "it was not over by then", gap
+        yield from ((why, gap) for why in _false_edges(truth, gap, gap.ended, watching.sessions))
+
+
+def _false_edges(truth: Truth, gap: Gap, ended: Edge, sessions: list[Result]) -> Iterator[str]:
+    if not truth.is_out(gap.began.by):
+        yield "it had not begun by then"
+    if gap.began.after is not None and truth.at(gap.began.after).state in KNOCKED:
+        yield "it had begun before"
+    if ended.after is None or not truth.is_out(ended.after):
+        yield "it was over before"
+    if not truth.is_over_about(ended.by, gap) and _was_seen(truth.at(ended.by), sessions):
+        yield "it was not over by then"
+
+
+def _is_limited(gap: Gap) -> bool:
+    """Whether it may be this machine alone: that is not what the truth is about."""
+    return gap.kind is GapKind.TURNED_AWAY and "rate_limited" in how(gap)
+
+
+def _is_too_much(gap: Gap, end: float, truth: Truth, sessions: Sequence[Result]) -> bool:
+    return gap.certain > truth.out_in(gap.began.earliest, end, sessions) + 0.1
+
+
+def _came_at_once(gap: Gap, sessions: Sequence[Result]) -> bool:
+    """Whether a session saw what came after it."""
+    assert gap.ended is not None
+    back = gap.ended
+    return any(back.earliest <= (one.session.connected or 0.0) <= back.by + PROMPT for one in sessions)
 
 
 def _was_seen(stretch: Stretch, sessions: list[Result]) -> bool:
@@ -230,6 +299,37 @@ def _was_seen(stretch: Stretch, sessions: list[Result]) -> bool:
         for one in met
         if one.connected is not None
     )
+
+
+WORLDS = {
+    "an address that flaps over a server that starts": in_order(
+        *[(State.DROPS, 8.0), (State.HANGS, 3.0)] * 3, (State.DROPS, 8.0)
+    ),
+    "closed, refused, and closed, with something well between": in_order(
+        (State.WELL, 54.0), (State.CLOSES, 3.0), (State.WELL, 13.0), (State.REFUSES, 16.0), (State.CLOSES, 3.0)
+    ),
+    "masked, served as nobody saw, and closed": in_order(
+        (State.WELL, 36.0), (State.MASKS, 10.0), (State.WELL, 20.0), (State.CLOSES, 8.0)
+    ),
+    "masked, refused, served as nobody saw, and turned away": in_order(
+        (State.WELL, 39.3),
+        (State.MASKS, 12.9),
+        (State.WELL, 10.8),
+        (State.REFUSES, 23.3),
+        (State.WELL, 13.4),
+        (State.TURNS_AWAY, 11.4),
+    ),
+    "masked since it came back, and its first line lost": in_order(
+        (State.WELL, 30.0), (State.DROPS, 12.0), (State.MASKS, 30.0)
+    ),
+}
+
+
+@pytest.mark.parametrize("truth", WORLDS.values(), ids=WORLDS)
+def test_what_was_once_told_falsely_is_not(truth: Truth) -> None:
+    watching = Watching(truth)
+    watching.run()
+    assert not [*falsehoods(truth, watching)]
 
 
 @pytest.mark.parametrize("seeds", [range(start, start + 20) for start in (0, 20)], ids=str)

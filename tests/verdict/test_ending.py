@@ -112,7 +112,9 @@ def test_each_endpoint_that_has_shown_nothing_is_told_with_what_it_lacks() -> No
 
 
 def test_a_session_that_failed_counts_before_its_evidence_is_there() -> None:
-    failed = endpoint(under_way=UnderWay(opened=1055.0, closed=1086.0, failed=Verdict.NO_GREETING))
+    under_way = UnderWay(opened=1055.0, closed=1086.0, failed=Verdict.NO_GREETING)
+    feared = gap(1052.5, None, kind=GapKind.CRITICAL, seen=1086.0, how=("no_greeting",))
+    failed = endpoint(under_way=under_way, feared=(replace(feared, began=Edge(1050.0, 1055.0)),))
     seen = watched(failed, wanted=TOLERANT)
     assert why_over(seen) is Ending.MAX_OUTAGE
     told = "vip/smtp was out for at least 31.0 s (no_greeting), and it lasts; 30 s are tolerated"
@@ -122,8 +124,6 @@ def test_a_session_that_failed_counts_before_its_evidence_is_there() -> None:
     assert [(one.began, one.ended, one.seconds) for one in listed.gaps] == [(Edge(1050.0, 1055.0), None, 31.0)]
     assert standing(listed, 1090.0) == (Severity.CRITICAL, "no_greeting")
     assert as_ended(replace(seen, endpoints=(listed,), ending=Ending.MAX_OUTAGE)).endpoints == (listed,)
-    critical = gap(1020.0, None, kind=GapKind.CRITICAL, seen=1045.0)
-    assert why_over(watched(replace(failed, gaps=(critical,)), wanted=Wanted(max_outage=60.0))) is Ending.MAX_OUTAGE
 
 
 def test_a_failure_that_is_not_critical_is_no_outage_and_yet_no_good_news() -> None:
@@ -150,14 +150,10 @@ def test_an_outage_goes_on_while_clients_are_turned_away() -> None:
     wanted = Wanted(max_outage=40.0, until_stable=20.0)
     assert sessions_wanted(watched(out_still, wanted=wanted, until=1050.0)) == ()
     assert sessions_wanted(watched(out_still, wanted=wanted, until=1050.2)) == (out_still,)
-    failed = UnderWay(opened=1046.0, closed=1051.0, failed=Verdict.NO_GREETING)
-    seen = watched(replace(out_still, under_way=failed), wanted=wanted, until=1052.0)
-    assert why_over(seen) is Ending.MAX_OUTAGE
-    (listed,) = as_ended(replace(seen, ending=Ending.MAX_OUTAGE)).endpoints
-    assert [(one.kind, one.ended) for one in listed.gaps[1:]] == [
-        (GapKind.TURNED_AWAY, Edge(1045.0, 1046.0)),
-        (GapKind.CRITICAL, None),
-    ]
+    edge = Edge(1045.0, 1046.0)
+    critical = replace(gap(1046.0, None, kind=GapKind.CRITICAL, seen=1051.0), began=edge)
+    feared = (refused, replace(out_still.gaps[1], ended=edge), critical)
+    assert why_over(watched(replace(out_still, feared=feared), wanted=wanted, until=1052.0)) is Ending.MAX_OUTAGE
     assert why_over(watched(out_still, wanted=replace(wanted, max_outage=60.0), until=1900.0)) is None
     limited = replace(out_still.gaps[1], how=("rate_limited",))
     unsure = replace(out_still, gaps=(refused, limited))

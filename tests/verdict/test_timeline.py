@@ -82,10 +82,13 @@ def test_sessions_make_gaps_of_their_own() -> None:
         sample(1030, Verdict.UNVERIFIED),
         sample(1040, MASKED),
     )
-    first, last = folded.gaps
-    assert (first.began, first.ended, first.how) == (Edge(1000, 1010), Edge(1020, 1030), ("masked", "tls_failed"))
-    assert (last.began, last.ended, last.kind) == (Edge(1030, 1040), None, GapKind.CRITICAL)
-    assert last.judgement is not None
+    assert [(gap.began, gap.ended, gap.how) for gap in folded.gaps] == [
+        (Edge(1000, 1010), Edge(1010, 1020), ("masked",)),
+        (Edge(1010, 1020), Edge(1020, 1030), ("tls_failed",)),
+        (Edge(1020, 1040), None, ("masked",)),
+    ]
+    assert {gap.kind for gap in folded.gaps} == {GapKind.CRITICAL}
+    assert None not in {gap.judgement for gap in folded.gaps}
 
 
 def test_a_session_that_waited_in_vain_has_seen_the_outage_until_it_closed() -> None:
@@ -198,6 +201,12 @@ CASES = {
         samples=(served(1000), served(1005.0, 20.0), served(1040.3, 25.0)),
         outages=[(19.45, 5.45), (22.65, 12.85)],
     ),
+    "hung, hung again until it was refused, and served: out all the time": Case(
+        knocks="-" * 300 + "r" * 50 + "-" * 20,
+        samples=(served(1000), hung(1010), hung(1041, 26.0, aside=True), served(1070.3)),
+        outages=[(64.85, 5.05)],
+        kinds=["critical", "unreachable"],
+    ),
     "hung, nobody looked, and then refused": Case(
         knocks="-" * 100 + "r" * 5 + "-" * 50,
         samples=(served(1000), hung(1001, 4.0), served(1021.3)),
@@ -217,6 +226,17 @@ CASES = {
         samples=(served(1005), sample(1020.5, MUTE, answered=1020.5, closed=1020.6, aside=True), served(1030.3)),
         outages=[(20.0, 0.2)],
         kinds=["unreachable", "critical", "unreachable"],
+    ),
+    "refused, hung, refused again, and then served what had waited in all of that": Case(
+        knocks="-" * 50 + "r" * 50 + "-" * 10 + "r" * 40 + "-" * 10,
+        samples=(served(1005), served(1020.5, 9.7)),
+        outages=[(20.0, 0.2)],
+        kinds=["unreachable", "waited", "unreachable"],
+    ),
+    "refused, served, and refused again right as it was": Case(
+        knocks="-" * 50 + "r" * 50 + "-" * 10 + "r" * 40 + "-" * 10,
+        samples=(served(1005), served(1020.3, 1.65)),
+        outages=[(10.0, 0.2), (8.0, 0.2)],
     ),
     "in flight as it was refused": Case(
         knocks="-" * 100 + "r" * 50 + "-" * 50,
@@ -280,8 +300,10 @@ CASES = {
         outages=[(27.4, 22.6)],
     ),
     "not greeted, and served as nobody knows: it is over": Case(
-        samples=(served(1000), hung(1010), unseen(1041), sample(1056, MASKED)),
-        outages=[(35.5, 5.5), (0.0, 7.45)],
+        samples=(served(1000), hung(1010), unseen(1041), unseen(1056)), outages=[(35.5, 5.5)]
+    ),
+    "not greeted, served as nobody knows, and masked: since any time after that": Case(
+        samples=(served(1000), hung(1010), unseen(1041), sample(1056, MASKED), served(1070)), outages=[(50.0, 20.0)]
     ),
     "masked, turned away, and served as nobody knows: a 421 is over": Case(
         samples=(served(1000), sample(1010, MASKED), turned(1025), unseen(1040)), outages=[(27.55, 12.45)]
@@ -325,14 +347,41 @@ CASES = {
         samples=(served(1000), turned(1015, waited=5.0), served(1030), turned(1045), served(1060, 8.5)),
         outages=[(17.5, 12.5), (22.9, 15.5)],
     ),
-    "refused, served with a line that nobody found, and masked later: two things": Case(
+    "refused, served with a line that nobody found, and masked later: since any time after that": Case(
         knocks=REFUSED_10,
         samples=(served(1005), unseen(1020.3), unseen(1035), sample(1050, MASKED), served(1060)),
-        outages=[(10.0, 0.2), (19.85, 19.85)],
+        outages=[(30.05, 20.25)],
+    ),
+    "masked, served as nobody knows, and not greeted: nobody saw when one became the other": Case(
+        samples=(served(1000), sample(1010, MASKED), unseen(1025), hung(1040, 8.0), served(1055)),
+        outages=[(31.5, 23.5)],
+    ),
+    "masked, refused, and served as nobody knows: it is over": Case(
+        knocks="-" * 75 + "r" * 25 + "-" * 200,
+        samples=(served(1000), sample(1010, MASKED), unseen(1020.3), turned(1035), served(1050)),
+        outages=[(12.35, 7.55), (14.9, 14.8)],
+        kinds=["critical", "unreachable", "turned_away"],
+    ),
+    "masked from the start, refused, and masked until it was mended: what serves nobody is an outage of its own": Case(
+        knocks=REFUSED_10,
+        samples=(sample(1005, MASKED), sample(1020.3, MASKED), sample(1035, MASKED), served(1050)),
+        outages=[(15.0, 22.55), (10.0, 0.2)],
+        kinds=["critical", "unreachable", "critical"],
+    ),
+    "masked from the start, not greeted, and masked until it was mended": Case(
+        samples=(sample(1000, MASKED), hung(1010), sample(1041, MASKED), served(1050)),
+        outages=[(0.0, 45.55), (35.5, 5.5)],
+        kinds=["critical", "critical", "critical"],
     ),
     "masked since it came back": Case(
         knocks=REFUSED_10,
         samples=(served(1005), sample(1020.3, MASKED), sample(1035, MASKED)),
+        outages=[(25.0, 0.1)],
+        kinds=["unreachable", "critical"],
+    ),
+    "masked since it came back, by a session whose SYN was sent again": Case(
+        knocks=REFUSED_10,
+        samples=(served(1005), sample(1019.0, MASKED, answered=1020.1), sample(1035, MASKED)),
         outages=[(25.0, 0.1)],
         kinds=["unreachable", "critical"],
     ),

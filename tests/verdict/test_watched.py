@@ -13,20 +13,20 @@ from probe.model import (
     Ending,
     Gap,
     GapKind,
+    Sample,
     Severity,
     Span,
-    UnderWay,
     Verdict,
     Wanted,
     Watched,
     WatchedEndpoint,
 )
-from probe.verdict.ending import stable_seconds, too_long, why_over
+from probe.verdict.ending import sessions_wanted, stable_seconds, too_long, why_over
 from probe.verdict.served import SERVED, serves
 from probe.verdict.shared import shared
 from probe.verdict.shown import length, outages, real_outages, seconds_out, standing, well_since
 from probe.verdict.watched import RULES, conclude
-from tests.watched import IMAPS, SMTP, drained, endpoint, gap, sample, watched
+from tests.watched import IMAPS, SMTP, drained, endpoint, gap, judgement, sample, watched
 
 TOLERANT = Wanted(max_outage=30.0)
 
@@ -37,6 +37,15 @@ def one(verdict: Verdict, **more: Any) -> WatchedEndpoint:
 
 def out(began: float, ended: float | None, **more: Any) -> WatchedEndpoint:
     return endpoint(gaps=(gap(began, ended),), **more)
+
+
+UNSEEN = Verdict.UNVERIFIED
+
+
+def sessions(*told: Verdict | float) -> tuple[Sample, ...]:
+    """One each 15 s: preserved at that moment, or with this verdict."""
+    verdicts = (one if isinstance(one, Verdict) else Verdict.PRESERVED for one in told)
+    return tuple(sample(1000.0 + 15 * number, verdict) for number, verdict in enumerate(verdicts))
 
 
 ROWS = {
@@ -63,6 +72,7 @@ ROWS = {
     "not-shown-after": watched(out(1060.0, 1062.0), wanted=TOLERANT),
     "verdict-unknown": watched(one(Verdict.UNVERIFIED)),
     "blind": watched(endpoint(blind=(Span(1010.0, 1015.0),))),
+    "addresses-unseen": watched(endpoint(samples=sessions(1000, UNSEEN, UNSEEN, 1045))),
     "not-stable": watched(ending=Ending.UNPROVEN),
     "well": watched(),
 }
@@ -114,6 +124,27 @@ def test_what_was_out_before_counts_only_while_it_lasts() -> None:
     assert conclude(watched(lasting, wanted=TOLERANT)).rule == "outage-too-long"
 
 
+def test_what_serves_nobody_amid_what_was_masked_from_the_start_is_an_outage_of_its_own() -> None:
+    """As a policy is flipped: clients were served before, and masked is how they were."""
+    was = Gap(
+        endpoint=SMTP,
+        kind=GapKind.CRITICAL,
+        began=Edge(None, 1000.0),
+        seen=1045.0,
+        how=("masked",),
+        judgement=judgement(Verdict.MASKED),
+    )
+    masked = watched(endpoint(gaps=(was,), samples=(sample(1000.0, Verdict.MASKED),)), wanted=TOLERANT)
+    assert (too_long(masked), sessions_wanted(masked), conclude(masked).rule) == (None, (), "outage-lasts")
+    drop = gap(1010.0, 1050.0)
+    flipped = watched(endpoint(gaps=(replace(was, seen=1005.0, ended=Edge(1005.0, 1010.1)), drop)))
+    told = "vip/smtp was out for 40.0 s ± 0.2 (no answer); nothing is tolerated without --max-outage"
+    assert conclude(flipped).sentence == told
+    assert conclude(replace(flipped, wanted=TOLERANT)).rule == "outage-too-long"
+    assert conclude(replace(flipped, wanted=Wanted(max_outage=60.0))).rule == "well"
+    assert [one.from_the_start for one in real_outages(flipped.endpoints[0])] == [True, False]
+
+
 def from_start(one: Gap) -> Gap:
     return replace(one, began=Edge(None, 1000.0))
 
@@ -143,6 +174,39 @@ def test_where_knocks_are_counted_what_may_lie_between_two_looks_is_blind() -> N
     assert conclude(watched(often, wanted=TOLERANT)).rule == "well", "sessions would have seen it"
     chance = replace(held, cadence=replace(held.cadence, longest=2.0001, sent=400, answered=400, counted=1))
     assert conclude(watched(chance)).sentence == "nobody was out"
+
+
+@pytest.mark.parametrize(
+    ("samples", "gaps", "unseen"),
+    [
+        (sessions(1000, UNSEEN, 1030), (), 30.0),
+        (sessions(1000, UNSEEN, UNSEEN, UNSEEN, 1060), (), 60.0),
+        (sessions(UNSEEN, UNSEEN, 1030, UNSEEN), (), 0.0),
+        (sessions(1000, Verdict.MASKED, UNSEEN, UNSEEN, 1060), (), 0.0),
+        (sessions(1000, UNSEEN, UNSEEN, Verdict.MASKED, 1060), (), 0.0),
+        (sessions(1000, Verdict.MASKED, UNSEEN, UNSEEN, 1060), (gap(1032.0, 1042.0),), 18.1),
+        (sessions(1000, UNSEEN, UNSEEN, Verdict.TLS_FAILED, 1060), (), 45.0),
+        (sessions(1000, UNSEEN, UNSEEN, 1045), (gap(1002.0, 1012.0),), 33.1),
+    ],
+    ids=[
+        "a lost line",
+        "more",
+        "none before, none after",
+        "masked",
+        "then masked",
+        "masked, refused",
+        "then out",
+        "since it came back",
+    ],
+)
+def test_addresses_that_nobody_saw_for_longer_than_is_tolerated(
+    samples: tuple[Sample, ...], gaps: tuple[Gap, ...], unseen: float
+) -> None:
+    seen = watched(endpoint(samples=samples, gaps=gaps), wanted=Wanted(max_outage=30.0))
+    told = f"showed for {unseen:.1f} s, and they may have been masked"
+    done = conclude(replace(seen, until=1110.0))
+    assert (told in done.sentence) is (unseen > 0 and done.severity is not Severity.CRITICAL), done.sentence
+    assert (done.rule == "addresses-unseen") is (unseen > 30.0)
 
 
 def test_nothing_at_all_is_unknown() -> None:
@@ -189,9 +253,6 @@ def test_an_outage_that_changes_its_kind_is_one_outage() -> None:
     told = "vip/smtp was out for 40.0 s ± 2.1 (refused, no_greeting); 30 s are tolerated"
     assert (conclude(seen).rule, conclude(seen).sentence) == ("outage-too-long", told)
     assert why_over(watched(endpoint(gaps=(refused, mute)), wanted=TOLERANT)) is Ending.MAX_OUTAGE
-    failed = UnderWay(opened=1030.2, closed=1045.0, failed=Verdict.NO_GREETING)
-    good = (sample(1000.0),)
-    assert too_long(watched(endpoint(gaps=(refused,), samples=good, under_way=failed), wanted=TOLERANT)) is not None
     between = replace(served, began=Edge(1030.4, 1040.0))
     assert too_long(watched(endpoint(gaps=(refused, between)), wanted=TOLERANT)) is None, "somebody was served"
     masked = replace(served, began=Edge(1000.0, 1005.0), seen=1009.0, ended=Edge(1009.0, 1030.4), how=("masked",))

@@ -43,13 +43,29 @@ class Beat:
         """What is known of the session; `closed`: its talk is over, and its evidence is looked for."""
         if self.opened is None:
             return None
-        judged = self.judged
-        session = closed if judged is None else judged.session
+        session = closed if self.judged is None else self.judged.session
         if self.talking is not None:
             return UnderWay(opened=self.talking)
         if session is None:
             return UnderWay(opened=self.opened, begun=False)
-        if session.fault is None or session.held_back or self.post.has_left(session):
-            return UnderWay(opened=session.opened, closed=session.closed)
-        judgement = judge(session, Evidence(), networks) if judged is None else judged.judgement
-        return UnderWay(opened=session.opened, closed=session.closed, failed=judgement.verdict, broke=session.broke)
+        failed = self.failed(closed, networks)
+        verdict = None if failed is None else failed.judgement.verdict
+        return UnderWay(opened=session.opened, closed=session.closed, failed=verdict)
+
+    def failed(self, closed: Session | None, networks: Networks) -> Result | None:
+        """The session where it came to nothing, judged as far as it can be."""
+        if self.opened is None or self.talking is not None:
+            return None
+        if self.judged is not None:
+            result = self.judged
+        elif closed is not None:
+            result = unproven(closed, networks)
+        else:
+            return None
+        session = result.session
+        return None if session.fault is None or session.held_back or self.post.has_left(session) else result
+
+
+def unproven(session: Session, networks: Networks) -> Result:
+    """What a session proves by itself."""
+    return Result(session=session, evidence=Evidence(), judgement=judge(session, Evidence(), networks))

@@ -16,6 +16,7 @@ from probe.model import (
     Result,
     Sample,
     Session,
+    Severity,
     Span,
     UnderWay,
     Verdict,
@@ -106,6 +107,10 @@ class Post:
         """When it last did not answer."""
         return self._reach.gaps[-1].seen if self._reach.gaps else float("-inf")
 
+    def has_hung(self, session: Session) -> bool:
+        """Whether it had connected while somebody answered, and waited for the server's first octet in vain."""
+        return session.connected is not None and session.connected <= self.silent_until and session.waited is None
+
     @property
     def unsent(self) -> int:
         """Knocks that this machine could not send."""
@@ -144,11 +149,25 @@ class Post:
             self._prompt.append(Span(session.opened, session.connected))
             self._reach = self._reach.reached(session.opened)
             self._compare()
-        elsewhere = gap is None and session.fault is not None and self.has_left(session)
-        aside = (gap is not None or elsewhere) and judgement.verdict not in PROVEN
         if gap is not None and judgement.verdict in GONE:
             self._name(gap, judgement, judged)
-        sample = Sample(
+        sample = self._sample(result, judged)
+        if sample.took_place:
+            self.baseline = self.baseline or sample
+        self._samples = (*self._samples, sample)[-MOST_SAMPLES:]
+        if gap is not None or not sample.aside:  # what comes after one that failed elsewhere is another server's
+            self._timeline = self._timeline.after(sample)
+        if not sample.aside:
+            before = self.baseline.verdict if self.baseline else None
+            good = sample.took_place and is_good(sample.verdict, before)
+            self._good_since = (self._good_since or sample.shown) if good else None
+        return sample
+
+    def _sample(self, result: Result, judged: float) -> Sample:
+        session, judgement = result.session, result.judgement
+        proven, gap = judgement.verdict in PROVEN, self._gap_of(result)
+        elsewhere = gap is None and session.fault is not None and self.has_left(session)
+        return Sample(
             at=session.opened,
             closed=session.closed,
             judged=judged,
@@ -157,21 +176,11 @@ class Post:
             session=session.id,
             judgement=judgement,
             seen=tuple(sorted({one.address for one in result.evidence.sightings}, key=str)),
-            aside=aside,
+            aside=(gap is not None or elsewhere) and not proven,
             took_place=session.took_place and not session.held_back,
-            failed=session.fault is not None and judgement.verdict not in PROVEN,
+            failed=session.fault is not None and not proven,
             broke=session.broke,
         )
-        if sample.took_place:
-            self.baseline = self.baseline or sample
-        self._samples = (*self._samples, sample)[-MOST_SAMPLES:]
-        if not (aside and elsewhere):  # what comes after it is another server's
-            self._timeline = self._timeline.after(sample)
-        if not aside:
-            before = self.baseline.verdict if self.baseline else None
-            good = sample.took_place and is_good(sample.verdict, before)
-            self._good_since = (self._good_since or sample.shown) if good else None
-        return sample
 
     def _compare(self) -> None:
         """Sessions that connected at once, with the knocks of their time, once those are known."""
@@ -195,13 +204,25 @@ class Post:
         elif gap.judgement is None:
             self._reach = self._reach.named(gap, replace(judgement, cause=None))
 
-    def told(self, asked: float, over: Span | None = None, under_way: UnderWay | None = None) -> WatchedEndpoint:
-        """All of it. `over`: when somebody should have knocked and nobody will again; each knock of it is known."""
+    def told(
+        self,
+        asked: float,
+        over: Span | None = None,
+        under_way: UnderWay | None = None,
+        failed: Result | None = None,
+    ) -> WatchedEndpoint:
+        """All of it. `over`: when somebody should have knocked and nobody will again; each knock of it is known.
+
+        `failed`: the session under way, which came to nothing.
+        """
         timeline, reach = self._timeline, self._reach
         if over is not None:
             spacing = max(asked, self.held_until - (reach.at or over.start))
             reach = reach.finished(over.end, spacing, over.start)
             timeline = replace(timeline, reach=reach)
+        feared = None
+        if failed is not None and failed.judgement.verdict.severity is Severity.CRITICAL:
+            feared = timeline.after(self._sample(failed, failed.session.closed)).gaps
         return WatchedEndpoint(
             name=self.endpoint.name,
             host=self.endpoint.host,
@@ -224,6 +245,7 @@ class Post:
             in_doubt=self.in_doubt,
             baseline=self.baseline,
             under_way=under_way,
+            feared=feared,
             next_session=self.next_session,
             pace=self.pace,
         )

@@ -9,7 +9,7 @@ Rules of this file:
   handshake open) draw on the endpoint's budget, and wait for room in it as long as somebody answers.
 - Sessions draw on the budget too. Two of a minute's connections are kept back for the moments that matter.
 - A session that hangs on a connection from before a gap is given up when the endpoint is back: it would hold up the
-  one that proves what is there now.
+  one that proves what is there now. What it has seen is written down.
 - It ends once the knocks under way are heard: what nobody heard of is not known to be well.
 - A session that failed is written down when the knocks of its time are known, and whatever is judged before an end is
   told.
@@ -41,7 +41,7 @@ from probe.model import (
 from probe.service.budget import WINDOW
 from probe.service.cycle import probe_endpoint
 from probe.service.vigil.baseline import Baseline
-from probe.service.vigil.beat import Beat
+from probe.service.vigil.beat import Beat, unproven
 from probe.service.vigil.landscape import Landscape
 from probe.service.vigil.pace import BRISK, KEPT_BACK, busiest, loads, pace_of, remarks
 from probe.service.vigil.post import Post, Turn
@@ -116,7 +116,7 @@ class Vigil:
         self._change = None if wanted.process is None else Process(wanted.process)
         self._change_over: float | None = None
         self._knocked: Span | None = None
-        self._unfinished: dict[EndpointName, UnderWay | None] = {}
+        self._unfinished: dict[EndpointName, tuple[UnderWay | None, Result | None]] = {}
         self._clients: Mapping[str, int] = {}
         self._busiest = busiest(endpoints)
         self._longest = max((one.timeouts.session + one.timeouts.evidence for one in endpoints), default=0.0)
@@ -153,7 +153,7 @@ class Vigil:
                 await self._until_over(stop, show, knocker)
                 ended = await self._heard_out(knocker)
                 self._write_down_all()
-                self._unfinished = {name: self._under_way(beat) for name, beat in self._beats.items()}
+                self._unfinished = {name: self._so_far(beat) for name, beat in self._beats.items()}
                 for task in tasks:
                     task.cancel()
         finally:
@@ -176,7 +176,7 @@ class Vigil:
             change_over=self._change_over,
             ending=self._ending,
             endpoints=tuple(
-                beat.post.told(self._interval, self._knocked, self._unfinished.get(name, self._under_way(beat)))
+                beat.post.told(self._interval, self._knocked, *self._unfinished.get(name, self._so_far(beat)))
                 for name, beat in self._beats.items()
             ),
             announcers=self._landscape.announcers,
@@ -186,8 +186,9 @@ class Vigil:
             notes=tuple(self._notes()),
         )
 
-    def _under_way(self, beat: Beat) -> UnderWay | None:
-        return beat.under_way(self._workshop.closed.get(beat.post.endpoint.name), self._workshop.networks)
+    def _so_far(self, beat: Beat) -> tuple[UnderWay | None, Result | None]:
+        closed, networks = self._workshop.closed.get(beat.post.endpoint.name), self._workshop.networks
+        return beat.under_way(closed, networks), beat.failed(closed, networks)
 
     # When it is over.
 
@@ -285,6 +286,8 @@ class Vigil:
             beat.running = asyncio.create_task(self._probe(beat))
             await asyncio.wait([beat.running])
             if beat.running.cancelled():
+                if beat.given_up:
+                    self._write_down_given_up(beat, beat.opened)
                 beat.opened = None
                 if not beat.given_up:  # a cancellation that nobody asked for
                     await asyncio.sleep(BRISK)
@@ -325,6 +328,12 @@ class Vigil:
         self._record(post, result, judged)
         if fault is not None and post.has_left(result.session):
             self._beats[post.endpoint.name].wanted_now.set()
+
+    def _write_down_given_up(self, beat: Beat, opened: float) -> None:
+        """It is as one whose time was up as it was given up; whoever was answered says nothing of the gap."""
+        session = self._others.latest(beat.post.endpoint.name)
+        if session is not None and session.opened >= opened and beat.post.has_hung(session):
+            self._record(beat.post, unproven(session, self._workshop.networks), self._clock())
 
     def _write_down_all(self) -> None:
         """What is judged counts, though more knocks of its time might have come: nobody waits for them any more."""
