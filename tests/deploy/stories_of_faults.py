@@ -5,7 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from probe.model import MaskedBy
-from tests.deploy.case import LAN, SMTP, Case, announced, asked, differs, down, drop, endpoints, lan, office, vps
+from tests.deploy.case import (
+    LAN,
+    OF_LAN,
+    SMTP,
+    Case,
+    announced,
+    asked,
+    differs,
+    down,
+    drop,
+    endpoints,
+    lan,
+    office,
+    vps,
+)
 from tests.deploy.story import Vantage
 
 LASTING = {
@@ -356,31 +370,37 @@ QUORUM = (
         },
     ),
     Case(
-        name="the other vantage hangs with its last good verdict: it has no vote",
+        name="the other vantage hangs with its last good verdict: it has no vote; nor have errors",
         vantages=(
             lan(
                 "preserved 4m, silent_drop 24m",
-                more={f"{path}/imaps": "preserved 4m, service_error 24m" for path in ("vip", "all")},
+                more={f"{path}/imaps": "preserved 4m, service_error 24m" for path in ("vip", "all", "half")},
             ),
             Vantage(
                 name="vps",
                 scripts={
                     "vip/smtp": "preserved 4m, hung 24m",
-                    "vip/imaps": "preserved 28m",
+                    "vip/imaps": "preserved 25m, silent_drop 3m",
                     "all/imaps": "preserved 4m, service_error 24m",
+                    "half/imaps": "preserved 28m",
                 },
             ),
         ),
+        series={
+            f'mailprobe_phase_duration_seconds_count{{phase="login",path="half",service="imaps",{OF_LAN}}}': "1x200"
+        },
         fires={
             "6m": {differs(): ""},
             "27m": {
                 drop(): "",
                 f'MailprobeStale{{{SMTP},vantage="vps"}}': "vip/smtp: vps has had no session for eight minutes",
-                DIFFERS_IMAPS: "vip/imaps: only lan sees it as service_error; other vantages do not",
+                drop('path="vip",service="imaps"'): "",
                 **{
                     f'MailprobeServiceError{{path="{path}",service="imaps",{by}}}': ""
                     for path, by in (
                         ("vip", 'vantage="lan"'),
+                        ("half", 'vantage="lan"'),
+                        ("half", 'severity="critical"'),
                         ("all", 'vantage="lan"'),
                         ("all", 'vantage="vps"'),
                         ("all", 'severity="critical"'),

@@ -148,9 +148,6 @@ SCRAPES = (
     ),
 )
 
-AT_TURNS = {step for step in range(180) if step % 9 in (3, 6)}
-"""Scrapes that fail, of two evaluations in three the newest."""
-
 LOST = "stale 0x5 " * 20
 """A metric that is 0, of which each seventh scrape fails."""
 
@@ -229,7 +226,6 @@ RARE = (
         name="sessions stop, and scrapes fail now and then",
         vantages=(
             Vantage(name="lan", scripts={"vip/smtp": "preserved 5m, hung 25m"}, misses=by_chance(7, "30m", every="2m")),
-            Vantage(name="vps", scripts={"out/smtp": "preserved 30m"}, misses=AT_TURNS),
         ),
         fires={"13m": {}, **each(17, 21, STALE), **each(25, 29, {**STALE, **ABSENT})},
     ),

@@ -130,7 +130,7 @@ ITSELF = (
         fires={
             "12m": {},
             "15m": {f"MailprobeStale{{{LAN}}}": "vip/smtp: lan has had no session for eight minutes"},
-            "24m": {f"MailprobeStale{{{LAN}}}": "", 'MailprobeAbsent{path="vip"}': ""},
+            "22m": {f"MailprobeStale{{{LAN}}}": "", 'MailprobeAbsent{path="vip"}': ""},
         },
     ),
     Case(
