@@ -29,6 +29,9 @@ from probe.verdict.belonging import announced, is_outside
 VIRTUAL = ("00:00:5e:00:01:", "00:00:5e:00:02:")
 """Link addresses that VRRP moves from machine to machine (RFC 5798, section 7.3): they name no machine."""
 
+BANS = frozenset({Verdict.SILENT_DROP, Verdict.REFUSED})
+"""What a ban looks like, by how a guard makes it."""
+
 BROKEN = frozenset({Verdict.SILENT_DROP, Verdict.UNANNOUNCED, Verdict.REFUSED, Verdict.NO_GREETING})
 """Verdicts on sessions that never got as far as a greeting, for reasons that the session itself does not show."""
 
@@ -228,6 +231,11 @@ class Case:
             return self.seen_node
         announcing = self.topology.node(self.announcing_node)
         return None if announcing and announcing.addresses else self.announcing_node
+
+    @property
+    def may_be_banned(self) -> bool:
+        """Whether it looks like a ban, and a guard may have a reason for one."""
+        return self.surroundings.login_refused is not None and self.judgement.verdict in BANS
 
     @property
     def is_no_node_s(self) -> bool:

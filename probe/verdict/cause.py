@@ -25,9 +25,6 @@ MASKED = frozenset({Verdict.MASKED})
 SILENT = frozenset({Verdict.SILENT_DROP})
 UNANNOUNCED = frozenset({Verdict.UNANNOUNCED})
 UNANSWERED = frozenset({Verdict.SILENT_DROP, Verdict.UNANNOUNCED, Verdict.REFUSED})
-BANS = frozenset({Verdict.SILENT_DROP, Verdict.REFUSED})
-"""What a ban looks like, by how a guard makes it."""
-
 WORKED = frozenset({Verdict.PRESERVED, Verdict.MASKED, Verdict.UNVERIFIED})
 
 
@@ -228,11 +225,9 @@ class Row:
 
 # fmt: off
 ROWS: tuple[Row, ...] = (
-    Row(ports.MISSING, UNANSWERED, ports.was_sent, ports.missing),
     Row("policy-cluster", MASKED, _kube_proxy, _policy_cluster),
     Row("policy-probably-cluster", MASKED, _kube_proxy, _policy_probably_cluster),
-    Row("several-answer", BROKEN | MASKED, _anything, _several_answer,
-        "policy-cluster policy-probably-cluster not-a-port-of-the-service"),
+    Row("several-answer", BROKEN | MASKED, _anything, _several_answer, "policy-cluster policy-probably-cluster"),
     Row("node-of-the-address", MASKED, _kube_proxy, _node_of_the_address, "several-answer"),
     Row("announced-by-a-stranger", BROKEN | MASKED, _ours, _announced_by_a_stranger, "node-of-the-address"),
     Row("stale-here", BROKEN, _anything, _stale_here, "announced-by-a-stranger several-answer"),
@@ -242,7 +237,8 @@ ROWS: tuple[Row, ...] = (
     Row("proxy-unhealthy", SILENT, _entrance, _proxy_unhealthy, "node-does-not-answer"),
     Row("nobody-announces", UNANNOUNCED, _anything, _nobody_announces, "no-endpoint"),
     Row("drained", BROKEN, _ours, _drained, "proxy-unhealthy nobody-announces"),
-    Row(ports.ALONE, SILENT | UNANNOUNCED, ports.was_sent, ports.alone, "drained"),
+    Row(ports.MISSING, UNANSWERED, ports.was_sent, ports.missing, "drained"),
+    Row(ports.ALONE, SILENT | UNANNOUNCED, ports.was_sent, ports.alone, "not-a-port-of-the-service"),
     Row("behind-the-node", SILENT, _entrance, _behind_the_node, "this-port-alone"),
     Row("another-server", WORKED, _anything, another_server, "announced-by-a-stranger"),
     Row("others-get-in", BROKEN, _anything, others_get_in, "behind-the-node"),
@@ -303,7 +299,7 @@ def explained(session: Session, judgement: Judgement, surroundings: Surroundings
     inside, case = doubt(session, surroundings), Case(session, judgement, surroundings)
     row, why = _strongest(case) or (None, None)
     known, hint = ports.said(case, row) or half_known(case) or (None, judgement.hint)
-    if surroundings.login_refused is not None and judgement.verdict in BANS:
+    if case.may_be_banned and surroundings.login_refused is not None:
         hint = f"{banned(session, surroundings.login_refused)} {hint}"
     told = (judgement.explanation, remark(case), known, inside and f"But {inside[0].lower()}{inside[1:]}")
     return replace(

@@ -4,8 +4,10 @@ kube-proxy has rules for a Service's own ports alone. What comes for another one
 address, so the node sends it on: nobody answers, and the client hears "host unreachable". (Where the node forwards
 nothing it is a drop, with IPVS a refusal.)
 
-Rule 1: the API's word on the ports of the Service is certain, and explains whatever else is amiss.
-Rule 2: that other ports answered shows only that the address was there: "probably", and after what is known of now.
+Rule 1: the API's word is on the ports of one Service, and others may share its address. So it comes after what is
+        known to be amiss.
+Rule 2: that other ports answered shows only that the address was there: "probably", and after what is known of now. A
+        drop of one port may as well be a filter, a ban, or a server that takes no more connections.
 """
 
 from __future__ import annotations
@@ -34,17 +36,25 @@ def missing(case: Case) -> str | None:
     if _has_port(case) is not False:
         return None
     service, has = case.topology.service, _ports(case)
-    return f"Port {case.session.port} is missing in {service.name or 'the Service'}, which has {listed(has)}"
+    return (
+        f"Port {case.session.port} is missing in {service.name or 'the Service'}, which has {listed(has)}, unless "
+        "another Service has it at the same address"
+    )
 
 
 def alone(case: Case) -> str | None:
-    """Others at the address answered meanwhile."""
-    if not case.surroundings.answered:
+    """Others at the address answered meanwhile. Where a guard may have banned us, it is the likelier reason."""
+    if not case.surroundings.answered or case.may_be_banned:
         return None
     answered = listed([f"{one.service} ({one.port})" for one in case.surroundings.answered])
     there = f"{answered} at {case.session.address} answered meanwhile"
     if not _may_lack(case):
         return f"Port {case.session.port} alone leads nowhere: {there}"
+    if case.judgement.verdict is Verdict.SILENT_DROP:
+        return (
+            f"Port {case.session.port} is probably missing in the Service, or a filter or a ban keeps it out, or its "
+            f"server takes no more connections: {there}"
+        )
     if _may_be_filtered(case):
         return f"Port {case.session.port} is probably missing in the Service, or a filter keeps it out: {there}"
     return f"Port {case.session.port} is probably missing in the Service: {there}, so somebody announces the address"
@@ -66,8 +76,8 @@ def _next(case: Case, row: str, port: str, shown: str) -> str:
         namespace, _, service = (case.topology.service.name or "").partition("/")
         edit = f" (`kubectl -n {namespace} edit service {service}`)" if service else ""
         return (
-            f"Put {port} back into the Service{edit}, or take this endpoint out of the configuration; another Service "
-            f"may share the address: {shown}."
+            f"See which Services have the address ({shown}). Where none has {port}, put it back{edit}, or take this "
+            "endpoint out of the configuration."
         )
     if not _may_lack(case):
         return f"See where {case.session.address} sends what comes for {port}: to a machine that is gone, or a filter."

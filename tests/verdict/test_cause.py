@@ -122,9 +122,10 @@ CASES: list[tuple[str, str, Session, Topology, tuple[str, ...]]] = [
     *(
         (
             "not-a-port-of-the-service",
-            "Port 25 is missing in mailserver/mailserver, which has 465 and 993.",
+            "Port 25 is missing in mailserver/mailserver, which has 465 and 993, unless another Service has it at the "
+            "same address.",
             session,
-            topology(*POD_ON_ONE, announcers=announced(BY_TWO), service=LACKING),
+            topology(*POD_ON_ONE, announcers=announced(BY_ONE), service=LACKING),
             (),
         )
         for session in (LOST, DROPPED, REFUSED)
@@ -443,7 +444,7 @@ HAVING = replace(LACKING, ports=known((25, 993)))
         (
             DROPPED,
             topology(),
-            "is probably missing in the Service, or a filter keeps it out: ",
+            "is probably missing in the Service, or a filter or a ban keeps it out, or its server takes ",
             "look for a filter on it",
         ),
         # What is known of now is stronger than what answered a while ago; what is known of no port is weaker.

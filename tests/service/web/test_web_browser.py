@@ -181,8 +181,9 @@ async def test_a_page_left_open_over_an_upgrade_is_loaded_anew(station: Scripted
         await page.evaluate(
             "window.kept = true; document.querySelector('script').setAttribute('src', '/assets/old.js')"
         )
-        await page.evaluate(HIDE, False)  # noqa: FBT003 - a value for the page, which then looks
-        await page.wait_for_function("window.kept === undefined && document.readyState === 'complete'")
+        async with page.expect_event("load"):
+            await page.evaluate(HIDE, False)  # noqa: FBT003 - a value for the page, which then looks
+        assert await page.evaluate("window.kept === undefined")
         assert await page.inner_text("h1") == "Every client arrives as itself."
 
 
