@@ -99,7 +99,7 @@ async def _probe(endpoint: Endpoint, workshop: Workshop, of_this_round: Ours) ->
         known,
         logins=counted,
         answered=workshop.learnt.beside.answered(pursued.session),
-        login_refused=workshop.kit.refused.refused_at(there),
+        login_refused=workshop.kit.refused.refused_at(there, pursued.session.opened),
     )
     judgement = explained(pursued.session, judgement, known)
     workshop.progress(endpoint, judgement.verdict)

@@ -7,7 +7,11 @@ Rules of this file:
 - What is remembered is this endpoint's: one that was never refused is tried, whatever became of others. So nothing is
   called refused that may be taken.
 - A ban is the server's, and of our address: so all endpoints of one server together try again what was refused only as
-  long as there are fewer than five tries in ten minutes, where fail2ban's own jails ban.
+  long as there are fewer than five tries in ten minutes, where fail2ban's own jails ban; and one of them at a time, for
+  others may be refused for the first time meanwhile.
+- That one tells a blip from a wrong password for all: where a login is taken that was refused, every endpoint of that
+  server with the same user and password is as one that was never refused. One that never was refused frees nobody: two
+  services may ask two user databases, and the other one would be asked each time.
 - What is tried again counts from its beginning, and also where it comes to nothing: the server may have counted it.
 - Only what the server said of these credentials counts, not that it could not check any.
 - No password is kept: a hash tells whether it is still the same.
@@ -27,6 +31,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 150.0, 3600.0
 
 MOST, WINDOW = 4, 630.0
 """Refused tries at one server in so many seconds: ten minutes, and what a try and its line in a log may take."""
+
+BAN_TIME, SUSPECTED = 60.0, 7 * 86_400.0
+"""Seconds after a refused login within which a guard bans, and how long a ban is thought of."""
 
 KEPT_REPLY = 200
 
@@ -52,14 +59,22 @@ class _Refused:
 
 @dataclass(slots=True)
 class _Server:
-    """The latest tries of what it refused, by when they began; and since when it has refused, and taken nothing."""
+    """The latest tries of what it refused, by when they began; when the next may be; and when it refused last.
+
+    `refused_at` is None again once it let us in so much later that it does not ban us.
+    """
 
     tries: deque[float] = field(default_factory=lambda: deque(maxlen=MOST))
+    next_at: float = 0.0
     refused_at: float | None = None
 
     @property
     def room_at(self) -> float:
         return self.tries[0] + WINDOW if len(self.tries) == MOST else 0.0
+
+    def let_us_in(self, now: float) -> None:
+        if self.refused_at is not None and now > self.refused_at + BAN_TIME:
+            self.refused_at = None
 
 
 class RefusedLogins:
@@ -70,12 +85,17 @@ class RefusedLogins:
         self._servers: dict[str, _Server] = {}
 
     def held(self, endpoint: Endpoint, now: float) -> str | None:
-        """Why the login of this endpoint is not to be tried now; None: it may be, and that is a try from now on."""
+        """Why the login of this endpoint is not to be tried now; None: it may be, and that is a try from now on.
+
+        Whoever asks has been let in as far as the login.
+        """
+        if (server := self._servers.get(endpoint.server)) is None:
+            return None
+        server.let_us_in(now)
         known = self._logins.get(_key(endpoint))
         if known is None or known.login != hash(endpoint.login):
             return None
-        server = self._servers[endpoint.server]
-        due = max(known.due, server.room_at)
+        due = max(known.due, server.room_at, server.next_at if known.due else 0.0)  # 0.0: a reload lets each try
         if now < due:
             times = "once" if known.count == 1 else f"{known.count} times"
             return (
@@ -83,6 +103,7 @@ class RefusedLogins:
                 f"again at {_clock(due)} at the earliest"
             )
         server.tries.append(now)
+        server.next_at = now + FIRST_PAUSE
         known.due = now + max(known.pause, FIRST_PAUSE)
         return None
 
@@ -104,24 +125,34 @@ class RefusedLogins:
 
     def taken(self, endpoint: Endpoint) -> None:
         """The server let us in: this login is not refused any more, and our address is not banned."""
-        self._logins.pop(_key(endpoint), None)
-        if (server := self._servers.get(endpoint.server)) is not None:
-            server.refused_at = None
+        if (server := self._servers.get(endpoint.server)) is None:
+            return
+        server.refused_at = None
+        known = self._logins.pop(_key(endpoint), None)
+        if known is None or known.login != hash(endpoint.login):
+            return
+        server.next_at = 0.0
+        for key in [key for key, one in self._logins.items() if key[0] == endpoint.server and one.login == known.login]:
+            del self._logins[key]
 
-    def refused_at(self, endpoint: Endpoint) -> float | None:
+    def refused_at(self, endpoint: Endpoint, now: float) -> float | None:
         """When this server last refused a login of ours, if it has let us in nowhere since; it may ban us by now."""
         server = self._servers.get(endpoint.server)
-        return server.refused_at if server else None
+        if server is None or server.refused_at is None or now > server.refused_at + SUSPECTED:
+            return None
+        return server.refused_at
 
     def again(self, endpoints: Sequence[Endpoint]) -> None:
         """There are these endpoints now, and somebody may have mended what was wrong: their next sessions may try."""
-        keys, servers = {_key(one) for one in endpoints}, {one.server for one in endpoints}
+        known = [one for one in endpoints if one.login is not None]
+        keys, servers = {_key(one) for one in known}, {one.server for one in known}
         self._logins = {key: one for key, one in self._logins.items() if key in keys}
         self._servers = {name: one for name, one in self._servers.items() if name in servers}
         for login in self._logins.values():
             login.due = 0.0
         for server in self._servers.values():
             server.tries.clear()
+            server.next_at = 0.0
 
 
 def _key(endpoint: Endpoint) -> _Key:

@@ -77,8 +77,9 @@ def bans(draft: Draft) -> Iterator[Finding]:
             reason = f"{len(places) * turns} refused recipients in 10 minutes may be counted as spam"
             yield Doubt((*places[-1], "imprint"), f"{reason}: {IGNORED}")
     for server, places in _endpoints(draft, lambda one: one.login is not None).items():
-        if len(places) >= REFUSALS:
-            reason = f"{len(places)} endpoints log in at {server}, so a wrong password is refused as often at once"
+        if (tries := len(places) + 1) >= REFUSALS:  # once each, and one of them once more before the last one's first
+            wrong = f"a wrong password may be refused {tries} times before tries are held back"
+            reason = f"{len(places)} endpoints log in at {server}, so {wrong}"
             yield Doubt((*places[-1], "login"), f"{reason}: {IGNORED}")
 
 

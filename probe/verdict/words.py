@@ -172,14 +172,17 @@ WORDS: dict[str, Words] = {
     ),
     "credentials-refused": Words(
         "{where} refused the login: {detail}.",
-        "Check the user and the password file of this endpoint, then reload the daemon (SIGHUP or `POST /-/reload`): "
-        "its next session tries. By itself it tries rarely, for each refused try counts for fail2ban and CrowdSec.",
+        "Check the user and the password file of this endpoint, then reload the daemon (SIGHUP or `POST /-/reload`), "
+        "or restart it where the secret is a credential of systemd or comes from `${{ENV}}`, which a reload does not "
+        "read anew: its next session tries. By itself it tries rarely, for each refused try counts for "
+        "fail2ban and CrowdSec.",
     ),
     "login-held": Words(
         "{where} was not asked again for a login that it refused: {detail}.",
-        "Check the user and the password file of this endpoint, then reload the daemon (SIGHUP or `POST /-/reload`): "
-        "its next session tries. By itself it tries ever more rarely, once an hour in the end, for each refused try "
-        "counts for fail2ban and CrowdSec, which would ban this vantage.",
+        "Check the user and the password file of this endpoint, then reload the daemon (SIGHUP or `POST /-/reload`), "
+        "or restart it where the secret is a credential of systemd or comes from `${{ENV}}`, which a reload does not "
+        "read anew: its next session tries. By itself it tries ever more rarely, once an hour in the end, for each "
+        "refused try counts for fail2ban and CrowdSec, which would ban this vantage.",
     ),
     "not-a-success": Words(
         "{where} failed in phase {phase}: {detail}{signs}.",
@@ -280,10 +283,13 @@ def banned(session: Session, refused: float) -> str:
 def _ago(seconds: float) -> str:
     """When something was, for a person.
 
-    >>> _ago(-0.5), _ago(150)
-    ('just now', '2 minutes ago')
+    >>> _ago(-0.5), _ago(150), _ago(7200), _ago(172_800)
+    ('just now', '2 minutes ago', '2 hours ago', '2 days ago')
     """
-    return "just now" if seconds < 120 else f"{seconds // 60:.0f} minutes ago"
+    for unit, length in (("days", 86_400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit} ago"
+    return "just now"
 
 
 def _no_help(session: Session) -> str:

@@ -22,9 +22,9 @@ from probe.service.watch import Watch
 from probe.settings import load, targets
 from tests.service.test_hearing import CONNECT, Script
 
-VIP = Endpoint(path="vip", service=Service.IMAPS, host="10.0.20.202", port=993)
-GONE = replace(VIP, path="gone", host="10.0.20.203")
 LOGIN = Login(username="probe@example.org", password=Secret("wrong"))
+VIP = Endpoint(path="vip", service=Service.IMAPS, host="10.0.20.202", port=993, login=LOGIN)
+GONE = replace(VIP, path="gone", host="10.0.20.203")
 
 
 async def learnt_of(*endpoints: Endpoint, now: list[float], place: Path) -> Learnt:
@@ -44,7 +44,7 @@ async def learnt_of(*endpoints: Endpoint, now: list[float], place: Path) -> Lear
         learnt.budgets.opened(one.name, now[0], by=one.name)
         await learnt.rhythms.round(one, learnt.budgets, beat)
         memory.remember(one, Checked(at=now[0], believed=None))
-        learnt.refused.refused(replace(one, login=LOGIN), "NO", began=now[0], now=now[0])
+        learnt.refused.refused(one, "NO", began=now[0], now=now[0])
     return learnt
 
 

@@ -59,6 +59,38 @@ def test_a_server_is_never_asked_five_times_in_ten_minutes(count: int) -> None:
     assert len(last_hours) >= count  # none of them starves
 
 
+@pytest.mark.parametrize("before", [0, 1, 2, 3])
+def test_up_to_three_stay_below_five_where_the_password_changes_amid_a_round(before: int) -> None:
+    refused, endpoints = RefusedLogins(), (IMAPS, SUBMISSION, BY_NAME)
+    asked = tries(*endpoints[before:], refused=refused, until=30)
+    asked += tries(*endpoints, refused=refused, start=30, until=3600)
+    assert min(later - earlier for earlier, later in zip(asked, asked[4:], strict=False)) > 600
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_one_try_more_ends_a_blip_for_all_that_have_the_same_login(first: int) -> None:
+    refused, endpoints = RefusedLogins(), [IMAPS, SUBMISSION, BY_NAME]
+    tries(*endpoints, refused=refused, until=30)
+    endpoints = endpoints[first:] + endpoints[:first]
+    another = replace(endpoints[1], path="another", login=Login(username="other@example.org", password=Secret("old")))
+    assert [refused.held(one, 30.0) is None for one in endpoints] == [True, False, False]
+    refused.refused(another, NO, began=30.0, now=30.5)
+    refused.taken(endpoints[0])
+    assert [refused.held(one, 31.0) for one in endpoints] == [None] * 3
+    assert "refused once" in str(refused.held(another, 31.0))
+
+
+def test_what_was_never_refused_frees_nobody() -> None:
+    """Its user database may be another one."""
+    refused = RefusedLogins()
+    tries(IMAPS, refused=refused, until=60)
+    refused.taken(SUBMISSION)
+    assert refused.held(IMAPS, 61.0)
+    refused.refused(SUBMISSION, NO, began=61.0, now=62.0)
+    refused.taken(replace(SUBMISSION, login=Login(username="probe@example.org", password=Secret("new"))))
+    assert refused.held(IMAPS, 63.0)  # with the old password
+
+
 def test_what_was_not_refused_itself_is_tried() -> None:
     refused = RefusedLogins()
     tries(IMAPS, refused=refused, until=60)
@@ -79,16 +111,30 @@ def test_a_success_and_a_reload_let_go_of_it() -> None:
     refused = RefusedLogins()
     tries(IMAPS, OTHER, refused=refused, until=60)
     refused.taken(IMAPS)
-    assert (refused.held(IMAPS, 61.0), refused.refused_at(IMAPS), refused.refused_at(OTHER)) == (None, None, 32.5)
+    assert refused.held(IMAPS, 61.0) is None
+    assert (refused.refused_at(IMAPS, 61.0), refused.refused_at(OTHER, 61.0)) == (None, 32.5)
     assert refused.held(OTHER, 61.0)
     refused.again([IMAPS, OTHER])
     assert refused.held(OTHER, 61.0) is None
     refused.refused(OTHER, NO, began=61.0, now=63.0)
     assert "3 times" in str(refused.held(OTHER, 64.0))  # it was tried again, and is no new one
-    assert refused.refused_at(replace(OTHER, login=None)) == 63.0  # a ban shuts out others as well
-    refused.again([IMAPS])
+    assert refused.refused_at(replace(OTHER, login=None), 64.0) == 63.0  # a ban shuts out others as well
+    refused.again([IMAPS, replace(OTHER, login=None)])
     refused.again([IMAPS, OTHER])
-    assert (refused.held(OTHER, 64.0), refused.refused_at(OTHER)) == (None, None)
+    assert (refused.held(OTHER, 64.0), refused.refused_at(OTHER, 64.0)) == (None, None)
+
+
+def test_whoever_comes_as_far_as_the_login_is_not_banned() -> None:
+    """A guard bans within seconds; and after a week nobody thinks of a ban."""
+    refused, quiet = RefusedLogins(), replace(IMAPS, path="quiet")
+    tries(IMAPS, refused=refused, until=60)
+    for held, at, known in ((True, 90.0, 32.0), (True, 92.5, None)):
+        assert (refused.held(IMAPS, at) is not None, refused.refused_at(IMAPS, at)) == (held, known)
+    refused.refused(IMAPS, NO, began=200.0, now=202.0)
+    assert refused.held(quiet, 263.0) is None  # it never tried
+    assert refused.refused_at(IMAPS, 263.0) is None
+    refused.refused(IMAPS, NO, began=300.0, now=302.0)
+    assert [refused.refused_at(IMAPS, 302.0 + 7 * DAY + late) for late in (0.0, 1.0)] == [302.0, None]
 
 
 def test_a_try_that_comes_to_nothing_is_a_try() -> None:
@@ -123,6 +169,7 @@ async def test_a_session_that_holds_its_login_back_ends_politely_and_says_so(
         in verdict.explanation
     )
     assert "/-/reload" in verdict.hint
+    assert "a credential of systemd" in verdict.hint
     mended = replace(endpoint(peer), login=Login(username="probe@lab.test", password=Secret("new")))
     await open_session(mended, ours, [])
     assert peer.visits[3].logins == 1
