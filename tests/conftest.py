@@ -9,6 +9,8 @@ from collections.abc import Generator, Iterator
 import pytest
 import structlog
 
+from tests.accepting import turn_away_who_comes_too_late
+
 CELL = "matrix"
 VERIFIED = "verified"
 """Names of the user properties with which lab tests report a line of the matrix and a count of verified sessions."""
@@ -25,6 +27,7 @@ def pytest_configure() -> None:
     """A script's background job is born deaf to Ctrl-C, and so would be every program that tests interrupt."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    turn_away_who_comes_too_late()
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
