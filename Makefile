@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
-# More than there are processors: the lab waits for its servers most of the time. Above five, tests of timing begin to fail.
+# More than there are processors: the lab waits for its servers most of the time. With six, tests of timing fail where other work runs beside them.
 WORKERS ?= 6
 SCENARIO ?= cluster
 GENERATION ?=
