@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +48,16 @@ WRAPPED = {name: f'{name} "$@"\nexit $?' for name in ("probe", "kubectl")}
 MERE_USER = ("setpriv", "--bounding-set=-kill", "--inh-caps=-kill")
 
 
+ONE_AT_A_TIME = threading.Lock()
+"""Whoever begins a process while a program is written leaves it open there for a moment: "Text file busy"."""
+
+
+def write_program(place: Path, text: str) -> None:
+    with ONE_AT_A_TIME:
+        place.write_text(text, encoding="utf-8")
+    place.chmod(0o755)
+
+
 @dataclass(frozen=True)
 class Stage:
     """A directory with both programs and what they are to do."""
@@ -69,9 +80,7 @@ class Stage:
     def wrappers(self) -> dict[str, str]:
         """Programs of the environment that run what they wrap."""
         for name, body in self.wrapping.items():
-            program = self.directory / f"our-{name}"
-            program.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
-            program.chmod(0o755)
+            write_program(self.directory / f"our-{name}", f"#!/bin/sh\n{body}\n")
         return {name.upper(): f"our-{name}" for name in self.wrapping}
 
     def plays(self, **fragments: str) -> None:
@@ -83,16 +92,19 @@ class Stage:
 
     def begin(self, *arguments: str, onto: int = subprocess.PIPE) -> subprocess.Popen[str]:
         """In a process group of its own, as from a shell's prompt: no signal is ignored, be the tests run by nohup."""
-        return subprocess.Popen(
-            [*(MERE_USER if self.mere_user else ()), "env", "--default-signal", self.shell, str(SCRIPT), *arguments],
-            env={**self.environment, **self.wrappers},
-            cwd=self.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=onto,
-            stderr=onto,
-            text=True,
-            start_new_session=True,
-        )
+        drops = MERE_USER if self.mere_user else ()
+        environment = {**self.environment, **self.wrappers}
+        with ONE_AT_A_TIME:
+            return subprocess.Popen(
+                [*drops, "env", "--default-signal", self.shell, str(SCRIPT), *arguments],
+                env=environment,
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=onto,
+                stderr=onto,
+                text=True,
+                start_new_session=True,
+            )
 
     def run(self, *arguments: str) -> tuple[int, str]:
         """Exit code and standard error."""
@@ -103,15 +115,16 @@ class Stage:
     def type(self, block: str, terminal: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         """A recipe as a script, from this terminal or from none."""
         (self.directory / "recipe").write_text(block, encoding="utf-8")
-        return subprocess.Popen(
-            ["env", "--default-signal", "setsid", *(() if terminal < 0 else ("--ctty",)), self.shell, "recipe"],
-            env=self.environment,
-            cwd=self.directory,
-            stdin=terminal,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        with ONE_AT_A_TIME:
+            return subprocess.Popen(
+                ["env", "--default-signal", "setsid", *(() if terminal < 0 else ("--ctty",)), self.shell, "recipe"],
+                env=self.environment,
+                cwd=self.directory,
+                stdin=terminal,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
 
     @property
     def asked(self) -> list[str]:
@@ -146,12 +159,9 @@ def wait_for(holds: Callable[[], bool]) -> None:
 def furnished(directory: Path) -> Stage:
     """Its wall clock stands still: who counts by it never ends."""
     directory.mkdir(exist_ok=True)
-    (directory / "date").write_text("#!/bin/sh\necho 0\n", encoding="utf-8")
-    (directory / "date").chmod(0o755)
+    write_program(directory / "date", "#!/bin/sh\necho 0\n")
     for name in ("probe", "kubectl"):
-        program = directory / name
-        program.write_text(STAGE.format(name=name), encoding="utf-8")
-        program.chmod(0o755)
+        write_program(directory / name, STAGE.format(name=name))
     return Stage(directory)
 
 

@@ -27,6 +27,7 @@ from tests.deploy.drain_stage import (
     Stage,
     play_at_once,
     wait_for,
+    write_program,
 )
 from tests.deploy.test_drain_recipes import recipe
 
@@ -47,8 +48,7 @@ def test_who_is_interrupted_before_anything_is_touched_is_not_told_to_uncordon(s
 def test_a_word_that_nobody_has_taken_yet_is_taken_back(stage: Stage, send: Callable[[int, int], None]) -> None:
     """Who is interrupted right after the drain was told does not hear of one that failed."""
     late = '#!/bin/sh\n: >"$STAGE/taking"\nwhile [ -e "$1" ]; do sleep 0.02; done\nexec /bin/mv "$@"\n'
-    (stage.directory / "mv").write_text(late, encoding="utf-8")
-    (stage.directory / "mv").chmod(0o755)
+    write_program(stage.directory / "mv", late)
     stage.plays(watch_1=WATCHES_ON)
     with stage.begin("node1") as started:
         try:
