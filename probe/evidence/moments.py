@@ -132,18 +132,23 @@ def _fits(session: Session, since: Sequence[Observed]) -> Iterator[_Fit]:
     """The best fit among the lines of each source and address, in each series of times.
 
     Our beats take the session's own way in, so their lines name the address that the session's line names: were
-    that line lost, a stranger's in its place would need the same address, and the address is all we conclude.
+    that line lost, a stranger's in its place would need the same address, and the address is all we conclude. Where
+    the way in hides some connections, the session's line may be one under our own address that lies where the
+    stranger's does; `by_port` knows it, but behind a NAT nobody does.
     """
     found = candidates(session, since)
     others = _grouped(anonymous(since))
     ours = (session.id_moments, *(beat.id_moments for beat in session.beats))
     count = _count(found)
+    shown = [one for one in found if _by_nat(session, one.identity.peer.address)]
     for group, firsts in _grouped(found).items():
+        rivals = [] if within(group[1], session.expected) else shown
         trials = len(SERIES) * count / len(firsts)
         for series in SERIES:
             marks = [series.mark(first) for first in firsts]
             strokes = [series.stroke(moments) for moments in ours]
-            fit = best_fit(strokes, marks, [series.mark(other) for other in others.get(group, ())], series.shifts)
+            rest = [series.mark(other) for other in others.get(group, ())]
+            fit = best_fit(strokes, marks, rest, series.shifts, [series.mark(rival) for rival in rivals])
             if fit is not None:
                 yield _Fit(min(1.0, fit.chance * trials), fit.stand_in, fit.crowded, series.proves, firsts[fit.index])
 

@@ -70,7 +70,8 @@ class Fit:
     """A mark for the first stroke, the shift it implies, and how likely chance alone gives as good a fit.
 
     `stand_in`: how likely a stranger's mark lies as near to the first stroke as that one does, if the first stroke's
-    own is elsewhere. `crowded`: another mark may as well be the first stroke's, and no further stroke changes that.
+    own is elsewhere. `crowded`: another mark, or a rival, may as well be the first stroke's, and no further stroke
+    changes that.
     """
 
     index: int
@@ -81,12 +82,16 @@ class Fit:
 
 
 def best_fit(
-    strokes: Sequence[Stroke], firsts: Sequence[Mark], others: Sequence[Mark], shifts: Span = ANY_SHIFT
+    strokes: Sequence[Stroke],
+    firsts: Sequence[Mark],
+    others: Sequence[Mark],
+    shifts: Span = ANY_SHIFT,
+    rivals: Sequence[Mark] = (),
 ) -> Fit | None:
     """The fit of the rhythm, None where none stands out.
 
     `firsts` may be the first stroke's marks, `others` the rest's; `shifts` is what may lie between their clock and
-    ours.
+    ours. `rivals`: what may be the first stroke's mark although the rest has none of its kind.
     """
     start = strokes[0].span.start
     possible = [
@@ -105,7 +110,8 @@ def best_fit(
         return None
     delay = strokes[0].sluggishness - min(stroke.sluggishness for stroke in strokes)
     blur = max(ALONE, BLUR * best.distances[-1], delay)
-    near = [mark for _, mark in possible if abs(mark.time - start - best.shift) <= blur]
+    may_be = (*(mark for _, mark in possible), *(mark for mark in rivals if mark.arrival >= strokes[0].not_before))
+    near = [mark for mark in may_be if abs(mark.time - start - best.shift) <= blur]
     return Fit(
         index=best.index,
         shift=best.shift,

@@ -11,7 +11,7 @@ import pytest
 from probe.evidence.correlate import Search, search
 from probe.evidence.events import Observed
 from probe.evidence.scene import Scene
-from probe.model import Beat, Peer, Session
+from probe.model import Address, Beat, Peer, Session
 from tests.builders import NODE, id_moments, imaps_session, login_line, observed
 
 OWN = ip_address("203.0.113.7")
@@ -30,14 +30,14 @@ def session_of(random: Random) -> Session:
     )
 
 
-def line(at: float, port: int) -> Observed:
-    return observed(login_line(at + 5000.0, Peer(OWN, port)), arrival=at + 0.04)
+def line(at: float, port: int, address: Address = OWN) -> Observed:
+    return observed(login_line(at + 5000.0, Peer(address, port)), arrival=at + 0.04)
 
 
-def lines_of(session: Session, random: Random) -> Iterator[Observed]:
+def lines_of(session: Session, random: Random, address: Address = OWN) -> Iterator[Observed]:
     for number, moments in enumerate((session.id_moments, *(beat.id_moments for beat in session.beats))):
         start = next(iter(moments.values())).start
-        yield line(start + random.expovariate(1000), 2000 + number)
+        yield line(start + random.expovariate(1000), 2000 + number, address)
 
 
 def strangers(a_second: float, random: Random) -> Iterator[Observed]:
@@ -73,6 +73,22 @@ def test_a_neighbour_behind_the_same_nat_makes_nobody_stray(at: float, hidden: b
     near = [line(start + at, 9), line(start + at + 0.005, 10)]
     found = search(session, Scene(observed=[*near, *([] if hidden else [first]), *rest], now=120.0))
     assert (found.evidence.sightings, found.crowded, found.strayed) == ((), True, strayed)
+
+
+@pytest.mark.parametrize(
+    ("later", "crowded"), [(0.0, True), (0.02, True), (0.2, False)], ids=["ours", "may be ours", "not ours"]
+)
+def test_somebody_else_s_line_does_not_stand_in_for_one_that_only_the_beats_hide(later: float, crowded: bool) -> None:  # noqa: FBT001
+    """The session itself came in under our own address: what hides its beats did not mask it."""
+    random = Random(1)
+    session = session_of(random)
+    start = next(iter(session.id_moments.values())).start
+    behind_the_node = [line(start + 0.0002, 8, NODE), *list(lines_of(session, random, NODE))[1:]]
+    own = line(start + later, 2000)
+    found = search(session, Scene(observed=[own, *behind_the_node], now=120.0))
+    masked = [] if crowded else [NODE]
+    assert [one.address for one in found.evidence.sightings] == masked
+    assert (found.crowded, found.strayed) == (crowded, crowded)
 
 
 @pytest.mark.parametrize("shown", [range(9), range(1, 9), range(0)])
