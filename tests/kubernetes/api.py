@@ -97,7 +97,10 @@ class Connection:
 
 
 class KubernetesApi:
-    """The server. `replace` maps a pattern of request targets to answers of a test's own."""
+    """The server. `replace` maps a pattern of request targets to answers of a test's own.
+
+    `held`: the next list of pods tells of now, and arrives once this is set.
+    """
 
     def __init__(self, cluster: Cluster, *, rules: set[Rule] | None = None, seed: int = 0) -> None:
         self.cluster = cluster
@@ -105,6 +108,7 @@ class KubernetesApi:
         self.token = "tok-1"
         self.asked: list[str] = []
         self.replace: dict[str, Answer] = {}
+        self.held: asyncio.Event | None = None
         self.chance = random.Random(seed)
         self.port = 0
         self._connections: set[Connection] = set()
@@ -224,7 +228,10 @@ class KubernetesApi:
             await self._watch(query, connection)
         elif resource == "pods":
             pods = [pod.said(self.cluster.version) for pod in self.cluster.pods.values() if _selected(pod, query)]
-            await connection.answer(self._listed(pods))
+            listed, held, self.held = self._listed(pods), self.held, None
+            if held:
+                await held.wait()
+            await connection.answer(listed)
         else:
             labels = query.get("labelSelector", "")
             await connection.answer(self._object(group, resource, (namespace, name), labels))

@@ -171,7 +171,11 @@ class KubernetesSource:
                 del self._logs[uid]
 
     async def _list(self, *, follow: bool = True) -> str:
-        """Bring the readers up to date with the pods there are."""
+        """Bring the readers up to date with the pods there are.
+
+        An answer may come late: it tells of the end of those pods alone that were known when it was asked for.
+        """
+        known = self._logs.keys() | self._left_out.keys()
         said = await self._connected().read(self._ask("list"))
         if "items" not in said or not (version := text(part(said, "metadata"), "resourceVersion")):
             raise Refusal(f"{self._access}: the answer is no list of pods: is `server` in the kubeconfig right?")
@@ -181,9 +185,9 @@ class KubernetesSource:
         pods = [pod for one in parts(said, "items") if (pod := pod_of(one, self._selection.container))]
         for pod in pods:
             self._note(pod, follow=follow)
-        there = {pod.uid for pod in pods}
-        self._left_out = {uid: pod for uid, pod in self._left_out.items() if uid in there}
-        for uid in self._logs.keys() - there:
+        gone = known - {pod.uid for pod in pods}
+        self._left_out = {uid: pod for uid, pod in self._left_out.items() if uid not in gone}
+        for uid in self._logs.keys() & gone:
             self._vanished(uid)
         wanted = f"namespace {self._selection.namespace} matches {self._selection.selector}"
         nobody = Refusal(f"no pod in {wanted}: waiting for one; check the selector")

@@ -40,6 +40,12 @@ class Scene:
         await self.reading.until(lambda: len(self.api.asked) > asked, 10)
         assert sorted(self.texts) == sorted(expected)
 
+    async def watches_anew(self) -> None:
+        """Every stream ends; the pods are listed and watched again."""
+        watches = sum("watch=true" in one for one in self.api.asked)
+        self.api.end_streams()
+        await self.reading.until(lambda: sum("watch=true" in one for one in self.api.asked) > watches)
+
     @property
     def texts(self) -> list[str]:
         return [line.decode().removesuffix("\n") for line in self.reading.lines]

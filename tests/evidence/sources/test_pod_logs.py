@@ -94,6 +94,28 @@ async def test_a_pod_replaced_under_the_same_name(tmp_path: Path) -> None:
         assert scene.source.health.gaps == 0
 
 
+async def test_a_list_that_arrives_late_ends_no_pod_that_is_newer(tmp_path: Path) -> None:
+    cluster = Cluster()
+    pod = cluster.add()
+    cluster.log(pod, "known")
+    async with following(cluster, tmp_path) as scene:
+        scene.api.held = late = asyncio.Event()
+        cluster.crash(pod)
+        cluster.run(pod, publish=False)
+        cluster.log(pod, "run 1")
+        await scene.reading.until(lambda: scene.api.held is None)
+        newer = cluster.add("mailserver-1")
+        cluster.log(newer, "newer: a")
+        await scene.reading.until(lambda: scene.texts == ["newer: a"])
+        late.set()
+        cluster.publish(pod)
+        await scene.reading.until(lambda: len(scene.texts) == 2)
+        for _ in range(2):
+            await scene.watches_anew()
+        cluster.log(newer, "newer: b")
+        await scene.receives("run 1", "newer: a", "newer: b")
+
+
 @pytest.mark.parametrize("late", [False, True])
 async def test_a_restarted_container(tmp_path: Path, *, late: bool) -> None:
     """The end of the run before comes from its kept log, also if the status tells of the restart only later."""
