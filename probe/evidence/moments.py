@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from probe.evidence.events import LoginEnded, Observed, SessionId
-from probe.evidence.rhythm import ANY_SHIFT, WORSE, Mark, Stroke, best_fit
+from probe.evidence.rhythm import ANY_SHIFT, LATENESS, WORSE, Mark, Stroke, best_fit
 from probe.evidence.scene import AGREED, MAX_CHANCE, Clocks, Finding, Offset, Scene, sighting_of
 from probe.model import Address, IdMoment, IdMoments, Link, Session, Span, within
 
@@ -134,7 +134,7 @@ def _fits(session: Session, since: Sequence[Observed]) -> Iterator[_Fit]:
     Our beats take the session's own way in, so their lines name the address that the session's line names: were
     that line lost, a stranger's in its place would need the same address, and the address is all we conclude. Where
     the way in hides some connections, the session's line may be one under our own address that lies where the
-    stranger's does; `by_port` knows it, but behind a NAT nobody does.
+    stranger's does, or, on another server's clock, that came when it did; `by_port` knows it, but behind a NAT nobody.
     """
     found = candidates(session, since)
     others = _grouped(anonymous(since))
@@ -143,14 +143,18 @@ def _fits(session: Session, since: Sequence[Observed]) -> Iterator[_Fit]:
     shown = [one for one in found if _by_nat(session, one.identity.peer.address)]
     for group, firsts in _grouped(found).items():
         rivals = [] if within(group[1], session.expected) else shown
+        of_this_clock = [one for one in rivals if one.seen.source == group[0]]
+        of_others = [one.seen.arrival for one in rivals if one.seen.source != group[0]]
         trials = len(SERIES) * count / len(firsts)
         for series in SERIES:
             marks = [series.mark(first) for first in firsts]
             strokes = [series.stroke(moments) for moments in ours]
             rest = [series.mark(other) for other in others.get(group, ())]
-            fit = best_fit(strokes, marks, rest, series.shifts, [series.mark(rival) for rival in rivals])
+            fit = best_fit(strokes, marks, rest, series.shifts, [series.mark(rival) for rival in of_this_clock])
             if fit is not None:
-                yield _Fit(min(1.0, fit.chance * trials), fit.stand_in, fit.crowded, series.proves, firsts[fit.index])
+                first = firsts[fit.index]
+                crowded = fit.crowded or any(abs(one - first.seen.arrival) <= LATENESS for one in of_others)
+                yield _Fit(min(1.0, fit.chance * trials), fit.stand_in, crowded, series.proves, first)
 
 
 def _grouped(found: Sequence[Candidate]) -> dict[tuple[str, Address], list[Candidate]]:

@@ -365,7 +365,7 @@ async def _log_in(attempt: _Attempt, talk: smtp.Conversation | imap.Conversation
     if endpoint.login is None:
         return
     began = journal.clock()
-    if (why := refused.held(endpoint, began)) is not None:
+    if (why := refused.begin_try(endpoint, began)) is not None:
         journal.failed = Phase.LOGIN  # without a time, for it did not run
         raise Refusal(Failure.LOGIN_HELD, why)
     try:

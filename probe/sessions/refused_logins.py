@@ -6,9 +6,11 @@
 Rules of this file:
 - What is remembered is this endpoint's: one that was never refused is tried, whatever became of others. So nothing is
   called refused that may be taken.
-- A ban is the server's, and of our address: so all endpoints of one server together try again what was refused only as
-  long as there are fewer than five tries in ten minutes, where fail2ban's own jails ban; and one of them at a time, for
-  others may be refused for the first time meanwhile.
+- A ban is the server's: so all endpoints of one server together try again what was refused only as long as there are
+  fewer than five tries in ten minutes, where fail2ban's own jails ban; and one of them at a time, for others may be
+  refused for the first time meanwhile.
+- A ban is of one address, and a server may see each path under another (IPv4 and IPv6, a node that masks): so which is
+  not banned is told path by path.
 - That one tells a blip from a wrong password for all: where a login is taken that was refused, every endpoint of that
   server with the same user and password is as one that was never refused. One that never was refused frees nobody: two
   services may ask two user databases, and the other one would be asked each time.
@@ -23,11 +25,14 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import inf
 
 from probe.model import Endpoint, EndpointName
 
 FIRST_PAUSE, LONGEST_PAUSE = 150.0, 3600.0
 """Seconds between the second try and the third, and at most; each pause between them is twice the one before."""
+
+MOST_DOUBLED = 5
 
 MOST, WINDOW = 4, 630.0
 """Refused tries at one server in so many seconds: ten minutes, and what a try and its line in a log may take."""
@@ -54,27 +59,30 @@ class _Refused:
     @property
     def pause(self) -> float:
         """Seconds until the next try, as often as it was refused."""
-        return min(FIRST_PAUSE * 2.0 ** (self.count - 2), LONGEST_PAUSE) if self.count > 1 else 0.0
+        if self.count == 1:
+            return 0.0
+        return min(FIRST_PAUSE * 2.0 ** min(self.count - 2, MOST_DOUBLED), LONGEST_PAUSE)
 
 
 @dataclass(slots=True)
 class _Server:
     """The latest tries of what it refused, by when they began; when the next may be; and when it refused last.
 
-    `refused_at` is None again once it let us in so much later that it does not ban us.
+    `free`: paths on which it let us in so much later that it does not ban us there.
     """
 
     tries: deque[float] = field(default_factory=lambda: deque(maxlen=MOST))
     next_at: float = 0.0
-    refused_at: float | None = None
+    refused_at: float = -inf
+    free: set[str] = field(default_factory=set)
 
     @property
     def room_at(self) -> float:
         return self.tries[0] + WINDOW if len(self.tries) == MOST else 0.0
 
-    def let_us_in(self, now: float) -> None:
-        if self.refused_at is not None and now > self.refused_at + BAN_TIME:
-            self.refused_at = None
+    def let_us_in(self, path: str, now: float) -> None:
+        if now > self.refused_at + BAN_TIME:
+            self.free.add(path)
 
 
 class RefusedLogins:
@@ -84,14 +92,14 @@ class RefusedLogins:
         self._logins: dict[_Key, _Refused] = {}
         self._servers: dict[str, _Server] = {}
 
-    def held(self, endpoint: Endpoint, now: float) -> str | None:
-        """Why the login of this endpoint is not to be tried now; None: it may be, and that is a try from now on.
+    def begin_try(self, endpoint: Endpoint, now: float) -> str | None:
+        """The login of this endpoint is tried from now on (None), unless it is to be left out: then this is why.
 
         Whoever asks has been let in as far as the login.
         """
         if (server := self._servers.get(endpoint.server)) is None:
             return None
-        server.let_us_in(now)
+        server.let_us_in(endpoint.path, now)
         known = self._logins.get(_key(endpoint))
         if known is None or known.login != hash(endpoint.login):
             return None
@@ -120,14 +128,15 @@ class RefusedLogins:
         known.due = now + known.pause
         server = self._servers.setdefault(endpoint.server, _Server())
         server.refused_at = now
+        server.free.clear()
         if began not in server.tries:
             server.tries.append(began)
 
     def taken(self, endpoint: Endpoint) -> None:
-        """The server let us in: this login is not refused any more, and our address is not banned."""
+        """The server let us in: this login is not refused any more, and our address is not banned on this path."""
         if (server := self._servers.get(endpoint.server)) is None:
             return
-        server.refused_at = None
+        server.free.add(endpoint.path)
         known = self._logins.pop(_key(endpoint), None)
         if known is None or known.login != hash(endpoint.login):
             return
@@ -136,9 +145,9 @@ class RefusedLogins:
             del self._logins[key]
 
     def refused_at(self, endpoint: Endpoint, now: float) -> float | None:
-        """When this server last refused a login of ours, if it has let us in nowhere since; it may ban us by now."""
+        """When this server last refused a login of ours, if it has not let us in on this path since; it may ban us."""
         server = self._servers.get(endpoint.server)
-        if server is None or server.refused_at is None or now > server.refused_at + SUSPECTED:
+        if server is None or endpoint.path in server.free or now > server.refused_at + SUSPECTED:
             return None
         return server.refused_at
 

@@ -72,6 +72,11 @@ _REFUSED = (
     "No endpoint is ready or nothing listens: `kubectl get endpointslices -A`, `kubectl get pods -A`, the server's log."
 )
 
+_MEND_THE_LOGIN = (
+    "Check the user and the password file of this endpoint, then reload the daemon (SIGHUP or `POST /-/reload`), "
+    "or restart it where the secret is a credential of systemd or comes from `${{ENV}}`, which a reload does not "
+    "read anew: its next session tries."
+)
 _OURS = (
     "This is about the vantage, not the server: check source_address, local firewall and file limits there; where it "
     "stood still, what stopped it (a backup that freezes it, memory swapped out, a paused machine)."
@@ -172,17 +177,12 @@ WORDS: dict[str, Words] = {
     ),
     "credentials-refused": Words(
         "{where} refused the login: {detail}.",
-        "Check the user and the password file of this endpoint, then reload the daemon (SIGHUP or `POST /-/reload`), "
-        "or restart it where the secret is a credential of systemd or comes from `${{ENV}}`, which a reload does not "
-        "read anew: its next session tries. By itself it tries rarely, for each refused try counts for "
-        "fail2ban and CrowdSec.",
+        f"{_MEND_THE_LOGIN} By itself it tries rarely, for each refused try counts for fail2ban and CrowdSec.",
     ),
     "login-held": Words(
         "{where} was not asked again for a login that it refused: {detail}.",
-        "Check the user and the password file of this endpoint, then reload the daemon (SIGHUP or `POST /-/reload`), "
-        "or restart it where the secret is a credential of systemd or comes from `${{ENV}}`, which a reload does not "
-        "read anew: its next session tries. By itself it tries ever more rarely, once an hour in the end, for each "
-        "refused try counts for fail2ban and CrowdSec, which would ban this vantage.",
+        f"{_MEND_THE_LOGIN} By itself it tries ever more rarely, once an hour in the end, for each refused try counts "
+        "for fail2ban and CrowdSec, which would ban this vantage.",
     ),
     "not-a-success": Words(
         "{where} failed in phase {phase}: {detail}{signs}.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -30,8 +31,8 @@ def session_of(random: Random) -> Session:
     )
 
 
-def line(at: float, port: int, address: Address = OWN) -> Observed:
-    return observed(login_line(at + 5000.0, Peer(address, port)), arrival=at + 0.04)
+def line(at: float, port: int, address: Address = OWN, *, clock: float = 0.0, **told: Any) -> Observed:
+    return observed(login_line(at + 5000.0 + clock, Peer(address, port)), arrival=at + 0.04, **told)
 
 
 def lines_of(session: Session, random: Random, address: Address = OWN) -> Iterator[Observed]:
@@ -75,16 +76,21 @@ def test_a_neighbour_behind_the_same_nat_makes_nobody_stray(at: float, hidden: b
     assert (found.evidence.sightings, found.crowded, found.strayed) == ((), True, strayed)
 
 
+@pytest.mark.parametrize("another", [{}, {"source": "file:/another", "clock": 0.7}], ids=["one log", "two servers"])
 @pytest.mark.parametrize(
     ("later", "crowded"), [(0.0, True), (0.02, True), (0.2, False)], ids=["ours", "may be ours", "not ours"]
 )
-def test_somebody_else_s_line_does_not_stand_in_for_one_that_only_the_beats_hide(later: float, crowded: bool) -> None:  # noqa: FBT001
+def test_somebody_else_s_line_does_not_stand_in_for_one_that_only_the_beats_hide(
+    later: float,
+    crowded: bool,  # noqa: FBT001
+    another: dict[str, Any],
+) -> None:
     """The session itself came in under our own address: what hides its beats did not mask it."""
     random = Random(1)
     session = session_of(random)
     start = next(iter(session.id_moments.values())).start
     behind_the_node = [line(start + 0.0002, 8, NODE), *list(lines_of(session, random, NODE))[1:]]
-    own = line(start + later, 2000)
+    own = line(start + later, 2000, **another)
     found = search(session, Scene(observed=[own, *behind_the_node], now=120.0))
     masked = [] if crowded else [NODE]
     assert [one.address for one in found.evidence.sightings] == masked

@@ -35,7 +35,7 @@ def tries(*endpoints: Endpoint, refused: RefusedLogins | None = None, until: int
     refused, asked = refused or RefusedLogins(), []
     for turn in range(start, until, 30):
         tried = [(one, turn + 0.5 * nth) for nth, one in enumerate(endpoints)]
-        tried = [(one, at) for one, at in tried if refused.held(one, at) is None]
+        tried = [(one, at) for one, at in tried if refused.begin_try(one, at) is None]
         for one, at in tried:  # a refusal comes 2 s late, when the others have begun
             refused.refused(one, NO, began=at, now=at + 2.0)
         asked += [at for _, at in tried]
@@ -47,6 +47,13 @@ def test_a_refused_login_is_tried_once_more_and_then_less_and_less_often() -> No
     assert asked[:4] == [0, 30, 210, 540]
     assert all(later - earlier <= 3660 for earlier, later in pairwise(asked))
     assert asked[-1] > DAY - 3660
+
+
+def test_a_login_that_is_refused_for_months_is_tried_on() -> None:
+    refused = RefusedLogins()
+    for at in range(0, 1500 * 3660, 3660):
+        assert refused.begin_try(IMAPS, at) is None
+        refused.refused(IMAPS, NO, began=at, now=at + 2.0)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
@@ -73,11 +80,11 @@ def test_one_try_more_ends_a_blip_for_all_that_have_the_same_login(first: int) -
     tries(*endpoints, refused=refused, until=30)
     endpoints = endpoints[first:] + endpoints[:first]
     another = replace(endpoints[1], path="another", login=Login(username="other@example.org", password=Secret("old")))
-    assert [refused.held(one, 30.0) is None for one in endpoints] == [True, False, False]
+    assert [refused.begin_try(one, 30.0) is None for one in endpoints] == [True, False, False]
     refused.refused(another, NO, began=30.0, now=30.5)
     refused.taken(endpoints[0])
-    assert [refused.held(one, 31.0) for one in endpoints] == [None] * 3
-    assert "refused once" in str(refused.held(another, 31.0))
+    assert [refused.begin_try(one, 31.0) for one in endpoints] == [None] * 3
+    assert "refused once" in str(refused.begin_try(another, 31.0))
 
 
 def test_what_was_never_refused_frees_nobody() -> None:
@@ -85,16 +92,16 @@ def test_what_was_never_refused_frees_nobody() -> None:
     refused = RefusedLogins()
     tries(IMAPS, refused=refused, until=60)
     refused.taken(SUBMISSION)
-    assert refused.held(IMAPS, 61.0)
+    assert refused.begin_try(IMAPS, 61.0)
     refused.refused(SUBMISSION, NO, began=61.0, now=62.0)
     refused.taken(replace(SUBMISSION, login=Login(username="probe@example.org", password=Secret("new"))))
-    assert refused.held(IMAPS, 63.0)  # with the old password
+    assert refused.begin_try(IMAPS, 63.0)  # with the old password
 
 
 def test_what_was_not_refused_itself_is_tried() -> None:
     refused = RefusedLogins()
     tries(IMAPS, refused=refused, until=60)
-    assert refused.held(IMAPS, 61.0) == (
+    assert refused.begin_try(IMAPS, 61.0) == (
         f"user probe@example.org was refused 2 times, last at 00:00:32 UTC ({NO}), and is tried again at 00:03:02 UTC "
         "at the earliest"
     )
@@ -103,25 +110,27 @@ def test_what_was_not_refused_itself_is_tried() -> None:
         OTHER,
         replace(IMAPS, login=Login(username="probe@example.org", password=Secret("new"))),
     ):
-        assert refused.held(another, 61.0) is None, another
-    assert refused.held(replace(IMAPS, imprint=SUBMISSION.imprint, at="10.0.20.202"), 61.0)  # as a mailbox is read back
+        assert refused.begin_try(another, 61.0) is None, another
+    assert refused.begin_try(
+        replace(IMAPS, imprint=SUBMISSION.imprint, at="10.0.20.202"), 61.0
+    )  # as a mailbox is read back
 
 
 def test_a_success_and_a_reload_let_go_of_it() -> None:
     refused = RefusedLogins()
     tries(IMAPS, OTHER, refused=refused, until=60)
     refused.taken(IMAPS)
-    assert refused.held(IMAPS, 61.0) is None
+    assert refused.begin_try(IMAPS, 61.0) is None
     assert (refused.refused_at(IMAPS, 61.0), refused.refused_at(OTHER, 61.0)) == (None, 32.5)
-    assert refused.held(OTHER, 61.0)
+    assert refused.begin_try(OTHER, 61.0)
     refused.again([IMAPS, OTHER])
-    assert refused.held(OTHER, 61.0) is None
+    assert refused.begin_try(OTHER, 61.0) is None
     refused.refused(OTHER, NO, began=61.0, now=63.0)
-    assert "3 times" in str(refused.held(OTHER, 64.0))  # it was tried again, and is no new one
+    assert "3 times" in str(refused.begin_try(OTHER, 64.0))  # it was tried again, and is no new one
     assert refused.refused_at(replace(OTHER, login=None), 64.0) == 63.0  # a ban shuts out others as well
     refused.again([IMAPS, replace(OTHER, login=None)])
     refused.again([IMAPS, OTHER])
-    assert (refused.held(OTHER, 64.0), refused.refused_at(OTHER, 64.0)) == (None, None)
+    assert (refused.begin_try(OTHER, 64.0), refused.refused_at(OTHER, 64.0)) == (None, None)
 
 
 def test_whoever_comes_as_far_as_the_login_is_not_banned() -> None:
@@ -129,10 +138,11 @@ def test_whoever_comes_as_far_as_the_login_is_not_banned() -> None:
     refused, quiet = RefusedLogins(), replace(IMAPS, path="quiet")
     tries(IMAPS, refused=refused, until=60)
     for held, at, known in ((True, 90.0, 32.0), (True, 92.5, None)):
-        assert (refused.held(IMAPS, at) is not None, refused.refused_at(IMAPS, at)) == (held, known)
+        assert (refused.begin_try(IMAPS, at) is not None, refused.refused_at(IMAPS, at)) == (held, known)
     refused.refused(IMAPS, NO, began=200.0, now=202.0)
-    assert refused.held(quiet, 263.0) is None  # it never tried
-    assert refused.refused_at(IMAPS, 263.0) is None
+    assert refused.begin_try(quiet, 263.0) is None  # it never tried
+    bans = [refused.refused_at(one, 263.0) for one in (quiet, replace(quiet, port=994), IMAPS)]
+    assert bans == [None, None, 202.0]  # by its path another address of ours may be seen
     refused.refused(IMAPS, NO, began=300.0, now=302.0)
     assert [refused.refused_at(IMAPS, 302.0 + 7 * DAY + late) for late in (0.0, 1.0)] == [302.0, None]
 
@@ -140,7 +150,7 @@ def test_whoever_comes_as_far_as_the_login_is_not_banned() -> None:
 def test_a_try_that_comes_to_nothing_is_a_try() -> None:
     refused = RefusedLogins()
     tries(IMAPS, refused=refused, until=30)
-    assert [refused.held(IMAPS, at) is None for at in (30.0, 30.5, 60.0, 179.0, 181.0)] == [
+    assert [refused.begin_try(IMAPS, at) is None for at in (30.0, 30.5, 60.0, 179.0, 181.0)] == [
         True,
         False,
         False,
