@@ -39,7 +39,7 @@ def test_the_daemon_s_own_configuration_makes_the_values_of_the_account(tmp_path
     """By the line of the document, whatever is in the file."""
     (line,) = re.findall(r"^\{ echo config:;.*$", HELM, re.MULTILINE)
     example = REPOSITORY / "mailprobe.example.yaml"
-    (tmp_path / "mailprobe.yaml").write_bytes(example.read_bytes())
+    (tmp_path / "mailprobe.yaml").write_bytes(b"---\n" + example.read_bytes())
     subprocess.run(["sh", "-euc", line], cwd=tmp_path, check=True)
     values = yaml.safe_load((tmp_path / "values.yaml").read_text(encoding="utf-8"))
     assert values == {"config": yaml.safe_load(example.read_text(encoding="utf-8"))}

@@ -55,6 +55,11 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- end }}
 
 {{- define "mailprobe.contradictions.account" -}}
+{{- range $scrape := list "serviceMonitor" "probeResources" }}
+{{- if (get $.Values $scrape).enabled }}
+- accountOnly is true and {{ $scrape }}.enabled too: this release has no daemon to scrape. Enable it in the probe's release; of a probe that stands elsewhere the scrape is yours to make (docs/helm.md, "Prometheus in the cluster, the probe outside").
+{{- end }}
+{{- end }}
 {{- if not (or .Values.prometheusRule.enabled .Values.maintenanceRule.enabled .Values.dashboard.enabled) }}
 {{- if not .Values.rbac.create }}
 - accountOnly is true and rbac.create false: nothing would be left to install.
