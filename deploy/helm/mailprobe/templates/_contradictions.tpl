@@ -192,7 +192,7 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- $single := list }}
 {{- $keyed := list }}
 {{- range .Values.extraVolumes }}
-{{- if eq ((.hostPath | default dict).type | default "") "File" }}{{ $single = append $single .name }}{{ end }}
+{{- if has ((.hostPath | default dict).type | default "") (list "File" "FileOrCreate" "Socket") }}{{ $single = append $single .name }}{{ end }}
 {{- if or .configMap .secret .projected .downwardAPI }}{{ $keyed = append $keyed .name }}{{ end }}
 {{- end }}
 {{- range $mount := .Values.extraVolumeMounts }}
