@@ -4,6 +4,7 @@
 $MAILPROBE_HEALTH_URL says where to ask, default http://127.0.0.1:9797/-/healthy. Exit code 0: it answered; else 1.
 
 - A daemon that refuses us (401, or our want of a TLS certificate) is alive: it answered.
+- TLS hangs up on a request in plain words, so it is then asked in TLS: nobody has to say which it is.
 - The configuration is not asked where the daemon listens: a file that the daemon did not take must not kill it.
 - Nothing but the standard library's smallest modules: this is a process of its own, twice a minute.
 """
@@ -44,9 +45,17 @@ def ask(url: str, seconds: float) -> bytes:
     host, port = split(place, PORTS[scheme])
     request = f"GET {slash or '/'}{path} HTTP/1.0\r\nHost: {place}\r\n\r\n".encode()
     with socket.create_connection((host, port), seconds) as connection:
-        if scheme == "http":
+        if scheme == "https":
+            return told_in_tls(connection, request, deadline)
+        try:
             return told(connection, request, deadline)
-        return told_in_tls(connection, request, deadline)
+        except ConnectionError as error:
+            hung_up = error
+    try:
+        with socket.create_connection((host, port), max(deadline - time.monotonic(), 0.1)) as connection:
+            return told_in_tls(connection, request, deadline)
+    except OSError:
+        raise hung_up from None
 
 
 def split(place: str, usual: int) -> tuple[str, int]:

@@ -44,7 +44,7 @@ variable "probe_context" {
 }
 
 variable "prometheus_in" {
-  description = "Which of the two has Prometheus with its operator, and Grafana: scrape, rules and dashboard that the values enable are made there alone."
+  description = "Which of the two has Prometheus with its operator, and Grafana: rules and dashboard that the values enable are made there alone. So is the scrape in the probe's; in the mail server's it is yours (docs/helm.md), and the values must not enable it."
   type        = string
   default     = "probe"
 

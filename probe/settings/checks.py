@@ -8,19 +8,23 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from importlib.util import find_spec
 from ipaddress import ip_network
 from itertools import chain, combinations
 from pathlib import Path
 from typing import TypeVar
 
+from probe.kubernetes.ask import NOT_INSTALLED
 from probe.model import WHOAMI, AddressFamily, ImprintKind, Network, as_written, plain_address
 from probe.settings.draft import Doubt, Draft, Finding, Found
-from probe.settings.evidence import Source, SyslogSource
+from probe.settings.evidence import KubernetesSource, Source, SyslogSource
 from probe.settings.faults import Location, dotted, shown, shown_name
 from probe.settings.loki import LokiAccess, LokiSource, LokiTls
 from probe.settings.pace import alerts, bans, pace, read_backs
+from probe.settings.parts import KubernetesService
 from probe.settings.paths import IMPRINTS
 from probe.settings.room import room
 from probe.settings.values import ReplyMode
@@ -252,9 +256,11 @@ def _loki(draft: Draft) -> Iterator[Finding]:
             if file is not None and (mode := _mode(file)) & stat.S_IROTH:
                 reason = f"{as_written(file)} is readable by every user of this machine (mode {mode:04o})"
                 yield Doubt((*place, name), reason)
-        if source.bearer_token_file is not None and not source.bearer_token_file.is_file():
-            reason = f"{as_written(source.bearer_token_file)} cannot be read now: Loki is asked once it can"
-            yield Doubt((*place, "bearer_token_file"), reason)
+        token = source.bearer_token_file
+        if token is not None and not _is_readable(token):
+            yield Doubt(
+                (*place, "bearer_token_file"), f"{as_written(token)} cannot be read now: Loki is asked once it can"
+            )
 
 
 def _loki_certificates(source: LokiAccess, place: Location) -> Iterator[Finding]:
@@ -268,6 +274,22 @@ def _loki_certificates(source: LokiAccess, place: Location) -> Iterator[Finding]
         file = getattr(tls, name)
         if file is not None and (reason := _no_certificates(file)):
             yield Found((*where, name), f"{shown_name(file)}: {reason}", "a readable PEM file of certificates")
+
+
+def _kubernetes(draft: Draft) -> Iterator[Finding]:
+    asked: list[tuple[Location, KubernetesSource | KubernetesService]] = [
+        (("evidence", "sources", index), source)
+        for index, source in enumerate(draft.evidence.sources if draft.evidence else ())
+        if isinstance(source, KubernetesSource)
+    ]
+    if draft.topology is not None and draft.topology.kubernetes is not None:
+        asked.append((("topology", "kubernetes"), draft.topology.kubernetes))
+    if asked and find_spec("lightkube") is None:
+        yield Doubt(asked[0][0], NOT_INSTALLED)
+    for place, one in asked:
+        file = one.kubeconfig
+        if file is not None and not _is_readable(file):
+            yield Doubt((*place, "kubeconfig"), f"{as_written(file)} cannot be read now: the API is asked once it can")
 
 
 CHECKS: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
@@ -291,6 +313,7 @@ CHECKS: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
     _log_sources,
     _open_listeners,
     _loki,
+    _kubernetes,
     room,
 )
 
@@ -319,6 +342,13 @@ def _mode(file: Path) -> int:
         return stat.S_IMODE(file.stat().st_mode)
     except OSError:
         return 0
+
+
+def _is_readable(file: Path) -> bool:
+    try:
+        return stat.S_ISREG(file.stat().st_mode) and os.access(file, os.R_OK)
+    except OSError:
+        return False
 
 
 def _no_certificates(file: Path) -> str | None:

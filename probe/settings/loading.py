@@ -3,18 +3,20 @@
     bytes ──decoded──▶ text ──parsed──▶ Document ──models──▶ Draft ──checks──▶ Settings with warnings
 
 The way on a faulty file is the same, only with gaps: each part is validated by itself, so that the checks still see
-every part that is sound.
+every part that is sound. A password that cannot be had makes no gap, for its file may be on another machine: one is
+stood in for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from probe.model import Expanded
 from probe.settings.checks import findings
 from probe.settings.document import MAX_BYTES, Document, Unreadable, decoded, parsed
 from probe.settings.draft import Doubt, Draft, Found
@@ -58,6 +60,8 @@ _EXPECTED: dict[str, str] = {
     "too_short": "at least one",
 }
 _SHAPES = frozenset({"model_type", "model_attributes_type", "dict_type", "tuple_type"})
+
+_STAND_IN: Final = Expanded("stand-in", "${PASSWORD}")
 
 _Part = TypeVar("_Part", bound=BaseModel)
 
@@ -117,8 +121,9 @@ def _validated(document: Document, hostname: str) -> _Outcome:
         settings = Settings.model_validate(raw)
         draft = _whole_draft(settings)
     except ValidationError as error:
-        faults += _model_faults(error.errors(include_url=False), document, raw)
-        draft = _partial_draft(raw)
+        errors = error.errors(include_url=False)
+        faults += _model_faults(errors, document, raw)
+        draft = _partial_draft(_with_passwords(raw, {_location(one["loc"]) for one in errors}))
     warnings: list[ConfigurationWarning] = []
     for finding in findings(draft):
         line, path = document.line(finding.location), dotted(finding.location)
@@ -236,6 +241,16 @@ def _whole_draft(settings: Settings) -> Draft:
         history=settings.history,
         sink=settings.sink,
     )
+
+
+def _with_passwords(raw: object, faulty: Container[Location], place: Location = ()) -> object:
+    """The same file, were every password there: what its path says else can be checked without it."""
+    if isinstance(raw, list):
+        return [_with_passwords(item, faulty, (*place, index)) for index, item in enumerate(raw)]
+    if not isinstance(raw, dict):
+        return raw
+    held = {key: _with_passwords(value, faulty, (*place, key)) for key, value in raw.items()}
+    return {**held, "password_file": None, "password": _STAND_IN} if (*place, "password") in faulty else held
 
 
 def _partial_draft(raw: object) -> Draft:

@@ -49,7 +49,7 @@ def test_they_are_rendered_as_they_are() -> None:
 
 def test_they_go_where_prometheus_is_also_without_the_probe() -> None:
     """In the mail server's cluster, while the probe stands elsewhere; also where nothing of that cluster is read."""
-    wanted = {"accountOnly": True, "maintenanceRule": {"enabled": True}}
+    wanted = {"accountOnly": True, "maintenanceRule": {"enabled": True}, "serviceMonitor": {"enabled": False}}
     told = render(values_of("outside") | wanted)
     assert told.of("PrometheusRule")[0] == rendered("outside").one("PrometheusRule")
     assert {one["metadata"]["name"] for one in told.of("PrometheusRule")} == {"mailprobe", "mailprobe-maintenance"}
@@ -57,6 +57,9 @@ def test_they_go_where_prometheus_is_also_without_the_probe() -> None:
     assert told.of("ServiceMonitor") == told.of("Deployment") == told.of("Service") == []
     assert "create token" in told.notes
     assert "The scrape is yours to add" in told.notes
+    assert "MailprobeAbsent pages" in told.notes
+    without_rights = render(values_of("outside") | wanted | {"rbac": {"create": False}})
+    assert "docs/kubernetes.md has them. Its kubeconfig" in without_rights.notes
     alone = render(values_of("minimal") | wanted)
     assert {one["kind"] for one in alone.manifests} == {"PrometheusRule"}
     assert "create token" not in alone.notes

@@ -39,7 +39,7 @@ def test_the_daemon_s_own_configuration_makes_the_values_of_the_account(tmp_path
     """By the line of the document, whatever is in the file."""
     (line,) = re.findall(r"^\{ echo config:;.*$", HELM, re.MULTILINE)
     example = REPOSITORY / "mailprobe.example.yaml"
-    (tmp_path / "mailprobe.yaml").write_bytes(example.read_bytes())
+    (tmp_path / "mailprobe.yaml").write_bytes(b"---\n" + example.read_bytes())
     subprocess.run(["sh", "-euc", line], cwd=tmp_path, check=True)
     values = yaml.safe_load((tmp_path / "values.yaml").read_text(encoding="utf-8"))
     assert values == {"config": yaml.safe_load(example.read_text(encoding="utf-8"))}
@@ -50,7 +50,8 @@ def test_the_daemon_s_own_configuration_makes_the_values_of_the_account(tmp_path
 def test_the_rendered_configuration_can_be_checked_before_it_is_installed(tmp_path: Path) -> None:
     """By the document's `rendered`, in which `helm template` is played by Helm's engine; told is what Helm let pass."""
     (line,) = re.findall(r"^rendered\(\) .*$", HELM, re.MULTILINE)
-    wrong = merged(values_of("minimal"), {"config": {"timeouts": {"connect": "40s", "session": "30s"}}})
+    wrong = merged(values_of("outside"), {"config": {"timeouts": {"connect": "40s", "session": "30s"}}})
+    wrong["config"]["paths"][0]["endpoints"].append({"service": "smtp"})
     manifest = tmp_path / "manifest"
     manifest.write_text(
         chart().render(wrong, name="mailprobe", namespace=NAMESPACE)["mailprobe/templates/configmap.yaml"]
@@ -62,6 +63,7 @@ def test_the_rendered_configuration_can_be_checked_before_it_is_installed(tmp_pa
     file.write_text(text)
     done = CliRunner().invoke(command, ["check-config", "--config", str(file)])
     assert "timeouts.connect: found 40s, expected at most timeouts.session, which is 30s" in done.output
+    assert "paths[0].endpoints[4]: found smtp on port 25, expected each once on a path" in done.output
 
 
 def test_the_probe_resource_of_the_document_is_one() -> None:

@@ -21,20 +21,28 @@ ask = runpy.run_path(str(SCRIPT))["ask"]
 
 
 @contextlib.contextmanager
-def listening(answer: Callable[[socket.socket], None], family: int = socket.AF_INET) -> Iterator[int]:
-    """One client is answered; yields the port."""
+def listening(
+    answer: Callable[[socket.socket], None], family: int = socket.AF_INET, *, clients: int = 1
+) -> Iterator[int]:
+    """So many clients are answered, others refused; yields the port."""
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
         listener.listen()
+        listener.settimeout(5)
 
         def serve() -> None:
-            client, _ = listener.accept()
-            with client, contextlib.suppress(OSError):
-                answer(client)
+            with contextlib.suppress(TimeoutError):
+                for left in reversed(range(clients)):
+                    client, _ = listener.accept()
+                    if not left:
+                        listener.close()
+                    with client, contextlib.suppress(OSError):
+                        answer(client)
 
+        port = listener.getsockname()[1]
         serving = threading.Thread(target=serve)
         serving.start()
-        yield listener.getsockname()[1]
+        yield port
         serving.join(timeout=10)
 
 
@@ -113,6 +121,12 @@ def test_a_line_without_an_end() -> None:
         assert len(ask(f"http://127.0.0.1:{port}/-/healthy", 5)) <= 2048
 
 
+def test_one_that_hangs_up_hung_up() -> None:
+    """Whatever becomes of the second try."""
+    with listening(saying(), clients=2) as port:
+        assert asked(f"http://127.0.0.1:{port}/")[1].endswith("/: it hung up without an answer\n")
+
+
 @pytest.mark.parametrize("url", ["", "9797", "http://", "http://127.0.0.1:http/", "ftp://127.0.0.1/"])
 def test_a_url_that_is_none(url: str) -> None:
     code, told = asked(url)
@@ -123,7 +137,7 @@ def test_a_url_that_is_none(url: str) -> None:
 @pytest.mark.parametrize("client_certificate", [False, True])
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
 def test_inside_tls(version: ssl.TLSVersion, *, client_certificate: bool) -> None:
-    """With a certificate of somebody else, and where the daemon wants one of ours, which we have not."""
+    """With a certificate of somebody else, and where the daemon wants one of ours, which we have not; said or not."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = context.maximum_version = version
@@ -137,9 +151,10 @@ def test_inside_tls(version: ssl.TLSVersion, *, client_certificate: bool) -> Non
             wrapped.recv(1024)
             wrapped.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
 
-    with listening(answer) as port:
-        code, told = asked(f"https://127.0.0.1:{port}/-/healthy")
-    assert code == 0, told
+    for scheme, clients in (("https", 1), ("http", 2)):
+        with listening(answer, clients=clients) as port:
+            code, told = asked(f"{scheme}://127.0.0.1:{port}/-/healthy")
+        assert code == 0, told
 
 
 def test_what_speaks_no_tls_where_tls_is_wanted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,28 @@ def test_a_vantage_that_is_a_node(tmp_path: Path) -> None:
     assert warnings_of(tmp_path, text) == [
         "line 2, vantage.addresses[0]: 10.0.20.101/32 lies in topology.nodes.one (10.0.20.101/32): "
         "from there no session walks the clients' path"
+    ]
+
+
+def test_files_that_are_read_later(tmp_path: Path) -> None:
+    """A directory is none, and a name too long for any file ends nothing."""
+    (tmp_path / "there").touch()
+    kubernetes = "{{kind: kubernetes, namespace: mail, selector: '{}', kubeconfig: {}}}"
+    sources = ", ".join(kubernetes.format(*one) for one in (("a=b", tmp_path / "there"), ("a=c", "/nonexistent/one")))
+    loki = f"{{kind: loki, url: 'http://loki:3100', query: x, bearer_token_file: /{'x' * 300}}}"
+    topology = f"topology: {{kubernetes: {{namespace: mail, service: mail, kubeconfig: {tmp_path}}}}}"
+    assert warnings_of(tmp_path, f"{VIP}evidence: {{sources: [{sources}, {loki}]}}\n{topology}") == [
+        f"line 2, evidence.sources[2].bearer_token_file: /{'x' * 300} cannot be read now: Loki is asked once it can",
+        "line 2, evidence.sources[1].kubeconfig: /nonexistent/one cannot be read now: the API is asked once it can",
+        f"line 3, topology.kubernetes.kubeconfig: {tmp_path} cannot be read now: the API is asked once it can",
+    ]
+
+
+def test_the_api_without_its_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightkube", None)
+    assert warnings_of(tmp_path, f"{VIP}topology: {{kubernetes: {{namespace: mail, service: mail}}}}") == [
+        "line 2, topology.kubernetes: the Kubernetes client is not installed: "
+        "pip install '.[kubernetes]' in mailprobe's checkout"
     ]
 
 

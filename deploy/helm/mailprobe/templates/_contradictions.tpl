@@ -55,6 +55,11 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- end }}
 
 {{- define "mailprobe.contradictions.account" -}}
+{{- range $scrape := list "serviceMonitor" "probeResources" }}
+{{- if (get $.Values $scrape).enabled }}
+- accountOnly is true and {{ $scrape }}.enabled too: this release has no daemon to scrape. Enable it in the probe's release; of a probe that stands elsewhere the scrape is yours to make (docs/helm.md, "Prometheus in the cluster, the probe outside").
+{{- end }}
+{{- end }}
 {{- if not (or .Values.prometheusRule.enabled .Values.maintenanceRule.enabled .Values.dashboard.enabled) }}
 {{- if not .Values.rbac.create }}
 - accountOnly is true and rbac.create false: nothing would be left to install.
@@ -187,7 +192,7 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- $single := list }}
 {{- $keyed := list }}
 {{- range .Values.extraVolumes }}
-{{- if eq ((.hostPath | default dict).type | default "") "File" }}{{ $single = append $single .name }}{{ end }}
+{{- if has ((.hostPath | default dict).type | default "") (list "File" "FileOrCreate" "Socket") }}{{ $single = append $single .name }}{{ end }}
 {{- if or .configMap .secret .projected .downwardAPI }}{{ $keyed = append $keyed .name }}{{ end }}
 {{- end }}
 {{- range $mount := .Values.extraVolumeMounts }}
