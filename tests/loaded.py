@@ -7,6 +7,7 @@ installed command starts in tests/test_cli*.py, in the daemons and watches of th
 Rule 1: the process that forks has no thread, and what it has loaded is modules alone.
 Rule 2: where it was started, there every run is: in that network, and with those mounts.
 Rule 3: a run's parent is a fork that only waits for its end, so that runs may be side by side.
+Rule 4: a run ends with whoever asked for it, also after a crash.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import gc
 import importlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -210,8 +212,10 @@ def _fork(request: bytes, descriptors: Sequence[int]) -> list[str]:
     if child:
         for stream in streams:
             os.close(stream)
-        os.write(ending, b"%d" % child)
-        os.write(ending, b"%d" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        with contextlib.suppress(BrokenPipeError):
+            os.write(ending, b"%d" % child)
+            _end_with(ending, child)
+            os.write(ending, b"%d" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         os._exit(0)
     for standard, stream in enumerate(streams):
         os.dup2(stream, standard)
@@ -223,6 +227,15 @@ def _fork(request: bytes, descriptors: Sequence[int]) -> list[str]:
         os.environ.clear()
         os.environ.update(environment)
     return [str(one) for one in arguments]
+
+
+def _end_with(ending: int, child: int) -> None:
+    """Until the child has ended; at once, where nobody waits to be told any more."""
+    either = select.poll()
+    either.register(ended := os.pidfd_open(child), select.POLLIN)
+    either.register(ending, 0)  # which tells of its other end's
+    if (ended, select.POLLIN) not in either.poll():
+        os.kill(child, signal.SIGKILL)
 
 
 if __name__ == "__main__":
