@@ -259,9 +259,15 @@ QUORUM = (
         },
     ),
     Case(
-        name="logins are refused: who does not log in has no say in it, who does has",
+        name="logins are refused: who does not log in has no say in it, who does has; nor is one session's TLS a page",
         vantages=(
-            lan("preserved 13m", more={f"vip/{one}": "preserved 4m, login_failed 9m" for one in SERVICES_WITH_LOGIN}),
+            lan(
+                "preserved 13m",
+                more={
+                    "vip/submission": "preserved 4m, login_failed 4m30s, tls_failed 30s, login_failed 4m",
+                    "vip/imaps": "preserved 4m, login_failed 9m",
+                },
+            ),
             Vantage(
                 name="vps",
                 scripts={"vip/submission": "preserved 9m, silent_drop 2m, preserved 2m", "vip/imaps": "unverified 13m"},
