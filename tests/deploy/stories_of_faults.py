@@ -18,6 +18,7 @@ from tests.deploy.case import (
     endpoints,
     lan,
     office,
+    short,
     vps,
 )
 from tests.deploy.story import Vantage
@@ -258,9 +259,15 @@ QUORUM = (
         },
     ),
     Case(
-        name="logins are refused: who does not log in has no say in it, who does has",
+        name="logins are refused: who does not log in has no say in it, who does has; nor is one session's TLS a page",
         vantages=(
-            lan("preserved 13m", more={f"vip/{one}": "preserved 4m, login_failed 9m" for one in SERVICES_WITH_LOGIN}),
+            lan(
+                "preserved 13m",
+                more={
+                    "vip/submission": "preserved 4m, login_failed 4m30s, tls_failed 30s, login_failed 4m",
+                    "vip/imaps": "preserved 4m, login_failed 9m",
+                },
+            ),
             Vantage(
                 name="vps",
                 scripts={"vip/submission": "preserved 9m, silent_drop 2m, preserved 2m", "vip/imaps": "unverified 13m"},
@@ -426,14 +433,23 @@ QUORUM = (
         fires={"6m": {drop(): ""}, "20m": {}},
     ),
     Case(
-        name="beside a vantage whose own uplink is out another one loses a session",
+        name="beside a vantage whose own uplink is out another one loses a session, or fails behind the door, twice",
         vantages=(
-            lan("preserved 4m, silent_drop 8m"),
-            vps("preserved 8m, silent_drop 30s, preserved 3m30s"),
+            lan("preserved 4m, silent_drop 8m", more={"vip/imaps": "preserved 4m, silent_drop 8m"}),
+            Vantage(
+                name="vps",
+                scripts={
+                    "vip/smtp": "preserved 8m, silent_drop 30s, preserved 3m30s",
+                    "vip/imaps": "preserved 8m, tls_failed 1m, preserved 3m",
+                },
+            ),
         ),
         fires={
-            **{at: {differs(): ""} for at in ("7m", "8m10s", "8m20s")},
-            **{at: {differs(): "", f'MailprobeShortOutage{{{SMTP},vantage="vps"}}': ""} for at in ("9m", "11m")},
+            **{at: {differs(): "", DIFFERS_IMAPS: ""} for at in ("7m", "8m10s", "8m20s")},
+            **{
+                at: {differs(): "", DIFFERS_IMAPS: "", short("vps"): "", short("vps", "imaps"): ""}
+                for at in ("9m", "11m")
+            },
         },
     ),
     Case(

@@ -109,9 +109,10 @@ ITSELF = (
         fires={"16m": {'MailprobeDown{vantage="lan"}': "", "MailprobeAbsent{}": ""}},
     ),
     Case(
-        name="a target that never answered",
+        name="a target that never answered; a pod that did not either, and is no more",
         series={
             'up{job="mailprobe",instance="vps:9797"}': "0x120",
+            'up{job="mailprobe",instance="10.42.0.9:9797"}': "0x24 stale",
             'up{job="node",instance="vps:9100"}': "0x120",
             'mailprobe_build_info{vantage="lan"}': "1x120",
         },

@@ -149,10 +149,10 @@ async def test_inhibitions(tmp_path: Path) -> None:
             await post(session, url, [*sources, *silenced, *told], over=True)
 
 
-async def test_a_drop_is_a_page_of_its_own_beside_masking_and_logins_and_what_joins_it_is_told_soon(
+async def test_a_drop_is_a_page_of_its_own_beside_masking_logins_and_errors_and_what_joins_it_is_told_soon(
     tmp_path: Path,
 ) -> None:
-    """Whoever has acknowledged the masking, or the probe's password, would sleep through it otherwise."""
+    """Whoever has acknowledged the masking, or what only the probe has, would sleep through it otherwise."""
     told: asyncio.Queue[Any] = asyncio.Queue()
 
     async def webhook(request: web.BaseRequest) -> web.Response:
@@ -164,18 +164,19 @@ async def test_a_drop_is_a_page_of_its_own_beside_masking_and_logins_and_what_jo
         example = EXAMPLE.read_text(encoding="utf-8").replace("http://127.0.0.1:9099", pager)
         file.write_text(yaml.safe_dump(hurried(example, FACTOR)), encoding="utf-8")
         async with alertmanager(file, tmp_path) as url:
-            masked, login, drop = MASKED | VIP, {"alertname": "MailprobeLoginFailed"} | IMAPS, DROP | VIP
+            masked, drop, errors = MASKED | VIP, DROP | VIP, {"alertname": "MailprobeServiceError"} | VIP
+            login = {"alertname": "MailprobeLoginFailed"} | IMAPS
             joins = {**VIP, "alertname": "MailprobeRefused", "service": "imaps"}
             keys = []
-            for posted in ([masked, login], [drop], [joins]):
+            for posted in ([masked, login, errors], [drop], [joins]):
                 await post(session, url, posted)
                 async with asyncio.timeout(SOON):
                     pages = [await told.get() for _ in posted]
                 said = [one["labels"] for page in pages for one in page["alerts"]]
                 assert [alert for alert in posted if alert not in said] == []
                 keys += [page["groupKey"] for page in pages]
-            assert len({*keys[:3]}) == 3
-            assert keys[2] == keys[3]
+            assert len({*keys[:4]}) == 4
+            assert keys[3] == keys[4]
             await post(session, url, [drop, joins], over=True)
             async with asyncio.timeout(SOON):
                 assert (await told.get())["status"] == "resolved"
