@@ -288,11 +288,11 @@ def _stretches(gaps: Sequence[Gap]) -> Iterator[tuple[Gap, ...]]:
 def _goes_on(gap: Gap, told: Sequence[Gap]) -> bool:
     """Whether one goes on from these: it had begun by their end, or nobody was shown to be well between.
 
-    Knocks know when theirs began, and to have waited is a stretch by itself otherwise.
+    Knocks know when theirs began.
     """
     if any(one.ended is None or gap.began.by <= one.ended.by for one in told):
         return True
-    if gap.kind in (GapKind.UNREACHABLE, GapKind.WAITED) or told[0].kind is GapKind.WAITED:
+    if gap.kind is GapKind.UNREACHABLE:
         return False
     return gap.began.after is None or max(one.seen for one in told) >= gap.began.after
 

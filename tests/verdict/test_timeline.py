@@ -187,8 +187,19 @@ CASES = {
         samples=(served(1000), closed(1009), served(1040.3, 12.0)),
         outages=[(46.7, 5.5)],
     ),
-    "refused, and much later served late: a wait by itself": Case(
-        knocks=REFUSED_10, samples=(served(1005), served(1045.0, 9.0)), outages=[(10.0, 0.2), (8.45, 25.75)]
+    "refused, and served late by a session that came a little later: perhaps since it came back": Case(
+        knocks=REFUSED_10, samples=(served(1005), served(1021.3, 20.0)), outages=[(25.2, 6.3)]
+    ),
+    "refused, and much later served late: nobody saw whether it went on": Case(
+        knocks=REFUSED_10,
+        samples=(served(1005), served(1045.0, 9.0)),
+        outages=[(27.0, 17.2)],
+        kinds=["unreachable", "waited"],
+    ),
+    "refused, served, and later served late: a wait by itself": Case(
+        knocks=REFUSED_10,
+        samples=(served(1005), served(1020.3), served(1035.0, 9.0)),
+        outages=[(10.0, 0.2), (8.45, 15.15)],
     ),
     "refused, and much later not greeted: nobody saw whether it went on": Case(
         knocks=REFUSED_10, samples=(served(1005), hung(1045.0, 10.0), served(1060.0)), outages=[(30.15, 20.15)]
