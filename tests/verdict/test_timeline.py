@@ -384,6 +384,27 @@ CASES = {
         outages=[(0.0, 45.55), (35.5, 5.5)],
         kinds=["critical", "critical", "critical"],
     ),
+    "masked from the start, and hung until it was mended": Case(
+        samples=(served(1000, verdict=MASKED), served(1010, 20.0), served(1035)),
+        outages=[(0.0, 15.0), (19.45, 10.55)],
+        kinds=["critical", "waited"],
+    ),
+    "masked from the start, and hung until it was masked again": Case(
+        samples=(served(1000, verdict=MASKED), served(1015, 20.0, verdict=MASKED), served(1045)),
+        outages=[(15.0, 15.05), (19.45, 15.55)],
+        kinds=["critical", "waited"],
+    ),
+    "masked from the start, and hung until it was served as nobody saw": Case(
+        samples=(served(1000, verdict=MASKED), served(1015, 20.0, verdict=Verdict.UNVERIFIED), served(1045)),
+        outages=[(0.0, 22.55), (19.45, 15.55)],
+        kinds=["critical", "waited"],
+    ),
+    "masked from the start, refused, and hung until it was masked again: refused and hung are one": Case(
+        knocks=REFUSED_10,
+        samples=(served(1005, verdict=MASKED), served(1020.3, 20.0, verdict=MASKED), served(1055)),
+        outages=[(0.3, 32.4), (29.85, 0.65)],
+        kinds=["critical", "unreachable", "waited", "critical"],
+    ),
     "masked since it came back": Case(
         knocks=REFUSED_10,
         samples=(served(1005), sample(1020.3, MASKED), sample(1035, MASKED)),
