@@ -143,6 +143,17 @@ def real_outages(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:
     return tuple(gap for gap in outages(endpoint) if gap.kind not in MILD)
 
 
+def turned_into(gap: Gap, gaps: Sequence[Gap]) -> Gap | None:
+    """What it was from its end on, if that was no return: the part of its outage that began there.
+
+    Where somebody answers knocks again, that is told as a return.
+    """
+    if gap.ended is None or gap.kind is GapKind.UNREACHABLE:
+        return None
+    parts = (one for one in gaps if one.endpoint == gap.endpoint and one is not gap)
+    return next((one for one in parts if one.began.by == gap.ended.by), None)
+
+
 def turned_away(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:
     """When nobody was served, from when clients were turned away and that was no outage: with one that followed."""
     stretches = timeline.outages(endpoint.gaps)
