@@ -45,6 +45,14 @@ def waits(endpoint: WatchedEndpoint, until: float) -> Wait | None:
     return (_slow(session, endpoint, until) if session else None) or _seldom(endpoint, until)
 
 
+def stalls(endpoint: WatchedEndpoint, until: float) -> Wait | None:
+    """The same; where none has shown it since it came back, only what the session lacks that is to."""
+    wait = waits(endpoint, until)
+    if wait is None or not endpoint.awaits_session:
+        return wait
+    return None if endpoint.latest is None or wait.lack in (Lack.SESSION, Lack.VERDICT) else wait
+
+
 def _slow(session: UnderWay, endpoint: WatchedEndpoint, until: float) -> Wait | None:
     worked = [one for one in endpoint.samples[-LATEST:] if one.took_place and not one.failed]
     if session.closed is None:
@@ -194,10 +202,11 @@ def standing(endpoint: WatchedEndpoint, until: float) -> tuple[Severity, str]:
         return Severity.CRITICAL, how(gap)
     if latest is None:
         return Severity.UNKNOWN, "no session yet"
-    if endpoint.awaits_session:
+    wait = stalls(endpoint, until)
+    if endpoint.awaits_session and wait is None:
         return Severity.UNKNOWN, "back, no session yet"
-    wait = waits(endpoint, until)
-    if wait is not None and latest.verdict.severity in (Severity.OK, Severity.UNKNOWN):
+    mild = latest.verdict.severity in (Severity.OK, Severity.UNKNOWN)
+    if wait is not None and (mild or endpoint.awaits_session):
         failed = endpoint.under_way.failed if endpoint.under_way else None
         return Severity.UNKNOWN, STATES[wait.lack].format(seconds=wait.seconds, failed=failed)
     masked = latest.judgement.masked_by
