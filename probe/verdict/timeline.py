@@ -217,7 +217,7 @@ class Timeline:
     def _lasted_until(self, shown: float, back: Edge) -> Timeline:
         """The gap that ended so may have lasted until then: nobody knows whether the server was slow, or hung."""
         ended = Edge(back.earliest, shown)
-        gaps = (replace(gap, ended=ended) if gap.ended == back else gap for gap in self.reach.gaps)
+        gaps = (replace(gap, ended=ended) if _is_end_of(gap, back) else gap for gap in self.reach.gaps)
         return replace(self, reach=replace(self.reach, gaps=tuple(gaps)))
 
     def _ended(self, gap: Gap, shown: float, opened: float, hung_until: float) -> Timeline:
@@ -273,11 +273,11 @@ def began(gaps: Sequence[Gap], served: float | None, by: float, opened: float | 
     `opened`: when the session was, if that was before.
     """
     ends = (gap.ended for gap in reversed(gaps) if gap.kind is GapKind.UNREACHABLE)
-    back = next((edge for edge in ends if edge is not None and edge.by <= by), None)
+    back = next((edge for edge in ends if edge is not None and edge.earliest <= by), None)
     if back is None or (served is not None and served > back.earliest):
         return Edge(served, by)
     at_once = (by if opened is None else opened) <= back.by + PROMPT
-    return back if at_once else Edge(back.earliest, by)
+    return Edge(back.earliest, min(back.by, by) if at_once else by)
 
 
 def outages(gaps: Sequence[Gap]) -> Iterator[tuple[Gap, ...]]:
@@ -318,12 +318,19 @@ def _goes_on(gap: Gap, told: Sequence[Gap]) -> bool:
 
 def seen_in(parts: Sequence[Gap], since: float) -> list[Span]:
     """When it certainly was, of an outage with these parts that had begun by then."""
-    turns = [part.ended for part in parts]
     spans = []
     for part in parts:
         first, *rest = part.stretches
-        spans += [Span(part.began.earliest, first.end) if part.began in turns else first, *rest]
+        goes_on = any(_is_end_of(one, part.began) for one in parts)
+        spans += [Span(part.began.earliest, first.end) if goes_on else first, *rest]
     return [Span(max(since, span.start), span.end) for span in spans if span.end >= since]
+
+
+def _is_end_of(gap: Gap, edge: Edge) -> bool:
+    """Whether a gap ended at this edge: that somebody answers, a session may have shown before the next knock did."""
+    if gap.kind is not GapKind.UNREACHABLE or gap.ended is None:
+        return gap.ended == edge
+    return edge.after == gap.ended.after and edge.by <= gap.ended.by
 
 
 def unseen(spans: Sequence[Span]) -> tuple[Span, ...]:

@@ -153,6 +153,17 @@ CASES = {
         outages=[(20.35, 9.95)],
         kinds=["unreachable", "critical"],
     ),
+    "refused, then closed on a session that connected right before a knock was answered": Case(
+        knocks=REFUSED_10,
+        samples=(
+            served(1005),
+            sample(1016.9, MUTE, answered=1019.9, closed=1019.9, failed=True, broke=True),
+            closed(1035),
+            served(1050),
+        ),
+        outages=[(32.7, 7.6)],
+        kinds=["unreachable", "critical"],
+    ),
     "refused, and served at once": Case(
         knocks=REFUSED_10, samples=(served(1005), served(1020.3)), outages=[(10.0, 0.2)]
     ),
