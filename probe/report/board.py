@@ -22,7 +22,7 @@ from probe.report.table import STYLES
 from probe.report.text import both_ends, one_line, span
 from probe.report.watched_words import MARKS, Times, blinds, ends, exactly, kind, length, limited, moved, proved, when
 from probe.verdict.ending import awaited, closing, given_up_at, longest, nears_its_end
-from probe.verdict.shown import how, lasting, standing
+from probe.verdict.shown import how, lasting, standing, turned_into
 
 Show = Callable[[Watched], None]
 
@@ -256,7 +256,8 @@ class Lines:
             key = (endpoint.name, gap.kind, gap.began.by)
             yield (*key, "went"), gap.began.by, self._told.get((*key, "went")) or self._went(gap)
             if gap.ended is not None:
-                yield (*key, "back"), gap.ended.by, self._told.get((*key, "back")) or self._back(gap, gap.ended)
+                told = self._told.get((*key, "back")) or self._back(gap, gap.ended, endpoint.gaps)
+                yield (*key, "back"), gap.ended.by, told
         latest = endpoint.latest
         if latest is not None:
             line = f"{endpoint.name} {proved(latest)}"
@@ -271,7 +272,11 @@ class Lines:
             return f"{gap.endpoint} has turned sessions away since {exactly(gap.began, self._times)}: {how(gap)}"
         return f"{gap.endpoint} has been critical since {exactly(gap.began, self._times)}: {kind(gap)}"
 
-    def _back(self, gap: Gap, ended: Edge) -> str:
+    def _back(self, gap: Gap, ended: Edge, gaps: Sequence[Gap]) -> str:
+        after = turned_into(gap, gaps)
+        if after is not None:
+            turned = f"{kind(gap)} turned into {how(after)} {exactly(ended, self._times)}"
+            return f"{gap.endpoint} is not back: {turned}, after {length(gap)}"
         if gap.kind is GapKind.UNREACHABLE:
             return f"{gap.endpoint} came back {when(ended, self._times)} after {length(gap)} ({kind(gap)})"
         if gap.kind is GapKind.WAITED:

@@ -28,12 +28,12 @@ from probe.report.watched_words import (
     kind,
     length,
     moved,
+    over,
     proved,
     runs,
     sessions,
     total,
     went,
-    when,
 )
 from probe.verdict.shared import shared
 from probe.verdict.shown import how, standing
@@ -142,14 +142,14 @@ def _outages(watched: Watched, times: Times) -> Html:
         return _section("outages", "Outages", element("p", "None was seen."))
     longest = sorted(gaps, key=lambda gap: -gap.seconds)[:MOST_LISTED]
     listed = sorted(longest, key=lambda gap: (gap.began.moment, str(gap.endpoint)))
-    rows = [_outage(gap, times) for gap in listed]
+    rows = [_outage(gap, gaps, times) for gap in listed]
     more = element("p", total(watched, listed)) if total(watched, listed) else None
     table = _table(("endpoint", "went", "came back", "length", "what it was"), rows, "outages")
     return _section("outages", "Outages", list(_together(watched, times)), table, more, list(_said(listed)))
 
 
-def _outage(gap: Gap, times: Times) -> Html:
-    back = html(when(gap.ended, times), element("small", exactly(gap.ended, times))) if gap.ended else "not yet"
+def _outage(gap: Gap, gaps: list[Gap], times: Times) -> Html:
+    back = html(over(gap, gaps, times), element("small", exactly(gap.ended, times)) if gap.ended else None)
     return element(
         "tr",
         element("th", str(gap.endpoint), scope="row"),

@@ -24,13 +24,14 @@ from probe.report.watched_words import (
     kind,
     length,
     moved,
+    over,
     sessions,
     total,
     went,
     when,
 )
 from probe.verdict.shared import shared
-from probe.verdict.shown import real_outages, seconds_out, standing
+from probe.verdict.shown import real_outages, seconds_out, standing, turned_into
 from probe.verdict.watched import conclude
 
 MOST_LISTED = 40
@@ -82,14 +83,15 @@ def _listed(watched: Watched) -> list[Gap]:
 def _outages(watched: Watched, listed: list[Gap], times: Times) -> Rows:
     zone = times.offset(watched.started)
     headings = ("outage", f"went ({zone})", f"came back ({zone})", "length", "what it was")
-    return Rows(headings, [_of_outage(gap, times) for gap in listed])
+    return Rows(headings, [_of_outage(gap, listed, times) for gap in listed])
 
 
-def _of_outage(gap: Gap, times: Times) -> Row:
+def _of_outage(gap: Gap, listed: list[Gap], times: Times) -> Row:
     name = Text(str(gap.endpoint), style=STYLES[Severity.CRITICAL])
-    began, back = went(gap, times), when(gap.ended, times) if gap.ended else "not yet"
+    began, back = went(gap, times), over(gap, listed, times)
     cells = (name, Text(began), Text(back), Text(length(gap)), Text(kind(gap)))
-    edges = f"went {began}, " + (f"came back {back}" if gap.ended else "not back yet")
+    came = "until" if turned_into(gap, listed) else "came back"
+    edges = f"went {began}, " + (f"{came} {back}" if gap.ended else "not back yet")
     edges += f" ({times.offset(gap.began.by)})"
     return Row(cells, (name, Text(edges), Text(length(gap)), Text(kind(gap))))
 

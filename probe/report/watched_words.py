@@ -30,7 +30,7 @@ from probe.model import (
 from probe.report.text import counted
 from probe.verdict import shown
 from probe.verdict.ending import awaited, changes, closing, is_broken, nears_its_end, only_limited, tried_again
-from probe.verdict.shown import how, waits
+from probe.verdict.shown import how, turned_into, waits
 from probe.verdict.watched import conclude
 
 MARKS = {Severity.OK: "✓", Severity.WARNING: "!", Severity.CRITICAL: "✗", Severity.UNKNOWN: "?"}
@@ -126,6 +126,14 @@ def when(edge: Edge, times: Times) -> str:
 def went(gap: Gap, times: Times) -> str:
     """When a gap began; of a session that waited it is known by when."""
     return f"by {times.clock(gap.began.by)}" if gap.kind is GapKind.WAITED else when(gap.began, times)
+
+
+def over(gap: Gap, gaps: Sequence[Gap], times: Times) -> str:
+    """When a gap came back; where it did not, but turned into another one of these: `17:00:01.3, then no answer`."""
+    if gap.ended is None:
+        return "not yet"
+    after = turned_into(gap, gaps)
+    return when(gap.ended, times) + (f", then {how(after)}" if after else "")
 
 
 def exactly(edge: Edge, times: Times, digits: int = 1) -> str:

@@ -5,7 +5,8 @@ Rule 2: a session is slow by what those before it took: its talk by their talk, 
         server that has answered long ago does not wait, and a log that is late says nothing of the server.
 Rule 3: a session that waits is no good news, and no outage either: what it will come to is not known until it has
         failed, or was served late (`timeline`).
-Rule 4: one session whose line is lost is chance; whose addresses clients showed for two in a row, nobody has seen.
+Rule 4: one session whose line is lost is chance; whose addresses clients showed for two in a row, nobody has seen. One
+        that met a rate limit tells nothing of addresses, and parts no row.
 Rule 5: good news ages: where no session has come for longer than two of them should take, nothing is shown any more.
 """
 
@@ -17,7 +18,7 @@ from itertools import groupby
 
 from probe.model import Edge, Gap, GapKind, Lack, Sample, Severity, Span, UnderWay, Verdict, Wait, WatchedEndpoint
 from probe.verdict import timeline
-from probe.verdict.served import MILD, is_certain, is_served, serves
+from probe.verdict.served import MILD, UNSURE, is_certain, is_served, serves
 
 LATEST = 20
 """Sessions that the one under way is compared with."""
@@ -42,6 +43,14 @@ def waits(endpoint: WatchedEndpoint, until: float) -> Wait | None:
     if session is not None and session.closed is not None and session.failed is not None:
         return Wait(until - session.closed, Lack.VERDICT)
     return (_slow(session, endpoint, until) if session else None) or _seldom(endpoint, until)
+
+
+def stalls(endpoint: WatchedEndpoint, until: float) -> Wait | None:
+    """The same; where none has shown it since it came back, only what the session lacks that is to."""
+    wait = waits(endpoint, until)
+    if wait is None or not endpoint.awaits_session:
+        return wait
+    return None if endpoint.latest is None or wait.lack in (Lack.SESSION, Lack.VERDICT) else wait
 
 
 def _slow(session: UnderWay, endpoint: WatchedEndpoint, until: float) -> Wait | None:
@@ -80,25 +89,32 @@ def well_since(endpoint: WatchedEndpoint, tolerated: float = 0.0) -> float | Non
 
 
 def unseen(endpoint: WatchedEndpoint) -> list[tuple[Span, int]]:
-    """When nobody saw whose address the server sees, between sessions that tell, and how many were served amid that.
+    """When nobody saw whose address the server sees, until a session that tells, and how many were served amid that.
 
     Where one of those was masked it is told with that.
     """
-    told, spans = [one for one in endpoint.samples if not one.aside], []
+    told, spans = [one for one in endpoint.samples if not one.aside and one.verdict not in UNSURE], []
     runs = [(hidden, [*run]) for hidden, run in groupby(told, lambda one: one.verdict is Verdict.UNVERIFIED)]
-    for (_, before), (hidden, run), (_, (after, *_rest)) in zip(runs, runs[1:], runs[2:], strict=False):
-        since = _seen_before(endpoint, before[-1], run)
+    befores = [None, *(run[-1] for _, run in runs)]
+    for before, (hidden, run), (_, (after, *_rest)) in zip(befores, runs, runs[1:], strict=False):
+        since = _seen_before(endpoint, before, run)
         masked = after.verdict.severity is Severity.CRITICAL and serves(after.verdict)
         if hidden and since is not None and not masked:
             spans.append((Span(since, after.at), len(run)))
     return spans
 
 
-def _seen_before(endpoint: WatchedEndpoint, sample: Sample, run: Sequence[Sample]) -> float | None:
-    """When it was last known how clients are seen: by the session before these, or because nobody was served."""
+def _seen_before(endpoint: WatchedEndpoint, sample: Sample | None, run: Sequence[Sample]) -> float | None:
+    """When it was last known how clients are seen: by the session before these, or because nobody was served.
+
+    Where there was none before, nobody has known since the first of these.
+    """
+    if sample is None:
+        return run[0].at
     proven = sample.verdict.severity is Severity.OK
     until = (run[0] if proven else run[-1]).shown
-    ends = (gap.ended for gap in endpoint.gaps if gap.ended is not None and sample.at < gap.ended.by <= until)
+    out = (gap.ended for gap in endpoint.gaps if gap.ended is not None and is_certain(gap))
+    ends = (edge for edge in out if sample.at < edge.by <= until)
     return max([edge.earliest for edge in ends] + [sample.shown] * proven, default=None)
 
 
@@ -133,6 +149,17 @@ def _as_one(parts: Sequence[Gap], first: Gap) -> Gap:
 def real_outages(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:
     """Its outages but for what is none by itself: clients were served late then, or turned away."""
     return tuple(gap for gap in outages(endpoint) if gap.kind not in MILD)
+
+
+def turned_into(gap: Gap, gaps: Sequence[Gap]) -> Gap | None:
+    """What it was from its end on, if that was no return: the part of its outage that began there.
+
+    Where somebody answers knocks again, that is told as a return.
+    """
+    if gap.ended is None or gap.kind is GapKind.UNREACHABLE:
+        return None
+    parts = (one for one in gaps if one.endpoint == gap.endpoint and one is not gap)
+    return next((one for one in parts if one.began.by == gap.ended.by), None)
 
 
 def turned_away(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:
@@ -175,10 +202,11 @@ def standing(endpoint: WatchedEndpoint, until: float) -> tuple[Severity, str]:
         return Severity.CRITICAL, how(gap)
     if latest is None:
         return Severity.UNKNOWN, "no session yet"
-    if endpoint.awaits_session:
+    wait = stalls(endpoint, until)
+    if endpoint.awaits_session and wait is None:
         return Severity.UNKNOWN, "back, no session yet"
-    wait = waits(endpoint, until)
-    if wait is not None and latest.verdict.severity in (Severity.OK, Severity.UNKNOWN):
+    mild = latest.verdict.severity in (Severity.OK, Severity.UNKNOWN)
+    if wait is not None and (mild or endpoint.awaits_session):
         failed = endpoint.under_way.failed if endpoint.under_way else None
         return Severity.UNKNOWN, STATES[wait.lack].format(seconds=wait.seconds, failed=failed)
     masked = latest.judgement.masked_by

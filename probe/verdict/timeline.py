@@ -21,7 +21,8 @@ Rule 5: a session that was turned away with a warning (`served`) shows nobody se
 Rule 6: one in flight as its way went waits for that, and shows a gap of its own only by what it waited before; nor is
         one late in whose time nobody knocked, for this machine may have stood still.
 Rule 7: to be served, though not well, and not to be served are two parts, and the first is over once nobody answers.
-        Where clients were served from the start, what serves nobody is no part of that, but an outage of its own.
+        Where clients were served from the start, what serves nobody is no part of that, but an outage of its own; and
+        so is what one waited that was served late.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Timeline:
 
         One that did not take place changes nothing, nor does one that is set aside, but for what it waited before that.
         """
-        return self._once_silent(_until(sample))._after(sample) if sample.took_place else self
+        return self._once_silent(_until(sample))._found_late(sample)._after(sample) if sample.took_place else self
 
     def _after(self, sample: Sample) -> Timeline:
         if sample.aside:
@@ -143,7 +144,7 @@ class Timeline:
         if since is None:
             since = self.served
             if serves(sample.verdict) and self.well is not None:
-                since = max(self.well, *(gap.seen for gap in self.found[-1:]), NEVER)
+                since = max([self.well, *(gap.seen for gap in self.found[-2:] if gap.seen <= by)])
         return Gap(
             endpoint=self.reach.endpoint,
             kind=kind,
@@ -184,23 +185,39 @@ class Timeline:
     def _is_slow(self, waited: float) -> bool:
         return bool(self.waits) and waited > self.waits[0] + QUEUED
 
+    def _found_late(self, sample: Sample) -> Timeline:
+        """What one that was served has waited, whatever else is wrong; what served nobody until then has it itself."""
+        gap, waited = self._lasting, self._waited(sample)
+        goes_on = gap is not None and not is_served(gap) and gap_of(sample.verdict) is None
+        if sample.aside or goes_on or not serves(sample.verdict) or not self._is_late(waited):
+            return self
+        since = self.served if gap is None else max(gap.seen, self.served or NEVER)
+        hung_until = self._hung_until(sample)
+        late = Gap(
+            endpoint=self.reach.endpoint,
+            kind=GapKind.WAITED,
+            began=began(self.reach.gaps, since, sample.shown - waited),
+            seen=hung_until,
+            ended=Edge(hung_until, sample.shown),
+            how=(str(GapKind.WAITED),),
+        )
+        return self._with(late) if gap is None else self._with(late, gap)
+
+    def _hung_until(self, sample: Sample) -> float:
+        return sample.shown - max(self.waits, default=0.0) - QUEUED
+
     def _found_well(self, sample: Sample) -> Timeline:
         waited = self._waited(sample)
-        opened, hung_until = sample.shown - waited, sample.shown - max(self.waits, default=0.0) - QUEUED
+        opened = sample.shown - waited
         if self._lasting is not None:
-            return self._ended(self._lasting, sample.shown, opened, hung_until)
-        since, late = began(self.reach.gaps, self.served, opened), self._is_late(waited)
-        if not late:
-            return self._lasted_until(sample.shown, since) if self._is_slow(waited) else self
-        back, how = Edge(hung_until, sample.shown), (str(GapKind.WAITED),)
-        return self._with(
-            Gap(endpoint=self.reach.endpoint, kind=GapKind.WAITED, began=since, seen=hung_until, ended=back, how=how)
-        )
+            return self._ended(self._lasting, sample.shown, opened, self._hung_until(sample))
+        slow = self._is_slow(waited) and not self._is_late(waited)
+        return self._lasted_until(sample.shown, began(self.reach.gaps, self.served, opened)) if slow else self
 
     def _lasted_until(self, shown: float, back: Edge) -> Timeline:
         """The gap that ended so may have lasted until then: nobody knows whether the server was slow, or hung."""
         ended = Edge(back.earliest, shown)
-        gaps = (replace(gap, ended=ended) if gap.ended == back else gap for gap in self.reach.gaps)
+        gaps = (replace(gap, ended=ended) if _is_end_of(gap, back) else gap for gap in self.reach.gaps)
         return replace(self, reach=replace(self.reach, gaps=tuple(gaps)))
 
     def _ended(self, gap: Gap, shown: float, opened: float, hung_until: float) -> Timeline:
@@ -225,8 +242,10 @@ class Timeline:
         start = end - waited
         return 0.0 if self.reach.in_flight(start, end) or self.reach.blind_in(start, end) else waited
 
-    def _with(self, gap: Gap) -> Timeline:
-        found, unfound = kept((*self.found, gap), self.unfound)
+    def _with(self, *gaps: Gap) -> Timeline:
+        """With these, the last of which is the latest or goes on."""
+        before = tuple(gap for gap in self.found if gap is not gaps[-1])
+        found, unfound = kept((*before, *gaps), self.unfound)
         return replace(self, found=found, unfound=unfound)
 
 
@@ -245,7 +264,7 @@ def _is_of(gap: Gap, kind: GapKind, verdict: Verdict) -> bool:
 
 def in_order(*gaps: Gap) -> tuple[Gap, ...]:
     """Gaps by when they had certainly begun."""
-    return tuple(sorted(gaps, key=lambda gap: gap.began.by))
+    return tuple(sorted(gaps, key=lambda gap: (gap.began.by, gap.began.earliest)))
 
 
 def began(gaps: Sequence[Gap], served: float | None, by: float, opened: float | None = None) -> Edge:
@@ -254,11 +273,11 @@ def began(gaps: Sequence[Gap], served: float | None, by: float, opened: float | 
     `opened`: when the session was, if that was before.
     """
     ends = (gap.ended for gap in reversed(gaps) if gap.kind is GapKind.UNREACHABLE)
-    back = next((edge for edge in ends if edge is not None and edge.by <= by), None)
+    back = next((edge for edge in ends if edge is not None and edge.earliest <= by), None)
     if back is None or (served is not None and served > back.earliest):
         return Edge(served, by)
     at_once = (by if opened is None else opened) <= back.by + PROMPT
-    return back if at_once else Edge(back.earliest, by)
+    return Edge(back.earliest, min(back.by, by) if at_once else by)
 
 
 def outages(gaps: Sequence[Gap]) -> Iterator[tuple[Gap, ...]]:
@@ -288,23 +307,30 @@ def _stretches(gaps: Sequence[Gap]) -> Iterator[tuple[Gap, ...]]:
 def _goes_on(gap: Gap, told: Sequence[Gap]) -> bool:
     """Whether one goes on from these: it had begun by their end, or nobody was shown to be well between.
 
-    Knocks know when theirs began, and to have waited is a stretch by itself otherwise.
+    Knocks know when theirs began.
     """
     if any(one.ended is None or gap.began.by <= one.ended.by for one in told):
         return True
-    if gap.kind in (GapKind.UNREACHABLE, GapKind.WAITED) or told[0].kind is GapKind.WAITED:
+    if gap.kind is GapKind.UNREACHABLE:
         return False
     return gap.began.after is None or max(one.seen for one in told) >= gap.began.after
 
 
 def seen_in(parts: Sequence[Gap], since: float) -> list[Span]:
     """When it certainly was, of an outage with these parts that had begun by then."""
-    turns = [part.ended for part in parts]
     spans = []
     for part in parts:
         first, *rest = part.stretches
-        spans += [Span(part.began.earliest, first.end) if part.began in turns else first, *rest]
+        goes_on = any(_is_end_of(one, part.began) for one in parts)
+        spans += [Span(part.began.earliest, first.end) if goes_on else first, *rest]
     return [Span(max(since, span.start), span.end) for span in spans if span.end >= since]
+
+
+def _is_end_of(gap: Gap, edge: Edge) -> bool:
+    """Whether a gap ended at this edge: that somebody answers, a session may have shown before the next knock did."""
+    if gap.kind is not GapKind.UNREACHABLE or gap.ended is None:
+        return gap.ended == edge
+    return edge.after == gap.ended.after and edge.by <= gap.ended.by
 
 
 def unseen(spans: Sequence[Span]) -> tuple[Span, ...]:

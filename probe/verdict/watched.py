@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from probe.model import Conclusion, Ending, Gap, GapKind, Lack, Severity, Watched, WatchedEndpoint
 from probe.verdict.ending import LEAST_PATIENCE, awaited, charged, is_broken, longest, only_limited, too_long
 from probe.verdict.served import TURNS_AWAY, is_certain
-from probe.verdict.shown import how, lasting, length, outages, real_outages, turned_away, unseen, waits
+from probe.verdict.shown import how, lasting, length, outages, real_outages, stalls, turned_away, unseen
 
 OFTEN = 3
 """So many outages of an endpoint in LEAST_PATIENCE before the end, and it comes and goes still."""
@@ -169,7 +169,7 @@ def _unshown(watched: Watched) -> str | None:
     late = awaited(watched) if watched.ending is Ending.UNPROVEN else ()
     never, told = list[str](), dict[str, list[str]]()
     for one in watched.endpoints:
-        wait = None if one.awaits_session else waits(one, watched.until)
+        wait = stalls(one, watched.until)
         if wait is not None:
             told.setdefault(UNSHOWN[wait.lack], []).append(f"{one.name} for {wait.seconds:.0f} s")
         elif one.awaits_session or one.baseline is None or one in late:

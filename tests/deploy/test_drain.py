@@ -271,24 +271,34 @@ UNTIL_MOVED = BASELINE + 'while ! grep -q "rollout status" "$STAGE/asked"; do sl
 
 
 @pytest.mark.parametrize(
-    ("watch", "cordoned", "calls", "told"),
+    ("watch", "cordoned", "rolls", "calls", "told", "words"),
     [
-        ("echo 'probe: refuses' >&2; exit 2\n", "", [], 1),
-        (UNTIL_MOVED + "exit 2\n", "", MOVED, 1),
-        (UNTIL_MOVED, "", [*MOVED, "kubectl uncordon k8s-node1"], 0),
-        (UNTIL_MOVED, "true", MOVED, 0),
+        ("echo 'no file' >&2; exit 64\n", "", ":\n", [], 64, "no file\nnothing was touched\n"),
+        (
+            UNTIL_MOVED + "exit 2\n",
+            "",
+            ":\n",
+            MOVED,
+            2,
+            "a rollout that had begun goes on, and k8s-node1",
+        ),
+        (UNTIL_MOVED, "", ":\n", [*MOVED, "kubectl uncordon k8s-node1"], 0, ""),
+        (UNTIL_MOVED, "true", ":\n", MOVED, 0, ""),
+        (UNTIL_MOVED, "", "exit 1\n", MOVED, 1, "the rollout failed, see above; k8s-node1 stays cordoned if it was\n"),
     ],
-    ids=["refused", "ended badly", "ended well", "cordoned before"],
+    ids=["refused", "ended badly", "ended well", "cordoned before", "failed"],
 )
 def test_a_pod_is_moved_by_the_recipe_only_while_it_is_watched(
-    stage: Stage, watch: str, cordoned: str, calls: list[str], told: int
+    stage: Stage, watch: str, cordoned: str, rolls: str, *, calls: list[str], told: int, words: str
 ) -> None:
     stage.plays(watch_1=watch)
     (stage.directory / "kubectl-get-1").write_text(f"echo {cordoned}\n", encoding="utf-8")
+    (stage.directory / "kubectl--n-2").write_text(rolls, encoding="utf-8")
     block = recipe("drains.md", "rollout restart")
     with stage.type(block) as done:
-        said = done.communicate(timeout=PATIENCE)
+        _, said = done.communicate(timeout=PATIENCE)
     assert (stage.asked[2:], done.returncode) == (calls, told), said
+    assert (words in said, "No such process" in said) == (True, False), said
 
 
 def test_a_policy_that_is_not_flipped_is_not_watched_for_ever(stage: Stage) -> None:
@@ -298,6 +308,14 @@ def test_a_policy_that_is_not_flipped_is_not_watched_for_ever(stage: Stage) -> N
     with stage.type(block) as done:
         said = done.communicate(timeout=PATIENCE)
     assert (done.returncode, stage.has("reported")) == (2, True), said
+
+
+def test_a_policy_is_not_flipped_where_more_is_wrong_than_masked_clients(stage: Stage) -> None:
+    verdicts = ('      "verdict": "masked",', '      "verdict": "silent_drop",')
+    stage.plays(once_1="".join(f"echo '{line}'\n" for line in verdicts) + "exit 2\n")
+    with stage.type(recipe("drains.md", "kubectl -n mailserver patch")) as done:
+        _, said = done.communicate(timeout=PATIENCE)
+    assert (done.returncode, len(stage.asked), "silent_drop" in said) == (2, 1, True), said
 
 
 def test_a_watch_that_was_lost_after_the_drain_left_no_report(stage: Stage) -> None:

@@ -111,4 +111,5 @@ async def test_a_policy_is_flipped_and_a_node_drained_by_the_recipes(tmp_path: P
         await world.change_to(Scene.SILENT)
         refused = furnished(tmp_path / "refused", world)
         code, said = await (await begin(pasted("watch.md", "kubectl drain"), refused)).ended()
-        assert (code, (refused / "asked").exists()) == (1, False), said
+        assert (code, (refused / "asked").exists()) == (2, False), said
+        assert re.search(r"refuses to watch what is broken .*\n.*\nnothing was touched", said), said

@@ -199,6 +199,21 @@ def test_lines_tell_each_thing_once() -> None:
     assert "00:17:30.1 UTC vip/smtp came back 00:17:30.0 after 12.0 s ± 0.2 (no connection: silent_drop)" in told
 
 
+def test_who_was_masked_and_then_goes_is_not_told_to_be_back() -> None:
+    out = gap(1038.0, 1050.0)
+    masked = replace(out, kind=GapKind.CRITICAL, how=("masked",), began=Edge(1000.0, 1015.0), seen=1030.0)
+    masked = replace(masked, ended=Edge(1030.0, out.began.by), judgement=judgement(Verdict.MASKED))
+    stream, seen = io.StringIO(), watched(endpoint(gaps=(masked, out)), ending=None)
+    Lines(stream, TIMES).show(seen)
+    turned = "vip/smtp is not back: masked by node turned into no answer between 00:17:10.0 and 00:17:18.1, after 26.5"
+    assert turned in stream.getvalue()
+    assert "not critical any more" not in stream.getvalue()
+    for told in (printed(seen), printed(seen, 30), watched_html.render(seen, TIMES)):
+        words = " ".join(told.split())
+        assert "00:17:14.0, then no answer" in words
+        assert "came back 00:17:14" not in words
+
+
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 120, 300])
 @pytest.mark.parametrize("height", [3, 24])
 def test_a_board_fits(width: int, height: int) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from probe.model import Lack, Severity, UnderWay, Verdict, Wait, WatchedEndpoint
+from probe.model import Lack, Severity, UnderWay, Verdict, Wait, Wanted, WatchedEndpoint
 from probe.verdict.shown import STATES, is_good, standing, waits
-from tests.watched import endpoint, sample
+from probe.verdict.watched import conclude
+from tests.watched import endpoint, gap, sample, watched
 
 UNTIL = 1090.0
+NONE_YET = "back, no session yet"
 NARROW = 13 - len("? ")
 
 
@@ -83,17 +86,22 @@ def test_good_news_ages() -> None:
 
 
 @pytest.mark.parametrize(
-    ("under_way", "state"),
+    ("under_way", "state", "since_it_is_back"),
     [
-        (TALKS, "waits 10 s"),
-        (SEARCHES, "judging 10 s"),
-        (UnderWay(opened=1059.0, closed=1089.0, failed=Verdict.SERVICE_ERROR), "service_error so far"),
-        (None, "shown 40 s ago"),
+        (TALKS, "waits 10 s", "waits 10 s"),
+        (SEARCHES, "judging 10 s", "judging 10 s"),
+        (UnderWay(opened=1059.0, closed=1089.0, failed=Verdict.SERVICE_ERROR), "service_error so far", NONE_YET),
+        (None, "shown 40 s ago", NONE_YET),
     ],
 )
-def test_where_it_stands_that_lacks_something(under_way: UnderWay | None, state: str) -> None:
+def test_where_it_stands_that_lacks_something(under_way: UnderWay | None, state: str, since_it_is_back: str) -> None:
     old = endpoint(samples=(sample(1050.0),), pace=15.0, under_way=under_way)
     assert standing(old, UNTIL) == (Severity.UNKNOWN, state)
+    back = replace(old, gaps=(gap(1060.0, 1078.0),))
+    assert standing(back, UNTIL) == (Severity.UNKNOWN, since_it_is_back)
+    done = conclude(watched(back, wanted=Wanted(max_outage=30.0)))
+    hung = "a session has waited for its server, and has shown nothing yet: vip/smtp for 10 s"
+    assert (done.rule, done.sentence == hung) == ("not-shown-after", under_way is TALKS)
     warned = endpoint(samples=(sample(1050.0, Verdict.RATE_LIMITED),), pace=15.0, under_way=under_way)
     assert standing(warned, UNTIL) == (Severity.WARNING, "rate_limited"), "it says more"
 

@@ -153,6 +153,17 @@ CASES = {
         outages=[(20.35, 9.95)],
         kinds=["unreachable", "critical"],
     ),
+    "refused, then closed on a session that connected right before a knock was answered": Case(
+        knocks=REFUSED_10,
+        samples=(
+            served(1005),
+            sample(1016.9, MUTE, answered=1019.9, closed=1019.9, failed=True, broke=True),
+            closed(1035),
+            served(1050),
+        ),
+        outages=[(32.7, 7.6)],
+        kinds=["unreachable", "critical"],
+    ),
     "refused, and served at once": Case(
         knocks=REFUSED_10, samples=(served(1005), served(1020.3)), outages=[(10.0, 0.2)]
     ),
@@ -187,8 +198,19 @@ CASES = {
         samples=(served(1000), closed(1009), served(1040.3, 12.0)),
         outages=[(46.7, 5.5)],
     ),
-    "refused, and much later served late: a wait by itself": Case(
-        knocks=REFUSED_10, samples=(served(1005), served(1045.0, 9.0)), outages=[(10.0, 0.2), (8.45, 25.75)]
+    "refused, and served late by a session that came a little later: perhaps since it came back": Case(
+        knocks=REFUSED_10, samples=(served(1005), served(1021.3, 20.0)), outages=[(25.2, 6.3)]
+    ),
+    "refused, and much later served late: nobody saw whether it went on": Case(
+        knocks=REFUSED_10,
+        samples=(served(1005), served(1045.0, 9.0)),
+        outages=[(27.0, 17.2)],
+        kinds=["unreachable", "waited"],
+    ),
+    "refused, served, and later served late: a wait by itself": Case(
+        knocks=REFUSED_10,
+        samples=(served(1005), served(1020.3), served(1035.0, 9.0)),
+        outages=[(10.0, 0.2), (8.45, 15.15)],
     ),
     "refused, and much later not greeted: nobody saw whether it went on": Case(
         knocks=REFUSED_10, samples=(served(1005), hung(1045.0, 10.0), served(1060.0)), outages=[(30.15, 20.15)]
@@ -372,6 +394,27 @@ CASES = {
         samples=(sample(1000, MASKED), hung(1010), sample(1041, MASKED), served(1050)),
         outages=[(0.0, 45.55), (35.5, 5.5)],
         kinds=["critical", "critical", "critical"],
+    ),
+    "masked from the start, and hung until it was mended": Case(
+        samples=(served(1000, verdict=MASKED), served(1010, 20.0), served(1035)),
+        outages=[(0.0, 15.0), (19.45, 10.55)],
+        kinds=["critical", "waited"],
+    ),
+    "masked from the start, and hung until it was masked again": Case(
+        samples=(served(1000, verdict=MASKED), served(1015, 20.0, verdict=MASKED), served(1045)),
+        outages=[(15.0, 15.05), (19.45, 15.55)],
+        kinds=["critical", "waited"],
+    ),
+    "masked from the start, and hung until it was served as nobody saw": Case(
+        samples=(served(1000, verdict=MASKED), served(1015, 20.0, verdict=Verdict.UNVERIFIED), served(1045)),
+        outages=[(0.0, 22.55), (19.45, 15.55)],
+        kinds=["critical", "waited"],
+    ),
+    "masked from the start, refused, and hung until it was masked again: refused and hung are one": Case(
+        knocks=REFUSED_10,
+        samples=(served(1005, verdict=MASKED), served(1020.3, 20.0, verdict=MASKED), served(1055)),
+        outages=[(0.3, 32.4), (29.85, 0.65)],
+        kinds=["critical", "unreachable", "waited", "critical"],
     ),
     "masked since it came back": Case(
         knocks=REFUSED_10,

@@ -39,7 +39,8 @@ def out(began: float, ended: float | None, **more: Any) -> WatchedEndpoint:
     return endpoint(gaps=(gap(began, ended),), **more)
 
 
-UNSEEN = Verdict.UNVERIFIED
+UNSEEN, LIMITED = Verdict.UNVERIFIED, Verdict.RATE_LIMITED
+TURNED = gap(1015.0, 1030.0, kind=GapKind.TURNED_AWAY, how=(str(LIMITED),))
 
 
 def sessions(*told: Verdict | float) -> tuple[Sample, ...]:
@@ -181,7 +182,10 @@ def test_where_knocks_are_counted_what_may_lie_between_two_looks_is_blind() -> N
     [
         (sessions(1000, UNSEEN, 1030), (), 30.0),
         (sessions(1000, UNSEEN, UNSEEN, UNSEEN, 1060), (), 60.0),
-        (sessions(UNSEEN, UNSEEN, 1030, UNSEEN), (), 0.0),
+        (sessions(UNSEEN, 1015), (), 15.0),
+        (sessions(UNSEEN, UNSEEN, UNSEEN, 1045), (), 45.0),
+        (sessions(UNSEEN, UNSEEN, Verdict.MASKED, 1045, UNSEEN), (), 0.0),
+        (sessions(1000, LIMITED, UNSEEN, LIMITED, UNSEEN, LIMITED, 1090), (TURNED,), 90.0),
         (sessions(1000, Verdict.MASKED, UNSEEN, UNSEEN, 1060), (), 0.0),
         (sessions(1000, UNSEEN, UNSEEN, Verdict.MASKED, 1060), (), 0.0),
         (sessions(1000, Verdict.MASKED, UNSEEN, UNSEEN, 1060), (gap(1032.0, 1042.0),), 18.1),
@@ -191,7 +195,10 @@ def test_where_knocks_are_counted_what_may_lie_between_two_looks_is_blind() -> N
     ids=[
         "a lost line",
         "more",
-        "none before, none after",
+        "a lost line, the first one",
+        "from the start",
+        "from the start, then masked",
+        "limited between",
         "masked",
         "then masked",
         "masked, refused",
