@@ -212,7 +212,7 @@ def _fork(request: bytes, descriptors: Sequence[int]) -> list[str]:
     if child:
         for stream in streams:
             os.close(stream)
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(ConnectionError):
             os.write(ending, b"%d" % child)
             _end_with(ending, child)
             os.write(ending, b"%d" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))

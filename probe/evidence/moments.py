@@ -74,9 +74,9 @@ def _rhythm_of(session: Session, since: Sequence[Observed]) -> Finding:
     strayed = _may_have_strayed(session, since)
     repeated = sorted(_fits(session, since), key=lambda fit: fit.chance)
     fits = [fit for fit in repeated if not fit.crowded]
+    if repeated and repeated[0].crowded and repeated[0].chance <= RHYTHM_CHANCE:
+        return Finding(reason=CROWDED, strayed=_strays(session, repeated[0]), crowded=True)
     if not fits or fits[0].chance > RHYTHM_CHANCE:
-        if repeated and repeated[0].chance <= RHYTHM_CHANCE:
-            return Finding(reason=CROWDED, strayed=_strays(session, repeated[0]), crowded=True)
         closest = f"; the closest may do so by chance ({fits[0].chance:.3f})" if fits else ""
         reason = f"{NO_LINE} of our {len(session.beats) + 1} connections{closest}"
         return Finding(reason=reason, strayed=strayed)

@@ -9,8 +9,9 @@ Rules of this file:
 - A ban is the server's: so all endpoints of one server together try again what was refused only as long as there are
   fewer than five tries in ten minutes, where fail2ban's own jails ban; and one of them at a time, for others may be
   refused for the first time meanwhile.
-- A ban is of one address, and a server may see each path under another (IPv4 and IPv6, a node that masks): so which is
-  not banned is told path by path.
+- A ban is of one address, and a server may see each path under another (IPv4 and IPv6, a node that masks): so a path
+  on which a login was refused is not banned once that path let us in, and any other one once any did.
+- A guard bans within a minute: whoever lets us in before that may still ban us for what it refused.
 - That one tells a blip from a wrong password for all: where a login is taken that was refused, every endpoint of that
   server with the same user and password is as one that was never refused. One that never was refused frees nobody: two
   services may ask two user databases, and the other one would be asked each time.
@@ -68,13 +69,14 @@ class _Refused:
 class _Server:
     """The latest tries of what it refused, by when they began; when the next may be; and when it refused last.
 
-    `free`: paths on which it let us in so much later that it does not ban us there.
+    `suspects`: paths on which it refused a login, and may ban us. `lets_in`: it has let us in on some path since.
     """
 
     tries: deque[float] = field(default_factory=lambda: deque(maxlen=MOST))
     next_at: float = 0.0
     refused_at: float = -inf
-    free: set[str] = field(default_factory=set)
+    suspects: set[str] = field(default_factory=set)
+    lets_in: bool = False
 
     @property
     def room_at(self) -> float:
@@ -82,7 +84,8 @@ class _Server:
 
     def let_us_in(self, path: str, now: float) -> None:
         if now > self.refused_at + BAN_TIME:
-            self.free.add(path)
+            self.suspects.discard(path)
+            self.lets_in = True
 
 
 class RefusedLogins:
@@ -128,15 +131,15 @@ class RefusedLogins:
         known.due = now + known.pause
         server = self._servers.setdefault(endpoint.server, _Server())
         server.refused_at = now
-        server.free.clear()
+        server.suspects.add(endpoint.path)
+        server.lets_in = False
         if began not in server.tries:
             server.tries.append(began)
 
     def taken(self, endpoint: Endpoint) -> None:
-        """The server let us in: this login is not refused any more, and our address is not banned on this path."""
+        """The server let us in: this login is not refused any more."""
         if (server := self._servers.get(endpoint.server)) is None:
             return
-        server.free.add(endpoint.path)
         known = self._logins.pop(_key(endpoint), None)
         if known is None or known.login != hash(endpoint.login):
             return
@@ -145,11 +148,11 @@ class RefusedLogins:
             del self._logins[key]
 
     def refused_at(self, endpoint: Endpoint, now: float) -> float | None:
-        """When this server last refused a login of ours, if it has not let us in on this path since; it may ban us."""
+        """When this server last refused a login of ours, where it may ban us for that on this path."""
         server = self._servers.get(endpoint.server)
-        if server is None or endpoint.path in server.free or now > server.refused_at + SUSPECTED:
+        if server is None or now > server.refused_at + SUSPECTED:
             return None
-        return server.refused_at
+        return None if server.lets_in and endpoint.path not in server.suspects else server.refused_at
 
     def again(self, endpoints: Sequence[Endpoint]) -> None:
         """There are these endpoints now, and somebody may have mended what was wrong: their next sessions may try."""

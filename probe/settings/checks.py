@@ -288,7 +288,7 @@ def _kubernetes(draft: Draft) -> Iterator[Finding]:
         yield Doubt(asked[0][0], NOT_INSTALLED)
     for place, one in asked:
         file = one.kubeconfig
-        if file is not None and not _is_readable(file):
+        if file is not None and not _is_readable(file, at_home=True):
             yield Doubt((*place, "kubeconfig"), f"{as_written(file)} cannot be read now: the API is asked once it can")
 
 
@@ -344,10 +344,12 @@ def _mode(file: Path) -> int:
         return 0
 
 
-def _is_readable(file: Path) -> bool:
+def _is_readable(file: Path, *, at_home: bool = False) -> bool:
+    """`at_home`: a `~` is what it is to a shell."""
     try:
+        file = file.expanduser() if at_home else file
         return stat.S_ISREG(file.stat().st_mode) and os.access(file, os.R_OK)
-    except OSError:
+    except (OSError, RuntimeError):
         return False
 
 

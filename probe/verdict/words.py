@@ -273,10 +273,10 @@ def _facts(session: Session, evidence: Evidence, masked_by: MaskedBy | None) -> 
 def banned(session: Session, refused: float) -> str:
     """What to look at first where connections fail after a login was refused at this moment."""
     return (
-        f"The server refused a login from here ({_ago(session.opened - refused)}) and has taken none since, so see "
-        "first whether it bans this vantage: `fail2ban-client status dovecot` there (and its other jails), then "
-        "`fail2ban-client set dovecot unbanip ADDRESS`, and `ignoreip` for good. On a masked path it is the node that "
-        "is banned, and everybody behind it. If nobody is banned:"
+        f"The server refused a login from here ({_ago(session.opened - refused)}) and has let none in on this path "
+        "since, so see first whether it bans this vantage: `fail2ban-client status dovecot` there (and its other "
+        "jails), then `fail2ban-client set dovecot unbanip ADDRESS`, and `ignoreip` for good. On a masked path it is "
+        "the node that is banned, and everybody behind it. If nobody is banned:"
     )
 
 

@@ -63,15 +63,17 @@ def test_a_vantage_that_is_a_node(tmp_path: Path) -> None:
     ]
 
 
-def test_files_that_are_read_later(tmp_path: Path) -> None:
+def test_files_that_are_read_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A directory is none, and a name too long for any file ends nothing."""
     (tmp_path / "there").touch()
+    monkeypatch.setenv("HOME", str(tmp_path))
     kubernetes = "{{kind: kubernetes, namespace: mail, selector: '{}', kubeconfig: {}}}"
-    sources = ", ".join(kubernetes.format(*one) for one in (("a=b", tmp_path / "there"), ("a=c", "/nonexistent/one")))
+    files = (tmp_path / "there", "/nonexistent/one", "~/there")
+    sources = ", ".join(kubernetes.format(f"a={number}", file) for number, file in enumerate(files))
     loki = f"{{kind: loki, url: 'http://loki:3100', query: x, bearer_token_file: /{'x' * 300}}}"
     topology = f"topology: {{kubernetes: {{namespace: mail, service: mail, kubeconfig: {tmp_path}}}}}"
     assert warnings_of(tmp_path, f"{VIP}evidence: {{sources: [{sources}, {loki}]}}\n{topology}") == [
-        f"line 2, evidence.sources[2].bearer_token_file: /{'x' * 300} cannot be read now: Loki is asked once it can",
+        f"line 2, evidence.sources[3].bearer_token_file: /{'x' * 300} cannot be read now: Loki is asked once it can",
         "line 2, evidence.sources[1].kubeconfig: /nonexistent/one cannot be read now: the API is asked once it can",
         f"line 3, topology.kubernetes.kubeconfig: {tmp_path} cannot be read now: the API is asked once it can",
     ]

@@ -741,7 +741,7 @@ def test_after_a_refused_login_a_ban_is_what_to_look_for_first(session: Session)
         assert told == judgement.hint
         return
     ban, _, rest = told.partition(" If nobody is banned: ")
-    assert ban.startswith("The server refused a login from here (just now) and has taken none since")
+    assert ban.startswith("The server refused a login from here (just now) and has let none in on this path since")
     assert all(word in ban for word in ("fail2ban-client status", "unbanip", "ignoreip", "the node that is banned"))
     assert rest == judgement.hint
 

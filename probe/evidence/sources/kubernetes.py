@@ -191,7 +191,7 @@ class KubernetesSource:
             self._vanished(uid)
         wanted = f"namespace {self._selection.namespace} matches {self._selection.selector}"
         nobody = Refusal(f"no pod in {wanted}: waiting for one; check the selector")
-        self._trouble(NOBODY, None if pods else nobody)
+        self._trouble(NOBODY, None if pods or self._logs.keys() - known else nobody)
         return version
 
     def _vanished(self, uid: str) -> None:

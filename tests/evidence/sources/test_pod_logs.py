@@ -116,6 +116,24 @@ async def test_a_list_that_arrives_late_ends_no_pod_that_is_newer(tmp_path: Path
         await scene.receives("run 1", "newer: a", "newer: b")
 
 
+async def test_a_list_without_pods_that_arrives_late_says_nothing_of_a_newer_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = Cluster()
+    pod = cluster.add()
+    cluster.log(pod, "known")
+    async with following(cluster, tmp_path) as scene:
+        scene.api.held = late = asyncio.Event()
+        cluster.delete(pod)
+        await scene.reading.until(lambda: scene.api.held is None)
+        cluster.add("mailserver-1")
+        await scene.reading.until(lambda: sum("follow=true" in one for one in scene.api.asked) > 1)
+        late.set()
+        await scene.watches_anew()
+        assert scene.source.health.reason == "waiting for the first line of mailserver-1"
+    assert "check the selector" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("late", [False, True])
 async def test_a_restarted_container(tmp_path: Path, *, late: bool) -> None:
     """The end of the run before comes from its kept log, also if the status tells of the restart only later."""
