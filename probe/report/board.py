@@ -275,8 +275,8 @@ class Lines:
     def _back(self, gap: Gap, ended: Edge, gaps: Sequence[Gap]) -> str:
         after = turned_into(gap, gaps)
         if after is not None:
-            turned = f"{kind(gap)} turned into {how(after)} {exactly(ended, self._times)}"
-            return f"{gap.endpoint} is not back: {turned}, after {length(gap)}"
+            turned = f"{kind(gap)} turned into {how(after)} by {self._times.clock(ended.by)}"
+            return f"{gap.endpoint}: {turned}, after {length(gap)}"
         if gap.kind is GapKind.UNREACHABLE:
             return f"{gap.endpoint} came back {when(ended, self._times)} after {length(gap)} ({kind(gap)})"
         if gap.kind is GapKind.WAITED:

@@ -129,11 +129,11 @@ def went(gap: Gap, times: Times) -> str:
 
 
 def over(gap: Gap, gaps: Sequence[Gap], times: Times) -> str:
-    """When a gap came back; where it did not, but turned into another one of these: `17:00:01.3, then no answer`."""
+    """When a gap came back; where it did not, when the one began that it turned into: `17:00:01.3, then no answer`."""
     if gap.ended is None:
         return "not yet"
     after = turned_into(gap, gaps)
-    return when(gap.ended, times) + (f", then {how(after)}" if after else "")
+    return f"{went(after, times)}, then {how(after)}" if after else when(gap.ended, times)
 
 
 def exactly(edge: Edge, times: Times, digits: int = 1) -> str:
