@@ -22,11 +22,15 @@ MISSED = 2
 """Turns that may be missed, by budgets and slow sessions, before a time counts as one in which nobody looked."""
 
 
+AFTER_FAILURE = 23.0
+"""Seconds that a session which failed may take beyond its own: two control connections, and a look around."""
+
+
 def pace(settings: Settings) -> Pace:
     """How often each endpoint is looked at."""
     schedule, limits = settings.schedule, settings.timeouts
     due = schedule.interval * (1 + schedule.jitter) + limits.session + limits.evidence
-    return Pace(interval=schedule.interval, due=due, lapse=due + MISSED * schedule.interval)
+    return Pace(interval=schedule.interval, due=due, lapse=due + MISSED * schedule.interval + AFTER_FAILURE)
 
 
 def _target(settings: Settings, path: PathSettings, endpoint: EndpointSettings) -> Endpoint:

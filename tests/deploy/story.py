@@ -107,7 +107,7 @@ class Vantage:
     def _endpoint(self, name: str) -> Endpoint:
         path, _, ending = name.partition("/")
         service, _, port = ending.partition(":")
-        pace = Pace(due=self.interval * 1.1 + 45, lapse=self.interval * 3.1 + 45)
+        pace = Pace(due=self.interval * 1.1 + 45, lapse=self.interval * 3.1 + 68)
         return Endpoint(path=path, service=Service(service), host="10.0.20.202", port=int(port or 25), pace=pace)
 
     def _sessions(self, ledger: Ledger, endpoint: Endpoint, told: Sequence[str], judged: range) -> None:

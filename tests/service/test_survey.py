@@ -25,7 +25,9 @@ from probe.model import (
     Verdict,
 )
 from probe.service.survey import BOUND, MOST_ADDRESSES, Api, Survey, survey
+from probe.sessions.control import CONTROL_SECONDS
 from probe.settings import Settings, load
+from probe.settings.targets import AFTER_FAILURE
 from probe.topology import kubernetes
 from probe.topology.announcer import NUDGES
 from probe.topology.exchange import WINDOW
@@ -245,6 +247,11 @@ async def test_the_latest_addresses_are_asked_for_and_no_more() -> None:
     asked = looks.questions[-1].addresses
     assert len(asked) == MOST_ADDRESSES
     assert asked[-1] == DROPPED.address
+
+
+def test_what_follows_a_failed_session_is_no_time_in_which_nobody_looked() -> None:
+    """Else an outage of a server that accepts and says nothing would be counted as none, where rounds are short."""
+    assert AFTER_FAILURE == 2 * CONTROL_SECONDS + BOUND
 
 
 def test_two_looks_in_a_row_fit_into_the_bound() -> None:
