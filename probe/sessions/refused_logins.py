@@ -162,7 +162,8 @@ class RefusedLogins:
         self._servers = {name: one for name, one in self._servers.items() if name in servers}
         for login in self._logins.values():
             login.due = 0.0
-        for server in self._servers.values():
+        for name, server in self._servers.items():
+            server.suspects &= {one.path for one in known if one.server == name}
             server.tries.clear()
             server.next_at = 0.0
 

@@ -131,6 +131,10 @@ def test_a_success_and_a_reload_let_go_of_it() -> None:
     refused.again([IMAPS, replace(OTHER, login=None)])
     refused.again([IMAPS, OTHER])
     assert (refused.begin_try(OTHER, 64.0), refused.refused_at(OTHER, 64.0)) == (None, None)
+    refused.refused(IMAPS, NO, began=64.0, now=65.0)
+    refused.again([BY_NAME, replace(IMAPS, login=None)])
+    assert refused.begin_try(BY_NAME, 126.0) is None
+    assert refused.refused_at(replace(IMAPS, login=None), 126.0) is None  # no login can be taken on that path any more
 
 
 def test_whoever_comes_as_far_as_the_login_is_not_banned() -> None:
