@@ -142,7 +142,7 @@ def _as_one(parts: Sequence[Gap], first: Gap) -> Gap:
         ended=Edge(seen, max(ends)) if len(ends) == len(of_it) else None,
         how=tuple(dict.fromkeys(how(part) for part in of_it if part is first or part.seen > first.began.by)),
         judgement=of_it[-1].judgement if all(map(is_served, of_it)) else None,
-        unseen=timeline.unseen([Span(first.began.by, first.began.by), *timeline.seen_in(certain, first.began.by)]),
+        unseen=timeline.unseen([Span(first.began.by, first.began.by), *timeline.seen_in(certain, first)]),
     )
 
 

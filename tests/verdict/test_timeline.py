@@ -199,7 +199,19 @@ CASES = {
         outages=[(46.7, 5.5)],
     ),
     "refused, and served late by a session that came a little later: perhaps since it came back": Case(
-        knocks=REFUSED_10, samples=(served(1005), served(1021.3, 20.0)), outages=[(25.2, 6.3)]
+        knocks=REFUSED_10, samples=(served(1005), served(1021.3, 20.0)), outages=[(20.65, 10.85)]
+    ),
+    "refused, and turned away by a session that came later: perhaps since it came back": Case(
+        knocks=REFUSED_10,
+        samples=(served(1005), turned(1025), turned(1040), served(1055)),
+        outages=[(27.55, 17.75)],
+        kinds=["unreachable", "turned_away"],
+    ),
+    "refused, hung later until it was refused again, and served: refused twice, perhaps once": Case(
+        knocks="-" * 50 + "r" * 20 + "-" * 100 + "r" * 10 + "-" * 50,
+        samples=(served(1005), served(1022.0, 15.0)),
+        outages=[(15.0, 11.2)],
+        kinds=["unreachable", "waited", "unreachable"],
     ),
     "refused, and much later served late: nobody saw whether it went on": Case(
         knocks=REFUSED_10,
