@@ -166,7 +166,7 @@ class Timeline:
             more = sample.aside and self._lasting.kind is GapKind.CRITICAL and self._is_late(went.earliest - connected)
             return self._found_until(went, sample) if more else self
         gap = self._new(sample, GapKind.CRITICAL, by=connected, since=self.served)
-        goes_on = gap.began.by < connected
+        goes_on = any(_is_end_of(one, gap.began) for one in self.reach.gaps)
         if not goes_on and not self._is_late(went.earliest - connected):
             return self
         gap = replace(gap, seen=went.earliest, ended=went)

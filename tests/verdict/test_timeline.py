@@ -267,6 +267,12 @@ CASES = {
         outages=[(20.0, 0.2)],
         kinds=["unreachable", "waited", "unreachable"],
     ),
+    "refused, hung on a session that connected right before a knock was answered, and refused again": Case(
+        knocks="-" * 50 + "r" * 50 + "-" * 10 + "r" * 40 + "-" * 10,
+        samples=(served(1005), sample(1016.9, MUTE, answered=1019.9, closed=1022.2, aside=True), served(1030.3)),
+        outages=[(20.0, 0.2)],
+        kinds=["unreachable", "critical", "unreachable"],
+    ),
     "refused, served, and refused again right as it was": Case(
         knocks="-" * 50 + "r" * 50 + "-" * 10 + "r" * 40 + "-" * 10,
         samples=(served(1005), served(1020.3, 1.65)),
