@@ -221,10 +221,12 @@ class Timeline:
         return replace(self, reach=replace(self.reach, gaps=tuple(gaps)))
 
     def _ended(self, gap: Gap, shown: float, opened: float, hung_until: float) -> Timeline:
-        """The gap that lasts is over. What waited in it has seen it, but not the time before it was opened."""
+        """The gap that lasts is over. What waited in it has seen it, if it was opened while it certainly lasted."""
         hangs = self.hung or self._is_late(shown - opened)
         if hangs and opened < hung_until and gap.seen < hung_until and not is_served(gap):
-            known = [*gap.stretches, Span(opened, hung_until), *self._silent(gap.seen, opened)]
+            known = [*gap.stretches, *self._silent(gap.seen, opened)]
+            goes_on = any(span.start <= opened <= span.end for span in known)
+            known.append(Span(opened if goes_on else hung_until, hung_until))
             gap = replace(gap, seen=hung_until, unseen=unseen(known))
         ended = replace(gap, ended=Edge(gap.seen, max(gap.seen, shown)))
         return replace(self, found=(*self.found[:-1], ended))

@@ -187,8 +187,8 @@ CASES = {
     "one connection closed, and then somewhat slow": Case(
         samples=(served(1000), closed(1010), served(1024.0, 2.0)), outages=[(12.95, 12.95)]
     ),
-    "closed, and then late: the wait is certain, what is before it is not": Case(
-        samples=(served(1000), closed(1010), served(1025.0, 12.0)), outages=[(23.9, 13.0)]
+    "closed, and then late: perhaps out all the time": Case(
+        samples=(served(1000), closed(1010), served(1025.0, 12.0)), outages=[(18.45, 18.45)]
     ),
     "timed out, and then somewhat slow": Case(
         samples=(served(1000), hung(1010, 8.0), served(1025.0, 2.5)), outages=[(17.7, 9.7)]
@@ -385,7 +385,7 @@ CASES = {
     ),
     "turned away after 5 s, and then served at once: nothing was slow": Case(
         samples=(served(1000), turned(1015, waited=5.0), served(1030), turned(1045), served(1060, 8.5)),
-        outages=[(17.5, 12.5), (22.9, 15.5)],
+        outages=[(17.5, 12.5), (19.25, 19.15)],
     ),
     "refused, served with a line that nobody found, and masked later: since any time after that": Case(
         knocks=REFUSED_10,
