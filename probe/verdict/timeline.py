@@ -234,7 +234,8 @@ class Timeline:
     def _silent(self, start: float, end: float) -> Iterator[Span]:
         """When in this time no knock was answered; what came at once after a return was so since."""
         for gap in self.reach.gaps:
-            back = end if gap.ended is None or end <= gap.ended.by + PROMPT else gap.seen
+            at_once = gap.ended is None or (_is_narrow(gap.ended, end) and end <= gap.ended.by + PROMPT)
+            back = end if at_once else gap.seen
             if gap.began.by < end and back > start:
                 yield Span(max(start, gap.began.by), min(end, back))
 
@@ -342,7 +343,8 @@ def seen_in(parts: Sequence[Gap], first: Gap) -> list[Span]:
 def _spans(part: Gap, parts: Sequence[Gap]) -> list[Span]:
     """When one of these was; what goes on from another one, since that was last seen."""
     since, *rest = part.stretches
-    goes_on = any(_is_end_of(one, part.began) for one in parts)
+    turns = (one for one in parts if one.kind is not GapKind.UNREACHABLE or _is_narrow(part.began, part.began.by))
+    goes_on = any(_is_end_of(one, part.began) for one in turns)
     return [Span(part.began.earliest, since.end) if goes_on else since, *rest]
 
 
@@ -351,6 +353,11 @@ def _is_end_of(gap: Gap, edge: Edge) -> bool:
     if gap.kind is not GapKind.UNREACHABLE or gap.ended is None:
         return gap.ended == edge
     return edge.after == gap.ended.after and edge.by <= gap.ended.by
+
+
+def _is_narrow(back: Edge, until: float) -> bool:
+    """Whether somebody answered at most PROMPT before this moment, where knocks are far apart."""
+    return min(back.by, until) - back.earliest <= PROMPT
 
 
 def unseen(spans: Sequence[Span]) -> tuple[Span, ...]:

@@ -273,6 +273,12 @@ CASES = {
         outages=[(20.0, 0.2)],
         kinds=["unreachable", "critical", "unreachable"],
     ),
+    "refused, and closed amid the time between two knocks that are far apart: perhaps since it came back": Case(
+        knocks="-" * 50 + "r" * 50 + " " * 20 + "-" * 50,
+        samples=(served(1005), closed(1023.5), served(1025)),
+        outages=[(12.55, 2.75)],
+        kinds=["unreachable", "critical"],
+    ),
     "refused, served, and refused again right as it was": Case(
         knocks="-" * 50 + "r" * 50 + "-" * 10 + "r" * 40 + "-" * 10,
         samples=(served(1005), served(1020.3, 1.65)),
