@@ -123,10 +123,12 @@ def outages(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:
 
     What is none, for everybody was served late or turned away with a warning, is among them, and has that kind.
     """
-    stretches = timeline.outages(endpoint.gaps)
-    return tuple(
-        _as_one(parts, next((part for part in parts if part.kind not in MILD), parts[0])) for parts in stretches
-    )
+    return tuple(_as_one(parts, _first(parts)) for parts in timeline.outages(endpoint.gaps))
+
+
+def _first(parts: Sequence[Gap]) -> Gap:
+    """The part that an outage is told from on."""
+    return next((part for part in parts if part.kind not in MILD), parts[0])
 
 
 def _as_one(parts: Sequence[Gap], first: Gap) -> Gap:
@@ -142,7 +144,7 @@ def _as_one(parts: Sequence[Gap], first: Gap) -> Gap:
         ended=Edge(seen, max(ends)) if len(ends) == len(of_it) else None,
         how=tuple(dict.fromkeys(how(part) for part in of_it if part is first or part.seen > first.began.by)),
         judgement=of_it[-1].judgement if all(map(is_served, of_it)) else None,
-        unseen=timeline.unseen([Span(first.began.by, first.began.by), *timeline.seen_in(certain, first.began.by)]),
+        unseen=timeline.unseen([Span(first.began.by, first.began.by), *timeline.seen_in(certain, first)]),
     )
 
 
@@ -160,6 +162,15 @@ def turned_into(gap: Gap, gaps: Sequence[Gap]) -> Gap | None:
         return None
     parts = (one for one in gaps if one.endpoint == gap.endpoint and one is not gap)
     return next((one for one in parts if one.began.by == gap.ended.by), None)
+
+
+def served_late(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:
+    """What sessions waited that is of no outage: also what was over before the outage that it is told with."""
+    told = [gap for gap in outages(endpoint) if gap.kind is GapKind.WAITED]
+    for parts in timeline.outages(endpoint.gaps):
+        began = _first(parts).began.by
+        told += [part for part in parts if part.kind is GapKind.WAITED and part.ended and part.ended.by <= began]
+    return tuple(told)
 
 
 def turned_away(endpoint: WatchedEndpoint) -> tuple[Gap, ...]:

@@ -7,7 +7,7 @@ Rule 2: a session that was served shows the server well from its first octet on,
         for a program that hangs, and the program serves what has waited.
 Rule 3: what a session saw did not begin in time that was out otherwise: it goes on from there, if nobody was served in
         between. It is certain that it did where the session came at once; else nobody saw what was in between, and the
-        length has that in its bound.
+        length has that in its bound, with what it saw where that is no outage by itself.
 Rule 4: a session that was served, and much later than those before it, is a gap as well: of the time that it waited,
         for that is certain, though it may have begun any time after the server was last shown well. One that came at
         once as somebody answered again, and was not served at once, may have been slow, or have met a server that hung:
@@ -33,7 +33,7 @@ from itertools import accumulate
 
 from probe.model import Edge, Gap, GapKind, Knock, Sample, Severity, Span, Verdict
 from probe.verdict.gaps import Reach, kept
-from probe.verdict.served import gap_of, is_certain, is_none_amid, is_served, serves
+from probe.verdict.served import MILD, gap_of, is_certain, is_none_amid, is_served, serves
 
 LATE = 8.0
 """Seconds by which a session must have waited longer than the first one and the one before it to be late: postscreen
@@ -166,7 +166,7 @@ class Timeline:
             more = sample.aside and self._lasting.kind is GapKind.CRITICAL and self._is_late(went.earliest - connected)
             return self._found_until(went, sample) if more else self
         gap = self._new(sample, GapKind.CRITICAL, by=connected, since=self.served)
-        goes_on = gap.began.by < connected
+        goes_on = any(_is_end_of(one, gap.began) for one in self.reach.gaps)
         if not goes_on and not self._is_late(went.earliest - connected):
             return self
         gap = replace(gap, seen=went.earliest, ended=went)
@@ -221,10 +221,12 @@ class Timeline:
         return replace(self, reach=replace(self.reach, gaps=tuple(gaps)))
 
     def _ended(self, gap: Gap, shown: float, opened: float, hung_until: float) -> Timeline:
-        """The gap that lasts is over. What waited in it has seen it, but not the time before it was opened."""
+        """The gap that lasts is over. What waited in it has seen it, if it was opened while it certainly lasted."""
         hangs = self.hung or self._is_late(shown - opened)
         if hangs and opened < hung_until and gap.seen < hung_until and not is_served(gap):
-            known = [*gap.stretches, Span(opened, hung_until), *self._silent(gap.seen, opened)]
+            known = [*gap.stretches, *self._silent(gap.seen, opened)]
+            goes_on = any(span.start <= opened <= span.end for span in known)
+            known.append(Span(opened if goes_on else hung_until, hung_until))
             gap = replace(gap, seen=hung_until, unseen=unseen(known))
         ended = replace(gap, ended=Edge(gap.seen, max(gap.seen, shown)))
         return replace(self, found=(*self.found[:-1], ended))
@@ -232,7 +234,8 @@ class Timeline:
     def _silent(self, start: float, end: float) -> Iterator[Span]:
         """When in this time no knock was answered; what came at once after a return was so since."""
         for gap in self.reach.gaps:
-            back = end if gap.ended is None or end <= gap.ended.by + PROMPT else gap.seen
+            at_once = gap.ended is None or (_is_narrow(gap.ended, end) and end <= gap.ended.by + PROMPT)
+            back = end if at_once else gap.seen
             if gap.began.by < end and back > start:
                 yield Span(max(start, gap.began.by), min(end, back))
 
@@ -316,14 +319,33 @@ def _goes_on(gap: Gap, told: Sequence[Gap]) -> bool:
     return gap.began.after is None or max(one.seen for one in told) >= gap.began.after
 
 
-def seen_in(parts: Sequence[Gap], since: float) -> list[Span]:
-    """When it certainly was, of an outage with these parts that had begun by then."""
-    spans = []
-    for part in parts:
-        first, *rest = part.stretches
-        goes_on = any(_is_end_of(one, part.began) for one in parts)
-        spans += [Span(part.began.earliest, first.end) if goes_on else first, *rest]
-    return [Span(max(since, span.start), span.end) for span in spans if span.end >= since]
+def seen_in(parts: Sequence[Gap], first: Gap) -> list[Span]:
+    """When it certainly was, of an outage with these parts that is told from this one on.
+
+    What is no outage by itself counts amid one only from where it certainly goes on from what is, or turned into that.
+    """
+    none = () if first.kind in MILD else MILD
+    spans = sorted((span.start, part.kind in none, span.end) for part in parts for span in _spans(part, parts))
+    seen: list[tuple[float | None, float]] = []
+    for start, is_none, end in spans:
+        since, until = (None if is_none else start), end
+        if seen and start <= seen[-1][1]:
+            before, latest = seen.pop()
+            since, until = (since if before is None else before), max(latest, end)
+        seen.append((since, until))
+    return [
+        Span(max(first.began.by, until if since is None else since), until)
+        for since, until in seen
+        if until >= first.began.by
+    ]
+
+
+def _spans(part: Gap, parts: Sequence[Gap]) -> list[Span]:
+    """When one of these was; what goes on from another one, since that was last seen."""
+    since, *rest = part.stretches
+    turns = (one for one in parts if one.kind is not GapKind.UNREACHABLE or _is_narrow(part.began, part.began.by))
+    goes_on = any(_is_end_of(one, part.began) for one in turns)
+    return [Span(part.began.earliest, since.end) if goes_on else since, *rest]
 
 
 def _is_end_of(gap: Gap, edge: Edge) -> bool:
@@ -331,6 +353,11 @@ def _is_end_of(gap: Gap, edge: Edge) -> bool:
     if gap.kind is not GapKind.UNREACHABLE or gap.ended is None:
         return gap.ended == edge
     return edge.after == gap.ended.after and edge.by <= gap.ended.by
+
+
+def _is_narrow(back: Edge, until: float) -> bool:
+    """Whether somebody answered at most PROMPT before this moment, where knocks are far apart."""
+    return min(back.by, until) - back.earliest <= PROMPT
 
 
 def unseen(spans: Sequence[Span]) -> tuple[Span, ...]:

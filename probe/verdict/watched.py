@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from probe.model import Conclusion, Ending, Gap, GapKind, Lack, Severity, Watched, WatchedEndpoint
+from probe.model import Conclusion, Ending, Gap, Lack, Severity, Watched, WatchedEndpoint
 from probe.verdict.ending import LEAST_PATIENCE, awaited, charged, is_broken, longest, only_limited, too_long
 from probe.verdict.served import TURNS_AWAY, is_certain
-from probe.verdict.shown import how, lasting, length, outages, real_outages, stalls, turned_away, unseen
+from probe.verdict.shown import how, lasting, length, real_outages, served_late, stalls, turned_away, unseen
 
 OFTEN = 3
 """So many outages of an endpoint in LEAST_PATIENCE before the end, and it comes and goes still."""
@@ -107,7 +107,7 @@ def _served_late(watched: Watched) -> str | None:
 
 
 def _longest_wait(watched: Watched) -> Gap | None:
-    late = [gap for one in watched.endpoints for gap in outages(one) if gap.kind is GapKind.WAITED]
+    late = [gap for one in watched.endpoints for gap in served_late(one)]
     return max(late, key=lambda one: one.seconds, default=None)
 
 

@@ -187,8 +187,8 @@ CASES = {
     "one connection closed, and then somewhat slow": Case(
         samples=(served(1000), closed(1010), served(1024.0, 2.0)), outages=[(12.95, 12.95)]
     ),
-    "closed, and then late: the wait is certain, what is before it is not": Case(
-        samples=(served(1000), closed(1010), served(1025.0, 12.0)), outages=[(23.9, 13.0)]
+    "closed, and then late: perhaps out all the time": Case(
+        samples=(served(1000), closed(1010), served(1025.0, 12.0)), outages=[(18.45, 18.45)]
     ),
     "timed out, and then somewhat slow": Case(
         samples=(served(1000), hung(1010, 8.0), served(1025.0, 2.5)), outages=[(17.7, 9.7)]
@@ -199,7 +199,19 @@ CASES = {
         outages=[(46.7, 5.5)],
     ),
     "refused, and served late by a session that came a little later: perhaps since it came back": Case(
-        knocks=REFUSED_10, samples=(served(1005), served(1021.3, 20.0)), outages=[(25.2, 6.3)]
+        knocks=REFUSED_10, samples=(served(1005), served(1021.3, 20.0)), outages=[(20.65, 10.85)]
+    ),
+    "refused, and turned away by a session that came later: perhaps since it came back": Case(
+        knocks=REFUSED_10,
+        samples=(served(1005), turned(1025), turned(1040), served(1055)),
+        outages=[(27.55, 17.75)],
+        kinds=["unreachable", "turned_away"],
+    ),
+    "refused, hung later until it was refused again, and served: refused twice, perhaps once": Case(
+        knocks="-" * 50 + "r" * 20 + "-" * 100 + "r" * 10 + "-" * 50,
+        samples=(served(1005), served(1022.0, 15.0)),
+        outages=[(15.0, 11.2)],
+        kinds=["unreachable", "waited", "unreachable"],
     ),
     "refused, and much later served late: nobody saw whether it went on": Case(
         knocks=REFUSED_10,
@@ -254,6 +266,18 @@ CASES = {
         samples=(served(1005), served(1020.5, 9.7)),
         outages=[(20.0, 0.2)],
         kinds=["unreachable", "waited", "unreachable"],
+    ),
+    "refused, hung on a session that connected right before a knock was answered, and refused again": Case(
+        knocks="-" * 50 + "r" * 50 + "-" * 10 + "r" * 40 + "-" * 10,
+        samples=(served(1005), sample(1016.9, MUTE, answered=1019.9, closed=1022.2, aside=True), served(1030.3)),
+        outages=[(20.0, 0.2)],
+        kinds=["unreachable", "critical", "unreachable"],
+    ),
+    "refused, and closed amid the time between two knocks that are far apart: perhaps since it came back": Case(
+        knocks="-" * 50 + "r" * 50 + " " * 20 + "-" * 50,
+        samples=(served(1005), closed(1023.5), served(1025)),
+        outages=[(12.55, 2.75)],
+        kinds=["unreachable", "critical"],
     ),
     "refused, served, and refused again right as it was": Case(
         knocks="-" * 50 + "r" * 50 + "-" * 10 + "r" * 40 + "-" * 10,
@@ -367,7 +391,7 @@ CASES = {
     ),
     "turned away after 5 s, and then served at once: nothing was slow": Case(
         samples=(served(1000), turned(1015, waited=5.0), served(1030), turned(1045), served(1060, 8.5)),
-        outages=[(17.5, 12.5), (22.9, 15.5)],
+        outages=[(17.5, 12.5), (19.25, 19.15)],
     ),
     "refused, served with a line that nobody found, and masked later: since any time after that": Case(
         knocks=REFUSED_10,

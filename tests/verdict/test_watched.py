@@ -106,6 +106,12 @@ def test_a_wait_counts_where_it_goes_on_from_an_outage() -> None:
     assert (done.rule, "out for 35.0 s" in done.sentence) == ("outage-too-long", True)
 
 
+def test_a_wait_is_told_though_an_outage_that_may_go_on_from_it_follows() -> None:
+    waited = gap(1010.0, 1045.0, kind=GapKind.WAITED)
+    masked = replace(gap(1047.0, 1050.0, kind=GapKind.CRITICAL), began=Edge(waited.seen, 1047.0))
+    assert conclude(watched(endpoint(gaps=(waited, masked)), wanted=TOLERANT)).rule == "served-late"
+
+
 def test_tolerated_outages_are_told_and_ok() -> None:
     well_again = out(1010.0, 1035.0)
     done = conclude(watched(well_again, wanted=TOLERANT))
