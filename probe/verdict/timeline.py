@@ -43,6 +43,10 @@ lets a client that it does not know wait for 6. A server that is slow each time 
 PROMPT = 1.0
 """Seconds after a return within which a session comes at once: what it finds then has been there since."""
 
+NARROW = 1.5
+"""Seconds within which a return is known well enough for that: the first SYN that is answered may have waited for a
+second in a neighbour's queue."""
+
 QUEUED = 1.0
 """Seconds within which a server that is well again serves what has waited, besides what it takes to serve at all."""
 
@@ -356,8 +360,8 @@ def _is_end_of(gap: Gap, edge: Edge) -> bool:
 
 
 def _is_narrow(back: Edge, until: float) -> bool:
-    """Whether somebody answered at most PROMPT before this moment, where knocks are far apart."""
-    return min(back.by, until) - back.earliest <= PROMPT
+    """Whether somebody has answered for at most so long before this moment, and not a whole interval of knocks."""
+    return min(back.by, until) - back.earliest <= NARROW
 
 
 def unseen(spans: Sequence[Span]) -> tuple[Span, ...]:

@@ -273,6 +273,12 @@ CASES = {
         outages=[(20.0, 0.2)],
         kinds=["unreachable", "critical", "unreachable"],
     ),
+    "refused, and closed after a return whose first knock had waited on its way: out all the time": Case(
+        knocks="-" * 50 + "r" * 50 + " " * 5 + "-" * 50,
+        samples=(served(1005), closed(1021.4), served(1025)),
+        outages=[(13.4, 1.9)],
+        kinds=["unreachable", "critical"],
+    ),
     "refused, and closed amid the time between two knocks that are far apart: perhaps since it came back": Case(
         knocks="-" * 50 + "r" * 50 + " " * 20 + "-" * 50,
         samples=(served(1005), closed(1023.5), served(1025)),
