@@ -7,7 +7,7 @@ Rule 2: a session that was served shows the server well from its first octet on,
         for a program that hangs, and the program serves what has waited.
 Rule 3: what a session saw did not begin in time that was out otherwise: it goes on from there, if nobody was served in
         between. It is certain that it did where the session came at once; else nobody saw what was in between, and the
-        length has that in its bound, with what it saw where that is no outage by itself.
+        length has that in its bound, with what it waited where it was served late.
 Rule 4: a session that was served, and much later than those before it, is a gap as well: of the time that it waited,
         for that is certain, though it may have begun any time after the server was last shown well. One that came at
         once as somebody answered again, and was not served at once, may have been slow, or have met a server that hung:
@@ -326,13 +326,14 @@ def _goes_on(gap: Gap, told: Sequence[Gap]) -> bool:
 def seen_in(parts: Sequence[Gap], first: Gap) -> list[Span]:
     """When it certainly was, of an outage with these parts that is told from this one on.
 
-    What is no outage by itself counts amid one only from where it certainly goes on from what is, or turned into that.
+    What was served late is no outage by itself, and counts amid one only from where it certainly goes on from what is,
+    or turned into that.
     """
-    none = () if first.kind in MILD else MILD
-    spans = sorted((span.start, part.kind in none, span.end) for part in parts for span in _spans(part, parts))
+    late = (GapKind.WAITED,) if first.kind not in MILD else ()
+    spans = sorted((span.start, part.kind in late, span.end) for part in parts for span in _spans(part, parts))
     seen: list[tuple[float | None, float]] = []
-    for start, is_none, end in spans:
-        since, until = (None if is_none else start), end
+    for start, is_late, end in spans:
+        since, until = (None if is_late else start), end
         if seen and start <= seen[-1][1]:
             before, latest = seen.pop()
             since, until = (since if before is None else before), max(latest, end)

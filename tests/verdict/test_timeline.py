@@ -204,7 +204,7 @@ CASES = {
     "refused, and turned away by a session that came later: perhaps since it came back": Case(
         knocks=REFUSED_10,
         samples=(served(1005), turned(1025), turned(1040), served(1055)),
-        outages=[(27.55, 17.75)],
+        outages=[(30.2, 15.1)],
         kinds=["unreachable", "turned_away"],
     ),
     "refused, hung later until it was refused again, and served: refused twice, perhaps once": Case(
