@@ -18,7 +18,7 @@ import json
 import re
 import ssl
 from binascii import Error as Base64Error
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -37,7 +37,7 @@ from probe.model import without_credentials
 
 MAX_BODY = 32 << 20
 CONNECTING = 0.8
-"""Part of the time for an answer that connecting may take: a connection that is cancelled half made stays open."""
+"""Part of the time for an answer that connecting may take: who does not get that far says so himself."""
 
 CREDENTIALS = 10.0
 """Seconds for a kubeconfig and what it names: a program that fetches a token may ask a cloud for it."""
@@ -142,7 +142,9 @@ class Api:
     async def _send(self, ask: Ask) -> httpx2.Response:
         client = await self._connected()
         try:
-            return await client.send(client.build_request("GET", ask.path, params=dict(ask.params)), stream=True)
+            trace = {"trace": _Handshake()}
+            request = client.build_request("GET", ask.path, params=dict(ask.params), extensions=trace)
+            return await client.send(request, stream=True)
         except httpx2.HTTPError as error:
             raise Refusal(f"{self._access}: {self._transport(error)}", kind=_CONNECTION) from None
         except (httpx2.InvalidURL, *_UNUSABLE) as error:
@@ -231,6 +233,19 @@ class Api:
         except (ValueError, OverflowError):
             return
         self._told = seconds, asyncio.get_running_loop().time()
+
+
+class _Handshake:
+    """A trace for httpx2: closes the connection of a request cancelled amid its TLS handshake; nobody else does."""
+
+    def __init__(self) -> None:
+        self._close: Callable[[], Awaitable[None]] | None = None
+
+    async def __call__(self, event: str, told: dict[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            self._close = told["return_value"].aclose
+        elif event == "connection.start_tls.failed" and self._close:
+            await self._close()
 
 
 def _kind(code: int, ask: Ask) -> str:
