@@ -311,9 +311,9 @@ class PodLog:
         return self._patience.ending if ending else self._patience.quiet
 
     def _shorten_leash(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._leash is not None and (due := self._leash.when()) is not None:
-            self._leash.reschedule(min(due, loop.time() + self._silence))
+        if self._leash is None or self._leash.expired() or (due := self._leash.when()) is None:
+            return
+        self._leash.reschedule(min(due, asyncio.get_running_loop().time() + self._silence))
 
     async def _refused(self, refusal: Refusal) -> float:
         """Tell what is wrong, unless it is only that the pod is gone; how long the server wants to be left alone."""

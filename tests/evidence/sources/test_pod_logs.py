@@ -134,6 +134,22 @@ async def test_a_list_without_pods_that_arrives_late_says_nothing_of_a_newer_one
     assert "check the selector" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("turns", range(3))
+async def test_a_pod_that_goes_in_the_moment_in_which_its_log_is_quiet_for_too_long(tmp_path: Path, turns: int) -> None:
+    cluster = Cluster()
+    cluster.log(cluster.add("mailserver-1"), "known")
+    async with following(cluster, tmp_path, patience=replace(BRIEF, quiet=0.2)) as scene:
+        pod = cluster.add("mailserver-2")
+        cluster.log(pod, "first")
+        await scene.reading.until(lambda: scene.texts == ["first"])
+        cluster.delete(pod)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        time.sleep(0.21)  # noqa: ASYNC251 - the loop is busy meanwhile
+        cluster.log(cluster.add("mailserver-3"), "second")
+        await scene.receives("first", "second")
+
+
 @pytest.mark.parametrize("late", [False, True])
 async def test_a_restarted_container(tmp_path: Path, *, late: bool) -> None:
     """The end of the run before comes from its kept log, also if the status tells of the restart only later."""
