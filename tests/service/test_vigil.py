@@ -257,7 +257,7 @@ async def test_a_baseline_that_meets_a_rate_limit_is_tried_again_once_that_is_ov
     straight = world.way(Scene.STRAIGHT, Service.SMTP)
     assert straight is not None
     await world.junctions[Service.SMTP].lead(Limited(count, straight))
-    async with vigil_over(world, tmp_path, Wanted(until_stable=90.0)) as one:
+    async with vigil_over(world, tmp_path, Wanted(until_stable=90.0, max_outage=10.0)) as one:
         one.vigil.baseline.limit_lasts = 2.0
         await until(lambda: tried_again(one.vigil.told()), "what is waited for")
         assert one.vigil.told().began is None
