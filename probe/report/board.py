@@ -280,8 +280,8 @@ class Lines:
     def _back(self, gap: Gap, ended: Edge, gaps: Sequence[Gap]) -> str:
         after = turned_into(gap, gaps)
         if after is not None:
-            turned = f"{kind(gap)} turned into {how(after)} by {self._times.clock(ended.by)}"
-            return f"{gap.endpoint}: {turned}, after {length(gap)}"
+            now = f"{how(after)} from {self._times.clock(ended.by)} on"
+            return f"{gap.endpoint}: {now}, after {length(gap)} ({kind(gap)})"
         if gap.kind is GapKind.UNREACHABLE:
             return f"{gap.endpoint} came back {when(ended, self._times)} after {length(gap)} ({kind(gap)})"
         if gap.kind is GapKind.WAITED:

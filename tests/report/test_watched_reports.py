@@ -206,7 +206,7 @@ def test_who_was_masked_and_then_goes_is_not_told_to_be_back() -> None:
     masked = replace(masked, ended=Edge(1030.0, out.began.by), judgement=judgement(Verdict.MASKED))
     stream, seen = io.StringIO(), watched(endpoint(gaps=(masked, out)), ending=None)
     Lines(stream, TIMES).show(seen)
-    assert "vip/smtp: masked by node turned into no answer by 00:17:18.1, after 26.5" in stream.getvalue()
+    assert "vip/smtp: no answer from 00:17:18.1 on, after 26.5 s ± 11.5 (masked by node)" in stream.getvalue()
     assert "not critical any more" not in stream.getvalue()
     for told in (printed(seen), printed(seen, 30), watched_html.render(seen, TIMES)):
         words = " ".join(told.split())
