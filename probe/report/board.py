@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -22,7 +22,7 @@ from probe.report.table import STYLES
 from probe.report.text import both_ends, one_line, span
 from probe.report.watched_words import MARKS, Times, blinds, ends, exactly, kind, length, limited, moved, proved, when
 from probe.verdict.ending import awaited, closing, given_up_at, longest, nears_its_end
-from probe.verdict.shown import how, lasting, standing, turned_into
+from probe.verdict.shown import how, lasting, real_outages, standing, turned_into
 
 Show = Callable[[Watched], None]
 
@@ -139,15 +139,20 @@ def board(watched: Watched, width: int, height: int) -> RenderableType:
 
 def _row(watched: Watched, endpoint: WatchedEndpoint, widths: Widths) -> tuple[Text, ...]:
     severity, state = standing(endpoint, watched.until)
-    gap = lasting(endpoint)
-    out = watched.until - gap.began.moment if gap else 0.0
-    clock = f"{out:.{1 if out < TENTHS_UP_TO else 0}f} s" if gap else ""
+    out = _seconds_out(endpoint, watched.until)
+    clock = "" if out is None else f"{out:.{1 if out < TENTHS_UP_TO else 0}f} s"
     told = Text(f"{MARKS[severity]} {state}", style=STYLES[severity])
     strip = strip_of(watched, endpoint, widths.strip)
     latest = endpoint.samples[-1] if endpoint.samples else None
     ago = f"{proved(latest)}, {span(watched.until - latest.at)} ago" if latest else ""
     session = Text(one_line(ago, max(widths.session, 1)), style="dim")
     return Text(both_ends(str(endpoint.name), widths.name)), told, Text(clock, style="bold red"), strip, session
+
+
+def _seconds_out(endpoint: WatchedEndpoint, until: float) -> float | None:
+    """How long the outage that lasts is by now, as --max-outage counts it: also what it was before it changed."""
+    lasts = [gap for gap in real_outages(endpoint) if gap.ended is None] if lasting(endpoint) else []
+    return replace(lasts[-1], seen=max(lasts[-1].seen, until)).seconds if lasts else None
 
 
 def strip_of(watched: Watched, endpoint: WatchedEndpoint, width: int) -> Text:
@@ -275,8 +280,8 @@ class Lines:
     def _back(self, gap: Gap, ended: Edge, gaps: Sequence[Gap]) -> str:
         after = turned_into(gap, gaps)
         if after is not None:
-            turned = f"{kind(gap)} turned into {how(after)} by {self._times.clock(ended.by)}"
-            return f"{gap.endpoint}: {turned}, after {length(gap)}"
+            now = f"{how(after)} from {self._times.clock(ended.by)} on"
+            return f"{gap.endpoint}: {now}, after {length(gap)} ({kind(gap)})"
         if gap.kind is GapKind.UNREACHABLE:
             return f"{gap.endpoint} came back {when(ended, self._times)} after {length(gap)} ({kind(gap)})"
         if gap.kind is GapKind.WAITED:

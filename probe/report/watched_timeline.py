@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from probe.model import Gap, GapKind, Standing, Watched, WatchedEndpoint
 from probe.report.markup import Html, element
 from probe.report.watched_words import Times, exactly, kind, length, proved, runs, went, when
+from probe.verdict import shown
+from probe.verdict.served import MILD
 
 WIDE, HIGH = 1000, 40
 THIN = 2.5
@@ -92,9 +94,10 @@ def _row(endpoint: WatchedEndpoint, frame: Frame, watched: Watched, times: Times
         role="img",
         aria_label=_label(endpoint, gaps, times),
     )
-    lasts = " and lasting" if any(gap.ended is None for gap in gaps) else ""
-    longest = max(gaps, key=lambda gap: gap.seconds, default=None)
-    out = f"{length(longest).partition(',')[0]}{lasts}" if longest else "no outage"
+    whole = [gap for gap in shown.outages(endpoint) if frame.holds(gap.began.moment, _end(gap, watched))]
+    lasts = " and lasting" if any(gap.ended is None for gap in whole) else ""
+    longest = max(whole, key=lambda gap: (gap.kind not in MILD, gap.seconds), default=None)
+    out = f"{shown.length(longest)}{lasts}" if longest else "no outage"
     return element("li", element("span", str(endpoint.name), class_="name"), drawn, element("span", out, class_="out"))
 
 

@@ -2,7 +2,8 @@
 
 Endpoints of a path share its address, and so its announcer, its node and its way. If all of them went and came back
 together, they went for one reason, and each knock at any of them bounds the same moment. Where their edges do not
-overlap they did not share it, and the edge spans all of theirs.
+overlap they did not share it, and the edge spans all of theirs. Where there was no moment at which all were out, as in
+a restart of one after the other, nothing was together.
 """
 
 from __future__ import annotations
@@ -45,26 +46,27 @@ def shared(endpoints: Sequence[WatchedEndpoint]) -> tuple[Shared, ...]:
 
 
 def _of_path(path: str, gaps: Sequence[Sequence[Gap]]) -> Iterable[Shared]:
-    for gap in gaps[0]:
-        together = [next((one for one in others if _overlap(gap, one)), None) for others in gaps[1:]]
-        held = (gap, *(one for one in together if one is not None))
-        if len(held) == len(gaps):
-            ends = [one.ended for one in held if one.ended is not None]
-            yield Shared(
-                path=path,
-                endpoints=len(gaps),
-                began=_narrowed([one.began for one in held]),
-                ended=_narrowed(ends) if len(ends) == len(held) else None,
-                gaps=held,
-            )
+    together: list[tuple[Gap, ...]] = [(gap,) for gap in gaps[0]]
+    for others in gaps[1:]:
+        together = [(*held, one) for held in together for one in others if _meet((*held, one))]
+    for held in together:
+        ends = [one.ended for one in held if one.ended is not None]
+        yield Shared(
+            path=path,
+            endpoints=len(gaps),
+            began=_narrowed([one.began for one in held]),
+            ended=_narrowed(ends) if len(ends) == len(held) else None,
+            gaps=held,
+        )
 
 
 def _unreachable(endpoint: WatchedEndpoint) -> Sequence[Gap]:
     return [gap for gap in endpoint.gaps if gap.kind is GapKind.UNREACHABLE]
 
 
-def _overlap(one: Gap, other: Gap) -> bool:
-    return one.began.by <= _until(other) and other.began.by <= _until(one)
+def _meet(gaps: Sequence[Gap]) -> bool:
+    """Whether all of them were at one moment, as far as edges tell."""
+    return max(gap.began.by for gap in gaps) <= min(map(_until, gaps))
 
 
 def _until(gap: Gap) -> float:

@@ -17,6 +17,7 @@ from probe.model import (
     Edge,
     Ending,
     EndpointName,
+    Gap,
     GapKind,
     Moved,
     Service,
@@ -205,7 +206,7 @@ def test_who_was_masked_and_then_goes_is_not_told_to_be_back() -> None:
     masked = replace(masked, ended=Edge(1030.0, out.began.by), judgement=judgement(Verdict.MASKED))
     stream, seen = io.StringIO(), watched(endpoint(gaps=(masked, out)), ending=None)
     Lines(stream, TIMES).show(seen)
-    assert "vip/smtp: masked by node turned into no answer by 00:17:18.1, after 26.5" in stream.getvalue()
+    assert "vip/smtp: no answer from 00:17:18.1 on, after 26.5 s ± 11.5 (masked by node)" in stream.getvalue()
     assert "not critical any more" not in stream.getvalue()
     for told in (printed(seen), printed(seen, 30), watched_html.render(seen, TIMES)):
         words = " ".join(told.split())
@@ -238,9 +239,37 @@ def test_a_narrow_board_tells_names_apart_and_keeps_the_state(width: int, more: 
     assert isinstance(console.file, io.StringIO)
     rows = [line.split() for line in console.file.getvalue().splitlines() if "✗" in line]
     assert len({row[0] for row in rows}) == 2, rows
-    assert all(row[1:5] == ["✗", "silent_drop", "990.0", "s"] for row in rows), rows
+    assert all(row[1:5] == ["✗", "silent_drop", "989.9", "s"] for row in rows), rows
     if width >= 40 and not more:
         assert [row[0] for row in rows] == [str(name) for name in names]
+
+
+REFUSED = gap(1020.0, 1045.0, how=("refused",))
+MUTE = replace(
+    REFUSED, kind=GapKind.CRITICAL, how=("no_greeting",), began=REFUSED.ended or REFUSED.began, seen=1050.5, ended=None
+)
+TURNED = gap(1020.0, 1047.0, kind=GapKind.TURNED_AWAY, how=("service_error",))
+
+
+@pytest.mark.parametrize(
+    ("gaps", "clock", "figure"),
+    [
+        ((REFUSED, MUTE), "✗ no_greeting 30.9 s", "at least 30.4 s and lasting"),
+        ((REFUSED, replace(MUTE, began=Edge(1044.9, 1048.0))), "✗ no_greeting 24.8 s", "at least 24.8 s and lasting"),
+        ((gap(1005.0, 1007.0), TURNED), "✓ preserved", "2.0 s ± 0.2"),
+        ((TURNED,), "✓ preserved", "27.0 s ± 0.2"),
+        ((), "✓ preserved", "no outage"),
+    ],
+    ids=["changed", "perhaps-two", "outage-before-what-is-none", "none", "well"],
+)
+def test_the_figure_beside_a_strip_is_of_a_whole_outage(gaps: tuple[Gap, ...], clock: str, figure: str) -> None:
+    """As --max-outage counts it: who looks at the clock decides by it."""
+    seen = watched(endpoint(gaps=gaps), ending=None, until=1051.0)
+    console = Console(file=io.StringIO(), width=80, height=24, color_system=None)
+    console.print(board(seen, 80, 24))
+    assert isinstance(console.file, io.StringIO)
+    assert f"vip/smtp {clock} ▁" in " ".join(console.file.getvalue().split())
+    assert Page(watched_html.render(seen, TIMES)).figures[0] == figure
 
 
 class Page(HTMLParser):
@@ -252,6 +281,8 @@ class Page(HTMLParser):
         self.links: list[str] = []
         self.labels: list[str] = []
         self.bars: list[tuple[str, float, float]] = []
+        self.figures: list[str] = []
+        self._is_figure = False
         self.text = ""
         self.feed(html)
 
@@ -260,11 +291,13 @@ class Page(HTMLParser):
         told = dict(attrs)
         self.links += [told[key] or "" for key in ("href", "src") if key in told]
         self.labels += [told["aria-label"] or ""] if tag == "svg" else []
+        self._is_figure = told.get("class") == "out"
         if tag == "rect":
             self.bars.append((told["class"] or "", float(told["x"] or 0), float(told["width"] or 0)))
 
     def handle_data(self, data: str) -> None:
         self.text += data
+        self.figures += [data] if self._is_figure else []
 
 
 def test_the_page_is_whole_by_itself_and_says_everything_in_words() -> None:
@@ -436,9 +469,8 @@ def test_a_session_that_was_served_late_is_told_with_the_time_that_it_waited() -
 
 
 def test_a_stretch_of_sessions_that_were_turned_away_is_told_everywhere_and_is_no_outage() -> None:
-    turned = gap(1020.0, 1047.0, kind=GapKind.TURNED_AWAY, how=("service_error",))
     samples = (sample(1000.0), sample(1020.1, Verdict.SERVICE_ERROR), sample(1047.1))
-    seen = watched(endpoint(gaps=(turned,), samples=samples), wanted=Wanted(max_outage=10.0))
+    seen = watched(endpoint(gaps=(TURNED,), samples=samples), wanted=Wanted(max_outage=10.0))
     told = printed(seen)
     assert re.search(r"smtp +✓ preserved +0 +- ", told), told
     assert re.search(r"00:17:00.0 +00:17:27.0 +27.0 s ± 0.2 +turned away: service_error", told), told

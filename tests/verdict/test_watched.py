@@ -11,9 +11,11 @@ from probe.model import (
     Cadence,
     Edge,
     Ending,
+    EndpointName,
     Gap,
     GapKind,
     Sample,
+    Service,
     Severity,
     Span,
     Verdict,
@@ -413,3 +415,9 @@ def test_endpoints_that_did_not_go_together_share_nothing() -> None:
     (wide,) = shared(lagging)
     assert (wide.began.after, wide.began.by) == (1009.9, 1012.1)
     assert SMTP in {one.endpoint for one in wide.gaps}
+    submission = EndpointName("vip", Service.SUBMISSION, 587)
+    early, late = (gap(1010.0 + after, 1014.0 + after, endpoint=submission) for after in (0.0, 15.0))
+    rolled = endpoint(gaps=(gap(1010.0, 1030.0),)), endpoint(IMAPS, gaps=(gap(1026.0, 1029.0, endpoint=IMAPS),))
+    assert shared((*rolled, endpoint(submission, gaps=(early,)))) == (), "each beside the first, never all at once"
+    (together,) = shared((*rolled, endpoint(submission, gaps=(early, late))))
+    assert late in together.gaps
