@@ -41,6 +41,8 @@ OF_PROMETHEUS = {"ALERTS", "up"}
 OF_PROBE = {"mailprobe_unfinished"}
 """Told by /probe alone, beside metrics of the catalogue."""
 
+ELSEWHERE = "In a container, a pod, with secrets of systemd, or with TLS on the page: [how these are typed there](../by-hand.md)"
+
 KUBECTL = {
     "auth": {"--as"},
     "cordon": set[str](),
@@ -54,9 +56,6 @@ KUBECTL = {
 }
 """Options that its subcommands have, as far as they are needed, beside `-n`: read up in the help of kubectl 1.32."""
 
-ELSEWHERE = (
-    "In a container, a pod, with secrets of systemd, or with TLS on the page: [how these are typed there](../by-hand.md)."
-)
 ASKS = "doveadm auth test "
 """Without a terminal it reads no password, and says that whatever it read is wrong."""
 
@@ -180,6 +179,18 @@ def test_commands_of_ours_in_runbooks_are_understood() -> None:
             command.make_context("probe", words)
         else:
             command.commands[words[0]].make_context(words[0], words[1:])
+
+
+def test_what_runbooks_look_for_in_the_probe_s_log_is_told_there() -> None:
+    """As a verdict, or in an event that is no mere information."""
+    code = "".join(file.read_text(encoding="utf-8") for file in (REPOSITORY / "probe/service").rglob("*.py"))
+    events = re.findall(r'(?:warn\(|tell\("(?:error|warning)", )\s*f?"([^"]+)"', code)
+    text = "\n".join(page.read_text(encoding="utf-8") for page in [*RUNBOOKS.iterdir()])
+    told = re.findall(r"journalctl -u mailprobe [^|\n`]*\| (grep [^|\n`]+)", text)
+    assert len(told) > 1
+    for one in told:
+        sought = shlex.split(one)[-1]
+        assert sought in {*Verdict} or any(sought in event for event in events), one
 
 
 def test_kubectl_in_runbooks_knows_its_options_and_has_a_terminal_where_a_password_is_asked_for() -> None:
