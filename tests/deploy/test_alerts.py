@@ -41,7 +41,7 @@ OF_PROMETHEUS = {"ALERTS", "up"}
 OF_PROBE = {"mailprobe_unfinished"}
 """Told by /probe alone, beside metrics of the catalogue."""
 
-ELSEWHERE = "In a container, a pod, with secrets of systemd, or with TLS on the page: [how these are typed there](../by-hand.md)"
+ELSEWHERE = "In a container, a pod, with secrets of systemd, or with TLS on the page: [how these are typed there]"
 
 KUBECTL = {
     "auth": {"--as"},
@@ -153,7 +153,7 @@ def test_every_runbook_is_an_alert_s_and_has_its_sections() -> None:
         assert f"amtool silence add alertname={alert} " in text, page.name
         for section in ("Confirm by hand", "Silence"):
             assert "```\n" in text.partition(f"## {section}")[2].partition("\n## ")[0], (page.name, section)
-        assert ELSEWHERE in text.partition("## Confirm by hand")[2].partition("```")[0], page.name
+        assert f"{ELSEWHERE}(../by-hand.md)." in text.partition("## Confirm by hand")[2].partition("```")[0], page.name
         assert re.findall(r"curl -s(?!S).*", text) == [], "what fails must not look like nothing there"
 
 
