@@ -94,18 +94,25 @@ def find_config(
     named = explicit or environment.get(FILE_VARIABLE)
     if named:
         chosen = cwd / named
-        if not chosen.exists():
+        if not _is_there(chosen):
             by = "--config" if explicit else f"${FILE_VARIABLE}"
             raise ConfigurationNotFound([str(chosen)], f"the file that {by} names")
         return chosen
     places = (cwd / LOCAL_FILE, system)
-    chosen_place = next((place for place in places if place.exists()), None)
+    chosen_place = next((place for place in places if _is_there(place)), None)
     if chosen_place is None:
         expected = f"one of them, or a file named by --config or ${FILE_VARIABLE}"
         raise ConfigurationNotFound(map(str, places), expected)
     if _is_another(system, chosen_place):
         notice(f"the configuration is {chosen_place}, and not {system}: --config FILE takes another one")
     return chosen_place
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError:  # a directory that is not ours, say: whoever reads it is told so
+        return True
 
 
 def _is_another(file: Path, chosen: Path) -> bool:

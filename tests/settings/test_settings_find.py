@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from probe.settings import ConfigurationNotFound, find_config
+from probe.settings import ConfigurationError, ConfigurationNotFound, find_config, load
 
 
 def touch(file: Path) -> Path:
@@ -48,6 +48,15 @@ def test_all_places_are_told(tmp_path: Path) -> None:
         f"no configuration: 1 fault\n  the file: found no file at {tmp_path}/mailprobe.yaml, "
         f"{tmp_path}/etc/mailprobe.yaml, expected one of them, or a file named by --config or $MAILPROBE_CONFIG"
     )
+
+
+def test_a_file_that_is_not_for_us_to_see_is_taken_and_says_why_it_cannot_be_read(tmp_path: Path) -> None:
+    """As one in a directory that is not ours, which root, who runs these tests, may enter."""
+    hidden = "x" * 300
+    chosen, _ = find(hidden, tmp_path, tmp_path / hidden)
+    assert (chosen, find(None, tmp_path, chosen)) == (tmp_path / hidden, (chosen, []))
+    with pytest.raises(ConfigurationError, match="found File name too long, expected a readable file"):
+        load(chosen, environment={}, hostname="host")
 
 
 @pytest.mark.parametrize(("explicit", "by"), [("absent.yaml", "--config"), (None, "$MAILPROBE_CONFIG")])
