@@ -118,9 +118,9 @@ bench-daemon: $(VENV)/.check
 bench-dashboard: $(VENV)/.check lab-packages
 	$(BIN)/python bench/bench_dashboard.py
 
-# Half an hour; writes docs/soak.md and its plot.
+# Three quarters of an hour; writes docs/soak.md and its plot.
 soak: $(VENV)/.check
-	$(BIN)/python bench/soak.py 30 docs/soak.md
+	$(BIN)/python bench/soak.py 45 docs/soak.md
 
 bench-switches: $(VENV)/.check lab-packages
 	$(BIN)/python bench/bench_switches.py
@@ -128,7 +128,7 @@ bench-switches: $(VENV)/.check lab-packages
 bench-drains: $(VENV)/.check lab-packages
 	$(BIN)/python bench/bench_drains.py
 
-# Every alert from its fault to the webhook and back, with all times as users have them: an hour and a half. Not of `bench`.
+# Every alert from its fault to the webhook and back, with all times as users have them: two hours and a half. Not of `bench`.
 bench-alerts: $(VENV)/.check lab-packages
 	$(BIN)/python bench/bench_alerts.py network
 	$(BIN)/python bench/bench_alerts.py listeners

@@ -459,7 +459,7 @@ fi
 say "after: is all well?"
 gate "$after"
 [ "$watched" -le 3 ] || written='no report, for the watch was lost'
-what="the watch's is $watched, and probe says $code; what was watched is in $written"
+what="the watch ended with $watched, and probe says $code; what was watched is in $written"
 if [ "$drained" -ne 0 ]; then
     say "kubectl drain failed (exit code $drained); $what; $GIVE_BACK"
     exit 70

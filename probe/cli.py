@@ -200,7 +200,7 @@ def explain(context: click.Context, *, config: Path | None, form: str, files: tu
     from probe.service.explain import explain as explained
     from probe.service.saved_logs import STANDARD_INPUT, size_in_all
 
-    names, called = named_by(config or context.obj)
+    names, called = named_by(config or context.obj, _say)
     logs = files or (STANDARD_INPUT,)
     if STANDARD_INPUT in logs and sys.stdin is not None and sys.stdin.isatty():
         click.echo("probe: reading standard input; Ctrl-D ends it, Ctrl-C too", err=True)
@@ -322,7 +322,7 @@ def _found(config: Path | None) -> Path:
     from probe.settings import ConfigurationError, find_config
 
     try:
-        return find_config(config, environment=os.environ, cwd=Path.cwd())
+        return find_config(config, environment=os.environ, cwd=Path.cwd(), notice=_say)
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from error
 

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def named_by(config: Path | None) -> tuple[Names, dict[Address, str]]:
+def named_by(config: Path | None, notice: Callable[[str], None]) -> tuple[Names, dict[Address, str]]:
     """Whose addresses are whose, and what nodes are called: by the configuration where there is a sound one.
 
     Only a file that was asked for has to be there and sound.
     """
     asked_for = config is not None or bool(os.environ.get("MAILPROBE_CONFIG"))
     try:
-        chosen = find_config(config, environment=os.environ, cwd=Path.cwd())
+        chosen = find_config(config, environment=os.environ, cwd=Path.cwd(), notice=notice)
         settings = load(chosen, environment=os.environ, hostname=socket.gethostname())
     except ConfigurationNotFound as error:
         if asked_for:

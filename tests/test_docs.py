@@ -61,6 +61,15 @@ def test_make_targets_that_are_named_exist() -> None:
         assert named <= targets, (page.name, named - targets)
 
 
+def test_lines_for_cron_name_the_command_with_its_whole_path() -> None:
+    """Debian's cron looks into /usr/bin and /bin."""
+    programs = [
+        one for page in PAGES for one in re.findall(r"^(?:[\d*/,-]+ ){5}\w+ +(\S+)", page.read_text("utf-8"), re.M)
+    ]
+    assert programs
+    assert [one for one in programs if not one.startswith("/")] == []
+
+
 def test_every_rule_of_explain_is_in_its_document_with_its_severity() -> None:
     concluded = read("docs/explain.md").partition("## JSON")[0]
     rows = dict(re.findall(r"^\| `([\w-]+)` \| ([\w ]+) \|", concluded, re.M))

@@ -1,6 +1,11 @@
 # mailprobe by Terraform: the account in the mail server's cluster, the probe in another one, one values file for both.
 #
-#   terraform apply -var values=values.yaml -var mail_context=mail -var probe_context=outpost
+#   terraform -chdir=deploy/terraform init
+#   terraform -chdir=deploy/terraform apply -var values="$PWD/values.yaml" -var mail_context=mail -var probe_context=outpost \
+#     -var 'image={repository="registry.example.org/mailprobe",tag="TAG"}'
+#
+# Before it, the image is built and pushed, and where the values have hostNetwork the namespace in the probe's cluster is made and
+# labelled: docs/helm.md has both. Terraform does neither, and since it waits for no pod, it does not see what is missing.
 #
 # Written for version 3 of the helm provider. The probe needs two Secrets in its namespace before it begins, its login and
 # the account's kubeconfig: docs/helm.md says how they are made. They are not made here, for what Terraform makes it also

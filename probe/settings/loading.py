@@ -9,7 +9,7 @@ stood in for it.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -79,25 +79,47 @@ def load(path: Path, *, environment: Mapping[str, str], hostname: str) -> Settin
 
 
 def find_config(
-    explicit: str | Path | None, *, environment: Mapping[str, str], cwd: Path, system: Path = SYSTEM_FILE
+    explicit: str | Path | None,
+    *,
+    environment: Mapping[str, str],
+    cwd: Path,
+    notice: Callable[[str], None],
+    system: Path = SYSTEM_FILE,
 ) -> Path:
     """Choose the file: the one asked for, $MAILPROBE_CONFIG, ./mailprobe.yaml, or the system's.
 
-    Whoever names a file means that one: only without a name is there a choice. Raises ConfigurationNotFound.
+    Whoever names a file means that one: only without a name is there a choice, and `notice` hears of it where both are
+    there. Raises ConfigurationNotFound.
     """
     named = explicit or environment.get(FILE_VARIABLE)
     if named:
         chosen = cwd / named
-        if not chosen.exists():
+        if not _is_there(chosen):
             by = "--config" if explicit else f"${FILE_VARIABLE}"
             raise ConfigurationNotFound([str(chosen)], f"the file that {by} names")
         return chosen
     places = (cwd / LOCAL_FILE, system)
-    chosen_place = next((place for place in places if place.exists()), None)
+    chosen_place = next((place for place in places if _is_there(place)), None)
     if chosen_place is None:
         expected = f"one of them, or a file named by --config or ${FILE_VARIABLE}"
         raise ConfigurationNotFound(map(str, places), expected)
+    if _is_another(system, chosen_place):
+        notice(f"the configuration is {chosen_place}, and not {system}: --config FILE takes another one")
     return chosen_place
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError:  # a directory that is not ours, say: whoever reads it is told so
+        return True
+
+
+def _is_another(file: Path, chosen: Path) -> bool:
+    try:
+        return not file.samefile(chosen)
+    except OSError:  # it is not there, or not for us to see
+        return False
 
 
 def _read(path: Path) -> bytes:

@@ -22,8 +22,9 @@ _PREFACE = """\
 <!-- Written by `python -m probe.settings.reference > docs/configuration.md` from the models in probe/settings. -->
 
 mailprobe reads one YAML file: the one `--config` names, else `$MAILPROBE_CONFIG`, else `./mailprobe.yaml`, else
-`/etc/mailprobe/mailprobe.yaml`. `mailprobe.example.yaml` is a commented file to start from; `probe check-config` tells
-every fault of a file at once; `probe schema` prints its JSON Schema for editors.
+`/etc/mailprobe/mailprobe.yaml`; where both of these are there, a line on standard error says which one it is.
+`mailprobe.example.yaml` is a commented file to start from; `probe check-config` tells every fault of a file at once;
+`probe schema` prints its JSON Schema for editors.
 
 - Unknown keys are errors, and so is a key given twice. A key without a value is the same as no key.
 - Durations have a unit: `250ms`, `30s`, `5m`, `12h`, `30d`. Networks are addresses or CIDRs without host bits.

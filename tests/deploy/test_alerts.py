@@ -41,6 +41,8 @@ OF_PROMETHEUS = {"ALERTS", "up"}
 OF_PROBE = {"mailprobe_unfinished"}
 """Told by /probe alone, beside metrics of the catalogue."""
 
+ELSEWHERE = "In a container, a pod, with secrets of systemd, or with TLS on the page: [how these are typed there]"
+
 KUBECTL = {
     "auth": {"--as"},
     "cordon": set[str](),
@@ -151,7 +153,8 @@ def test_every_runbook_is_an_alert_s_and_has_its_sections() -> None:
         assert f"amtool silence add alertname={alert} " in text, page.name
         for section in ("Confirm by hand", "Silence"):
             assert "```\n" in text.partition(f"## {section}")[2].partition("\n## ")[0], (page.name, section)
-        assert "](../by-hand.md)" in text.partition("## Confirm by hand")[2].partition("```")[0], page.name
+        assert f"{ELSEWHERE}(../by-hand.md)." in text.partition("## Confirm by hand")[2].partition("```")[0], page.name
+        assert re.findall(r"curl -s(?!S).*", text) == [], "what fails must not look like nothing there"
 
 
 def test_the_runbook_of_whatever_inhibits_others_says_so() -> None:
@@ -176,6 +179,18 @@ def test_commands_of_ours_in_runbooks_are_understood() -> None:
             command.make_context("probe", words)
         else:
             command.commands[words[0]].make_context(words[0], words[1:])
+
+
+def test_what_runbooks_look_for_in_the_probe_s_log_is_told_there() -> None:
+    """As a verdict, or in an event that is no mere information."""
+    code = "".join(file.read_text(encoding="utf-8") for file in (REPOSITORY / "probe/service").rglob("*.py"))
+    events = re.findall(r'(?:warn\(|tell\("(?:error|warning)", )\s*f?"([^"]+)"', code)
+    text = "\n".join(page.read_text(encoding="utf-8") for page in [*RUNBOOKS.iterdir()])
+    told = re.findall(r"journalctl -u mailprobe [^|\n`]*\| (grep [^|\n`]+)", text)
+    assert len(told) > 1
+    for one in told:
+        sought = shlex.split(one)[-1]
+        assert sought in {*Verdict} or any(sought in event for event in events), one
 
 
 def test_kubectl_in_runbooks_knows_its_options_and_has_a_terminal_where_a_password_is_asked_for() -> None:

@@ -181,7 +181,7 @@ def test_one_watch_lasts_as_long_as_the_drain(stage: Stage) -> None:
         ["probe", "once"],
     ]
     assert "the watch ended with exit code 1" in errors
-    assert "node1 is drained; the watch's is 1, and probe says 0" in errors
+    assert "node1 is drained; the watch ended with 1, and probe says 0" in errors
     assert ENDED not in errors
 
 
@@ -201,14 +201,14 @@ def test_addresses_that_are_masked_afterwards_are_the_result(stage: Stage) -> No
     stage.plays(watch_1=STABLE, drain_1=OVER, once_2="exit 2\n")
     code, errors = stage.run("--stable", "1", "node1")
     assert code == 2
-    assert "node1 is drained; the watch's is 0, and probe says 2" in errors
+    assert "node1 is drained; the watch ended with 0, and probe says 2" in errors
 
 
 def test_a_drain_that_failed_is_told_apart(stage: Stage) -> None:
     stage.plays(watch_1=STABLE, drain_1=OVER + "echo 'cannot evict' >&2; exit 1\n")
     code, errors = stage.run("--stable", "1", "node1")
     assert code == 70
-    assert "kubectl drain failed (exit code 1); the watch's is 0, and probe says 0" in errors
+    assert "kubectl drain failed (exit code 1); the watch ended with 0, and probe says 0" in errors
     assert errors.count("kubectl uncordon node1 gives the node back") == 2, "at once, and at the end"
 
 

@@ -53,7 +53,7 @@ async def test_what_comes_amid_a_drain_is_seen_and_what_is_too_long_stops_it(tmp
             assert await script.wait() == 0, said()
         assert " came back " in said()
         assert re.search("process [0-9]+ has ended: from now on --until-stable counts", said())
-        assert "node1 is drained; the watch's is 0, and probe says 0" in said()
+        assert "node1 is drained; the watch ended with 0, and probe says 0" in said()
         assert (tmp_path / "drain-node1-1.html").stat().st_size > 0
 
         for name in ("begun", "over"):

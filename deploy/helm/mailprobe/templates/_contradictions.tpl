@@ -172,6 +172,8 @@ What one value alone may be is said by values.schema.json; what two keys of `con
 {{- end }}
 {{- if and (eq $file "-") (hasSuffix ".path" $place) }}
 - {{ $place }} is "-", standard input, and nobody writes to a pod's. Take another kind of source.
+{{- else if and (not $found) (hasSuffix ".path" $place) }}
+- {{ $place }} is {{ $file | quote }}, a log that is not mounted: take a source that comes over the network (syslog, loki, kubernetes), or mount its directory with extraVolumes and extraVolumeMounts.
 {{- else if not $found }}
 - {{ $place }} is {{ $file | quote }}, and nothing is mounted there: list its Secret in `secrets` and name the file /run/secrets/NAME/KEY, or mount it with extraVolumes and extraVolumeMounts.
 {{- end }}
