@@ -7,7 +7,8 @@ Rule 2: a session that was served shows the server well from its first octet on,
         for a program that hangs, and the program serves what has waited.
 Rule 3: what a session saw did not begin in time that was out otherwise: it goes on from there, if nobody was served in
         between. It is certain that it did where the session came at once; else nobody saw what was in between, and the
-        length has that in its bound, with what it waited where it was served late.
+        length has that in its bound, with what it waited where it was served late. So it is with two gaps of knocks
+        between which no session was served.
 Rule 4: a session that was served, and much later than those before it, is a gap as well: of the time that it waited,
         for that is certain, though it may have begun any time after the server was last shown well. One that came at
         once as somebody answered again, and was not served at once, may have been slow, or have met a server that hung:
@@ -81,15 +82,32 @@ class Timeline:
         return self.reach.untold + self.unfound
 
     def knocked(self, knock: Knock) -> Timeline:
-        """Go on by one knock."""
-        return replace(self, reach=self.reach.after(knock))
+        """Go on by one knock. A gap that it begins may go on from the one before, unless somebody was served since."""
+        reach, served = self.reach.after(knock), self.served or NEVER
+        if self.reach.gap is None and reach.gap is not None and len(reach.gaps) > 1:
+            before, last = reach.gaps[-2:]
+            last = replace(last, perhaps_from=before.seen if served < before.seen else None)
+            reach = replace(reach, gaps=(*reach.gaps[:-1], last))
+        return replace(self, reach=reach)
 
     def after(self, sample: Sample) -> Timeline:
         """Go on by one session, once the knocks of its time are known.
 
         One that did not take place changes nothing, nor does one that is set aside, but for what it waited before that.
         """
-        return self._once_silent(_until(sample))._found_late(sample)._after(sample) if sample.took_place else self
+        if not sample.took_place:
+            return self
+        told = self._once_silent(_until(sample))._found_late(sample)._after(sample)
+        return told._parted(sample.shown) if serves(sample.verdict) and not sample.aside else told
+
+    def _parted(self, served: float) -> Timeline:
+        """What knocks found next does not go on from what they found before: somebody was served between them."""
+        gaps = self.reach.gaps
+        number = next((number for number, gap in enumerate(gaps) if gap.began.by >= served), 0)
+        if number == 0 or served < gaps[number - 1].seen:
+            return self
+        apart = (*gaps[:number], replace(gaps[number], perhaps_from=None), *gaps[number + 1 :])
+        return replace(self, reach=replace(self.reach, gaps=apart))
 
     def _after(self, sample: Sample) -> Timeline:
         if sample.aside:
@@ -314,13 +332,15 @@ def _stretches(gaps: Sequence[Gap]) -> Iterator[tuple[Gap, ...]]:
 def _goes_on(gap: Gap, told: Sequence[Gap]) -> bool:
     """Whether one goes on from these: it had begun by their end, or nobody was shown to be well between.
 
-    Knocks know when theirs began.
+    Knocks know when theirs began, and not whether anybody was served before that. What was from the start is held
+    against nobody, and it may be over: what began later is not.
     """
     if any(one.ended is None or gap.began.by <= one.ended.by for one in told):
         return True
+    seen, since = max(one.seen for one in told), gap.began.after
     if gap.kind is GapKind.UNREACHABLE:
-        return False
-    return gap.began.after is None or max(one.seen for one in told) >= gap.began.after
+        return gap.perhaps_from is not None and seen >= gap.perhaps_from and not told[0].from_the_start
+    return since is None or seen >= since
 
 
 def seen_in(parts: Sequence[Gap], first: Gap) -> list[Span]:

@@ -64,7 +64,8 @@ ROWS = {
     "verdict-critical": watched(one(Verdict.MASKED), wanted=TOLERANT),
     "outage-perhaps-too-long": watched(out(1010.0, 1040.0), wanted=TOLERANT),
     "comes-and-goes": watched(
-        endpoint(gaps=tuple(gap(at, at + 2.0) for at in (1005.0, 1020.0, 1035.0))), wanted=TOLERANT
+        endpoint(gaps=(gap(1005.0, 1007.0), gap(1020.0, 1022.0, perhaps_from=1006.9), gap(1035.0, 1037.0))),
+        wanted=TOLERANT,
     ),
     "verdict-warning": watched(one(Verdict.RATE_LIMITED)),
     "turned-away": watched(endpoint(gaps=(gap(1010.0, 1045.0, kind=GapKind.TURNED_AWAY),)), wanted=TOLERANT),
