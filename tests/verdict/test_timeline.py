@@ -124,6 +124,9 @@ REFUSED_10 = "-" * 50 + "r" * 50 + "-" * 200
 TWICE_REFUSED = "-" * 50 + "r" * 50 + "-" * 11 + "r" * 40 + "-" * 10
 """And again from 1022.2 to 1030.2."""
 
+SLEPT = "-" * 60 + " " * 190 + "-" * 75
+"""Nobody knocked from 1011.8 to 1050."""
+
 CASES = {
     "hung for a while, and served what waited": Case(
         samples=(served(1000), served(1015), served(1030.0, 22.0), served(1060)),
@@ -464,6 +467,30 @@ CASES = {
         knocks=TWICE_REFUSED + "r" * 10 + "-" * 10,
         samples=(served(1005), served(1030.3), served(1035)),
         outages=[(15.1, 5.3), (2.0, 0.2)],
+    ),
+    "refused, and nobody knocked for a while amid it: that is in its bound": Case(
+        knocks="-" * 50 + "r" * 50 + " " * 50 + "r" * 50 + "-" * 10,
+        samples=(served(1005), served(1040.3)),
+        outages=[(20.0, 10.2)],
+    ),
+    "one SYN was lost before a while without knocks, and one after it: each by chance": Case(
+        knocks="-" * 50 + "x" + " " * 200 + "x" + "-" * 10, samples=(served(1005), served(1051)), outages=[]
+    ),
+    "masked, and again after this machine slept": Case(
+        knocks=SLEPT, samples=(served(1000), sample(1010, MASKED), sample(1055, MASKED)), outages=[(0.0, 49.95)]
+    ),
+    "masked, and not greeted after this machine slept": Case(
+        knocks=SLEPT,
+        samples=(served(1000), sample(1010, MASKED), hung(1055, 5.0), served(1062)),
+        outages=[(33.5, 28.5)],
+    ),
+    "not greeted, for this machine slept meanwhile: nobody knows since when": Case(
+        knocks=SLEPT, samples=(served(1000), hung(1010, 45.0), served(1060)), outages=[(30.0, 30.0)]
+    ),
+    "waited as this machine slept, and its way had gone after that": Case(
+        knocks=SLEPT[:-25] + "r" * 10 + "-" * 15,
+        samples=(served(1000), hung(1002, 50.0, aside=True), served(1060)),
+        outages=[(2.0, 0.2)],
     ),
     "masked since it came back": Case(
         knocks=REFUSED_10,

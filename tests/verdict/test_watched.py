@@ -410,6 +410,9 @@ def test_endpoints_that_did_not_go_together_share_nothing() -> None:
     apart = (endpoint(gaps=(gap(1010.0, 1012.0),)), endpoint(IMAPS, gaps=(gap(1020.0, 1022.0, endpoint=IMAPS),)))
     assert shared(apart) == ()
     assert shared((endpoint(gaps=(gap(1010.0, 1012.0),)),)) == ()
+    unseen = (Span(1012.0, 1018.0),)
+    slept = [endpoint(name, gaps=(gap(1010.0, 1020.0, endpoint=name, unseen=unseen),)) for name in (SMTP, IMAPS)]
+    assert shared(slept) == (), "nobody knows whether it was once or twice"
     lagging = (endpoint(gaps=(gap(1010.0, 1020.0),)), endpoint(IMAPS, gaps=(gap(1012.0, 1019.0, endpoint=IMAPS),)))
     (wide,) = shared(lagging)
     assert (wide.began.after, wide.began.by) == (1009.9, 1012.1)
