@@ -77,6 +77,8 @@ class Gap:
     `how`: every failure of its knocks, or every verdict of its sessions, in order, each once. `judgement`: that of a
     session in it, which names it and knows the cause. `unseen`: stretches amid it in which nobody looked, in order: it
     may have been well then, and have been two outages or more. So only the longest stretch without one is certain.
+    `perhaps_from`: when what was before it was last seen, where it may go on from that, and nobody knows: None where
+    it is certain that it does, or that it does not.
     """
 
     endpoint: EndpointName
@@ -87,6 +89,7 @@ class Gap:
     how: tuple[str, ...] = ()
     judgement: Judgement | None = None
     unseen: tuple[Span, ...] = ()
+    perhaps_from: float | None = None
 
     @property
     def from_the_start(self) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from probe.model import Gap, GapKind, Standing, Watched, WatchedEndpoint
+from probe.model import Gap, GapKind, Span, Standing, Watched, WatchedEndpoint
 from probe.report.markup import Html, element
 from probe.report.watched_words import Times, exactly, kind, length, proved, runs, went, when
 from probe.verdict import shown
@@ -121,12 +121,14 @@ def _marks(endpoint: WatchedEndpoint, gaps: list[Gap], frame: Frame, watched: Wa
 
 
 def _unreachable(gap: Gap, frame: Frame, watched: Watched) -> Iterator[Html]:
-    start, end = gap.began.by, gap.seen if gap.ended else watched.until
+    *before, last = gap.stretches
     if gap.began.after is not None:
         yield _rect(frame, gap.began.after, gap.began.by, UNSURE)
     if gap.ended and gap.ended.after is not None:
         yield _rect(frame, gap.ended.after, gap.ended.by, UNSURE)
-    yield _rect(frame, start, end, OUT)
+    yield from (_rect(frame, one.start, one.end, UNSURE) for one in gap.unseen)
+    for one in (*before, last if gap.ended else Span(last.start, watched.until)):
+        yield _rect(frame, one.start, one.end, OUT)
 
 
 def _rect(frame: Frame, start: float, end: float, bar: Bar) -> Html:

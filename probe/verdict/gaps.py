@@ -3,13 +3,14 @@
 Rule 1: knocks tell whether somebody answers, never what the server serves and sees.
 Rule 2: one SYN without an answer may be lost by chance; two in a row are a gap, and so is one that was refused or said
         to be unreachable. One answer in a gap may be a fluke; two in a row end it, and so does a whole handshake.
+        Two with a blind stretch between them are not in a row.
 Rule 3: an edge lies between the last SYN before a change and the first one after it. A knock never sends its SYN
         again, so when it left is what its answer is about: not before the clock was read, and not after it was read
         again, for a busy machine may let time pass between. A SYN may wait on its way, though, in the queue of a
         neighbour whom nobody has found yet: one whose answer took longer shows the way there by so much later.
 Rule 4: a session that failed while nobody answered failed for that; one that saw addresses saw them all the same.
 Rule 5: what this machine could not send says nothing, be it a SYN or a session. Where nobody knocked for much longer
-        than was meant, that stretch is blind, and a gap may hide in it.
+        than was meant, that stretch is blind, and a gap may hide in it, or amid a gap that somebody answered.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class Reach:
     def silent_at(self, start: float, end: float) -> bool:
         """Whether all of this time lies in a gap, as far as it is certain."""
         gap = next(self._since(start), None)
-        return gap is not None and gap.began.by <= start and end <= gap.seen
+        return gap is not None and any(one.start <= start and end <= one.end for one in gap.stretches)
 
     def in_flight(self, start: float, end: float) -> bool:
         """Whether a connection of this time was open as a gap began, or in it."""
@@ -99,9 +100,17 @@ class Reach:
 
     def blind_in(self, start: float, end: float) -> bool:
         """Whether nobody knocked for a part of this time, as when this machine stands still."""
+        return any(span.start < end and start < span.end for span in self._blind_by(end))
+
+    def is_mostly_blind(self, start: float, end: float) -> bool:
+        """Whether nobody knocked for most of this time, as when this machine slept."""
+        blind = sum(max(0.0, min(end, one.end) - max(start, one.start)) for one in self._blind_by(end))
+        return blind > (end - start) / 2 >= 0.0
+
+    def _blind_by(self, moment: float) -> tuple[Span, ...]:
         pause = max(BLIND_SECONDS, BLIND_TURNS * self.longest) + HEARD_OF
-        is_now = self.at is not None and end - self.at > pause
-        return is_now or any(span.start < end and start < span.end for span in self.blind)
+        is_now = self.at is not None and moment - self.at > pause
+        return (*self.blind, Span(self.at, moment)) if is_now and self.at is not None else self.blind
 
     def _since(self, start: float) -> Iterator[Gap]:
         """Gaps that were not over by then, the latest first: gaps of knocks follow one another."""
@@ -177,8 +186,13 @@ class Reach:
         return knock.left + max(0.0, knock.seconds - (self.quickest or 0.0))
 
     def _failed(self, knock: Knock, failure: Failure) -> Reach:
+        after_blind = bool(self.blind) and self.blind[-1].end == knock.at
         if self.gap is not None:
-            return replace(self, gaps=(*self.gaps[:-1], self.gap.also(failure, knock.at)), back=None)
+            unseen = (Span(self.gap.seen, knock.at),) if after_blind else ()
+            longer = replace(self.gap.also(failure, knock.at), unseen=(*self.gap.unseen, *unseen))
+            return replace(self, gaps=(*self.gaps[:-1], longer), back=None)
+        if self.doubt is not None and after_blind:
+            return replace(self, doubt=None, lost=self.lost + 1)._failed(knock, failure)
         if failure is Failure.TIMED_OUT and self.doubt is None:
             return replace(self, doubt=knock)
         first = self.doubt or knock

@@ -3,7 +3,8 @@
 Endpoints of a path share its address, and so its announcer, its node and its way. If all of them went and came back
 together, they went for one reason, and each knock at any of them bounds the same moment. Where their edges do not
 overlap they did not share it, and the edge spans all of theirs. Where there was no moment at which all were out, as in
-a restart of one after the other, nothing was together.
+a restart of one after the other, nothing was together. Amid a gap in which nobody knocked for a while it may have been
+two: that is none of these.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def _of_path(path: str, gaps: Sequence[Sequence[Gap]]) -> Iterable[Shared]:
 
 
 def _unreachable(endpoint: WatchedEndpoint) -> Sequence[Gap]:
-    return [gap for gap in endpoint.gaps if gap.kind is GapKind.UNREACHABLE]
+    return [gap for gap in endpoint.gaps if gap.kind is GapKind.UNREACHABLE and not gap.unseen]
 
 
 def _meet(gaps: Sequence[Gap]) -> bool:

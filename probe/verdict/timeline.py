@@ -7,7 +7,8 @@ Rule 2: a session that was served shows the server well from its first octet on,
         for a program that hangs, and the program serves what has waited.
 Rule 3: what a session saw did not begin in time that was out otherwise: it goes on from there, if nobody was served in
         between. It is certain that it did where the session came at once; else nobody saw what was in between, and the
-        length has that in its bound, with what it waited where it was served late.
+        length has that in its bound, with what it waited where it was served late. So it is with two gaps of knocks
+        between which no session was served, and with two sessions between which this machine slept.
 Rule 4: a session that was served, and much later than those before it, is a gap as well: of the time that it waited,
         for that is certain, though it may have begun any time after the server was last shown well. One that came at
         once as somebody answered again, and was not served at once, may have been slow, or have met a server that hung:
@@ -19,7 +20,8 @@ Rule 5: a session that was turned away with a warning (`served`) shows nobody se
         which nobody knows what the server saw, amid an outage in which clients are served: nor does it bound that. But
         what serves nobody has begun after it.
 Rule 6: one in flight as its way went waits for that, and shows a gap of its own only by what it waited before; nor is
-        one late in whose time nobody knocked, for this machine may have stood still.
+        one late in whose time nobody knocked, for this machine may have stood still. One that failed and slept for most
+        of its time tells only how it was as it closed.
 Rule 7: to be served, though not well, and not to be served are two parts, and the first is over once nobody answers.
         Where clients were served from the start, what serves nobody is no part of that, but an outage of its own; and
         so is what one waited that was served late.
@@ -81,15 +83,34 @@ class Timeline:
         return self.reach.untold + self.unfound
 
     def knocked(self, knock: Knock) -> Timeline:
-        """Go on by one knock."""
-        return replace(self, reach=self.reach.after(knock))
+        """Go on by one knock. A gap that it begins may go on from the one before, unless somebody was served since."""
+        reach, served = self.reach.after(knock), self.served or NEVER
+        if self.reach.gap is None and reach.gap is not None and len(reach.gaps) > 1:
+            before, last = reach.gaps[-2:]
+            last = replace(last, perhaps_from=before.seen if served < before.seen else None)
+            reach = replace(reach, gaps=(*reach.gaps[:-1], last))
+        return replace(self, reach=reach)
 
     def after(self, sample: Sample) -> Timeline:
         """Go on by one session, once the knocks of its time are known.
 
         One that did not take place changes nothing, nor does one that is set aside, but for what it waited before that.
         """
-        return self._once_silent(_until(sample))._found_late(sample)._after(sample) if sample.took_place else self
+        if not sample.took_place:
+            return self
+        if sample.failed and not sample.aside and self.reach.is_mostly_blind(sample.at, sample.closed):
+            sample = replace(sample, at=sample.closed, broke=True)  # this machine slept: it tells how it was after that
+        told = self._once_silent(_until(sample))._found_late(sample)._after(sample)
+        return told._parted(sample.shown) if serves(sample.verdict) and not sample.aside else told
+
+    def _parted(self, served: float) -> Timeline:
+        """What knocks found next does not go on from what they found before: somebody was served between them."""
+        gaps = self.reach.gaps
+        number = next((number for number, gap in enumerate(gaps) if gap.began.by >= served), 0)
+        if number == 0 or served < gaps[number - 1].seen:
+            return self
+        apart = (*gaps[:number], replace(gaps[number], perhaps_from=None), *gaps[number + 1 :])
+        return replace(self, reach=replace(self.reach, gaps=apart))
 
     def _after(self, sample: Sample) -> Timeline:
         if sample.aside:
@@ -127,14 +148,16 @@ class Timeline:
         gap = self._lasting
         if gap is None:
             return self._with(self._new(sample, kind, by=self._out_by(sample)))
+        slept = self.reach.is_mostly_blind(gap.seen, sample.at)
         if _is_of(gap, kind, sample.verdict):
             silent = [*self._silent(gap.seen, sample.at)]
             known = [*gap.stretches, *silent, Span(sample.at, sample.seen_until)]
             longer = replace(gap.also(sample.verdict, sample.seen_until), judgement=sample.judgement)
-            longer = replace(longer, unseen=unseen(known)) if silent else longer
+            longer = replace(longer, unseen=unseen(known)) if silent or slept else longer
             return replace(self, found=(*self.found[:-1], longer))
         # out all the same: parts that meet in one edge are of one outage, and nobody was served at that
         part = self._new(sample, kind, by=self._out_by(sample), since=max(gap.seen, self.served or NEVER))
+        part = replace(part, perhaps_from=gap.seen if slept else None)
         ended = replace(gap, ended=Edge(gap.seen, part.began.by))
         return replace(self, found=(*self.found[:-1], ended))._with(part)
 
@@ -162,7 +185,7 @@ class Timeline:
         """What one in flight has seen before its way went: a server that hung, or nobody served since a gap."""
         connected = sample.shown - (sample.waited or 0.0)
         went = self.reach.went_after(connected)
-        if went is None or sample.answered is None:
+        if went is None or sample.answered is None or self.reach.blind_in(connected, went.by):
             return self
         if sample.waited is not None and sample.shown <= went.by:
             return self  # it may have been answered before
@@ -239,9 +262,10 @@ class Timeline:
         """When in this time no knock was answered; what came at once after a return was so since."""
         for gap in self.reach.gaps:
             at_once = gap.ended is None or (_is_narrow(gap.ended, end) and end <= gap.ended.by + PROMPT)
-            back = end if at_once else gap.seen
-            if gap.began.by < end and back > start:
-                yield Span(max(start, gap.began.by), min(end, back))
+            *before, last = gap.stretches
+            for one in (*before, Span(last.start, end) if at_once else last):
+                if one.start < end and one.end > start:
+                    yield Span(max(start, one.start), min(end, one.end))
 
     def _waited(self, sample: Sample) -> float:
         """Seconds that it waited for the server, and not for its way, or for this machine."""
@@ -314,13 +338,15 @@ def _stretches(gaps: Sequence[Gap]) -> Iterator[tuple[Gap, ...]]:
 def _goes_on(gap: Gap, told: Sequence[Gap]) -> bool:
     """Whether one goes on from these: it had begun by their end, or nobody was shown to be well between.
 
-    Knocks know when theirs began.
+    Knocks know when theirs began, and not whether anybody was served before that. What was from the start is held
+    against nobody, and it may be over: what began later is not.
     """
     if any(one.ended is None or gap.began.by <= one.ended.by for one in told):
         return True
+    seen, since = max(one.seen for one in told), gap.began.after
     if gap.kind is GapKind.UNREACHABLE:
-        return False
-    return gap.began.after is None or max(one.seen for one in told) >= gap.began.after
+        return gap.perhaps_from is not None and seen >= gap.perhaps_from and not told[0].from_the_start
+    return since is None or seen >= since
 
 
 def seen_in(parts: Sequence[Gap], first: Gap) -> list[Span]:
@@ -349,7 +375,8 @@ def _spans(part: Gap, parts: Sequence[Gap]) -> list[Span]:
     """When one of these was; what goes on from another one, since that was last seen."""
     since, *rest = part.stretches
     turns = (one for one in parts if one.kind is not GapKind.UNREACHABLE or _is_narrow(part.began, part.began.by))
-    goes_on = any(_is_end_of(one, part.began) for one in turns)
+    perhaps = part.perhaps_from is not None and part.kind is not GapKind.UNREACHABLE
+    goes_on = not perhaps and any(_is_end_of(one, part.began) for one in turns)
     return [Span(part.began.earliest, since.end) if goes_on else since, *rest]
 
 

@@ -93,7 +93,10 @@ def _comes_and_goes(watched: Watched) -> str | None:
         return None
     since = watched.until - max(LEAST_PATIENCE, watched.wanted.until_stable or 0.0)
     most = 1 if watched.ending is Ending.UNPROVEN else OFTEN
-    often = [(sum(gap.seen >= since for gap in real_outages(one)), one) for one in watched.endpoints]
+    often = [
+        (sum(span.end >= since for gap in real_outages(one) for span in gap.stretches), one)
+        for one in watched.endpoints
+    ]
     told = ", ".join(f"{one.name} {count} times" for count, one in often if count >= most)
     return f"nothing shows that it is over: out in the last {watched.until - since:.0f} s were {told}" if told else None
 

@@ -322,13 +322,15 @@ def test_the_page_is_whole_by_itself_and_says_everything_in_words() -> None:
 
 
 def test_where_nobody_has_knocked_yet_nothing_is_drawn_as_answered() -> None:
-    silent = gap(1030.0, None)
+    silent = gap(1030.0, None, unseen=(Span(1031.0, 1034.0),))
     dead = endpoint(gaps=(replace(silent, began=replace(silent.began, after=None)),), knocked_since=1030.1)
     late = endpoint(IMAPS, knocked_since=1045.0)
     page = Page(watched_html.render(watched(dead, late), TIMES))
-    assert [bar for bar in page.bars if bar[0] in ("fine", "gap")] == [
+    assert [bar for bar in page.bars if bar[0] in ("fine", "gap", "unsure")] == [
         ("fine", 334.44, 665.56),
-        ("gap", 334.44, 665.56),
+        ("unsure", 344.44, 33.34),
+        ("gap", 334.44, 10.0),
+        ("gap", 377.78, 622.22),
         ("fine", 500.0, 500.0),
     ]
     refused = watched(endpoint(samples=(), knocked_since=None), began=None, ending=Ending.BASELINE)

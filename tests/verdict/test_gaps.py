@@ -72,6 +72,28 @@ def test_a_pause_that_was_not_meant_is_blind() -> None:
     assert reach("-").after(slow).blind == ()
 
 
+@pytest.mark.parametrize(
+    ("told", "gaps", "lost"),
+    [
+        ("-xx       xx--", [(1000.4, 1002.0)], 0),
+        ("-xx-      xx--", [(1000.4, 1002.0)], 0),
+        ("-xxvvvvvvvx--", [(1000.4, 1002.0)], 0),
+        ("-xx   xx--", [None], 0),
+        ("-xx       --", [None], 0),
+        ("-x        x--", [], 2),
+        ("-x        xx--", [None], 1),
+        ("-x        r--", [None], 1),
+    ],
+)
+def test_amid_a_gap_a_pause_is_seen_by_nobody_and_parts_two_that_were_lost(
+    told: str, gaps: list[tuple[float, float] | None], lost: int
+) -> None:
+    folded = reach(told)
+    found = [[(round(one.start, 3), round(one.end, 3)) for one in gap.unseen] for gap in folded.gaps]
+    assert found == [[] if one is None else [one] for one in gaps]
+    assert folded.lost == lost
+
+
 def test_a_pause_at_the_end_is_blind_too() -> None:
     """Whether nothing could be sent or nothing was: there is no next knock that would find it out."""
     for told in ("--", "--vvvvvvvvvv"):
@@ -128,6 +150,7 @@ def test_no_knock_at_all() -> None:
 def test_a_session_that_connected_narrows_when_a_gap_began() -> None:
     refused = Knock(at=1010.0, left=1010.0, seconds=0.001, failure=Failure.REFUSED)
     assert reach("-").reached(1009.0).after(refused).gaps[0].began == Edge(1009.0, 1010.0)
+    refused = Knock(at=1000.4, left=1000.4, seconds=0.001, failure=Failure.REFUSED)
     assert reach("-x").reached(1000.3).after(refused).gaps[0].began == Edge(1000.0, 1000.2), "not what is in doubt"
 
 

@@ -121,6 +121,12 @@ class Case:
 REFUSED_10 = "-" * 50 + "r" * 50 + "-" * 200
 """Refused from 1010 to 1020; edges are known to 0.2 s."""
 
+TWICE_REFUSED = "-" * 50 + "r" * 50 + "-" * 11 + "r" * 40 + "-" * 10
+"""And again from 1022.2 to 1030.2."""
+
+SLEPT = "-" * 60 + " " * 190 + "-" * 75
+"""Nobody knocked from 1011.8 to 1050."""
+
 CASES = {
     "hung for a while, and served what waited": Case(
         samples=(served(1000), served(1015), served(1030.0, 22.0), served(1060)),
@@ -446,6 +452,46 @@ CASES = {
         outages=[(0.3, 32.4), (29.85, 0.65)],
         kinds=["critical", "unreachable", "waited", "critical"],
     ),
+    "refused twice, and nobody was served between: perhaps once": Case(
+        knocks=TWICE_REFUSED, samples=(served(1005), served(1030.3)), outages=[(15.1, 5.3)]
+    ),
+    "refused twice, and what came between was over as that was refused again: perhaps once": Case(
+        knocks=TWICE_REFUSED,
+        samples=(served(1005), served(1021.5, 0.3, aside=True, failed=True), served(1030.3)),
+        outages=[(15.1, 5.3)],
+    ),
+    "refused from the start, and again, and nobody was served between: what came later is held against it": Case(
+        knocks=TWICE_REFUSED[50:], samples=(served(1020.3),), outages=[(9.8, 0.101), (8.0, 0.2)]
+    ),
+    "refused three times, and served after the second: the first two are perhaps one": Case(
+        knocks=TWICE_REFUSED + "r" * 10 + "-" * 10,
+        samples=(served(1005), served(1030.3), served(1035)),
+        outages=[(15.1, 5.3), (2.0, 0.2)],
+    ),
+    "refused, and nobody knocked for a while amid it: that is in its bound": Case(
+        knocks="-" * 50 + "r" * 50 + " " * 50 + "r" * 50 + "-" * 10,
+        samples=(served(1005), served(1040.3)),
+        outages=[(20.0, 10.2)],
+    ),
+    "one SYN was lost before a while without knocks, and one after it: each by chance": Case(
+        knocks="-" * 50 + "x" + " " * 200 + "x" + "-" * 10, samples=(served(1005), served(1051)), outages=[]
+    ),
+    "masked, and again after this machine slept": Case(
+        knocks=SLEPT, samples=(served(1000), sample(1010, MASKED), sample(1055, MASKED)), outages=[(0.0, 49.95)]
+    ),
+    "masked, and not greeted after this machine slept": Case(
+        knocks=SLEPT,
+        samples=(served(1000), sample(1010, MASKED), hung(1055, 5.0), served(1062)),
+        outages=[(33.5, 28.5)],
+    ),
+    "not greeted, for this machine slept meanwhile: nobody knows since when": Case(
+        knocks=SLEPT, samples=(served(1000), hung(1010, 45.0), served(1060)), outages=[(30.0, 30.0)]
+    ),
+    "waited as this machine slept, and its way had gone after that": Case(
+        knocks=SLEPT[:-25] + "r" * 10 + "-" * 15,
+        samples=(served(1000), hung(1002, 50.0, aside=True), served(1060)),
+        outages=[(2.0, 0.2)],
+    ),
     "masked since it came back": Case(
         knocks=REFUSED_10,
         samples=(served(1005), sample(1020.3, MASKED), sample(1035, MASKED)),
@@ -459,7 +505,7 @@ CASES = {
         kinds=["unreachable", "critical"],
     ),
     "down from the start, and masked since": Case(
-        knocks="r" * 50 + "-" * 10, samples=(sample(1010.3, MASKED), sample(1025, MASKED)), outages=[(25.0, 0.0)]
+        knocks="r" * 50 + "-" * 80, samples=(sample(1010.3, MASKED), sample(1025, MASKED)), outages=[(25.0, 0.0)]
     ),
 }
 

@@ -66,7 +66,8 @@ ROWS = {
     "verdict-critical": watched(one(Verdict.MASKED), wanted=TOLERANT),
     "outage-perhaps-too-long": watched(out(1010.0, 1040.0), wanted=TOLERANT),
     "comes-and-goes": watched(
-        endpoint(gaps=tuple(gap(at, at + 2.0) for at in (1005.0, 1020.0, 1035.0))), wanted=TOLERANT
+        endpoint(gaps=(gap(1005.0, 1007.0), gap(1020.0, 1022.0, perhaps_from=1006.9), gap(1035.0, 1037.0))),
+        wanted=TOLERANT,
     ),
     "verdict-warning": watched(one(Verdict.RATE_LIMITED)),
     "turned-away": watched(endpoint(gaps=(gap(1010.0, 1045.0, kind=GapKind.TURNED_AWAY),)), wanted=TOLERANT),
@@ -411,6 +412,9 @@ def test_endpoints_that_did_not_go_together_share_nothing() -> None:
     apart = (endpoint(gaps=(gap(1010.0, 1012.0),)), endpoint(IMAPS, gaps=(gap(1020.0, 1022.0, endpoint=IMAPS),)))
     assert shared(apart) == ()
     assert shared((endpoint(gaps=(gap(1010.0, 1012.0),)),)) == ()
+    unseen = (Span(1012.0, 1018.0),)
+    slept = [endpoint(name, gaps=(gap(1010.0, 1020.0, endpoint=name, unseen=unseen),)) for name in (SMTP, IMAPS)]
+    assert shared(slept) == (), "nobody knows whether it was once or twice"
     lagging = (endpoint(gaps=(gap(1010.0, 1020.0),)), endpoint(IMAPS, gaps=(gap(1012.0, 1019.0, endpoint=IMAPS),)))
     (wide,) = shared(lagging)
     assert (wide.began.after, wide.began.by) == (1009.9, 1012.1)
