@@ -114,7 +114,10 @@ DRAINS = (
         vantages=(
             lan(
                 "preserved 340s, refused 400s, preserved 400s",
-                more={"web/smtp": "masked 30m", "web/imaps": "login_failed 340s, silent_drop 3m, login_failed 25m"},
+                more={
+                    "web/smtp": "masked 30m",
+                    "web/imaps": "login_failed 340s, tls_failed 150s, silent_drop 1m, login_failed 25m",
+                },
             ),
         ),
         series={**cordoned("node1", "0x29 1x29 0x60"), **endpoints("node1", "1x33 0x40 1x60")},
