@@ -79,9 +79,9 @@ def connecting(target: Target, seconds: float) -> tuple[str, float]:
 
 
 def listen(target: Target, *, first: bytes = b"", seconds: float = 8) -> Heard:
-    """Send `first` and nothing else, and hear what comes."""
+    """Send `first` and nothing else, and hear what comes. Times count from the SYN: no server's own begin before it."""
+    start = time.monotonic()
     with connection(target) as one:
-        start = time.monotonic()
         if first:
             one.sendall(first)
         text, first_byte, end = b"", None, "closed"
