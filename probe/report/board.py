@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple, TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -150,9 +150,9 @@ def _row(watched: Watched, endpoint: WatchedEndpoint, widths: Widths) -> tuple[T
 
 
 def _seconds_out(endpoint: WatchedEndpoint, until: float) -> float | None:
-    """How long the outage that lasts is by now, as --max-outage counts it: also what it was before it changed."""
+    """How long it has certainly been out by now, also as what it was before it changed: --max-outage ends by it."""
     lasts = [gap for gap in real_outages(endpoint) if gap.ended is None] if lasting(endpoint) else []
-    return replace(lasts[-1], seen=max(lasts[-1].seen, until)).seconds if lasts else None
+    return max(0.0, until - lasts[-1].stretches[-1].start) if lasts else None
 
 
 def strip_of(watched: Watched, endpoint: WatchedEndpoint, width: int) -> Text:

@@ -3,14 +3,15 @@
 Rule 1: knocks tell whether somebody answers, never what the server serves and sees.
 Rule 2: one SYN without an answer may be lost by chance; two in a row are a gap, and so is one that was refused or said
         to be unreachable. One answer in a gap may be a fluke; two in a row end it, and so does a whole handshake.
-        Two with a blind stretch between them are not in a row.
+        Two between which nobody knocked for longer than STILL are not in a row.
 Rule 3: an edge lies between the last SYN before a change and the first one after it. A knock never sends its SYN
         again, so when it left is what its answer is about: not before the clock was read, and not after it was read
         again, for a busy machine may let time pass between. A SYN may wait on its way, though, in the queue of a
         neighbour whom nobody has found yet: one whose answer took longer shows the way there by so much later.
 Rule 4: a session that failed while nobody answered failed for that; one that saw addresses saw them all the same.
 Rule 5: what this machine could not send says nothing, be it a SYN or a session. Where nobody knocked for much longer
-        than was meant, that stretch is blind, and a gap may hide in it, or amid a gap that somebody answered.
+        than was meant, that stretch is blind, and a gap may hide in it; and amid a gap, where it was longer than STILL,
+        that somebody answered.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ MOST_ANSWERS = 20
 BLIND_TURNS = 3
 BLIND_SECONDS = 1.0
 """A pause in the knocks is blind if it is longer than this, and than three times what was meant."""
+
+STILL = 5.0
+"""Seconds for which a machine may stand still, and what it saw before and after that goes on from one to the other."""
 
 HEARD_OF = 1.0
 """Seconds until what became of a knock is known, at most."""
@@ -98,14 +102,13 @@ class Reach:
         """When the way of a connection that was open then went, if it did."""
         return next((gap.began for gap in reversed([*self._since(start)]) if gap.began.by > start), None)
 
-    def blind_in(self, start: float, end: float) -> bool:
-        """Whether nobody knocked for a part of this time, as when this machine stands still."""
-        return any(span.start < end and start < span.end for span in self._blind_by(end))
+    def blind_seconds(self, start: float, end: float) -> float:
+        """For how long of this time nobody knocked, as when this machine stands still."""
+        return sum(max(0.0, min(end, one.end) - max(start, one.start)) for one in self._blind_by(end))
 
     def is_mostly_blind(self, start: float, end: float) -> bool:
         """Whether nobody knocked for most of this time, as when this machine slept."""
-        blind = sum(max(0.0, min(end, one.end) - max(start, one.start)) for one in self._blind_by(end))
-        return blind > (end - start) / 2 >= 0.0
+        return self.blind_seconds(start, end) > (end - start) / 2 >= 0.0
 
     def _blind_by(self, moment: float) -> tuple[Span, ...]:
         pause = max(BLIND_SECONDS, BLIND_TURNS * self.longest) + HEARD_OF
@@ -186,12 +189,12 @@ class Reach:
         return knock.left + max(0.0, knock.seconds - (self.quickest or 0.0))
 
     def _failed(self, knock: Knock, failure: Failure) -> Reach:
-        after_blind = bool(self.blind) and self.blind[-1].end == knock.at
+        slept = bool(self.blind) and self.blind[-1].end == knock.at and self.blind[-1].seconds > STILL
         if self.gap is not None:
-            unseen = (Span(self.gap.seen, knock.at),) if after_blind else ()
+            unseen = (Span(self.gap.seen, knock.at),) if slept else ()
             longer = replace(self.gap.also(failure, knock.at), unseen=(*self.gap.unseen, *unseen))
             return replace(self, gaps=(*self.gaps[:-1], longer), back=None)
-        if self.doubt is not None and after_blind:
+        if self.doubt is not None and slept:
             return replace(self, doubt=None, lost=self.lost + 1)._failed(knock, failure)
         if failure is Failure.TIMED_OUT and self.doubt is None:
             return replace(self, doubt=knock)

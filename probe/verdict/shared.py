@@ -50,7 +50,11 @@ def _of_path(path: str, gaps: Sequence[Sequence[Gap]]) -> Iterable[Shared]:
     together: list[tuple[Gap, ...]] = [(gap,) for gap in gaps[0]]
     for others in gaps[1:]:
         together = [(*held, one) for held in together for one in others if _meet((*held, one))]
+    told: list[Gap] = []
     for held in together:
+        if any(one in told for one in held):
+            continue
+        told += held
         ends = [one.ended for one in held if one.ended is not None]
         yield Shared(
             path=path,

@@ -18,13 +18,11 @@ from itertools import groupby
 
 from probe.model import Edge, Gap, GapKind, Lack, Sample, Severity, Span, UnderWay, Verdict, Wait, WatchedEndpoint
 from probe.verdict import timeline
+from probe.verdict.gaps import STILL
 from probe.verdict.served import MILD, UNSURE, is_certain, is_served, serves
 
 LATEST = 20
 """Sessions that the one under way is compared with."""
-
-SHORT = 5.0
-"""A machine that stands still for no longer has looked all the time, where an outage of that length is tolerated."""
 
 SLOW_TURNS = 2
 SLOW_SECONDS = 8.0
@@ -80,11 +78,11 @@ def _is_long(seconds: float, usual: float) -> bool:
 def well_since(endpoint: WatchedEndpoint, tolerated: float = 0.0) -> float | None:
     """Since when it was reachable and its sessions good, and somebody looked; None where it is not, or not shown.
 
-    `tolerated`: seconds for which nobody need have looked.
+    `tolerated`: seconds for which nobody need have looked, up to STILL.
     """
     if endpoint.lasting or endpoint.good_since is None or endpoint.awaits_session:
         return None
-    looked = [span.end for span in endpoint.blind if span.seconds > min(tolerated, SHORT)]
+    looked = [span.end for span in endpoint.blind if span.seconds > min(tolerated, STILL)]
     return max(endpoint.good_since, endpoint.last_back or endpoint.good_since, *looked)
 
 

@@ -20,8 +20,8 @@ Rule 5: a session that was turned away with a warning (`served`) shows nobody se
         which nobody knows what the server saw, amid an outage in which clients are served: nor does it bound that. But
         what serves nobody has begun after it.
 Rule 6: one in flight as its way went waits for that, and shows a gap of its own only by what it waited before; nor is
-        one late in whose time nobody knocked, for this machine may have stood still. One that failed and slept for most
-        of its time tells only how it was as it closed.
+        one late for as long as nobody knocked, for this machine may have stood still. One that failed, and slept for
+        most of its time, tells only how it was as it closed.
 Rule 7: to be served, though not well, and not to be served are two parts, and the first is over once nobody answers.
         Where clients were served from the start, what serves nobody is no part of that, but an outage of its own; and
         so is what one waited that was served late.
@@ -185,7 +185,7 @@ class Timeline:
         """What one in flight has seen before its way went: a server that hung, or nobody served since a gap."""
         connected = sample.shown - (sample.waited or 0.0)
         went = self.reach.went_after(connected)
-        if went is None or sample.answered is None or self.reach.blind_in(connected, went.by):
+        if went is None or sample.answered is None or self.reach.is_mostly_blind(connected, went.by):
             return self
         if sample.waited is not None and sample.shown <= went.by:
             return self  # it may have been answered before
@@ -271,7 +271,7 @@ class Timeline:
         """Seconds that it waited for the server, and not for its way, or for this machine."""
         waited, end = sample.waited or 0.0, sample.shown
         start = end - waited
-        return 0.0 if self.reach.in_flight(start, end) or self.reach.blind_in(start, end) else waited
+        return 0.0 if self.reach.in_flight(start, end) else max(0.0, waited - self.reach.blind_seconds(start, end))
 
     def _with(self, *gaps: Gap) -> Timeline:
         """With these, the last of which is the latest or goes on."""

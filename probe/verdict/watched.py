@@ -82,9 +82,10 @@ def _perhaps_too_long(watched: Watched) -> str | None:
     gap, tolerated = max(charged(watched.endpoints), key=lambda one: one.most, default=None), watched.wanted.max_outage
     if gap is None or tolerated is None or gap.most <= tolerated:
         return None
-    return (
-        f"{gap.endpoint} was out for {length(gap)} ({how(gap)}), perhaps for longer than the {tolerated:g} s tolerated"
-    )
+    amid = sum(span.seconds for span in gap.unseen)
+    unseen = f": for {amid:.1f} s amid it nobody saw whether clients are served" if amid else ""
+    told = f"{gap.endpoint} was out for {length(gap)} ({how(gap)})"
+    return f"{told}, perhaps for longer than the {tolerated:g} s tolerated{unseen}"
 
 
 def _comes_and_goes(watched: Watched) -> str | None:

@@ -72,20 +72,25 @@ def test_a_pause_that_was_not_meant_is_blind() -> None:
     assert reach("-").after(slow).blind == ()
 
 
+STANDS, SLEEPS = 20, 27
+"""Turns in which a machine stands still, and in which it is away."""
+
+
 @pytest.mark.parametrize(
     ("told", "gaps", "lost"),
     [
-        ("-xx       xx--", [(1000.4, 1002.0)], 0),
-        ("-xx-      xx--", [(1000.4, 1002.0)], 0),
-        ("-xxvvvvvvvx--", [(1000.4, 1002.0)], 0),
-        ("-xx   xx--", [None], 0),
-        ("-xx       --", [None], 0),
-        ("-x        x--", [], 2),
-        ("-x        xx--", [None], 1),
-        ("-x        r--", [None], 1),
+        (f"-xx{' ' * SLEEPS}xx--", [(1000.4, 1006.0)], 0),
+        (f"-xx-{' ' * (SLEEPS - 1)}xx--", [(1000.4, 1006.0)], 0),
+        (f"-xx{'v' * SLEEPS}x--", [(1000.4, 1006.0)], 0),
+        (f"-xx{' ' * STANDS}xx--", [None], 0),
+        (f"-xx{' ' * SLEEPS}--", [None], 0),
+        (f"-x{' ' * SLEEPS}x--", [], 2),
+        (f"-x{' ' * SLEEPS}xx--", [None], 1),
+        (f"-x{' ' * SLEEPS}r--", [None], 1),
+        (f"-x{' ' * STANDS}x--", [None], 0),
     ],
 )
-def test_amid_a_gap_a_pause_is_seen_by_nobody_and_parts_two_that_were_lost(
+def test_amid_a_gap_a_sleep_is_seen_by_nobody_and_parts_two_that_were_lost(
     told: str, gaps: list[tuple[float, float] | None], lost: int
 ) -> None:
     folded = reach(told)

@@ -476,6 +476,19 @@ CASES = {
     "one SYN was lost before a while without knocks, and one after it: each by chance": Case(
         knocks="-" * 50 + "x" + " " * 200 + "x" + "-" * 10, samples=(served(1005), served(1051)), outages=[]
     ),
+    "refused, and this machine stood still for 2 s amid it": Case(
+        knocks="-" * 50 + "r" * 50 + " " * 10 + "r" * 50 + "-" * 10,
+        samples=(served(1005), served(1032.3)),
+        outages=[(22.0, 0.2)],
+    ),
+    "hung, and this machine stood still for 2 s amid it, and refused then": Case(
+        knocks="-" * 100 + " " * 10 + "-" * 90 + "r" * 50 + "-" * 10,
+        samples=(served(1000), served(1005), hung(1010, 30.2, aside=True), served(1050.3)),
+        outages=[(42.35, 2.55)],
+    ),
+    "served late, and this machine stood still for 2 s of that": Case(
+        knocks="-" * 100 + " " * 10 + "-" * 90, samples=(served(1000), served(1015, 20.0)), outages=[(17.25, 17.65)]
+    ),
     "masked, and again after this machine slept": Case(
         knocks=SLEPT, samples=(served(1000), sample(1010, MASKED), sample(1055, MASKED)), outages=[(0.0, 49.95)]
     ),
