@@ -108,7 +108,7 @@ class Reach:
 
     def is_mostly_blind(self, start: float, end: float) -> bool:
         """Whether nobody knocked for most of this time, as when this machine slept."""
-        return self.blind_seconds(start, end) > (end - start) / 2 >= 0.0
+        return self.blind_seconds(start, end) > max(STILL, (end - start) / 2)
 
     def _blind_by(self, moment: float) -> tuple[Span, ...]:
         pause = max(BLIND_SECONDS, BLIND_TURNS * self.longest) + HEARD_OF

@@ -34,7 +34,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from probe.model import Edge, Gap, GapKind, Knock, Sample, Severity, Span, Verdict
-from probe.verdict.gaps import Reach, kept
+from probe.verdict.gaps import STILL, Reach, kept
 from probe.verdict.served import MILD, gap_of, is_certain, is_none_amid, is_served, serves
 
 LATE = 8.0
@@ -223,7 +223,7 @@ class Timeline:
         late = Gap(
             endpoint=self.reach.endpoint,
             kind=GapKind.WAITED,
-            began=began(self.reach.gaps, since, sample.shown - waited),
+            began=began(self.reach.gaps, since, sample.shown - waited, self._opened(sample)),
             seen=hung_until,
             ended=Edge(hung_until, sample.shown),
             how=(str(GapKind.WAITED),),
@@ -235,10 +235,10 @@ class Timeline:
 
     def _found_well(self, sample: Sample) -> Timeline:
         waited = self._waited(sample)
-        opened = sample.shown - waited
+        opened = self._opened(sample)
         if self._lasting is not None:
             return self._ended(self._lasting, sample.shown, opened, self._hung_until(sample))
-        slow = self._is_slow(waited) and not self._is_late(waited)
+        slow = self._is_slow(sample.shown - opened) and not self._is_late(waited)
         return self._lasted_until(sample.shown, began(self.reach.gaps, self.served, opened)) if slow else self
 
     def _lasted_until(self, shown: float, back: Edge) -> Timeline:
@@ -268,10 +268,15 @@ class Timeline:
                     yield Span(max(start, one.start), min(end, one.end))
 
     def _waited(self, sample: Sample) -> float:
-        """Seconds that it waited for the server, and not for its way, or for this machine."""
+        """Seconds that it certainly waited for the server, and not for its way, or for this machine."""
         waited, end = sample.waited or 0.0, sample.shown
         start = end - waited
         return 0.0 if self.reach.in_flight(start, end) else max(0.0, waited - self.reach.blind_seconds(start, end))
+
+    def _opened(self, sample: Sample) -> float:
+        """Since when it waited for the server, also where this machine stood still amid that."""
+        waited, certain = sample.waited or 0.0, self._waited(sample)
+        return sample.shown - (waited if certain and waited - certain <= STILL else certain)
 
     def _with(self, *gaps: Gap) -> Timeline:
         """With these, the last of which is the latest or goes on."""

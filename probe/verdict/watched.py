@@ -83,7 +83,7 @@ def _perhaps_too_long(watched: Watched) -> str | None:
     if gap is None or tolerated is None or gap.most <= tolerated:
         return None
     amid = sum(span.seconds for span in gap.unseen)
-    unseen = f": for {amid:.1f} s amid it nobody saw whether clients are served" if amid else ""
+    unseen = f": how it was for {amid:.1f} s amid it, nobody knows" if amid else ""
     told = f"{gap.endpoint} was out for {length(gap)} ({how(gap)})"
     return f"{told}, perhaps for longer than the {tolerated:g} s tolerated{unseen}"
 

@@ -486,6 +486,16 @@ CASES = {
         samples=(served(1000), served(1005), hung(1010, 30.2, aside=True), served(1050.3)),
         outages=[(42.35, 2.55)],
     ),
+    "refused, and served late as it came back, and this machine stood still for 2 s of that": Case(
+        knocks="-" * 50 + "r" * 50 + "-" * 20 + " " * 10 + "-" * 40,
+        samples=(served(1005), served(1020.3, 12.0)),
+        outages=[(21.85, 0.65)],
+    ),
+    "masked, and this machine stood still between two sessions that are close together": Case(
+        knocks="-" * 60 + " " * 10 + "-" * 20,
+        samples=(served(1000), sample(1011, MASKED), sample(1015, MASKED), served(1016)),
+        outages=[(10.0, 6.0)],
+    ),
     "served late, and this machine stood still for 2 s of that": Case(
         knocks="-" * 100 + " " * 10 + "-" * 90, samples=(served(1000), served(1015, 20.0)), outages=[(17.25, 17.65)]
     ),

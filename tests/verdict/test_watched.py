@@ -278,7 +278,7 @@ def test_an_outage_that_changes_its_kind_is_one_outage() -> None:
     assert (one.began, one.ended) == (masked.began, Edge(1029.9, 1030.4))
     perhaps = conclude(replace(whole, wanted=Wanted(max_outage=25.0)))
     told = "vip/smtp was out for 25.1 s ± 5.3 (masked, no answer), perhaps for longer than the 25 s tolerated"
-    amid = "for 1.1 s amid it nobody saw whether clients are served"
+    amid = "how it was for 1.1 s amid it, nobody knows"
     assert (perhaps.rule, perhaps.sentence) == ("outage-perhaps-too-long", f"{told}: {amid}")
     before = replace(masked, ended=Edge(1005.5, 1006.0), seen=1005.5)
     assert too_long(watched(endpoint(gaps=(before, gap(1010.0, 1030.0))), wanted=Wanted(max_outage=25.0))) is None
