@@ -41,6 +41,9 @@ USAGE = 64
 INTERRUPTED = 130
 TERMINATING: dict[int, int] = {signal.SIGTERM: 143, signal.SIGHUP: 129}
 
+ENDED_BY: list[int] = []
+"""Signals of these that have come to this process, and that nobody has taken as a polite end."""
+
 CONFIG = click.option(
     "--config",
     type=click.Path(path_type=Path),
@@ -275,10 +278,10 @@ def watch(context: click.Context, /, *, config: Path | None, paths: tuple[str, .
     told = asked_for(**asked)
     from probe.cli_watch import tell_behind, watch_and_tell
 
-    log = tell_behind()
+    voice = tell_behind(_console(), lambda: bool(ENDED_BY))
     settings = _settings(config or context.obj)
     _check_paths(settings, paths)
-    context.exit(watch_and_tell(settings, paths, told, _console(), log))
+    context.exit(watch_and_tell(settings, paths, told, voice))
 
 
 @command.command()
@@ -349,11 +352,10 @@ def _console() -> Console:
 
 def main() -> None:
     """Run the command; every fault of usage or configuration exits 64 with its reason."""
-    ended_by: list[int] = []
 
     def terminate(number: int, frame: FrameType | None) -> None:
         # asyncio ends politely on SIGINT alone: sessions say QUIT, folders go.
-        ended_by.append(number)
+        ENDED_BY.append(number)
         interrupt = signal.getsignal(signal.SIGINT)
         if callable(interrupt):
             interrupt(signal.SIGINT, frame)
@@ -363,14 +365,14 @@ def main() -> None:
     _heed(terminate)
     try:
         code = command.main(prog_name="probe", standalone_mode=False)
-        if code == INTERRUPTED and ended_by:
-            code = TERMINATING[ended_by[0]]
+        if code == INTERRUPTED and ENDED_BY:
+            code = TERMINATING[ENDED_BY[0]]
     except click.ClickException as error:
         error.show()
         code = USAGE
     except (click.Abort, KeyboardInterrupt):
-        click.echo("terminated" if ended_by else "interrupted", err=True)
-        code = TERMINATING[ended_by[0]] if ended_by else INTERRUPTED
+        click.echo("terminated" if ENDED_BY else "interrupted", err=True)
+        code = TERMINATING[ENDED_BY[0]] if ENDED_BY else INTERRUPTED
     except Exception:
         # Python's own exit code would be 1, which to a monitoring system is a mere warning.
         traceback.print_exc()

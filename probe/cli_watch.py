@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -33,12 +35,21 @@ from probe.streams import FAREWELL, Behind, print_result, write_behind
 from probe.verdict.watched import conclude
 
 
-def tell_behind() -> Behind:
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Where it is told: a console that draws the result, standard error, and whether a signal has ended us."""
+
+    console: Console
+    log: Behind
+    is_over: Callable[[], bool]
+
+
+def tell_behind(console: Console, is_over: Callable[[], bool]) -> Voice:
     """From here on nobody waits until standard error is read: before anything is told at all."""
-    return write_behind(_tell_lost)
+    return Voice(console, write_behind(_tell_lost), is_over)
 
 
-def watch_and_tell(settings: Settings, paths: tuple[str, ...], asked: Asked, console: Console, log: Behind) -> int:
+def watch_and_tell(settings: Settings, paths: tuple[str, ...], asked: Asked, voice: Voice) -> int:
     """Watch until it is over and tell it; the exit code."""
     if asked.wanted.process is not None:
         look_at_process(asked.wanted.process)
@@ -47,7 +58,7 @@ def watch_and_tell(settings: Settings, paths: tuple[str, ...], asked: Asked, con
     for remark in remarks(asked.wanted, most, busiest(chosen_of(settings, paths))):
         click.echo(f"probe: {remark}", err=True)
     zone = datetime.fromtimestamp(time.time()).astimezone().tzinfo or UTC
-    with shown(sys.stderr, Times(zone), lambda: log.waits) as show:
+    with shown(sys.stderr, Times(zone), lambda: voice.log.waits) as show:
         try:
             done = aside.run(watch(settings, paths, asked.wanted, show))
         except UnusableCaFile as error:
@@ -55,8 +66,8 @@ def watch_and_tell(settings: Settings, paths: tuple[str, ...], asked: Asked, con
     times = Times(zone, done.shift)
     conclusion = conclude(done.watched)
     written = None if report is None else write_report(done.watched, times, report)
-    log.drain(FAREWELL)  # a board is taken away before the result takes its place
-    print_result(_result(done, times, asked.form, console))
+    voice.log.drain(FAREWELL)  # a board is taken away before the result takes its place
+    print_result(_result(done, times, asked.form, voice.console), voice.is_over)
     if done.watched.ending is Ending.BASELINE:
         click.echo(f"probe: {refusal(done.watched)}", err=True)
     if written is not None:

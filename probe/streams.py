@@ -27,6 +27,9 @@ MOST_WAITING = 1 << 20
 FAREWELL = 0.5
 """Seconds for what waits at the end."""
 
+LOOK = 0.1
+"""Seconds between two looks whether a signal has come."""
+
 STOPPED = 3.0
 """Seconds for which a terminal takes nothing of a result until it counts as one that nobody reads."""
 
@@ -97,11 +100,12 @@ class Behind(io.RawIOBase):
         with self._changed:
             self._changed.wait_for(lambda: not self._held and not self.lost, seconds)
 
-    def hand_over(self, patience: float | None) -> None:
-        """Return when all that was taken is written, or nothing more of it was for so many seconds, if any."""
+    def hand_over(self, patience: float, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Return when all that was taken is written, or nothing more of it was for so many seconds, or it is over."""
+        idle = 0.0
         with self._changed:
-            while self._held and self._changed.wait(patience):
-                pass
+            while self._held and idle < patience and not is_over():
+                idle = 0.0 if self._changed.wait(LOOK) else idle + LOOK
 
     def _put(self, line: bytes) -> None:
         if self._held + len(line) > self._most:
@@ -139,29 +143,33 @@ def open_streams() -> Output:
 
 def write_behind(tell_lost: Callable[[int], None]) -> Behind:
     """From here on nobody waits until standard error is written."""
-    behind, sys.stderr = _behind(sys.stderr, tell_lost)
-    return behind
+    return _behind("stderr", tell_lost)
 
 
-def print_result(text: str) -> None:
-    """Write it to standard output, whole, as long as somebody reads.
+def print_result(text: str, is_over: Callable[[], bool]) -> None:
+    """Write it to standard output, whole, as long as somebody reads. Raises KeyboardInterrupt once `is_over`.
 
-    A pipe's reader may take its time, unless a signal ends us. A terminal that is stopped or cut off may never go on,
-    and whoever waits for the exit code is not to wait for that.
+    A pipe's reader may take its time, unless a signal ends us, and what that raises is lost where it meets a callback
+    of the garbage collector's. A terminal that is stopped or cut off may never go on, and whoever waits for the exit
+    code is not to wait for that.
     """
-    behind, sys.stdout = _behind(sys.stdout, lambda _: None, math.inf)
+    behind = _behind("stdout", lambda _: None, math.inf)
     sys.stdout.write(text)
     sys.stdout.flush()
-    behind.hand_over(STOPPED if behind.isatty() else None)
+    behind.hand_over(STOPPED if behind.isatty() else math.inf, is_over)
+    if is_over():
+        raise KeyboardInterrupt
 
 
-def _behind(
-    stream: TextIO, tell_lost: Callable[[int], None], most: float = MOST_WAITING
-) -> tuple[Behind, io.TextIOWrapper]:
-    assert isinstance(stream, io.TextIOWrapper)  # noqa: S101 - by open_streams
-    encoding = stream.encoding
-    behind = Behind(stream.detach().detach(), tell_lost, most)
-    return behind, _text(behind, encoding)
+def _behind(name: str, tell_lost: Callable[[int], None], most: float = MOST_WAITING) -> Behind:
+    """Put one in the place of a stream of sys. A signal may come amid that: there is a sound one all the time."""
+    before = getattr(sys, name)
+    assert isinstance(before, io.TextIOWrapper)  # noqa: S101 - by open_streams
+    before.flush()
+    behind = Behind(before.buffer.raw, tell_lost, most)
+    setattr(sys, name, _text(behind, before.encoding))
+    before.detach().detach()
+    return behind
 
 
 def leave(code: int) -> NoReturn:

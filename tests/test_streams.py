@@ -86,10 +86,11 @@ def test_a_result_is_handed_over_for_as_long_as_somebody_reads_on(log: Log) -> N
     log.behind = Behind(Output(log.writing, "w"), log._tell, math.inf)
     log.behind.write(b"\n" * 4 * size)
     log.behind.hand_over(0.1)
+    log.behind.hand_over(math.inf, lambda: True)
     assert log.behind.waits, "nobody reads"
     reader = threading.Thread(target=log.read, args=(4 * size,))
     reader.start()
-    log.behind.hand_over(None)
+    log.behind.hand_over(math.inf)
     reader.join()
     assert not log.behind.waits
 
