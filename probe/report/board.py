@@ -150,7 +150,7 @@ def _row(watched: Watched, endpoint: WatchedEndpoint, widths: Widths) -> tuple[T
 
 
 def _seconds_out(endpoint: WatchedEndpoint, until: float) -> float | None:
-    """Seconds since which it has certainly been out, also as what it was before it changed; for sessions, if it lasts."""
+    """Seconds for which it has certainly been out, also as what it was before it changed; by sessions, if it lasts."""
     lasts = [gap for gap in real_outages(endpoint) if gap.ended is None] if lasting(endpoint) else []
     return max(0.0, until - lasts[-1].stretches[-1].start) if lasts else None
 
